@@ -1,0 +1,154 @@
+// swift-tools-version: 6.2
+// The package is the architecture: targets stand bottom-up, one noun each, and arrows point down only.
+// Sources/README.md says in one sentence what each target is for.
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func part(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+  name: "t2d",
+  products: [
+    .executable(name: "t2d", targets: ["t2d"]),
+    .executable(name: "t2-worker", targets: ["t2-worker"]),
+    .executable(name: "t2ctl", targets: ["t2ctl"]),
+    .executable(name: "t2bench", targets: ["t2bench"]),
+  ],
+  targets: [
+    // Level 0: C libraries, one module map each, and the two things every file format needs.
+    .systemLibrary(name: "COpenBLAS"),
+    .systemLibrary(name: "CLAPACKE"),
+    .systemLibrary(name: "CSQLite"),
+    .target(name: "CLinux"),
+    part("StrictJSON"),
+    part("Digests"),
+
+    // Level 1: one importer for each C library.
+    part("LinearAlgebra", ["COpenBLAS", "CLAPACKE", "CLinux"]),
+    part("SQLite", ["CSQLite"]),
+    part("SystemSupport", ["CLinux"]),
+    part("Tokenizer", ["StrictJSON"]),
+    part("RPCProtocol", ["StrictJSON"]),
+    // Not in the design's table: the arithmetic of multipliers (parameter space, rescale, mixing) without BLAS,
+    // so that the daemon can validate experts and mixtures and still link no BLAS.
+    part("Multipliers"),
+
+    // Level 2
+    part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
+    part("ModelFormats", ["StrictJSON", "Digests", "SystemSupport"]),
+    part("Watcher", ["CLinux", "SystemSupport"]),
+    part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+
+    // Level 3
+    part("Transformer", ["LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
+    part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
+    part("Evaluation", ["StrictJSON", "Digests"]),
+    part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
+
+    // Level 4
+    part(
+      "Adaptation",
+      ["Transformer", "Experts", "Evaluation", "SVF", "Multipliers", "StrictJSON", "Tokenizer"]),
+    part(
+      "Registry",
+      [
+        "SQLite", "Experts", "Evaluation", "WorkerProtocol", "Multipliers", "StrictJSON", "Digests",
+        "SystemSupport",
+      ]),
+
+    // Level 6 (level 5, Training, comes with the trainer)
+    part(
+      "Worker",
+      [
+        "Adaptation", "Transformer", "Experts", "Evaluation", "WorkerProtocol", "ModelFormats",
+        "Tokenizer", "SVF", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests",
+        "SystemSupport", "CLinux", "RPCProtocol",
+      ]),
+    part(
+      "Daemon",
+      [
+        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation",
+        "WorkerProtocol", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
+        "SQLite", "CLinux",
+      ]),
+    part(
+      "ControlCommands", ["RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+    part(
+      "Benchmarks",
+      [
+        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Tokenizer",
+        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCProtocol", "StrictJSON",
+        "SystemSupport", "CLinux", "Worker",
+      ]),
+
+    // Level 7
+    program("t2d", ["Daemon"]),
+    program("t2-worker", ["Worker"]),
+    program("t2ctl", ["ControlCommands"]),
+    program("t2bench", ["Benchmarks"]),
+
+    // Tests mirror the targets.
+    tests("StrictJSON", ["StrictJSON"]),
+    tests("Digests", ["Digests"]),
+    tests("LinearAlgebra", ["LinearAlgebra"]),
+    tests("SQLite", ["SQLite", "SystemSupport"]),
+    tests("SystemSupport", ["SystemSupport", "CLinux"]),
+    tests("Tokenizer", ["Tokenizer", "StrictJSON"], resources: [.copy("Fixtures")]),
+    tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
+    tests("Multipliers", ["Multipliers"]),
+    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
+    tests("ModelFormats", ["ModelFormats", "StrictJSON", "SystemSupport"]),
+    tests("Watcher", ["Watcher", "SystemSupport"]),
+    tests("RPCServer", ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    tests(
+      "Transformer",
+      [
+        "Transformer", "ModelFormats", "SVF", "Multipliers", "LinearAlgebra", "Tokenizer",
+        "Experts", "StrictJSON", "SystemSupport",
+      ],
+      resources: [.copy("Fixtures")]),
+    tests(
+      "Experts",
+      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
+    tests("Evaluation", ["Evaluation", "StrictJSON"]),
+    tests("WorkerProtocol", ["WorkerProtocol", "StrictJSON"]),
+    tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
+    tests(
+      "Registry",
+      [
+        "Registry", "SQLite", "Experts", "ModelFormats", "Multipliers", "WorkerProtocol",
+        "StrictJSON", "Digests", "SystemSupport",
+      ]),
+    tests(
+      "Daemon",
+      [
+        "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
+        "ModelFormats", "WorkerProtocol",
+      ]),
+    tests("ControlCommands", ["ControlCommands", "RPCProtocol", "StrictJSON"]),
+    // The real programs on the real model, from the outside: a socket, a directory, a command line.
+    tests(
+      "EndToEnd",
+      ["RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
+  ]
+)

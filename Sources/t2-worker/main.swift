@@ -1,0 +1,1 @@
+// the program's main comes with its target
