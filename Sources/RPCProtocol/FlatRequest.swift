@@ -156,8 +156,10 @@ package struct FlatRequest {
   private func number(_ slice: Slice) -> Int64? {
     var value: Int64 = 0
     var isNegative = false
-    for unsafebyte in unsafe bytes(slice) {
-      if byte == UInt8(ascii: "-") { isNegative = true } else { value = value * 10 + Int64(byte - UInt8(ascii: "0")) }
+    for index in Int(slice.start)..<Int(slice.start) + Int(slice.count) {
+      let byte = unsafe line[index]
+      // The scanner let at most 15 digits and one leading sign through.
+      if byte == UInt8(ascii: "-") { isNegative = true } else { value = value * 10 + Int64(byte & 0x0f) }
     }
     return isNegative ? -value : value
   }
