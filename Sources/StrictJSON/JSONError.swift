@@ -1,0 +1,60 @@
+/// Why a text is not the JSON that is accepted here, and where.
+package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// For code that treats one cause differently; people read `problem`.
+  package enum Kind: Sendable, Equatable {
+    case syntax
+    case unexpectedEnd
+    case duplicateKey
+    case badUTF8
+    case numberRange
+    case tooDeep
+    case tooLarge
+    case trailingBytes
+  }
+
+  package let kind: Kind
+  /// Bytes from the start of the text.
+  package let offset: Int
+  /// From 1.
+  package let line: Int
+  /// From 1, in bytes.
+  package let column: Int
+  package let problem: String
+
+  package var description: String { "line \(line), column \(column) (byte \(offset)): \(problem)" }
+}
+
+/// What a text may cost before it is refused.
+package struct JSONLimits: Sendable {
+  /// What becomes of an integer outside of Int64.
+  package enum LargeIntegers: Sendable {
+    case refused
+    /// Rounded to a double, for files of others: Hugging Face writes `"model_max_length": 1000000000000000019884624838656`.
+    case rounded
+  }
+
+  package var maximumDepth = 32
+  /// Members and elements of the whole text together.
+  package var maximumMembers = 4_000_000
+  package var maximumBytes = 64 << 20
+  package var largeIntegers = LargeIntegers.refused
+
+  package init(
+    maximumDepth: Int = 32, maximumMembers: Int = 4_000_000, maximumBytes: Int = 64 << 20,
+    largeIntegers: LargeIntegers = .refused
+  ) {
+    self.maximumDepth = maximumDepth
+    self.maximumMembers = maximumMembers
+    self.maximumBytes = maximumBytes
+    self.largeIntegers = largeIntegers
+  }
+}
+
+/// The two languages that are read here.
+package enum JSONDialect: Sendable {
+  /// RFC 8259 without its liberties: no duplicate keys, no BOM, no lone surrogates.
+  case strict
+  /// For what people write by hand: comments, trailing commas, unquoted keys, single quotes, hexadecimal, a leading `+`.
+  /// Infinity and NaN stay refused.
+  case json5
+}

@@ -1,0 +1,100 @@
+import LinearAlgebra
+import Testing
+
+@Suite struct BLASTests {
+  /// The naive twin: c = alpha * op(a) op(b) + beta * c, straight from the definition, in double.
+  static func product(
+    _ transposeA: Bool, _ transposeB: Bool, m: Int, n: Int, k: Int, alpha: Double, a: [Float], lda: Int, b: [Float],
+    ldb: Int, beta: Double, c: [Float], ldc: Int
+  ) -> [Float] {
+    var out = c
+    for i in 0..<m {
+      for j in 0..<n {
+        var sum = 0.0
+        for l in 0..<k {
+          sum +=
+            Double(transposeA ? a[l * lda + i] : a[i * lda + l]) * Double(transposeB ? b[j * ldb + l] : b[l * ldb + j])
+        }
+        out[i * ldc + j] = Float(alpha * sum + (beta == 0 ? 0 : beta * Double(c[i * ldc + j])))
+      }
+    }
+    return out
+  }
+
+  @Test(arguments: [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 31, 65)], [0, 1, 2, 3])
+  func gemmEqualsTheDefinition(shape: (m: Int, n: Int, k: Int), transposition: Int) {
+    let (m, n, k) = shape
+    let (transposeA, transposeB) = (transposition & 1 != 0, transposition & 2 != 0)
+    var random = Noise(seed: 7)
+    // Leading dimensions wider than the rows, as parts of larger arrays have.
+    let (lda, ldb, ldc) = ((transposeA ? m : k) + 2, (transposeB ? k : n) + 1, n + 3)
+    let a = random.floats((transposeA ? k : m) * lda)
+    let b = random.floats((transposeB ? n : k) * ldb)
+    let c = random.floats(m * ldc)
+    for (alpha, beta) in [(Float(1), Float(0)), (0.5, 2)] {
+      var found = c
+      unsafe BLAS.gemm(
+        transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a: a, lda: lda, b: b, ldb: ldb,
+        beta: beta, c: &found, ldc: ldc)
+      let expected = Self.product(
+        transposeA, transposeB, m: m, n: n, k: k, alpha: Double(alpha), a: a, lda: lda, b: b, ldb: ldb,
+        beta: Double(beta), c: c, ldc: ldc)
+      #expect(largestDifference(found, expected) < 1e-5 * Float(k))
+    }
+  }
+
+  @Test func gemvDotAndAxpyEqualTheDefinition() {
+    var random = Noise(seed: 8)
+    let (rows, columns) = (13, 29)
+    let a = random.floats(rows * columns)
+    let x = random.floats(columns)
+    var y = random.floats(rows)
+    unsafe BLAS.gemv(transpose: false, rows: rows, columns: columns, a: a, lda: columns, x: x, y: &y)
+    for i in 0..<rows {
+      let row = Array(a[i * columns..<(i + 1) * columns])
+      #expect(abs(y[i] - zip(row, x).reduce(0) { $0 + $1.0 * $1.1 }) < 1e-5)
+      #expect(unsafe abs(y[i] - BLAS.dot(columns, row, x)) < 1e-5)
+    }
+    var z = x
+    unsafe BLAS.axpy(columns, alpha: -2, x, &z)
+    unsafe BLAS.scale(columns, by: -1, &z)
+    #expect(largestDifference(z, x) < 1e-6)
+  }
+
+  @Test(arguments: [1, 2, 17, 96])
+  func eigenvectorsDiagonaliseAndDescend(n: Int) throws {
+    var random = Noise(seed: 9)
+    let a = random.floats(n * n).map(Double.init)
+    var gram = [Double](repeating: 0, count: n * n)
+    unsafe BLAS.syrkDouble(transpose: false, n: n, k: n, a: a, lda: n, c: &gram, ldc: n)
+    var q = gram
+    let values = try symmetricEigen(&q, order: n)
+    #expect(values == values.sorted(by: >))
+    // Rows of q are the vectors: q Aᵀ... reconstruct the upper triangle, and check that q qᵀ = 1.
+    var worst = 0.0
+    for i in 0..<n {
+      for j in i..<n {
+        var sum = 0.0
+        var inner = 0.0
+        for l in 0..<n {
+          sum += q[l * n + i] * values[l] * q[l * n + j]
+          inner += q[i * n + l] * q[j * n + l]
+        }
+        worst = max(worst, abs(sum - gram[i * n + j]) / values[0], abs(inner - (i == j ? 1 : 0)))
+      }
+    }
+    #expect(worst < 1e-12)
+  }
+
+  @Test func aMatrixThatIsNotFiniteIsRefused() {
+    var matrix = [1, .nan, 0, 1]
+    #expect(throws: LAPACKError.notFinite(order: 2)) { try symmetricEigen(&matrix, order: 2) }
+  }
+
+  @Test func aBufferIsZeroAndAligned() {
+    let buffer = FloatBuffer(count: 1_000_003)
+    #expect(unsafe UInt(bitPattern: buffer.pointer) % 64 == 0)
+    #expect(unsafe buffer.buffer.allSatisfy { $0 == 0 })
+    #expect(unsafe FloatBuffer(count: 0).buffer.isEmpty)
+  }
+}

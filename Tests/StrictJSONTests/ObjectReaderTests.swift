@@ -1,0 +1,79 @@
+import StrictJSON
+import Testing
+
+@Suite struct ObjectReaderTests {
+  private enum Colour: String, CaseIterable { case red, green }
+
+  @Test func membersAreReadByKind() throws {
+    var reader = ObjectReader(
+      ["s": "x", "i": 3, "d": 1, "b": true, "l": ["p", "q"], "o": ["k": 1], "c": "green", "n": nil], path: "params")
+    #expect(try reader.string("s") == "x")
+    #expect(try reader.integer("i", in: 1...5) == 3)
+    #expect(try reader.double("d") == 1.0)
+    #expect(try reader.bool("b"))
+    #expect(try reader.strings("l") == ["p", "q"])
+    var nested = try reader.reader("o")
+    #expect(nested.path == "params.o")
+    #expect(try nested.int("k") == 1)
+    try nested.finish()
+    #expect(try reader.choice("c", Colour.self) == .green)
+    #expect(try reader.optionalString("n") == nil)
+    #expect(try reader.optionalString("absent") == nil)
+    try reader.finish()
+  }
+
+  private func message(_ body: () throws(ObjectReaderError) -> Void) -> String {
+    do throws(ObjectReaderError) {
+      try body()
+      return "no error"
+    } catch {
+      return error.description
+    }
+  }
+
+  @Test func anUnknownKeyIsNamedWithTheNearestKnownOne() {
+    var reader = ObjectReader(["iteratoins": 3], path: "task.json5: search")
+    let text = message { () throws(ObjectReaderError) in
+      _ = try reader.optionalInteger("iterations")
+      _ = try reader.optionalString("seed")
+      try reader.finish()
+    }
+    #expect(text == "task.json5: search: unknown key \"iteratoins\"; did you mean \"iterations\"?")
+
+    var other = ObjectReader(["zzz": 3])
+    let known = message { () throws(ObjectReaderError) in
+      _ = try other.optionalInteger("iterations")
+      try other.finish()
+    }
+    #expect(known == "unknown key \"zzz\"; known are iterations")
+  }
+
+  @Test func everyMistakeHasItsOwnMessage() {
+    var reader = ObjectReader(["s": 1, "i": 9, "f": 1.5, "l": ["a", 2], "c": "gren"], path: "p")
+    #expect(message { () throws(ObjectReaderError) in _ = try reader.string("x") } == "p: \"x\" is missing")
+    #expect(
+      message { () throws(ObjectReaderError) in _ = try reader.string("s") }
+        == "p: \"s\" must be a string, found an integer")
+    #expect(
+      message { () throws(ObjectReaderError) in _ = try reader.integer("i", in: 0...3) }
+        == "p: \"i\" is 9, allowed is 0 to 3")
+    #expect(
+      message { () throws(ObjectReaderError) in _ = try reader.integer("f") }
+        == "p: \"f\" must be an integer, found a number")
+    #expect(
+      message { () throws(ObjectReaderError) in _ = try reader.strings("l") }
+        == "p: \"l[1]\" must be a string, found an integer")
+    #expect(
+      message { () throws(ObjectReaderError) in _ = try reader.choice("c", Colour.self) }
+        == "p: \"c\" is \"gren\", allowed are red, green; did you mean \"green\"?")
+  }
+
+  @Test func nearNamesAreFoundAndFarOnesAreNot() {
+    let names = ["mixture.get", "mixture.list", "expert.list"]
+    #expect(nearestName(to: "mixture.gte", among: names) == "mixture.get")
+    #expect(nearestName(to: "Expert.List", among: names) == "expert.list")
+    #expect(nearestName(to: "shutdown", among: names) == nil)
+    #expect(nearestName(to: "", among: names) == nil)
+    #expect(nearestName(to: "max-tokens", among: ["max_tokens"]) == "max_tokens")
+  }
+}
