@@ -1,0 +1,34 @@
+import Glibc
+import Synchronization
+
+/// Hands things from one thread to another, in order.
+///
+/// `@unchecked Sendable`: the elements are behind the mutex, and a `sem_t` may be used from every thread.
+final class Mailbox<Element: Sendable>: @unchecked Sendable {
+  private let elements = Mutex<[Element]>([])
+  private let filled: UnsafeMutablePointer<sem_t>
+
+  init() {
+    unsafe filled = .allocate(capacity: 1)
+    unsafe sem_init(filled, 0, 0)
+  }
+
+  deinit {
+    unsafe sem_destroy(filled)
+    unsafe filled.deallocate()
+  }
+
+  func put(_ element: Element) {
+    elements.withLock { $0.append(element) }
+    unsafe sem_post(filled)
+  }
+
+  /// Blocks until there is one.
+  func take() -> Element {
+    while true {
+      while unsafe sem_wait(filled) != 0 {}
+      let element = elements.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+      if let element { return element }
+    }
+  }
+}
