@@ -131,7 +131,7 @@ let package = Package(
       "Experts",
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
     tests("Evaluation", ["Evaluation", "StrictJSON"]),
-    tests("WorkerProtocol", ["WorkerProtocol", "StrictJSON"]),
+    tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
     tests(
       "Registry",

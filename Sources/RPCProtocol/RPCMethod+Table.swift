@@ -1,0 +1,289 @@
+package import StrictJSON
+
+extension RPCMethod {
+  /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
+  /// retyped under one major version of t2d.
+  package static let protocolVersion = 1
+
+  /// Every method that the daemon answers, in the order of the manual.
+  package static let all: [RPCMethod] =
+    system + models + experts + tasks + mixtures + inference + jobs
+
+  package static func named(_ name: String) -> RPCMethod? { byName[name] }
+
+  /// The result of `system.methods`.
+  package static var description: JSONValue {
+    ["protocol": .integer(Int64(protocolVersion)), "methods": .array(all.map(\.json))]
+  }
+
+  // Names are ASCII, so canonical equivalence of Swift's String cannot confuse two of them: what a client sends
+  // is compared as bytes before it comes here.
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  private static let system: [RPCMethod] = [
+    RPCMethod(
+      "system.hello", .read, verb: "rpc system.hello", "Says who the daemon is and where its directories are.",
+      result: "name, version, protocol, pid, capabilities, access (read or change, of this peer), "
+        + "prefix, socket, spool {experts, tasks}",
+      [
+        .optional("client", .string, "the caller's name, for the log"),
+        .optional("version", .string, "the caller's version, for the log"),
+      ]),
+    RPCMethod(
+      "system.status", .read, verb: "status", "What runs, what is queued, what needs attention.",
+      result: "version, pid, uptime_seconds, generation, spool {experts, tasks}, models, experts, tasks, mixtures, "
+        + "jobs {queued, running}, running, queue, worker {state, pid, memory_bytes, memory_limit_bytes, blas {running, "
+        + "deserved, too_old}}, connections, memory_bytes, warnings"),
+    RPCMethod(
+      "system.methods", .read, verb: "methods", "Lists the methods with their parameters.", result: "protocol, methods"),
+    RPCMethod(
+      "system.sync", .read, verb: "sync",
+      "Answers once everything that lay in the watched directories before the call has been seen and decided upon.",
+      result: "generation, experts, tasks, rejected [{path, kind, message}]",
+      [.optional("timeout_ms", .integer(0...600_000), "how long to wait; 30000 unless given")]),
+    RPCMethod(
+      "system.shutdown", .change, verb: "rpc system.shutdown", "Ends the daemon after this answer.", result: "pid"),
+  ]
+
+  private static let models: [RPCMethod] = [
+    RPCMethod(
+      "model.add", .change, verb: "model add",
+      "Registers a base model; digest and factorization are a job. The same model again is no error.",
+      result: "name, path, state, job (where one was started)",
+      [
+        .required("path", .string, "absolute path of a .gguf file or a Hugging Face directory, readable by the daemon"),
+        .optional("name", .string, "its name here; the file's name unless given"),
+      ]),
+    RPCMethod(
+      "model.list", .read, verb: "model list", "The registered models.",
+      result: "models [{name, state, architecture, parameters, layers, context, quantization, digest, path, experts}]"),
+    RPCMethod(
+      "model.show", .read, verb: "model show", "One model with all that is known of it.",
+      result: "as in model.list, and tokenizer, chat_template, target_matrices, factorization, added",
+      [.required("name", .string, "the model's name")]),
+    RPCMethod(
+      "model.tokenize", .read, verb: "tokenize", "The token ids of a text as it is: no template, no added tokens.",
+      result: "ids",
+      [
+        .required("text", .string, "the text"),
+        .optional("model", .string, modelSummary),
+        .optional("special", .boolean, "recognise the text of special tokens; false unless given"),
+      ]),
+  ]
+
+  private static let experts: [RPCMethod] = [
+    RPCMethod(
+      "expert.list", .read, verb: "expert list", "The experts, each with its newest and its active version.",
+      result: "experts [{name, label, version, active, state, model, kind, digest, bytes, added, warnings}], "
+        + "rejected [{path, kind, message}]",
+      [
+        .optional("model", .string, "only those of this model"),
+        .optional("all", .boolean, "every version, retired ones too; false unless given"),
+      ]),
+    RPCMethod(
+      "expert.show", .read, verb: "expert show",
+      "One version of an expert; the active one, else the newest, unless named.",
+      result:
+        "name, version, versions, state, active, label, kind, model, digest, bytes, param_space, max_mult, rescale, "
+        + "base {model_id, digest, arch}, metadata, warnings, checks, added, matrices",
+      [.required("expert", .string, expertSummary)]),
+    RPCMethod(
+      "expert.log", .read, verb: "expert log", "What happened to an expert: versions, promotions, who and why.",
+      result: "name, events [{sequence, time, event, version, from, to, who, reason}]",
+      [
+        .required("expert", .string, "its name"),
+        .optional("limit", .integer(1...10_000), "the newest so many; 100 unless given"),
+      ]),
+    RPCMethod(
+      "expert.verify", .read, verb: "expert verify", "Reads an expert file by every rule, and stores nothing.",
+      result: "ok, name, model, digest, matrices, warnings, error {kind, message}",
+      [
+        .required("path", .string, "absolute path of the file, readable by the daemon"),
+        .optional("model", .string, "the model that it should fit"),
+      ]),
+    RPCMethod(
+      "expert.promote", .change, verb: "expert promote", "Makes a version the active one.",
+      result: "name, version, state, active, previous",
+      [
+        .required("expert", .string, "NAME@VERSION"),
+        .optional("reason", .string, "for the journal"),
+        .optional("allow_base", .boolean, "although it was made for another base model; false unless given"),
+      ]),
+    RPCMethod(
+      "expert.rollback", .change, verb: "expert rollback", "Makes the version active that was active before.",
+      result: "name, version, state, active, previous",
+      [.required("expert", .string, "its name"), .optional("reason", .string, "for the journal")]),
+    RPCMethod(
+      "expert.retire", .change, verb: "expert retire", "Takes an expert out of every coming search; its versions stay.",
+      result: "name, version, state, active, previous",
+      [.required("expert", .string, "its name"), .optional("reason", .string, "for the journal")]),
+    RPCMethod(
+      "expert.export", .read, verb: "expert export", "The stored file of a version, as it came.",
+      result: "name, version, digest, path, bytes; with pass_fd the open descriptor comes along (SCM_RIGHTS)",
+      [
+        .required("expert", .string, expertSummary),
+        .optional("pass_fd", .boolean, "send the open file; false unless given"),
+      ]),
+  ]
+
+  private static let tasks: [RPCMethod] = [
+    RPCMethod(
+      "task.list", .read, verb: "task list", "The tasks and the state of their mixtures.",
+      result: "tasks [{name, revision, rows, eval_rows, scoring, metric, models, state, job, stale}], "
+        + "rejected [{path, kind, message}]"),
+    RPCMethod(
+      "task.show", .read, verb: "task show", "One task.",
+      result: "as in task.list, and digest, template, settings, mixtures, jobs",
+      [.required("task", .string, "its name")]),
+    RPCMethod(
+      "task.register", .change, verb: "task register",
+      "Binds a task whose files lie in the watched directory to a model, and queues its adaptation.",
+      result: "name, revision, rows, eval_rows, state, model, job",
+      [
+        .required("task", .string, "its name"),
+        .optional("model", .string, "the only model to adapt it on; every model with experts unless given"),
+      ]),
+    RPCMethod(
+      "task.adapt", .change, verb: "task adapt", "Queues a search for the best mixture.",
+      result: "job, task, model",
+      [
+        .required("task", .string, "its name"),
+        .optional("model", .string, modelSummary),
+        .optional("search", .choice(["cem"]), "the method; cem unless given"),
+        .optional(
+          "granularity", .choice(["vector", "layer", "matrix"]), "one coefficient per expert, and layer, or matrix"),
+        .optional("mix", .choice(["sum", "delta"]), "how experts are mixed; by their rescale unless given"),
+        .optional("objective", .choice(["accuracy", "loglik"]), "what is maximised; accuracy unless given"),
+        .optional("iterations", .integer(1...10_000), "generations at most; 100 unless given"),
+        .optional("population", .integer(2...4_096), "members of a generation; 32 unless given"),
+        .optional("shots", .integer(1...100_000), "use so many rows of the few-shot file; all unless given"),
+        .optional("budget_prompts", .integer(1...1_000_000_000), "stop after so many scored prompts"),
+        .optional("budget_seconds", .number(0.1...1_000_000), "stop after so many seconds"),
+        .optional("normalized", .boolean, "coefficients that sum to one; false unless given"),
+        .optional("experts", .strings, "only these experts; all active ones unless given"),
+        .optional("seed", .integer(0...Int64.max), "of every random number; the task's own unless given"),
+      ]),
+  ]
+
+  private static let mixtures: [RPCMethod] = [
+    RPCMethod(
+      "mixture.get", .read, verb: "mixture get", "The best mixture of a task, from memory.",
+      result:
+        "task, model, alpha {expert: coefficient or list}, granularity, mix, rescale, units, experts [{name, version, "
+        + "digest}], scores {metric, base, experts, uniform, mixture, each {fit, held_out, eval}}, served, stale, generation, "
+        + "created, digest, vectors {path, digest, bytes}; or not_modified and generation",
+      [
+        .required("task", .string, "the task's name"),
+        .optional("model", .string, modelSummary),
+        .optional("if_generation", .integer(0...Int64.max), "answer not_modified where this is the generation still"),
+        .optional("pass_fd", .boolean, "send the open vectors file along (SCM_RIGHTS); false unless given"),
+      ]),
+    RPCMethod(
+      "mixture.list", .read, verb: "mixture list", "The mixtures that are served.",
+      result: "mixtures [{task, model, alpha, scores, served, stale, generation, created}]"),
+    RPCMethod(
+      "mixture.log", .read, verb: "mixture log", "What was served for a task, when, and why it changed.",
+      result: "task, revisions [{generation, time, model, alpha, scores, reason, job}]",
+      [
+        .required("task", .string, "the task's name"),
+        .optional("model", .string, modelSummary),
+        .optional("limit", .integer(1...10_000), "the newest so many; 100 unless given"),
+      ]),
+  ]
+
+  private static let inference: [RPCMethod] = [
+    RPCMethod(
+      "score", .read, verb: "score", "Log-probabilities of a continuation, token by token.",
+      result: "prompt_ids, continuation_ids, logprobs, sum, top [{id, logit, text}], model, weights",
+      [
+        .required("prompt", .text, "what stands before"),
+        .required("continuation", .text, "what is scored"),
+      ] + weights + [
+        .optional("top", .integer(0...1_000), "so many of the largest logits at the first continuation position"),
+        .optional("special", .boolean, "recognise the text of special tokens; false unless given"),
+      ]),
+    RPCMethod(
+      "generate", .read, verb: "ask", "Answers a prompt under a strategy.",
+      result: "text, ids, stop (eos, length or stop), strategy, model, weights, mixture {task, digest, generation}, "
+        + "tokens {prompt, generated}, seconds {queue, prefill, decode}",
+      [
+        .optional("prompt", .text, "the user's words; or messages"),
+        .optional("messages", .messages, "a whole chat, instead of a prompt"),
+        .optional(
+          "strategy", .choice(["none", "expert", "mixture"]),
+          "which weights answer; by expert, task or alpha unless given"),
+        .optional("task", .string, "for mixture: the task whose mixture answers"),
+      ] + weights.filter { $0.name != "mixture" } + [
+        .optional("system", .string, "the system message of the chat template"),
+        .optional("chat", .boolean, "use the model's chat template where it has one; true unless given"),
+        .optional("max_tokens", .integer(1...1_000_000), "256 unless given"),
+        .optional("temperature", .number(0...100), "0, the default, is greedy"),
+        .optional("top_p", .number(0...1), "1 unless given"),
+        .optional("seed", .integer(0...Int64.max), "for sampling"),
+        .optional("stop", .strings, "texts that end the answer"),
+      ]),
+    RPCMethod(
+      "evaluate.run", .change, verb: "evaluate", "Scores a model on the evaluation rows of a task; a job.",
+      result: "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, weights, items",
+      [
+        .required("task", .string, "the task's name"),
+        .optional("model", .string, modelSummary),
+        .optional("base", .boolean, "the model as it is; the default"),
+        .optional("expert", .string, expertSummary),
+        .optional("mixture", .boolean, "the task's own mixture"),
+        .optional("alpha", .coefficients, "a mixture of one's own"),
+        .optional("mix", .choice(["sum", "delta"]), "how alpha mixes; by the experts' rescale unless given"),
+        .optional("rows", .choice(["eval", "fewshot", "train"]), "which rows; eval unless given"),
+        .optional("limit", .integer(1...1_000_000), "the first so many rows"),
+      ]),
+  ]
+
+  private static let jobs: [RPCMethod] = [
+    RPCMethod(
+      "job.list", .read, verb: "job list", "The newest jobs.",
+      result:
+        "jobs [{job, kind, state, task, model, fraction, phase, detail, best, eta_seconds, created, started, ended}]",
+      [
+        .optional("state", .choice(["queued", "running", "done", "failed", "cancelled", "interrupted"]), "only these"),
+        .optional("limit", .integer(1...10_000), "the newest so many; 50 unless given"),
+      ]),
+    RPCMethod(
+      "job.show", .read, verb: "job show", "One job.",
+      result: "as in job.list, and spec, result, error {kind, message}",
+      [.required("job", jobNumber, "its number")]),
+    RPCMethod(
+      "job.wait", .read, verb: "job wait",
+      "Answers when the job has ended, or when the time is up, with its state then.",
+      result: "as job.show",
+      [
+        .required("job", jobNumber, "its number"),
+        .optional("timeout_ms", .integer(0...600_000), "how long at most; 60000 unless given"),
+      ]),
+    RPCMethod(
+      "job.cancel", .change, verb: "job cancel", "Ends a job that is queued or running.", result: "job, state",
+      [.required("job", jobNumber, "its number")]),
+    RPCMethod(
+      "events.subscribe", .read, verb: "events",
+      "The newest events; then each further one as a notification `event` on this connection.",
+      result: "sequence, events [{sequence, time, event, ...}]; notification params are one such event",
+      [
+        .optional("after", .integer(0...Int64.max), "events after this sequence number; the newest unless given"),
+        .optional("limit", .integer(0...4_096), "so many past events at most; 50 unless given"),
+        .optional("events", .strings, "only these kinds"),
+        .optional("follow", .boolean, "send what comes; true unless given"),
+      ]),
+  ]
+
+  private static let jobNumber = RPCParameterType.integer(1...Int64.max)
+  private static let modelSummary = "the model; the default or only one unless given"
+  private static let expertSummary = "NAME or NAME@VERSION"
+
+  /// Which weights see a text: nothing is the base; otherwise one of expert, mixture, alpha.
+  private static let weights: [RPCParameter] = [
+    .optional("model", .string, modelSummary),
+    .optional("expert", .string, expertSummary),
+    .optional("mixture", .string, "the mixture of this task"),
+    .optional("alpha", .coefficients, "a mixture of one's own: coefficients by expert"),
+    .optional("mix", .choice(["sum", "delta"]), "how alpha mixes; by the experts' rescale unless given"),
+  ]
+}

@@ -1,0 +1,87 @@
+/// Why a tokenizer or a chat template could not be made. Encoding and decoding themselves never fail.
+package enum TokenizerError: Error, Equatable, CustomStringConvertible {
+  case unsupportedModel(found: String)
+  case unsupportedPreTokenizer(found: String)
+  case unsupportedFeature(place: String, found: String, supported: String)
+  case emptyVocabulary
+  case tooMany(what: String, found: Int, allowed: Int)
+  case typeCount(types: Int, tokens: Int)
+  case tokenType(index: Int, found: Int)
+  case emptyToken(index: Int)
+  case duplicateToken(text: String, first: Int, second: Int)
+  case malformedMerge(index: Int, text: String)
+  case unknownTokenInMerge(index: Int, text: String, token: String)
+  case duplicateMerge(index: Int, text: String)
+  case idOutOfRange(name: String, found: Int, vocabulary: Int)
+  case missingID(missing: Int, tokens: Int)
+  case json(String)
+  case noChatTemplate
+  case unsupportedChatTemplate(family: String)
+  case unknownChatTemplate(beginning: String)
+
+  package var description: String {
+    switch self {
+    case .unsupportedModel(let found):
+      "the tokenizer model '\(found)' is not supported yet; byte-level BPE ('gpt2' in GGUF, 'BPE' in tokenizer.json) is"
+    case .unsupportedPreTokenizer(let found):
+      "the pre-tokenizer '\(found)' is not supported yet; 'gpt-2' and 'smollm' are"
+    case .unsupportedFeature(let place, let found, let supported):
+      "tokenizer.json: \(place) is \(found), which is not supported yet; supported: \(supported)"
+    case .emptyVocabulary:
+      "the tokenizer has no tokens; is the model file complete?"
+    case .tooMany(let what, let found, let allowed):
+      "the tokenizer has \(found) \(what), at most \(allowed) are allowed"
+    case .typeCount(let types, let tokens):
+      "the tokenizer has \(types) token types for \(tokens) tokens; every token needs one"
+    case .tokenType(let index, let found):
+      "token \(index) has the type \(found); types are 1 to 6"
+    case .emptyToken(let index):
+      "token \(index) is empty; every token stands for at least one byte"
+    case .duplicateToken(let text, let first, let second):
+      "tokens \(first) and \(second) are both \(quoted(text)); a text has one id"
+    case .malformedMerge(let index, let text):
+      "merge \(index) is \(quoted(text)); expected two tokens with one space between them"
+    case .unknownTokenInMerge(let index, let text, let token):
+      "merge \(index), \(quoted(text)), needs the token \(quoted(token)), which the vocabulary does not have"
+    case .duplicateMerge(let index, let text):
+      "merge \(index), \(quoted(text)), stands there twice"
+    case .idOutOfRange(let name, let found, let vocabulary):
+      "\(name) is token \(found), the vocabulary has \(vocabulary) tokens"
+    case .missingID(let missing, let tokens):
+      "the vocabulary has \(tokens) tokens but none with the id \(missing); ids must be 0 to \(tokens - 1)"
+    case .json(let problem):
+      "tokenizer.json: \(problem)"
+    case .noChatTemplate:
+      "the model has no chat template; use the task's 'template', or 'chat: false'"
+    case .unsupportedChatTemplate(let family):
+      "the chat template is of the family \(family), which is not supported yet; ChatML is"
+    case .unknownChatTemplate(let beginning):
+      "the chat template is of no known family; it begins \(quoted(beginning))"
+    }
+  }
+}
+
+/// A text from a file, short and on one line, for a message.
+private func quoted(_ text: String) -> String {
+  var shown = "'"
+  var count = 0
+  for scalar in text.unicodeScalars {
+    if count == 160 {
+      shown += "..."
+      break
+    }
+    count += 1
+    switch scalar {
+    case "\n": shown += "\\n"
+    case "\t": shown += "\\t"
+    case "\r": shown += "\\r"
+    default:
+      if scalar.value < 0x20 || scalar.value == 0x7F {
+        shown += "\\u{" + String(scalar.value, radix: 16) + "}"
+      } else {
+        shown.unicodeScalars.append(scalar)
+      }
+    }
+  }
+  return shown + "'"
+}

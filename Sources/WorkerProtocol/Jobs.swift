@@ -1,0 +1,240 @@
+package import Multipliers
+package import StrictJSON
+
+/// A long piece of work: one runs at a time, in its own thread of the worker.
+package struct JobStart: Sendable, Equatable {
+  package var job: Int64
+  package var work: JobWork
+  /// The entries of `job.journal` that an interrupted run of this job left, in order; the run goes on after them.
+  package var journal: [JSONValue]
+
+  package init(job: Int64, work: JobWork, journal: [JSONValue] = []) {
+    self.job = job
+    self.work = work
+    self.journal = journal
+  }
+
+  var json: JSONValue {
+    object([
+      ("job", .integer(job)), ("kind", .string(work.kind)), ("spec", work.spec), ("journal", .array(journal)),
+    ])
+  }
+
+  init(decoding value: JSONValue) throws(WorkerProtocolError) {
+    let fields = try Fields(value, "params")
+    self.init(
+      job: Int64(try fields.integer("job")),
+      work: try JobWork(kind: try fields.string("kind"), spec: try fields.value("spec")),
+      journal: try fields.array("journal"))
+  }
+}
+
+package enum JobWork: Sendable, Equatable {
+  /// Result: `AdaptResult`.
+  case adapt(AdaptSpec)
+  /// Result: `EvaluateResult`.
+  case evaluate(EvaluateSpec)
+  /// Result: `ModelFacts`.
+  case inspect(path: String, cacheDirectory: String)
+
+  package var kind: String {
+    switch self {
+    case .adapt: "adapt"
+    case .evaluate: "evaluate"
+    case .inspect: "inspect"
+    }
+  }
+
+  /// What a daemon may store with a queued job.
+  package var spec: JSONValue {
+    switch self {
+    case .adapt(let spec): spec.json
+    case .evaluate(let spec): spec.json
+    case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
+    }
+  }
+
+  package init(kind: String, spec: JSONValue) throws(WorkerProtocolError) {
+    switch kind {
+    case "adapt": self = .adapt(try AdaptSpec(decoding: spec))
+    case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
+    case "inspect":
+      let fields = try Fields(spec, "spec")
+      self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
+    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "inspect"])
+    }
+  }
+}
+
+/// A task as the daemon keeps it: the read-only copy of the file or directory that the user dropped.
+package struct TaskReference: Sendable, Equatable {
+  package var name: String
+  package var path: String
+  package var digest: String
+
+  package init(name: String, path: String, digest: String) {
+    self.name = name
+    self.path = path
+    self.digest = digest
+  }
+
+  var json: JSONValue {
+    object([("name", .string(name)), ("path", .string(path)), ("digest", .string(digest))])
+  }
+
+  init(decoding value: JSONValue) throws(WorkerProtocolError) {
+    let fields = try Fields(value, "task")
+    self.init(
+      name: try fields.string("name"), path: try fields.string("path"),
+      digest: try fields.optionalString("digest") ?? "")
+  }
+}
+
+/// How to search: DESIGN.md section 6. Absent means the default; the task's own `search` is read by the daemon and laid
+/// over its configuration before it comes here, so that a stored spec says all.
+package struct SearchSpec: Sendable, Equatable {
+  /// `cem`; a method that this worker does not have is `unsupported`.
+  package var method = "cem"
+  /// Several are compared on the folds.
+  package var granularities: [Granularity] = [.vector]
+  /// Nil: `delta` where the experts have rescale `none`, `sum` where they have `nuclear`.
+  package var mix: MixRule?
+  package var normalised = false
+  /// `accuracy` (ties by log-likelihood) or `loglik`.
+  package var objective = "accuracy"
+  package var population = 32
+  package var elites = 6
+  package var iterations = 100
+  package var lower = 0.0
+  package var upper = 1.0
+  package var seed: UInt64 = 1
+  /// At most so many rows of the few-shot file, the first ones; nil: all.
+  package var shots: Int?
+  package var promptBudget: Int?
+  package var secondsBudget: Double?
+
+  package init() {}
+
+  package var json: JSONValue {
+    object([
+      ("method", .string(method)), ("granularities", list(granularities) { .string($0.rawValue) }),
+      ("mix", mix.map { .string($0.rawValue) }), ("normalised", .bool(normalised)), ("objective", .string(objective)),
+      ("population", .integer(Int64(population))), ("elites", .integer(Int64(elites))),
+      ("iterations", .integer(Int64(iterations))), ("lower", .number(lower)), ("upper", .number(upper)),
+      ("seed", seedJSON(seed)), ("shots", shots.map { .integer(Int64($0)) }),
+      ("prompt_budget", promptBudget.map { .integer(Int64($0)) }),
+      ("seconds_budget", secondsBudget.map { .number($0) }),
+    ])
+  }
+
+  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
+    let fields = try Fields(value, "search")
+    if let method = try fields.optionalString("method") { self.method = method }
+    if fields.optional("granularities") != nil {
+      granularities = []
+      for name in try fields.strings("granularities") {
+        guard let one = Granularity(rawValue: name) else {
+          throw .unknownValue(path: "search.granularities", found: name, known: ["vector", "layer", "matrix"])
+        }
+        granularities.append(one)
+      }
+    }
+    if fields.optional("mix") != nil { mix = try fields.mixRule("mix") }
+    if let flag = try fields.optionalBool("normalised") { normalised = flag }
+    if let objective = try fields.optionalString("objective") { self.objective = objective }
+    if let number = try fields.optionalInteger("population") { population = number }
+    if let number = try fields.optionalInteger("elites") { elites = number }
+    if let number = try fields.optionalInteger("iterations") { iterations = number }
+    if let number = try fields.optionalDouble("lower") { lower = number }
+    if let number = try fields.optionalDouble("upper") { upper = number }
+    if fields.optional("seed") != nil { seed = try fields.seed("seed") }
+    shots = try fields.optionalInteger("shots")
+    promptBudget = try fields.optionalInteger("prompt_budget")
+    secondsBudget = try fields.optionalDouble("seconds_budget")
+  }
+}
+
+/// Find the mixture of these experts that serves this task best.
+package struct AdaptSpec: Sendable, Equatable {
+  package var model: ModelReference
+  package var task: TaskReference
+  package var experts: [ExpertReference]
+  package var search: SearchSpec
+  /// Where the mixed multipliers are written (a path in the daemon's staging directory; it hashes and publishes).
+  package var vectorsPath: String
+  /// Whether the eval file, if there is one, is scored after the search.
+  package var evaluates: Bool
+
+  package init(
+    model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSpec, vectorsPath: String,
+    evaluates: Bool = true
+  ) {
+    self.model = model
+    self.task = task
+    self.experts = experts
+    self.search = search
+    self.vectorsPath = vectorsPath
+    self.evaluates = evaluates
+  }
+
+  var json: JSONValue {
+    object([
+      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", search.json),
+      ("vectors_path", .string(vectorsPath)), ("evaluates", .bool(evaluates)),
+    ])
+  }
+
+  init(decoding value: JSONValue) throws(WorkerProtocolError) {
+    let fields = try Fields(value, "spec")
+    self.init(
+      model: try ModelReference(decoding: try fields.value("model")),
+      task: try TaskReference(decoding: try fields.value("task")),
+      experts: try fields.each("experts") { (value, _) throws(WorkerProtocolError) in
+        try ExpertReference(decoding: value)
+      },
+      search: try SearchSpec(decoding: fields.optional("search") ?? .object([:])),
+      vectorsPath: try fields.string("vectors_path"), evaluates: try fields.optionalBool("evaluates") ?? true)
+  }
+}
+
+/// Score a task's rows under some weights, item by item.
+package struct EvaluateSpec: Sendable, Equatable {
+  package enum Split: String, Sendable, CaseIterable {
+    /// The eval file where the task has one, the few-shot rows otherwise.
+    case automatic = "auto"
+    case eval, fewshot, train
+  }
+
+  package var model: ModelReference
+  package var task: TaskReference
+  package var weights: Weights
+  package var split: Split
+  /// At most so many rows, the first ones.
+  package var limit: Int?
+
+  package init(
+    model: ModelReference, task: TaskReference, weights: Weights, split: Split = .automatic, limit: Int? = nil
+  ) {
+    self.model = model
+    self.task = task
+    self.weights = weights
+    self.split = split
+    self.limit = limit
+  }
+
+  var json: JSONValue {
+    object([
+      ("model", model.json), ("task", task.json), ("weights", weights.json), ("split", .string(split.rawValue)),
+      ("limit", limit.map { .integer(Int64($0)) }),
+    ])
+  }
+
+  init(decoding value: JSONValue) throws(WorkerProtocolError) {
+    let fields = try Fields(value, "spec")
+    self.init(
+      model: try ModelReference(decoding: try fields.value("model")),
+      task: try TaskReference(decoding: try fields.value("task")), weights: try fields.weights(),
+      split: fields.optional("split") == nil ? .automatic : try fields.name("split"),
+      limit: try fields.optionalInteger("limit"))
+  }
+}

@@ -1,0 +1,96 @@
+import Glibc
+import Synchronization
+import SystemSupport
+import Testing
+
+struct EpollTests {
+  @Test func aSignalFromAnotherThreadEndsTheWait() throws {
+    let epoll = try Epoll()
+    let event = try EventDescriptor()
+    try epoll.add(event.descriptor, .read, token: 7)
+    let thread = try OwnedThread(name: "signaller") { event.signal() }
+    var seen: [UInt64] = []
+    try epoll.wait(until: .after(.seconds(30))) { token, events in
+      seen.append(token)
+      #expect(events.contains(.read))
+    }
+    thread.join()
+    #expect(seen == [7])
+    #expect(event.drain())
+    #expect(!event.drain())
+    #expect(try epoll.wait(milliseconds: 0) { _, _ in } == 0)
+  }
+
+  @Test func aTimerExpiresAtItsInstantAndCanBeDisarmed() throws {
+    let epoll = try Epoll()
+    let timer = try TimerDescriptor()
+    try epoll.add(timer.descriptor, .read, token: 1)
+    let due = MonotonicInstant.now + .milliseconds(5)
+    try timer.arm(at: due)
+    #expect(try epoll.wait(until: .after(.seconds(30))) { _, _ in } == 1)
+    #expect(MonotonicInstant.now >= due)
+    #expect(timer.drain())
+    try timer.arm(at: MonotonicInstant(nanoseconds: -5))
+    #expect(try epoll.wait(until: .after(.seconds(30))) { _, _ in } == 1)
+    try timer.arm(at: nil)
+    #expect(try epoll.wait(milliseconds: 0) { _, _ in } == 0)
+  }
+
+  @Test func aRemovedDescriptorIsSilent() throws {
+    let epoll = try Epoll()
+    let event = try EventDescriptor()
+    try epoll.add(event.descriptor, .read, token: 1)
+    event.signal()
+    try epoll.remove(event.descriptor)
+    #expect(try epoll.wait(milliseconds: 0) { _, _ in } == 0)
+    #expect(throws: SystemCallError.self) { try epoll.change(event.descriptor, .read, token: 1) }
+  }
+
+  @Test func deadlinesBecomeRoundedUpMilliseconds() {
+    #expect(Deadline.never.pollMilliseconds == -1)
+    #expect(Deadline.never.remaining == nil)
+    #expect(!Deadline.never.hasPassed)
+    #expect(Deadline(instant: MonotonicInstant(nanoseconds: 0)).pollMilliseconds == 0)
+    let soon = Deadline.after(.microseconds(900)).pollMilliseconds
+    #expect(soon == 1 || soon == 0)
+    #expect((MonotonicInstant.now + .seconds(Int64.max)).nanoseconds == .max)
+  }
+}
+
+struct OwnedThreadTests {
+  @Test func aThreadHasItsNameAndBlocksSignals() throws {
+    let name = Mutex("")
+    let blocked = Mutex(false)
+    let thread = try OwnedThread(name: "a-name-that-is-too-long") {
+      name.withLock { $0 = (try? readThreadName()) ?? "" }
+      var mask = sigset_t()
+      unsafe pthread_sigmask(SIG_BLOCK, nil, &mask)
+      let isBlocked = unsafe sigismember(&mask, SIGTERM) == 1 && sigismember(&mask, SIGSEGV) == 0
+      blocked.withLock { $0 = isBlocked }
+    }
+    thread.join()
+    #expect(name.withLock { $0 } == "a-name-that-is-")
+    #expect(blocked.withLock { $0 })
+  }
+
+  @Test func aThreadHasRoomForDeepRecursion() throws {
+    let depth = Mutex(0)
+    let thread = try OwnedThread(name: "deep", stackBytes: 64 << 20) { depth.withLock { $0 = descend(100_000) } }
+    thread.join()
+    #expect(depth.withLock { $0 } == 100_000)
+  }
+}
+
+private func readThreadName() throws -> String {
+  let file = try FileDescriptor.open("/proc/thread-self/comm")
+  let bytes = try file.bytes(at: 0, count: 64)
+  return String(decoding: bytes.dropLast(), as: UTF8.self)
+}
+
+@inline(never) private func descend(_ levels: Int) -> Int {
+  if levels == 0 { return 0 }
+  return unsafe withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { buffer in
+    unsafe buffer[0] = 1
+    return unsafe descend(levels - 1) + Int(buffer[0])
+  }
+}

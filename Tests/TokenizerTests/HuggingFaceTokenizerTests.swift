@@ -1,0 +1,127 @@
+import StrictJSON
+import Testing
+
+@testable import Tokenizer
+
+@Suite struct HuggingFaceTokenizerTests {
+  private static let byteLevel: JSONValue = [
+    "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+  ]
+
+  private func file(tokens: [String], merges: JSONValue, special: Int = 0) -> JSONObject {
+    var vocabulary = JSONObject()
+    for (id, token) in tokens.enumerated() { vocabulary[token] = JSONValue(id) }
+    let added = tokens.prefix(special).enumerated().map { id, token -> JSONValue in
+      [
+        "id": JSONValue(id), "content": JSONValue(token), "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true,
+      ]
+    }
+    return [
+      "version": "1.0", "truncation": nil, "padding": nil, "added_tokens": .array(added), "normalizer": nil,
+      "pre_tokenizer": [
+        "type": "Sequence", "pretokenizers": [Self.byteLevel, ["type": "Digits", "individual_digits": true]],
+      ],
+      "post_processor": nil, "decoder": Self.byteLevel,
+      "model": [
+        "type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
+        "fuse_unk": false, "byte_fallback": false, "vocab": .object(vocabulary), "merges": merges,
+      ],
+    ]
+  }
+
+  private func small() -> JSONObject {
+    let vocabulary = SyntheticVocabulary(merges: ["a b", "ab c"])
+    return file(tokens: vocabulary.tokens, merges: ["a b", ["ab", "c"]])
+  }
+
+  private func changed(_ key: String, to value: JSONValue, in part: String? = nil) -> JSONObject {
+    var object = small()
+    if let part {
+      var inner = object[part]?.objectValue ?? [:]
+      inner[key] = value
+      object[part] = .object(inner)
+    } else {
+      object[key] = value
+    }
+    return object
+  }
+
+  private func problem(_ object: JSONObject) -> String {
+    do throws(TokenizerError) {
+      _ = try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(object).serialized())
+      return "read"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func theFileGivesTheSameIDsAsTheGGUF() throws {
+    let count = 3000  // a tenth of the merges is enough to compare, and quick in a debug build
+    let merges = Array(SmolLM2Fixture.merges.prefix(count))
+    let tokens = SmolLM2Fixture.head + merges.map { $0.replacing(" ", with: "") }
+    let object = file(tokens: tokens, merges: JSONValue(merges), special: 17)
+    let config: JSONValue = ["bos_token": "<|im_start|>", "eos_token": ["content": "<|im_end|>"], "chat_template": "x"]
+    let fromJSON = try Tokenizer.huggingFace(
+      tokenizerJSON: JSONValue.object(object).serialized(), configJSON: config.serialized())
+    let fromGGUF = try Tokenizer.gguf(
+      pre: "smollm", tokens: tokens, types: Array(SmolLM2Fixture.types.prefix(tokens.count)), merges: merges, bos: 1,
+      eos: 2)
+    #expect(fromJSON.preTokenizer == .gpt2ThenDigits && fromJSON.bos == 1 && fromJSON.eos == 2)
+    for item in SmolLM2Fixture.cases { #expect(fromJSON.encode(item.text) == fromGGUF.encode(item.text)) }
+    #expect(fromJSON.encode("<|im_end|>", recognizeSpecial: true) == [2])
+  }
+
+  @Test func mergesMayBePairs() throws {
+    let tokenizer = try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(small()).serialized())
+    #expect(tokenizer.encode("abcab") == [257, 256])
+  }
+
+  @Test func theStepsOfThePreTokenizerKeepTheirOrder() throws {
+    let object = changed(
+      "pre_tokenizer",
+      to: ["type": "Sequence", "pretokenizers": [["type": "Digits", "individual_digits": true], Self.byteLevel]])
+    #expect(
+      try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(object).serialized()).preTokenizer == .digitsThenGPT2)
+    let alone = changed("pre_tokenizer", to: Self.byteLevel)
+    #expect(try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(alone).serialized()).preTokenizer == .gpt2)
+  }
+
+  @Test func whatIsNotSupportedIsNamed() {
+    #expect(problem(small()) == "read")
+    #expect(problem(changed("type", to: "Unigram", in: "model")).contains("'Unigram'"))
+    #expect(problem(changed("normalizer", to: ["type": "NFC"])).contains("normalizer is NFC"))
+    #expect(
+      problem(
+        changed("pre_tokenizer", to: ["type": "Sequence", "pretokenizers": [["type": "Split"], Self.byteLevel]])
+      )
+      .contains("Split then ByteLevel"))
+    #expect(problem(changed("pre_tokenizer", to: ["type": "Metaspace"])).contains("Metaspace"))
+    #expect(problem(changed("decoder", to: ["type": "Metaspace"])).contains("decoder is Metaspace"))
+    #expect(problem(changed("post_processor", to: ["type": "TemplateProcessing"])).contains("TemplateProcessing"))
+    #expect(problem(changed("byte_fallback", to: true, in: "model")).contains("model.byte_fallback"))
+    #expect(problem(changed("ignore_merges", to: true, in: "model")).contains("model.ignore_merges"))
+    #expect(problem(changed("dropout", to: 0.1, in: "model")).contains("model.dropout"))
+  }
+
+  @Test func unknownMembersAreErrors() {
+    #expect(problem(changed("normaliser", to: "x")).contains("normaliser"))
+    #expect(problem(changed("cache", to: 1, in: "model")).contains("cache"))
+  }
+
+  @Test func hostileFilesAreErrors() {
+    #expect(problem(changed("vocab", to: ["a": 1, "b": 2, "c": 3], in: "model")).contains("token 3"))
+    #expect(problem(changed("vocab", to: ["a": 0, "b": 1], in: "model")).contains("needs the token 'ab'"))
+    #expect(problem(changed("vocab", to: ["a": 5], in: "model")).contains("token 5"))
+    #expect(problem(changed("vocab", to: ["a": -1], in: "model")).contains("token -1"))
+    #expect(problem(changed("vocab", to: ["a": "0"], in: "model")).contains("expected an integer"))
+    #expect(problem(changed("vocab", to: ["a": 0, "b": 0], in: "model")).contains("both"))
+    #expect(problem(changed("vocab", to: [:], in: "model")).contains("no tokens"))
+    #expect(problem(changed("merges", to: [["a"]], in: "model")).contains("merge 0"))
+    #expect(problem(changed("unk_token", to: "none", in: "model")).contains("model.unk_token"))
+    #expect(problem(changed("model", to: [])).contains("model"))
+    for text in ["", "{", "[]", "null", "{}", "{\"model\":{}}"] {
+      #expect(throws: TokenizerError.self, "\(text)") { try Tokenizer.huggingFace(tokenizerJSON: Array(text.utf8)) }
+    }
+  }
+}

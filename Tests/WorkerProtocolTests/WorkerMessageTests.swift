@@ -1,0 +1,131 @@
+import Multipliers
+import StrictJSON
+import Testing
+import WorkerProtocol
+
+@Suite struct WorkerMessageTests {
+  static let model = ModelReference(path: "/m/model.gguf", digest: "sha256:ab", cacheDirectory: "/var/cache")
+  static let experts = [
+    ExpertReference(name: "science", version: 3, digest: "sha256:01", path: "/blobs/01"),
+    ExpertReference(name: "social", version: 1, digest: "sha256:02", path: "/blobs/02"),
+  ]
+  static let mixture = Weights.mixture(
+    .init(
+      experts: experts, granularity: .layer, mix: .sum, rescale: .nuclear,
+      alpha: [[0.015625, 0.1, 1], [0.33333334, 0, 5e-7]]))
+  static let task = TaskReference(name: "arc_easy", path: "/blobs/t", digest: "sha256:03")
+
+  static var spec: AdaptSpec {
+    var search = SearchSpec()
+    search.seed = .max
+    search.granularities = [.vector, .matrix]
+    search.mix = .delta
+    search.promptBudget = 4000
+    return AdaptSpec(model: model, task: task, experts: experts, search: search, vectorsPath: "/staging/v")
+  }
+
+  static let calls: [WorkerCall] = [
+    .hello, .memory, .cancelJob(9),
+    .inspectModel(path: "/m", cacheDirectory: "/c"),
+    .tokenize(model: model, text: "a\n\u{1F600}\"", special: true),
+    .score(ScoreCall(model: model, prompt: "p", continuation: " c", weights: mixture, top: 5)),
+    .generate(
+      GenerateCall(
+        model: model,
+        requests: [
+          .init(input: .prompt("x"), weights: mixture),
+          .init(input: .messages([.init(role: "user", content: "hi")])),
+        ], seed: 0xFFFF_FFFF_FFFF_FFFE, stop: ["\n"], stream: true)),
+    .startJob(JobStart(job: 4, work: .adapt(spec), journal: [.integer(1), .object(["a": .null])])),
+    .startJob(
+      JobStart(
+        job: 5,
+        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .base, split: .eval, limit: 10)))),
+    .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
+  ]
+
+  @Test(arguments: calls)
+  func everyRequestSurvivesTheWire(call: WorkerCall) throws {
+    let line = WorkerRequest(id: 7, call: call).json.workerLine
+    #expect(line.last == UInt8(ascii: "\n"))
+    #expect(!line.dropLast().contains(UInt8(ascii: "\n")))
+    let back = try WorkerRequest(decoding: JSONValue(workerLine: Array(line.dropLast())))
+    #expect(back == WorkerRequest(id: 7, call: call))
+  }
+
+  static let replies: [WorkerReply] = [
+    .result(id: 1, .object(["ids": .array([.integer(3)])])),
+    .fault(id: 2, WorkerFault(.modelChanged, "another model lies at '/m'", retry: true)),
+    .event(
+      .progress(
+        job: 3, JobProgress(fraction: 0.25, phase: "search", detail: "generation 2 of 8", best: 0.7, etaSeconds: 30))),
+    .event(.progress(job: 3, JobProgress(fraction: 0, phase: "loading", detail: ""))),
+    .event(.journal(job: 3, entry: .object(["g": .integer(0)]))),
+    .event(.done(job: 3, result: .object([:]))),
+    .event(.failed(job: 3, WorkerFault(.outOfMemory, "…"))),
+    .event(.cancelled(job: 3)),
+    .event(.token(id: 8, request: 1, text: "to")),
+  ]
+
+  @Test(arguments: replies)
+  func everyReplySurvivesTheWire(reply: WorkerReply) throws {
+    #expect(try WorkerReply(decoding: JSONValue(workerLine: Array(reply.json.workerLine.dropLast()))) == reply)
+  }
+
+  @Test func answersAndResultsSurviveTheWire() throws {
+    let hello = HelloAnswer(pid: 12, cores: 2, kernel: "Zen", deservedKernel: "Haswell", kernelTooOld: false)
+    #expect(try HelloAnswer(decoding: hello.json) == hello)
+    let facts = ModelFacts(
+      digest: "sha256:aa", modelID: "SmolLM2", architecture: "LlamaForCausalLM", parameters: 134_515_008, layers: 30,
+      hidden: 576, vocabulary: 49152, contextLength: 8192, quantization: "Q4_1", hasTokenizer: true,
+      chatTemplate: nil, chatTemplateProblem: "no template",
+      targets: [TargetMatrix(name: "model.layers.0.self_attn.q_proj.weight", rows: 576, columns: 576, layer: 0)],
+      factorizationSeconds: 5.5)
+    #expect(try ModelFacts(decoding: facts.json) == facts)
+    let score = ScoreAnswer(
+      promptIDs: [1], continuationIDs: [2, 3], logprobs: [-0.1, -2.5e-7], top: [.init(id: 9, logit: 17.25)])
+    #expect(try ScoreAnswer(decoding: score.json) == score)
+    let generated = GenerateAnswer(
+      generations: [.init(text: "x", promptTokens: 4, tokens: 1, finish: "stop")], seconds: 0.5)
+    #expect(try GenerateAnswer(decoding: generated.json) == generated)
+    let memory = MemoryAnswer(resident: 5, limit: 0, models: [.init(path: "/m", digest: "d", bytes: 7)])
+    #expect(try MemoryAnswer(decoding: memory.json) == memory)
+    #expect(try AdaptResult(decoding: Self.result.json) == Self.result)
+  }
+
+  static var result: AdaptResult {
+    let scores = ScoreSummary(fit: 0.5, fitLogLikelihood: -.infinity, heldOut: 0.4, heldOutLogLikelihood: -1.5)
+    var evaluated = scores
+    evaluated.eval = EvalSummary(value: 0.6, count: 400, lower: 0.55, upper: 0.65, versusBase: 1e-6)
+    return AdaptResult(
+      alpha: [[1], [0]],
+      experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: scores) },
+      base: scores, uniform: scores, mixture: evaluated, granularity: .vector, units: ["model"], mix: .delta,
+      rescale: .none, metric: "acc", template: "Question: {question}\nAnswer:", served: "science",
+      servedBecause: "held out better", foundAlpha: [[0.5], [0.25]],
+      search: SearchSummary(
+        method: "cem", objective: "accuracy", normalised: false, seed: .max, population: 32, elites: 6, shots: 10,
+        generations: 4, stopReason: "converged", prompts: 900, promptsSavedByCache: 100, promptsSavedByPruning: 40,
+        seconds: [("search", 12.5), ("total", 14)]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
+  }
+
+  @Test func aLikelihoodOfZeroProbabilityIsNullOnTheWire() throws {
+    let json = ScoreSummary(fit: 0, fitLogLikelihood: -.infinity).json
+    #expect(json.jsonText.contains("\"fit_loglik\":null"))
+    #expect(try ScoreSummary(decoding: json).fitLogLikelihood == -.infinity)
+  }
+
+  @Test func anErrorNamesThePlace() throws {
+    let broken = try JSONValue(
+      workerLine: Array(
+        #"{"id":1,"method":"score","params":{"model":{"path":1,"cache_directory":"c"},"prompt":"","continuation":""}}"#
+          .utf8))
+    #expect(throws: WorkerProtocolError.wrongType(path: "model.path", expected: "a string")) {
+      try WorkerRequest(decoding: broken)
+    }
+    #expect(WorkerRequest.id(of: broken) == 1)
+    let unknown = try JSONValue(workerLine: Array(#"{"id":1,"method":"sing"}"#.utf8))
+    #expect(throws: WorkerProtocolError.unknownMethod("sing")) { try WorkerRequest(decoding: unknown) }
+    #expect(throws: WorkerProtocolError.self) { try JSONValue(workerLine: Array("{]".utf8)) }
+  }
+}
