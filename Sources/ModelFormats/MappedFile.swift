@@ -1,4 +1,5 @@
 import Glibc
+import SystemSupport
 
 /// A file of the user's, mapped read-only for as long as this object lives.
 ///
@@ -13,22 +14,23 @@ package final class MappedFile: @unchecked Sendable {
 
   package init(path: String) throws(ModelFormatError) {
     self.path = path
-    // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-    guard descriptor >= 0 else { throw .unreadable(path: path, reason: systemErrorText()) }
-    defer { close(descriptor) }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else { throw .unreadable(path: path, reason: systemErrorText()) }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, reason: "it is not a regular file") }
-    guard let size = Int(exactly: status.st_size), size > 0 else {
-      unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-      return
+    do throws(SystemCallError) {
+      // O_NONBLOCK: opening a FIFO must not wait for a writer.
+      let file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK)
+      let status = try file.status()
+      guard status.kind == .regular else {
+        throw SystemCallError("read", path, number: EINVAL, hint: "it is \(status.kind.phrase)")
+      }
+      guard status.size > 0 else {
+        unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        return
+      }
+      let address = unsafe mmap(nil, status.size, PROT_READ, MAP_PRIVATE, file.number, 0)
+      guard let address = unsafe address, unsafe address != MAP_FAILED else { throw SystemCallError("map", path) }
+      unsafe bytes = UnsafeRawBufferPointer(start: address, count: status.size)
+    } catch {
+      throw .system(error)
     }
-    let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
-    guard let address = unsafe address, unsafe address != MAP_FAILED else {
-      throw .unreadable(path: path, reason: systemErrorText())
-    }
-    unsafe bytes = UnsafeRawBufferPointer(start: address, count: size)
   }
 
   deinit {
@@ -43,11 +45,4 @@ package final class MappedFile: @unchecked Sendable {
       unsafe madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, MADV_DONTNEED)
     }
   }
-}
-
-/// The text of the current `errno`.
-func systemErrorText() -> String {
-  let number = errno
-  guard let text = unsafe strerror(number) else { return "error \(number)" }
-  return unsafe String(cString: text)
 }

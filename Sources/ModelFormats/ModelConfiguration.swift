@@ -1,3 +1,5 @@
+package import Multipliers
+
 /// The facts of a model that its engine needs, from `config.json` or from GGUF metadata.
 package struct ModelConfiguration: Sendable, Equatable {
   /// Hugging Face's class name; only "LlamaForCausalLM" is read so far.
@@ -38,30 +40,22 @@ package struct ModelConfiguration: Sendable, Equatable {
   }
 
   /// The matrices that experts may rescale: layer by layer q, k, v, o, gate, up, down.
-  package var targets: [ModelTarget] { (0..<layers).flatMap { targets(of: $0) } }
+  package var targets: [TargetMatrix] { (0..<layers).flatMap { targets(of: $0) } }
 
-  private func targets(of layer: Int) -> [ModelTarget] {
+  private func targets(of layer: Int) -> [TargetMatrix] {
     let prefix = "model.layers.\(layer)."
     let queries = heads * headDim
     let keys = kvHeads * headDim
     return [
-      ModelTarget(name: prefix + "self_attn.q_proj.weight", rows: queries, columns: hidden, layer: layer),
-      ModelTarget(name: prefix + "self_attn.k_proj.weight", rows: keys, columns: hidden, layer: layer),
-      ModelTarget(name: prefix + "self_attn.v_proj.weight", rows: keys, columns: hidden, layer: layer),
-      ModelTarget(name: prefix + "self_attn.o_proj.weight", rows: hidden, columns: queries, layer: layer),
-      ModelTarget(name: prefix + "mlp.gate_proj.weight", rows: intermediate, columns: hidden, layer: layer),
-      ModelTarget(name: prefix + "mlp.up_proj.weight", rows: intermediate, columns: hidden, layer: layer),
-      ModelTarget(name: prefix + "mlp.down_proj.weight", rows: hidden, columns: intermediate, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.q_proj.weight", rows: queries, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.k_proj.weight", rows: keys, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.v_proj.weight", rows: keys, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.o_proj.weight", rows: hidden, columns: queries, layer: layer),
+      TargetMatrix(name: prefix + "mlp.gate_proj.weight", rows: intermediate, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "mlp.up_proj.weight", rows: intermediate, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "mlp.down_proj.weight", rows: hidden, columns: intermediate, layer: layer),
     ]
   }
-}
-
-/// A matrix of a model file that an expert may rescale, in the checkpoint's orientation: rows are outputs.
-package struct ModelTarget: Sendable, Hashable {
-  package let name: String
-  package let rows: Int
-  package let columns: Int
-  package let layer: Int
 }
 
 extension ModelConfiguration {

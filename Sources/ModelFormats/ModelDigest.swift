@@ -1,11 +1,12 @@
 package import Digests
+package import Multipliers
 
 /// SHA-256 over a model's target matrices: names sorted by bytes, each as `name \0 ROWSxCOLUMNS \0` and its values as
 /// little-endian floats. A copy of the same base in other shards has the same digest, another quantisation has not.
 ///
 /// `values` returns the matrix's rows * columns floats; they must stay valid until the next call.
 package func modelDigest<Failure: Error>(
-  of targets: [ModelTarget], values: (ModelTarget) throws(Failure) -> UnsafePointer<Float>
+  of targets: [TargetMatrix], values: (TargetMatrix) throws(Failure) -> UnsafePointer<Float>
 ) throws(Failure) -> Digest {
   var hash = SHA256()
   let ordered = targets.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }

@@ -1,8 +1,9 @@
 package import StrictJSON
+package import SystemSupport
 
 /// Why a model cannot be opened or read: the file, the place, what was found and what is supported.
 package enum ModelFormatError: Error, Sendable, Equatable, CustomStringConvertible {
-  case unreadable(path: String, reason: String)
+  case system(SystemCallError)
   case notAModel(path: String, found: String)
   /// The file ends before what its own header announces: still being copied, or cut off.
   case truncated(path: String, part: String, needed: UInt64, size: Int)
@@ -17,8 +18,8 @@ package enum ModelFormatError: Error, Sendable, Equatable, CustomStringConvertib
 
   package var description: String {
     switch self {
-    case .unreadable(let path, let reason):
-      "cannot read '\(path)': \(reason)"
+    case .system(let error):
+      error.description
     case .notAModel(let path, let found):
       "'\(path)' is \(found); a model is a GGUF file, or a directory with config.json and *.safetensors"
     case .truncated(let path, let part, let needed, let size):

@@ -1,5 +1,7 @@
 package import Digests
 import Glibc
+package import Multipliers
+import SystemSupport
 
 /// A base model as a source of tensors under Hugging Face's names and in Hugging Face's layout, widened to floats.
 ///
@@ -26,7 +28,7 @@ package final class OpenModel: Sendable {
     }
   }
 
-  package var targets: [ModelTarget] { configuration.targets }
+  package var targets: [TargetMatrix] { configuration.targets }
 
   /// Sorted by bytes.
   package var tensorNames: [String] { store.names }
@@ -98,21 +100,16 @@ protocol TensorStore: Sendable {
 
 /// Opens a GGUF file, or a directory with `config.json`.
 package func openModel(at path: String) throws(ModelFormatError) -> OpenModel {
-  switch try fileKind(path) {
-  case .directory: try openHuggingFaceDirectory(path)
-  case .regular: try openGGUF(path)
-  case .other: throw .notAModel(path: path, found: "neither a file nor a directory")
+  let status: FileStatus?
+  do throws(SystemCallError) {
+    status = try FileSystem.status(path, followingLinks: true)
+  } catch {
+    throw .system(error)
   }
-}
-
-private enum FileKind { case directory, regular, other }
-
-private func fileKind(_ path: String) throws(ModelFormatError) -> FileKind {
-  var status = stat()
-  guard unsafe stat(path, &status) == 0 else { throw .unreadable(path: path, reason: systemErrorText()) }
-  return switch status.st_mode & S_IFMT {
-  case S_IFDIR: .directory
-  case S_IFREG: .regular
-  default: .other
+  switch status?.kind {
+  case .directory: return try openHuggingFaceDirectory(path)
+  case .regular: return try openGGUF(path)
+  case .symbolicLink, .fifo, .socket, .device: throw .notAModel(path: path, found: status?.kind.phrase ?? "")
+  case nil: throw .system(SystemCallError("open the model", path, number: ENOENT))
   }
 }

@@ -1,8 +1,9 @@
 package import StrictJSON
+package import SystemSupport
 
 /// Why a file is not a safetensors file that is accepted here.
 package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertible {
-  case unreadable(reason: String)
+  case system(SystemCallError)
   /// The file is shorter than its own header says: it is still being written, or was cut off.
   case incomplete(size: Int, needed: Int)
   case tooLarge(size: Int, limit: Int)
@@ -24,7 +25,6 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
   case trailingBytes(count: Int)
   case notFinite(tensor: String, index: Int, value: Float)
   case unknownTensor(String)
-  case cannotWrite(path: String, reason: String)
 
   /// True where waiting for the rest of the file can help.
   package var isIncomplete: Bool {
@@ -34,7 +34,7 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
   /// A stable name of the cause for machines.
   package var code: String {
     switch self {
-    case .unreadable: "unreadable"
+    case .system: "system"
     case .incomplete: "incomplete"
     case .tooLarge: "too_large"
     case .anotherFormat: "another_format"
@@ -54,13 +54,12 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .trailingBytes: "trailing_bytes"
     case .notFinite: "not_finite"
     case .unknownTensor: "unknown_tensor"
-    case .cannotWrite: "cannot_write"
     }
   }
 
   package var description: String {
     switch self {
-    case .unreadable(let reason): "cannot read the file: \(reason)"
+    case .system(let error): error.description
     case .incomplete(let size, let needed): "the file has \(size) bytes, its header asks for \(needed); copy it again"
     case .tooLarge(let size, let limit): "the file has \(size) bytes, at most \(limit) are read"
     case .anotherFormat(let format): "this is \(format), not a safetensors file"
@@ -84,7 +83,6 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .trailingBytes(let count): "\(count) bytes after the last tensor belong to nothing"
     case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
     case .unknownTensor(let name): "the file has no tensor '\(name)'"
-    case .cannotWrite(let path, let reason): "cannot write '\(path)': \(reason)"
     }
   }
 }

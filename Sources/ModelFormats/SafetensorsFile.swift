@@ -1,5 +1,6 @@
 import Glibc
 import StrictJSON
+package import SystemSupport
 
 /// A safetensors file: its checked header, and its values.
 ///
@@ -33,33 +34,45 @@ package final class SafetensorsFile: Sendable {
     self.init(header, .memory(bytes))
   }
 
-  /// Reads a file whole.
+  /// Reads a file whole. A last component that is a symbolic link is followed.
   package static func open(
     path: String, rules: SafetensorsHeader.Rules = .expert
   ) throws(SafetensorsError) -> SafetensorsFile {
-    let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-    guard descriptor >= 0 else { throw .unreadable(reason: systemErrorText()) }
-    defer { close(descriptor) }
-    return try open(descriptor: descriptor, rules: rules)
+    let file: FileDescriptor
+    do throws(SystemCallError) {
+      file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK)
+    } catch {
+      throw .system(error)
+    }
+    return try open(file, path: path, rules: rules)
   }
 
-  /// Reads an open file whole, by offsets; the descriptor stays the caller's.
+  /// Reads an open file whole, by offsets. `path` is for messages.
   package static func open(
-    descriptor: Int32, rules: SafetensorsHeader.Rules = .expert
+    _ file: FileDescriptor, path: String, rules: SafetensorsHeader.Rules = .expert
   ) throws(SafetensorsError) -> SafetensorsFile {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else { throw .unreadable(reason: systemErrorText()) }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw .unreadable(reason: "it is not a regular file") }
-    guard let size = Int(exactly: status.st_size), size <= rules.maximumFileSize else {
-      throw .tooLarge(size: Int(clamping: status.st_size), limit: rules.maximumFileSize)
+    var size = 0
+    var bytes: [UInt8] = []
+    do throws(SystemCallError) {
+      let status = try file.status()
+      guard status.kind == .regular else {
+        throw SystemCallError("read", path, number: EINVAL, hint: "it is \(status.kind.phrase)")
+      }
+      size = status.size
+      bytes = try file.bytes(at: 0, count: min(size, 8))
+    } catch {
+      throw .system(error)
     }
-    // The header alone first: a sparse file of 64 MiB of nothing is refused by its first 8 bytes.
-    let start = try read(descriptor, from: 0, count: min(size, 8))
-    if start.count == 8 {
-      let announced = start.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      if announced > UInt64(rules.maximumHeaderLength) { _ = try SafetensorsFile(start, rules: rules) }
+    // Before the whole is read: it may be sparse, 60 MB of nothing.
+    _ = try unsafe bytes.span.withUnsafeBytes { start throws(SafetensorsError) in
+      try unsafe SafetensorsHeader.length(start, fileSize: size, rules: rules)
     }
-    return try SafetensorsFile(try read(descriptor, from: 0, count: size), rules: rules)
+    do throws(SystemCallError) {
+      bytes = try file.bytes(at: 0, count: size)
+    } catch {
+      throw .system(error)
+    }
+    return try SafetensorsFile(bytes, rules: rules)
   }
 
   /// Maps a file of a base model.
@@ -113,26 +126,5 @@ package final class SafetensorsFile: Sendable {
     case .memory(let bytes): unsafe bytes.withUnsafeBytes(body)
     case .mapped(let file): unsafe body(file.bytes)
     }
-  }
-
-  /// Up to `count` bytes; fewer where the file is shorter by now.
-  private static func read(_ descriptor: Int32, from offset: Int, count: Int) throws(SafetensorsError) -> [UInt8] {
-    var failure: String?
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      while filled < count {
-        let got = unsafe pread(
-          descriptor, buffer.baseAddress.map { unsafe $0 + filled }, count - filled, off_t(offset + filled))
-        if got > 0 {
-          filled += got
-        } else if got == 0 {
-          return
-        } else if errno != EINTR {
-          failure = systemErrorText()
-          return
-        }
-      }
-    }
-    if let failure { throw .unreadable(reason: failure) }
-    return bytes
   }
 }

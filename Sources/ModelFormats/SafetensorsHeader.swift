@@ -47,15 +47,7 @@ package struct SafetensorsHeader: Sendable {
   package static func parse(
     _ bytes: UnsafeRawBufferPointer, fileSize: Int, rules: Rules = .expert
   ) throws(SafetensorsError) -> SafetensorsHeader {
-    guard fileSize <= rules.maximumFileSize else { throw .tooLarge(size: fileSize, limit: rules.maximumFileSize) }
-    guard bytes.count >= 8 else { throw .incomplete(size: fileSize, needed: 8) }
-    let announced = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-    guard let length = Int(exactly: announced), length <= rules.maximumHeaderLength else {
-      if let format = unsafe otherFormat(bytes) { throw .anotherFormat(format) }
-      throw .headerTooLong(length: announced, limit: rules.maximumHeaderLength)
-    }
-    // A length of 0 is how a file looks whose blocks are reserved and not yet written.
-    guard length > 0 else { throw .incomplete(size: fileSize, needed: 9) }
+    let length = try unsafe length(bytes, fileSize: fileSize, rules: rules)
     guard 8 + length <= bytes.count else { throw .incomplete(size: fileSize, needed: 8 + length) }
 
     let limits = JSONLimits(
@@ -72,6 +64,20 @@ package struct SafetensorsHeader: Sendable {
         JSONError(kind: .syntax, offset: 0, line: 1, column: 1, problem: "expected an object, found \(value.kindName)"))
     }
     return try SafetensorsHeader(object, dataStart: 8 + length, fileSize: fileSize, rules: rules)
+  }
+
+  /// The length of the header, from the first 8 bytes of a file.
+  static func length(_ bytes: UnsafeRawBufferPointer, fileSize: Int, rules: Rules) throws(SafetensorsError) -> Int {
+    guard fileSize <= rules.maximumFileSize else { throw .tooLarge(size: fileSize, limit: rules.maximumFileSize) }
+    guard bytes.count >= 8 else { throw .incomplete(size: fileSize, needed: 8) }
+    let announced = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+    guard let length = Int(exactly: announced), length <= rules.maximumHeaderLength else {
+      if let format = unsafe otherFormat(bytes) { throw .anotherFormat(format) }
+      throw .headerTooLong(length: announced, limit: rules.maximumHeaderLength)
+    }
+    // A length of 0 is how a file looks whose blocks are reserved and not yet written.
+    guard length > 0 else { throw .incomplete(size: fileSize, needed: 9) }
+    return length
   }
 
   private init(

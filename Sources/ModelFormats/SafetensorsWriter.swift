@@ -1,5 +1,5 @@
-import Glibc
 import StrictJSON
+package import SystemSupport
 
 /// A tensor to be written, row-major.
 package struct SafetensorsTensor: Sendable {
@@ -51,53 +51,24 @@ package func safetensorsBytes(
   return bytes
 }
 
-/// Writes a safetensors file so that it is there whole or not at all: a temporary file beside it, fsync, rename, fsync
-/// of the directory.
+/// Writes a safetensors file so that it is there whole or not at all, and durable on return.
 package func writeSafetensors(
   to path: String, tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
 ) throws(SafetensorsError) {
-  let temporary = "\(path).\(getpid()).tmp"
-  let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw .cannotWrite(path: temporary, reason: systemErrorText()) }
-  do throws(SafetensorsError) {
-    do throws(SafetensorsError) {
-      try writeSafetensors(to: descriptor, tensors: tensors, metadata: metadata)
-      guard fsync(descriptor) == 0 else { throw .cannotWrite(path: temporary, reason: systemErrorText()) }
-    } catch {
-      close(descriptor)
-      throw error
-    }
-    guard close(descriptor) == 0 else { throw .cannotWrite(path: temporary, reason: systemErrorText()) }
-    guard unsafe rename(temporary, path) == 0 else { throw .cannotWrite(path: path, reason: systemErrorText()) }
+  do throws(SystemCallError) {
+    try FileSystem.writeAtomically(path, safetensorsBytes(tensors: tensors, metadata: metadata), mode: 0o644)
   } catch {
-    unsafe unlink(temporary)
-    throw error
+    throw .system(error)
   }
-  try synchronizeDirectory(of: path)
 }
 
-/// Writes to an open descriptor at its position, without fsync; the descriptor stays the caller's.
+/// Writes to an open file at its position, without fsync.
 package func writeSafetensors(
-  to descriptor: Int32, tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
+  to file: FileDescriptor, tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
 ) throws(SafetensorsError) {
-  let bytes = safetensorsBytes(tensors: tensors, metadata: metadata)
-  try unsafe bytes.span.withUnsafeBytes { buffer throws(SafetensorsError) in
-    var done = 0
-    while done < buffer.count {
-      let written = unsafe write(descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done)
-      if written >= 0 {
-        done += written
-      } else if errno != EINTR {
-        throw .cannotWrite(path: "descriptor \(descriptor)", reason: systemErrorText())
-      }
-    }
+  do throws(SystemCallError) {
+    try file.write(all: safetensorsBytes(tensors: tensors, metadata: metadata))
+  } catch {
+    throw .system(error)
   }
-}
-
-private func synchronizeDirectory(of path: String) throws(SafetensorsError) {
-  let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-  let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-  guard descriptor >= 0 else { throw .cannotWrite(path: directory, reason: systemErrorText()) }
-  defer { close(descriptor) }
-  guard fsync(descriptor) == 0 else { throw .cannotWrite(path: directory, reason: systemErrorText()) }
 }

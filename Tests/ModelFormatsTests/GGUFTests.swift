@@ -1,4 +1,5 @@
 import ModelFormats
+import SystemSupport
 import Testing
 
 @Suite struct GGUFTests {

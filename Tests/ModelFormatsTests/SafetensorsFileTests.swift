@@ -1,5 +1,6 @@
 import ModelFormats
 import StrictJSON
+import SystemSupport
 import Testing
 
 @Suite struct SafetensorsFileTests {
@@ -114,22 +115,20 @@ import Testing
       try writeSafetensors(
         to: path, tensors: [SafetensorsTensor(name: "a", shape: [2], values: [1, 2])], metadata: [("k", "v")])
       #expect(try SafetensorsFile.open(path: path).floats("a") == [1, 2])
-      #expect(try fileNames(in: directory) == ["x.safetensors"])
+      #expect(try FileSystem.entries(directory).compactMap(\.text) == ["x.safetensors"])
       let error = #expect(throws: SafetensorsError.self) {
         try writeSafetensors(to: directory + "/none/x", tensors: [], metadata: [])
       }
-      #expect(error?.code == "cannot_write")
+      #expect(error?.code == "system")
     }
   }
 
   @Test func whatIsNotAFileIsNotRead() throws {
     try withTemporaryDirectory { directory in
-      #expect(throws: SafetensorsError.unreadable(reason: "it is not a regular file")) {
-        try SafetensorsFile.open(path: directory)
-      }
-      #expect(throws: SafetensorsError.unreadable(reason: "No such file or directory")) {
-        try SafetensorsFile.open(path: directory + "/none")
-      }
+      let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile.open(path: directory) }
+      #expect(error?.description.contains("it is a directory") == true)
+      let other = #expect(throws: SafetensorsError.self) { try SafetensorsFile.open(path: directory + "/none") }
+      #expect(other?.description.contains("No such file or directory") == true)
     }
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import SystemSupport
 
 struct SplitMix {
   var state: UInt64
@@ -11,43 +12,11 @@ struct SplitMix {
   }
 }
 
-struct TestFailure: Error { let text: String }
-
-/// A fresh directory that is removed afterwards with the files in it.
-func withTemporaryDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
-  var template = Array("/tmp/t2d-formats-XXXXXX".utf8CString)
-  let made = unsafe template.withUnsafeMutableBufferPointer {
-    unsafe mkdtemp($0.baseAddress).map { unsafe String(cString: $0) }
-  }
-  guard let path = made else { throw TestFailure(text: "mkdtemp: errno \(errno)") }
-  defer {
-    for name in (try? fileNames(in: path)) ?? [] { unlink(path + "/" + name) }
-    rmdir(path)
-  }
-  return try body(path)
-}
-
-func fileNames(in directory: String) throws -> [String] {
-  guard let stream = unsafe opendir(directory) else { throw TestFailure(text: "opendir: errno \(errno)") }
-  defer { unsafe closedir(stream) }
-  var names: [String] = []
-  while let entry = unsafe readdir(stream) {
-    let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-      unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-    }
-    if name != ".", name != ".." { names.append(name) }
-  }
-  return names.sorted()
-}
-
 func writeFile(_ path: String, _ bytes: [UInt8]) throws {
-  let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw TestFailure(text: "open \(path): errno \(errno)") }
-  defer { close(descriptor) }
-  let written = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
-  guard written == bytes.count else { throw TestFailure(text: "write \(path): \(written) of \(bytes.count)") }
+  let file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+  try file.write(all: bytes)
 }
 
 func truncateFile(_ path: String, to size: Int) throws {
-  guard truncate(path, off_t(size)) == 0 else { throw TestFailure(text: "truncate \(path): errno \(errno)") }
+  try systemCall("truncate", path) { unsafe truncate(path, off_t(size)) }
 }
