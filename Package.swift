@@ -119,7 +119,10 @@ let package = Package(
     tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
     tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
-    tests("RPCServer", ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    tests(
+      "RPCServer",
+      ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"],
+      resources: [.copy("Golden")]),
     tests(
       "Transformer",
       [
