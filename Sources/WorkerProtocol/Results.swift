@@ -103,7 +103,7 @@ package struct AdaptResult: Sendable, Equatable {
   /// Of the search's own choice, which is what is served unless `served` says otherwise.
   package var mixture: ScoreSummary
   package var granularity: Granularity
-  /// Names of layers or matrices that the coefficients follow; one name, `model`, for `vector`.
+  /// Names of layers or matrices that the coefficients follow; none for `vector`.
   package var units: [String]
   package var mix: MixRule
   package var rescale: Rescale
@@ -114,6 +114,7 @@ package struct AdaptResult: Sendable, Equatable {
   package var servedBecause: String
   /// The search's own choice, also where a baseline is served.
   package var foundAlpha: [[Float]]
+  package var foundGranularity: Granularity
   package var search: SearchSummary
   /// The effective multipliers of what is served, a safetensors file that is itself a valid expert.
   package var vectorsPath: String
@@ -123,8 +124,8 @@ package struct AdaptResult: Sendable, Equatable {
   package init(
     alpha: [[Float]], experts: [Expert], base: ScoreSummary, uniform: ScoreSummary, mixture: ScoreSummary,
     granularity: Granularity, units: [String], mix: MixRule, rescale: Rescale, metric: String, template: String,
-    served: String, servedBecause: String, foundAlpha: [[Float]], search: SearchSummary, vectorsPath: String,
-    kernel: String, warnings: [String]
+    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity, search: SearchSummary,
+    vectorsPath: String, kernel: String, warnings: [String]
   ) {
     self.alpha = alpha
     self.experts = experts
@@ -140,6 +141,7 @@ package struct AdaptResult: Sendable, Equatable {
     self.served = served
     self.servedBecause = servedBecause
     self.foundAlpha = foundAlpha
+    self.foundGranularity = foundGranularity
     self.search = search
     self.vectorsPath = vectorsPath
     self.kernel = kernel
@@ -169,7 +171,8 @@ package struct AdaptResult: Sendable, Equatable {
       ), ("scores", scoresJSON), ("granularity", .string(granularity.rawValue)),
       ("units", list(units) { .string($0) }), ("mix", .string(mix.rawValue)), ("rescale", .string(rescale.rawValue)),
       ("template", .string(template)), ("served", .string(served)), ("served_because", .string(servedBecause)),
-      ("found_alpha", alphaJSON(foundAlpha)), ("search", search.json), ("vectors_path", .string(vectorsPath)),
+      ("found_alpha", alphaJSON(foundAlpha)), ("found_granularity", .string(foundGranularity.rawValue)),
+      ("search", search.json), ("vectors_path", .string(vectorsPath)),
       ("kernel", .string(kernel)), ("warnings", list(warnings) { .string($0) }),
     ])
   }
@@ -193,6 +196,7 @@ package struct AdaptResult: Sendable, Equatable {
       mix: try fields.mixRule("mix"), rescale: try fields.rescale("rescale"), metric: try scores.string("metric"),
       template: try fields.string("template"), served: try fields.string("served"),
       servedBecause: try fields.string("served_because"), foundAlpha: try fields.alpha("found_alpha"),
+      foundGranularity: try fields.granularity("found_granularity"),
       search: try SearchSummary(decoding: try fields.value("search")), vectorsPath: try fields.string("vectors_path"),
       kernel: try fields.string("kernel"), warnings: try fields.strings("warnings"))
   }
