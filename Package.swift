@@ -62,13 +62,13 @@ let package = Package(
     // Level 3
     part("Transformer", ["LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
     part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
-    part("Evaluation", ["StrictJSON", "Digests"]),
+    part("Evaluation", ["StrictJSON", "Digests", "SystemSupport"]),
     part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
 
     // Level 4
     part(
       "Adaptation",
-      ["Transformer", "Experts", "Evaluation", "SVF", "Multipliers", "StrictJSON", "Tokenizer"]),
+      ["Transformer", "Experts", "Evaluation", "SVF", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
     part(
       "Registry",
       [

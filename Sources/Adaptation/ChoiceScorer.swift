@@ -68,7 +68,9 @@ package struct ChoiceScorer: CandidateScorer {
   }
 
   private func shotScore(_ row: TaskRow, _ choices: [ContinuationScore]) -> ShotScore {
-    guard case .choice(_, let texts, let gold) = row.content else { preconditionFailure("row '\(row.id)' has no choices") }
+    guard case .choice(_, let texts, let gold) = row.content else {
+      preconditionFailure("row '\(row.id)' has no choices")
+    }
     let score = ChoiceScore(sums: choices.map(\.sum), choices: texts, gold: gold)
     let isRight = metric == .accNorm ? score.isCorrectNorm : score.isCorrect
     let perToken = choices[gold].sum / Double(choices[gold].logprobs.count)

@@ -39,16 +39,16 @@ extension AdaptJob {
     if outcome.served == .mixture || !wanted.contains(where: { $0.alpha == outcome.alpha }) {
       wanted.append(("served", outcome.alpha))
     }
-    var right: [String: [Bool]] = [:]
+    var outcomes: [String: [Bool]] = [:]
     for (index, (name, alpha)) in wanted.enumerated() {
       let share = Double(index) / Double(wanted.count)
-      right[name] = try right(task, inputs, name: name, alpha, share: share, of: wanted.count)
+      outcomes[name] = try right(task, inputs, name: name, alpha, share: share, of: wanted.count)
     }
-    let base = right["base"] ?? []
-    let expert = right["expert \(best)"] ?? []
+    let base = outcomes["base"] ?? []
+    let expert = outcomes["expert \(best)"] ?? []
     scores.base.eval = summary(base)
     scores.experts[best].eval = summary(expert, base: base)
-    if let served = right["served"] {
+    if let served = outcomes["served"] {
       let summary = summary(served, base: base, expert: expert)
       switch outcome.served {
       case .mixture: scores.mixture.eval = summary
@@ -127,7 +127,8 @@ extension AdaptJob {
       }, base: scores.base, uniform: scores.uniform, mixture: scores.mixture, granularity: outcome.alpha.granularity,
       units: units, mix: outcome.alpha.mix, rescale: rescale, metric: inputs.task.metric.rawValue,
       template: inputs.task.templateName, served: served, servedBecause: outcome.because,
-      foundAlpha: outcome.found.alpha, foundGranularity: outcome.found.granularity, search: searchSummary(outcome, shots: inputs.rows.count, clocks),
+      foundAlpha: outcome.found.alpha, foundGranularity: outcome.found.granularity,
+      search: searchSummary(outcome, shots: inputs.rows.count, clocks),
       vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running, warnings: warnings)
   }
 

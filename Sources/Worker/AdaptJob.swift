@@ -62,7 +62,7 @@ struct AdaptJob {
       clocks.stop("evaluating", job)
     }
     job.report(JobProgress(fraction: 0.99, phase: "writing", detail: "writing the mixture's vectors"))
-    try writeVectors(outcome, search, rescale)
+    try writeVectors(outcome, search)
     clocks.stop("writing", job)
     return result(outcome, scores, search, rescale, clocks)
   }

@@ -1,6 +1,6 @@
-import StrictJSON
+package import StrictJSON
 import Synchronization
-import SystemSupport
+package import SystemSupport
 package import WorkerProtocol
 
 /// The worker's end of the socketpair.

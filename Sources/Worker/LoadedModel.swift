@@ -34,7 +34,7 @@ final class LoadedModel: Sendable {
         experts.append(known)
         continue
       }
-      let expert = try readExpert(reference, for: model)
+      let expert = try readExpert(reference)
       cache.withLock { cache in
         if cache.count >= Self.cachedExperts { cache.removeFirst() }
         cache.append((reference.path, expert))
@@ -124,7 +124,7 @@ final class LoadedModel: Sendable {
       }
     return ModelFacts(
       digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
-      parameters: Int64(configuration.parameterCount), layers: configuration.layers, hidden: configuration.hidden,
+      parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } }, layers: configuration.layers, hidden: configuration.hidden,
       vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
       chatTemplateProblem: problem, targets: model.layout.matrices, factorizationSeconds: seconds)

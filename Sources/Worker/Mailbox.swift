@@ -3,8 +3,9 @@ import Synchronization
 
 /// Hands things from one thread to another, in order.
 ///
-/// `@unchecked Sendable`: the elements are behind the mutex, and a `sem_t` may be used from every thread.
-final class Mailbox<Element: Sendable>: @unchecked Sendable {
+/// `@unchecked Sendable` and `@safe`: the elements are behind the mutex, and a `sem_t` may be used from every
+/// thread and lives as long as the mailbox.
+@safe final class Mailbox<Element: Sendable>: @unchecked Sendable {
   private let elements = Mutex<[Element]>([])
   private let filled: UnsafeMutablePointer<sem_t>
 

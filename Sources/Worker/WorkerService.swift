@@ -2,7 +2,7 @@ import Glibc
 package import LinearAlgebra
 package import StrictJSON
 import Synchronization
-import SystemSupport
+package import SystemSupport
 import WorkerProtocol
 
 /// Answers the daemon's requests.
