@@ -9,7 +9,7 @@ func digest(_ letter: Character) -> Digest { SHA256.digest(Array(String(letter).
 func signature(
   _ name: String = "tiny", modelID: String = "Tiny-1M", digest letter: Character = "a", rank: Int = 4
 ) -> ModelSignature {
-  let matrices = (0..<2).flatMap { layer in
+  let matrices = (0..<2).flatMap { (layer: Int) -> [TargetMatrix] in
     [
       TargetMatrix(name: "model.layers.\(layer).self_attn.q_proj.weight", rows: rank, columns: rank, layer: layer),
       TargetMatrix(name: "model.layers.\(layer).mlp.up_proj.weight", rows: rank + 2, columns: rank, layer: layer),
