@@ -148,7 +148,9 @@ let package = Package(
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol",
       ]),
-    tests("ControlCommands", ["ControlCommands", "RPCProtocol", "StrictJSON"]),
+    tests(
+      "ControlCommands",
+      ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     tests(
       "EndToEnd",
