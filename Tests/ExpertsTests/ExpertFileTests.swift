@@ -196,7 +196,7 @@ import Testing
     #expect(try draft.validated().contentDigest == plain)
 
     draft = ExpertDraft()
-    draft.tensors["model.layers.1.mlp.up_proj.weight"]?[3] = 1.2000001
+    draft.tensors["model.layers.1.mlp.up_proj.weight"]?[3] = (1.2 as Float).nextUp
     #expect(try draft.validated().contentDigest != plain)
     for (key, value) in [
       ("t2.rescale", "nuclear"), ("t2.param_space", "logit"), ("t2.base.digest", digest("z").description),
