@@ -54,7 +54,7 @@ let package = Package(
 
     // Level 2
     part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
-    part("ModelFormats", ["StrictJSON", "Digests", "SystemSupport"]),
+    part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     part("Watcher", ["CLinux", "SystemSupport"]),
     part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
     part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
@@ -117,7 +117,7 @@ let package = Package(
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
     tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
-    tests("ModelFormats", ["ModelFormats", "StrictJSON", "SystemSupport"]),
+    tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(
       "RPCServer",
