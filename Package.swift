@@ -54,7 +54,7 @@ let package = Package(
 
     // Level 2
     part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
-    part("ModelFormats", ["StrictJSON", "Digests", "SystemSupport"]),
+    part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     part("Watcher", ["CLinux", "SystemSupport"]),
     part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
     part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
@@ -117,9 +117,12 @@ let package = Package(
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
     tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
-    tests("ModelFormats", ["ModelFormats", "StrictJSON", "SystemSupport"]),
+    tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
-    tests("RPCServer", ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    tests(
+      "RPCServer",
+      ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"],
+      resources: [.copy("Golden")]),
     tests(
       "Transformer",
       [
@@ -145,7 +148,9 @@ let package = Package(
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol",
       ]),
-    tests("ControlCommands", ["ControlCommands", "RPCProtocol", "StrictJSON"]),
+    tests(
+      "ControlCommands",
+      ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     tests(
       "EndToEnd",

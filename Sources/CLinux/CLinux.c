@@ -241,6 +241,14 @@ int64_t t2_file_system_type(int fd) {
   return (int64_t)(uint64_t)(unsigned long)facts.f_type;
 }
 
+const char *t2_next_entry(DIR *directory, unsigned char *type) {
+  errno = 0;
+  struct dirent *entry = readdir(directory);
+  if (!entry) return NULL;
+  *type = entry->d_type;
+  return entry->d_name;
+}
+
 int t2_stat(int directory, const char *path, int follow, struct stat *out) {
   return fstatat(directory, path, out, follow ? 0 : AT_SYMLINK_NOFOLLOW);
 }

@@ -24,6 +24,11 @@ package final class Scratch {
     return unsafe floats.assumingMemoryBound(to: Double.self)
   }
 
+  /// Gives slots above `count` floats back to the system, after work on something unusually large.
+  package func trim(above count: Int) {
+    for index in slots.indices where (slots[index]?.count ?? 0) > count { slots[index] = nil }
+  }
+
   /// Gives all slots back to the system.
   package func clear() {
     slots = []

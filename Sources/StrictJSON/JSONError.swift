@@ -21,6 +21,14 @@ package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   package let column: Int
   package let problem: String
 
+  package init(kind: Kind, offset: Int, line: Int, column: Int, problem: String) {
+    self.kind = kind
+    self.offset = offset
+    self.line = line
+    self.column = column
+    self.problem = problem
+  }
+
   package var description: String { "line \(line), column \(column) (byte \(offset)): \(problem)" }
 }
 

@@ -1,4 +1,4 @@
-package import Glibc
+import Glibc
 import Synchronization
 
 /// The one owner of an open descriptor: it closes when the last reference goes, or at `close()`.
@@ -57,7 +57,7 @@ package final class FileDescriptor: Sendable {
 extension FileDescriptor {
   /// Opens a path, close-on-exec, never as the controlling terminal. `directory` is where a relative path begins.
   package static func open(
-    _ path: String, _ flags: Int32 = O_RDONLY, mode: mode_t = 0o600, in directory: FileDescriptor? = nil
+    _ path: String, _ flags: Int32 = O_RDONLY, mode: UInt32 = 0o600, in directory: FileDescriptor? = nil
   ) throws(SystemCallError) -> FileDescriptor {
     let base = directory?.number ?? AT_FDCWD
     let number = try systemCall("open", path) { unsafe openat(base, path, flags | O_CLOEXEC | O_NOCTTY, mode) }
@@ -74,23 +74,39 @@ extension FileDescriptor {
     try systemCall("read") { unsafe pread(number, buffer.baseAddress, buffer.count, off_t(offset)) }
   }
 
-  /// Up to `count` bytes at an offset; fewer only at the end of the file.
-  package func bytes(at offset: Int, count: Int) throws(SystemCallError) -> [UInt8] {
+  /// At most `count` bytes from the file's own position; none at the end.
+  package func read(upTo count: Int) throws(SystemCallError) -> [UInt8] {
+    try unsafe filling(count) { (buffer) throws(SystemCallError) in try unsafe read(into: buffer) }
+  }
+
+  /// An array of `count` bytes, cut to what `body` filled.
+  func filling(
+    _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int
+  ) throws(SystemCallError) -> [UInt8] {
     var failure: SystemCallError?
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       do throws(SystemCallError) {
-        while filled < count {
-          let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
-          let read = try unsafe read(into: rest, at: offset + filled)
-          if read == 0 { break }
-          filled += read
-        }
+        filled = try unsafe body(UnsafeMutableRawBufferPointer(buffer))
       } catch {
         failure = error
       }
     }
     if let failure { throw failure }
     return bytes
+  }
+
+  /// Up to `count` bytes at an offset; fewer only at the end of the file.
+  package func bytes(at offset: Int, count: Int) throws(SystemCallError) -> [UInt8] {
+    try unsafe filling(count) { (buffer) throws(SystemCallError) in
+      var filled = 0
+      while filled < count {
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
+        let read = try unsafe read(into: rest, at: offset + filled)
+        if read == 0 { break }
+        filled += read
+      }
+      return filled
+    }
   }
 
   /// Writes everything; blocks where the descriptor does.

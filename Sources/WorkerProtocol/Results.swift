@@ -26,7 +26,7 @@ package struct ScoreSummary: Sendable, Equatable {
 
   package var json: JSONValue {
     object([
-      ("fit", .number(fit)), ("fit_loglik", finite(fitLogLikelihood)), ("held_out", heldOut.map { .number($0) }),
+      ("fit", finite(fit)), ("fit_loglik", finite(fitLogLikelihood)), ("held_out", heldOut.map(finite)),
       ("held_out_loglik", heldOutLogLikelihood.map(finite)), ("eval", eval?.json),
     ])
   }
@@ -34,7 +34,8 @@ package struct ScoreSummary: Sendable, Equatable {
   package init(decoding value: JSONValue) throws(WorkerProtocolError) {
     let fields = try Fields(value, "scores")
     self.init(
-      fit: try fields.double("fit"), fitLogLikelihood: try fields.optionalDouble("fit_loglik") ?? -.infinity,
+      fit: try fields.optionalDouble("fit") ?? -.infinity,
+      fitLogLikelihood: try fields.optionalDouble("fit_loglik") ?? -.infinity,
       heldOut: try fields.optionalDouble("held_out"),
       heldOutLogLikelihood: try fields.optionalDouble("held_out_loglik"),
       eval: try fields.optional("eval").map { (value) throws(WorkerProtocolError) in try EvalSummary(decoding: value) })
@@ -339,7 +340,7 @@ package struct EvaluateResult: Sendable, Equatable {
         list(items) { item in
           object([
             ("id", .string(item.id)), ("right", .bool(item.right)), ("gold", .string(item.gold)),
-            ("logprobs", item.logprobs.isEmpty ? nil : list(item.logprobs, finite)),
+            ("logprobs", item.logprobs.isEmpty ? .none : list(item.logprobs, finite)),
             ("chosen", item.chosen.map { .integer(Int64($0)) }),
             ("chosen_norm", item.chosenNormalised.map { .integer(Int64($0)) }), ("text", item.text.map { .string($0) }),
             ("extracted", item.extracted.map { .string($0) }), ("rule", item.rule.map { .string($0) }),

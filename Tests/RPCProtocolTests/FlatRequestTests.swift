@@ -88,7 +88,8 @@ import Testing
         do {
           let careful = try RPCRequestTests.parse(line)
           #expect(careful.method == method, "\(text)")
-          #expect(unsafe Array(flat.idBytes) == careful.id?.json.serialized(), "\(text)")
+          let id = unsafe Array(flat.idBytes)
+          #expect(id == careful.id?.json.serialized(), "\(text)")
           #expect(flat.string("task") == careful.params["task"]?.stringValue, "\(text)")
           #expect(flat.integer("if_generation") == careful.params["if_generation"]?.integerValue, "\(text)")
           #expect(flat.boolean("pass_fd") == careful.params["pass_fd"]?.boolValue, "\(text)")

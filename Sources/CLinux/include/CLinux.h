@@ -3,6 +3,7 @@
 // descriptor it makes is close-on-exec.
 #pragma once
 // No _GNU_SOURCE here: with it the types of the system's headers differ from those of the Glibc module.
+#include <dirent.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,6 +86,8 @@ int t2_lease_read(int fd);
 int t2_lease_release(int fd);
 // statfs.f_type of the file system that holds this descriptor.
 int64_t t2_file_system_type(int fd);
+// The name of the next entry, "." and ".." included, and its DT_ type; null with errno 0 at the end.
+const char *t2_next_entry(DIR *directory, unsigned char *type);
 int t2_stat(int directory, const char *path, int follow, struct stat *out);
 int t2_window_columns(int fd);
 

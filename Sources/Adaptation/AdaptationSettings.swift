@@ -1,0 +1,128 @@
+package import Multipliers
+package import StrictJSON
+
+/// One way to search; several are compared on the folds.
+package struct SearchConfiguration: Sendable, Equatable {
+  package enum Method: Sendable, Equatable {
+    case crossEntropy(CrossEntropyMethod.Settings)
+  }
+
+  package var method: Method
+  package var space: MixtureSpace
+
+  package init(method: Method, space: MixtureSpace) {
+    self.method = method
+    self.space = space
+  }
+
+  /// At most so many generations.
+  var generations: Int {
+    switch method {
+    case .crossEntropy(let settings): settings.iterations
+    }
+  }
+
+  func start(seed: UInt64, stream: UInt32) -> any SearchMethod {
+    switch method {
+    case .crossEntropy(let settings): CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: stream)
+    }
+  }
+}
+
+package struct AdaptationSettings: Sendable, Equatable {
+  package var seed: UInt64
+  package var objective: Objective
+  /// All over the same experts.
+  package var configurations: [SearchConfiguration]
+  /// Bounds on all searches together, looked at after each round of generations.
+  package var promptBudget: Int?
+  package var secondsBudget: Double?
+  /// What the scores depend on besides these settings (digests of model, experts and shots); a journal of another
+  /// identity is not used.
+  package var identity: String
+
+  package init(
+    seed: UInt64, objective: Objective = .accuracy, configurations: [SearchConfiguration], promptBudget: Int? = nil,
+    secondsBudget: Double? = nil, identity: String = ""
+  ) {
+    precondition(!configurations.isEmpty, "an adaptation needs a configuration")
+    self.seed = seed
+    self.objective = objective
+    self.configurations = configurations
+    self.promptBudget = promptBudget
+    self.secondsBudget = secondsBudget
+    self.identity = identity
+  }
+
+  var fingerprint: String {
+    let searches = configurations.map { "\($0.method)/\($0.space)" }.joined(separator: ";")
+    return "\(seed)|\(objective.rawValue)|\(searches)|\(promptBudget ?? -1)|\(secondsBudget ?? -1)|\(identity)"
+  }
+}
+
+/// Why an adaptation has no outcome.
+package enum AdaptationError: Error, Equatable, CustomStringConvertible {
+  case cancelled
+  case scorer(String)
+  /// The journal says another thing than its own scores lead to; the run must begin anew without it.
+  case journalMismatch(entry: Int)
+
+  package var description: String {
+    switch self {
+    case .cancelled: "the adaptation was cancelled"
+    case .scorer(let problem): problem
+    case .journalMismatch(let entry):
+      "cannot resume: entry \(entry) of the journal does not follow from those before it; start the adaptation anew"
+    }
+  }
+
+  init(_ error: ScorerError) {
+    switch error {
+    case .cancelled: self = .cancelled
+    case .failed(let problem): self = .scorer(problem)
+    }
+  }
+}
+
+/// What an adaptation says while it runs.
+package enum AdaptationEvent: Sendable {
+  /// To be kept; all entries in order let an interrupted run go on to the same end.
+  case journal(JSONValue)
+  case progress(fraction: Double, phase: Phase, detail: String, best: MemberScore?)
+
+  package enum Phase: String, Sendable { case baselines, search, choosing }
+}
+
+/// What an adaptation found.
+package struct AdaptationOutcome: Sendable, Equatable {
+  package enum Served: Sendable, Equatable {
+    case mixture, base, uniform
+    case expert(Int)
+  }
+
+  /// How a mixture does on all shots, and in the mean on folds that it was not fitted on.
+  package struct Standing: Sendable, Equatable {
+    package var fit: MemberScore
+    package var heldOut: MemberScore?
+  }
+
+  package var served: Served
+  /// A sentence with the numbers that decided.
+  package var because: String
+  /// What is served, and what the search itself chose.
+  package var alpha: MixtureCoefficients
+  package var found: MixtureCoefficients
+  package var base: Standing
+  package var experts: [Standing]
+  package var uniform: Standing
+  package var mixture: Standing
+  /// Which configuration won, and how its search on all shots went.
+  package var configuration: Int
+  package var generations: Int
+  package var stopReason: StopReason
+  package var prompts: Int
+  package var savedByCache: Int
+  package var savedByPruning: Int
+  package var seconds: Double
+  package var warnings: [String]
+}

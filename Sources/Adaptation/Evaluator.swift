@@ -1,0 +1,165 @@
+package import Multipliers
+package import StrictJSON
+
+/// Gives scores at the least cost: from what is known, from the journal of an interrupted run, or from the scorer; and
+/// ranks a population without finishing members that cannot lead.
+///
+/// Works in steps (the baselines, a generation, the held-out scores). What a step computed is its record in the journal.
+package struct Evaluator<Scorer: CandidateScorer> {
+  private let scorer: Scorer
+  private let chunks: [[Int]]
+  /// Off only in tests: pruning and the cache change costs, never results.
+  private let prunes: Bool
+  private var known: [MixtureKey: [[ShotScore]?]] = [:]
+
+  /// Scores that were made, here or in the run that is resumed, counted in shots; and those that were not needed.
+  package private(set) var prompts = 0
+  package private(set) var savedByCache = 0
+  package private(set) var savedByPruning = 0
+
+  private var replay: [Place: [ShotScore]] = [:]
+  private var record: [JSONValue] = []
+
+  private struct Place: Hashable {
+    var candidate: Int
+    var chunk: Int
+  }
+
+  package init(_ scorer: Scorer, chunks: [[Int]], prunes: Bool = true) {
+    self.scorer = scorer
+    self.chunks = chunks
+    self.prunes = prunes
+  }
+
+  // MARK: - steps
+
+  /// Begins a step; `scores` is what the journal holds of it.
+  package mutating func begin(replaying scores: JSONValue?) {
+    replay = [:]
+    record = []
+    for entry in scores?.arrayValue ?? [] {
+      guard let parts = entry.arrayValue, parts.count == 3, let candidate = parts[0].intValue,
+        let chunk = parts[1].intValue, let shots = parts[2].arrayValue
+      else { continue }
+      replay[Place(candidate: candidate, chunk: chunk)] = shots.compactMap(shotScore)
+    }
+  }
+
+  /// `[[candidate, chunk, [[right, loglik], …]], …]` of this step.
+  package var scores: JSONValue { .array(record) }
+
+  // MARK: - whole scores
+
+  /// Scores of candidates on whole chunks, nothing dropped; nil is a candidate that does not exist.
+  package mutating func scores(
+    of candidates: [MixtureCoefficients?], on chunks: [Int]
+  ) throws(ScorerError) -> [MemberScore] {
+    var population = Population(candidates, scorer: scorer)
+    try compute(population.missing(chunks, in: known).flatMap(\.self), of: population)
+    population.read(chunks, from: known, sizes: self.chunks)
+    return population.members.map { population.score(ofDistinct: $0, rule: scorer.likelihoodRule) }
+  }
+
+  // MARK: - a ranking
+
+  /// The first `leaders` members of a population in order: (score, log-likelihood, index).
+  ///
+  /// Rounds: the first chunk of everybody, then all chunks of those that lead, then chunk by chunk, dropping before each
+  /// round the members whose upper bound is below the last leader's score. What is dropped could not have led, so the
+  /// answer is that of scoring everybody.
+  package mutating func rank(
+    _ candidates: [MixtureCoefficients?], on chunks: [Int], leaders: Int, objective: Objective
+  ) throws(ScorerError) -> [RankedMember] {
+    precondition(leaders > 0 && leaders <= candidates.count, "\(leaders) leaders of \(candidates.count)")
+    var population = Population(candidates, scorer: scorer)
+    population.read(chunks, from: known, sizes: self.chunks)
+    countCached(population, chunks)
+
+    var missing = population.missing(chunks, in: known)
+    if prunes {
+      try compute(missing.compactMap(\.first), of: population)
+      population.read(chunks, from: known, sizes: self.chunks)
+      let leading = Set(
+        population.order(by: objective, rule: scorer.likelihoodRule).prefix(leaders).map { population.members[$0] })
+      missing = population.missing(chunks, in: known)
+      try compute(leading.compactMap { $0 }.sorted().flatMap { missing[$0] }, of: population)
+      population.read(chunks, from: known, sizes: self.chunks)
+      try finish(&population, chunks, leaders, objective)
+    } else {
+      try compute(missing.flatMap(\.self), of: population)
+      population.read(chunks, from: known, sizes: self.chunks)
+    }
+
+    let ranked = population.order(by: objective, rule: scorer.likelihoodRule)
+      .filter { population.isComplete(member: $0) }
+    return ranked.prefix(leaders).map {
+      RankedMember(member: $0, score: population.score(ofDistinct: population.members[$0], rule: scorer.likelihoodRule))
+    }
+  }
+
+  private mutating func finish(
+    _ population: inout Population, _ chunks: [Int], _ leaders: Int, _ objective: Objective
+  ) throws(ScorerError) {
+    let rule = scorer.likelihoodRule
+    while true {
+      let complete = population.order(by: objective, rule: rule).filter { population.isComplete(member: $0) }
+      let last =
+        complete.count >= leaders
+        ? population.score(ofDistinct: population.members[complete[leaders - 1]], rule: rule) : .worst
+      let missing = population.missing(chunks, in: known)
+      var alive: [Int] = []
+      for distinct in missing.indices where !missing[distinct].isEmpty && !population.dropped.contains(distinct) {
+        if population.score(ofDistinct: distinct, rule: rule).isBelow(last, by: objective) {
+          population.dropped.insert(distinct)
+          savedByPruning += missing[distinct].reduce(0) { $0 + self.chunks[$1.chunk].count }
+        } else {
+          alive.append(distinct)
+        }
+      }
+      if alive.isEmpty { return }
+      // A round of fewer pieces than this leaves threads idle longer than pruning saves.
+      let each = max(1, 4 / alive.count)
+      try compute(alive.flatMap { missing[$0].prefix(each) }, of: population)
+      population.read(chunks, from: known, sizes: self.chunks)
+    }
+  }
+
+  private mutating func countCached(_ population: Population, _ chunks: [Int]) {
+    var met: Set<Int> = []
+    for case let distinct? in population.members {
+      let isRepeated = !met.insert(distinct).inserted
+      for chunk in chunks where isRepeated || known[population.keys[distinct]]?[chunk] != nil {
+        savedByCache += self.chunks[chunk].count
+      }
+    }
+  }
+
+  /// Makes scores known: out of the journal where it has them, out of the scorer otherwise.
+  private mutating func compute(_ pieces: [Piece], of population: Population) throws(ScorerError) {
+    var asked: [Piece] = []
+    for piece in pieces {
+      if let scores = replay[Place(candidate: piece.distinct, chunk: piece.chunk)],
+        scores.count == chunks[piece.chunk].count
+      {
+        keep(scores, piece, population)
+      } else {
+        asked.append(piece)
+      }
+    }
+    guard !asked.isEmpty else { return }
+    let results = try scorer.score(
+      asked.map { ScoringWork(candidate: population.candidates[$0.distinct], shots: chunks[$0.chunk]) })
+    precondition(results.count == asked.count, "\(results.count) results for \(asked.count) pieces of work")
+    for (piece, scores) in zip(asked, results) { keep(scores, piece, population) }
+  }
+
+  private mutating func keep(_ scores: [ShotScore], _ piece: Piece, _ population: Population) {
+    let nothing: [[ShotScore]?] = Array(repeating: nil, count: chunks.count)
+    known[population.keys[piece.distinct], default: nothing][piece.chunk] = scores
+    prompts += scores.count
+    record.append(
+      .array([
+        .integer(Int64(piece.distinct)), .integer(Int64(piece.chunk)), .array(scores.map(shotJSON)),
+      ]))
+  }
+}

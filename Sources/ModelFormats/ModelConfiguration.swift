@@ -1,0 +1,117 @@
+package import Multipliers
+
+/// The facts of a model that its engine needs, from `config.json` or from GGUF metadata.
+package struct ModelConfiguration: Sendable, Equatable {
+  /// Hugging Face's class name; only "LlamaForCausalLM" is read so far.
+  package var architecture = "LlamaForCausalLM"
+  /// The name that people and expert files use: "SmolLM2-135M-Instruct". From the path, since files name themselves badly.
+  package var modelID: String
+  package var layers: Int
+  package var hidden: Int
+  package var intermediate: Int
+  package var heads: Int
+  /// Heads of keys and values; each serves `heads / kvHeads` query heads.
+  package var kvHeads: Int
+  package var headDim: Int
+  package var vocabulary: Int
+  package var contextLength: Int
+  package var ropeTheta: Double
+  package var rmsEpsilon: Float
+  /// The output head is the embedding.
+  package var tiedEmbeddings: Bool
+  package var bosID: Int?
+  /// Generation ends at any of these.
+  package var eosIDs: [Int]
+  /// The stored type of the target matrices, where they differ the most common one: "Q4_1", "BF16".
+  package var quantization: String
+
+  /// Names and shapes (outputs, inputs) of all tensors that the model must have.
+  package var requiredTensors: [(name: String, shape: [Int])] {
+    var tensors: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden])]
+    for layer in 0..<layers {
+      let prefix = "model.layers.\(layer)."
+      tensors.append((prefix + "input_layernorm.weight", [hidden]))
+      tensors.append((prefix + "post_attention_layernorm.weight", [hidden]))
+      for target in targets(of: layer) { tensors.append((target.name, [target.rows, target.columns])) }
+    }
+    tensors.append(("model.norm.weight", [hidden]))
+    if !tiedEmbeddings { tensors.append(("lm_head.weight", [vocabulary, hidden])) }
+    return tensors
+  }
+
+  /// The matrices that experts may rescale: layer by layer q, k, v, o, gate, up, down.
+  package var targets: [TargetMatrix] { (0..<layers).flatMap { targets(of: $0) } }
+
+  private func targets(of layer: Int) -> [TargetMatrix] {
+    let prefix = "model.layers.\(layer)."
+    let queries = heads * headDim
+    let keys = kvHeads * headDim
+    return [
+      TargetMatrix(name: prefix + "self_attn.q_proj.weight", rows: queries, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.k_proj.weight", rows: keys, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.v_proj.weight", rows: keys, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "self_attn.o_proj.weight", rows: hidden, columns: queries, layer: layer),
+      TargetMatrix(name: prefix + "mlp.gate_proj.weight", rows: intermediate, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "mlp.up_proj.weight", rows: intermediate, columns: hidden, layer: layer),
+      TargetMatrix(name: prefix + "mlp.down_proj.weight", rows: hidden, columns: intermediate, layer: layer),
+    ]
+  }
+}
+
+extension ModelConfiguration {
+  /// The last part of a path, without `.gguf` and without the name of a quantisation.
+  static func modelID(fromPath path: String) -> String {
+    var name = path.split(separator: "/").last.map(String.init) ?? path
+    guard name.hasSuffix(".gguf") else { return name }
+    name.removeLast(5)
+    if let separator = name.lastIndex(where: { $0 == "." || $0 == "-" }) {
+      let suffix = name[name.index(after: separator)...].uppercased()
+      let isQuantisation =
+        ["F32", "F16", "BF16", "FP16", "FP32"].contains(suffix)
+        || ((suffix.hasPrefix("Q") || suffix.hasPrefix("IQ")) && suffix.contains("_"))
+      if isQuantisation, separator > name.startIndex { name = String(name[..<separator]) }
+    }
+    return name
+  }
+
+  /// Bounds what a configuration may say before anything is computed from it.
+  func check(path: String) throws(ModelFormatError) {
+    let bounds: [(String, Int, ClosedRange<Int>)] = [
+      ("layers", layers, 1...4096), ("hidden size", hidden, 1...1 << 20),
+      ("intermediate size", intermediate, 1...1 << 22), ("attention heads", heads, 1...1 << 16),
+      ("key/value heads", kvHeads, 1...1 << 16), ("head size", headDim, 2...1 << 16),
+      ("vocabulary", vocabulary, 1...1 << 24), ("context length", contextLength, 1...1 << 30),
+    ]
+    for (what, value, range) in bounds where !range.contains(value) {
+      throw .unsupported(
+        path: path, what: "the number of \(what)", found: "\(value)",
+        supported: "\(range.lowerBound) to \(range.upperBound)")
+    }
+    guard heads % kvHeads == 0 else {
+      throw .unsupported(
+        path: path, what: "the number of attention heads", found: "\(heads) with \(kvHeads) key/value heads",
+        supported: "a multiple of the key/value heads")
+    }
+    guard headDim % 2 == 0 else {
+      throw .unsupported(path: path, what: "the head size", found: "\(headDim)", supported: "even sizes")
+    }
+    guard ropeTheta.isFinite, ropeTheta > 0, rmsEpsilon.isFinite, rmsEpsilon >= 0 else {
+      throw .unsupported(
+        path: path, what: "rope theta or the norm's epsilon", found: "\(ropeTheta), \(rmsEpsilon)",
+        supported: "positive numbers")
+    }
+  }
+}
+
+extension ModelConfiguration {
+  /// The (checked) configuration with the most common stored type of its target matrices as `quantization`.
+  func withQuantization(_ storedType: (String) -> String?) -> ModelConfiguration {
+    var counts: [String: Int] = [:]
+    for target in targets {
+      if let type = storedType(target.name) { counts[type, default: 0] += 1 }
+    }
+    var copy = self
+    copy.quantization = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "unknown"
+    return copy
+  }
+}

@@ -1,0 +1,115 @@
+package import Digests
+import Glibc
+package import Multipliers
+import SystemSupport
+
+/// A base model as a source of tensors under Hugging Face's names and in Hugging Face's layout, widened to floats.
+///
+/// Reading is thread-safe and may go on in several threads at once; nothing is cached. Shapes are checked against the
+/// configuration when the model is opened, values when they are used.
+package final class OpenModel: Sendable {
+  package let path: String
+  package let configuration: ModelConfiguration
+  /// Nil for a directory without `tokenizer.json`: the model then takes token ids only.
+  package let tokenizerDescription: TokenizerDescription?
+  private let store: any TensorStore
+
+  init(
+    path: String, configuration: ModelConfiguration, tokenizerDescription: TokenizerDescription?,
+    store: any TensorStore
+  ) throws(ModelFormatError) {
+    self.path = path
+    self.configuration = configuration
+    self.tokenizerDescription = tokenizerDescription
+    self.store = store
+    for (name, shape) in configuration.requiredTensors {
+      guard let found = store.shape(of: name) else { throw .missing(path: path, what: "tensor '\(name)'") }
+      guard found == shape else { throw .wrongShape(path: path, tensor: name, found: found, expected: shape) }
+    }
+  }
+
+  package var targets: [TargetMatrix] { configuration.targets }
+
+  /// Sorted by bytes.
+  package var tensorNames: [String] { store.names }
+
+  package var parameterCount: Int {
+    store.names.reduce(0) { $0 + (store.shape(of: $1)?.reduce(1, *) ?? 0) }
+  }
+
+  /// (outputs, inputs) of a matrix, (length) of a vector; nil where there is no such tensor.
+  package func shape(of name: String) -> [Int]? { store.shape(of: name) }
+
+  /// How the file stores the values, such as "Q4_1".
+  package func storedType(of name: String) -> String? { store.storedType(of: name) }
+
+  /// All values of a tensor, row-major. `target` has exactly as many.
+  package func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws(ModelFormatError) {
+    guard let shape = shape(of: name) else { throw .unknownTensor(path: path, name: name) }
+    try unsafe readRows(name, 0..<(shape.first ?? 1), into: target)
+  }
+
+  /// All values of a tensor, row-major. `target` has room for them.
+  package func readFloats(_ name: String, into target: UnsafeMutablePointer<Float>) throws(ModelFormatError) {
+    guard let shape = shape(of: name) else { throw .unknownTensor(path: path, name: name) }
+    try unsafe readFloats(name, into: UnsafeMutableBufferPointer(start: target, count: shape.reduce(1, *)))
+  }
+
+  package func floats(_ name: String) throws(ModelFormatError) -> [Float] {
+    guard let shape = shape(of: name) else { throw .unknownTensor(path: path, name: name) }
+    var values = [Float](repeating: 0, count: shape.reduce(1, *))
+    try unsafe values.withUnsafeMutableBufferPointer { buffer throws(ModelFormatError) in
+      try unsafe readFloats(name, into: buffer)
+    }
+    return values
+  }
+
+  /// Some rows of a matrix, or some values of a vector, so that one tensor can be read by several threads.
+  package func readRows(
+    _ name: String, _ rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
+  ) throws(ModelFormatError) {
+    guard let shape = shape(of: name) else { throw .unknownTensor(path: path, name: name) }
+    let rowLength = shape.dropFirst().reduce(1, *)
+    precondition(
+      rows.lowerBound >= 0 && rows.upperBound <= shape.first ?? 1 && target.count == rows.count * rowLength,
+      "rows \(rows) of '\(name)' (\(shapeText(shape))) do not fill \(target.count) floats")
+    unsafe store.read(name, rows: rows, into: target)
+  }
+
+  /// The identity of the base: DESIGN section 4. Reads and hashes every target matrix.
+  package func digest() throws(ModelFormatError) -> Digest {
+    var scratch = [Float](repeating: 0, count: targets.map { $0.rows * $0.columns }.max() ?? 0)
+    return try unsafe scratch.withUnsafeMutableBufferPointer { buffer throws(ModelFormatError) -> Digest in
+      guard let base = buffer.baseAddress else { preconditionFailure("a configuration has at least one layer") }
+      return try unsafe modelDigest(of: targets) { target throws(ModelFormatError) in
+        try unsafe readFloats(target.name, into: base)
+        return unsafe UnsafePointer(base)
+      }
+    }
+  }
+}
+
+/// What a file format offers to `OpenModel`. Names and layout are Hugging Face's.
+protocol TensorStore: Sendable {
+  var names: [String] { get }
+  func shape(of name: String) -> [Int]?
+  func storedType(of name: String) -> String?
+  /// The caller has checked the name, the rows and the size of `target`.
+  func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>)
+}
+
+/// Opens a GGUF file, or a directory with `config.json`.
+package func openModel(at path: String) throws(ModelFormatError) -> OpenModel {
+  let status: FileStatus?
+  do throws(SystemCallError) {
+    status = try FileSystem.status(path, followingLinks: true)
+  } catch {
+    throw .system(error)
+  }
+  switch status?.kind {
+  case .directory: return try openHuggingFaceDirectory(path)
+  case .regular: return try openGGUF(path)
+  case .symbolicLink, .fifo, .socket, .device: throw .notAModel(path: path, found: status?.kind.phrase ?? "")
+  case nil: throw .system(SystemCallError("open the model", path, number: ENOENT))
+  }
+}

@@ -1,0 +1,74 @@
+import StrictJSON
+package import SystemSupport
+
+/// A tensor to be written, row-major.
+package struct SafetensorsTensor: Sendable {
+  package let name: String
+  package let shape: [Int]
+  package let values: [Float]
+
+  package init(name: String, shape: [Int], values: [Float]) {
+    precondition(shape.reduce(1, *) == values.count, "'\(name)': \(values.count) values are not \(shapeText(shape))")
+    self.name = name
+    self.shape = shape
+    self.values = values
+  }
+}
+
+/// The bytes of a safetensors file with values of F32: names and metadata keys sorted by bytes, the header padded with
+/// spaces to a multiple of 8. The same content gives the same bytes.
+package func safetensorsBytes(
+  tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
+) -> [UInt8] {
+  let tensors = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+  var header = JSONObject()
+  if !metadata.isEmpty {
+    var entries = JSONObject()
+    for (key, value) in metadata.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+      entries[key] = .string(value)
+    }
+    header["__metadata__"] = .object(entries)
+  }
+  var offset = 0
+  for tensor in tensors {
+    let end = offset + tensor.values.count * 4
+    header[tensor.name] = [
+      "dtype": "F32", "shape": .array(tensor.shape.map { JSONValue($0) }),
+      "data_offsets": [JSONValue(offset), JSONValue(end)],
+    ]
+    offset = end
+  }
+  var text = JSONValue.object(header).serialized()
+  text += repeatElement(0x20, count: (8 - text.count % 8) % 8)
+
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(8 + text.count + offset)
+  unsafe withUnsafeBytes(of: UInt64(text.count).littleEndian) { unsafe bytes.append(contentsOf: $0) }
+  bytes += text
+  for tensor in tensors {
+    unsafe tensor.values.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+  }
+  return bytes
+}
+
+/// Writes a safetensors file so that it is there whole or not at all, and durable on return.
+package func writeSafetensors(
+  to path: String, tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
+) throws(SafetensorsError) {
+  do throws(SystemCallError) {
+    try FileSystem.writeAtomically(path, safetensorsBytes(tensors: tensors, metadata: metadata), mode: 0o644)
+  } catch {
+    throw .system(error)
+  }
+}
+
+/// Writes to an open file at its position, without fsync.
+package func writeSafetensors(
+  to file: FileDescriptor, tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
+) throws(SafetensorsError) {
+  do throws(SystemCallError) {
+    try file.write(all: safetensorsBytes(tensors: tensors, metadata: metadata))
+  } catch {
+    throw .system(error)
+  }
+}

@@ -1,0 +1,112 @@
+package import RPCProtocol
+package import StrictJSON
+import Synchronization
+package import SystemSupport
+
+/// The one answer to one request, from any thread. Whoever drops it unanswered has answered `internal`.
+package final class RPCReply: Sendable {
+  /// The connection, for notifications that outlive the answer.
+  package let connection: RPCConnection
+  /// Nil for a notification: nothing is sent then.
+  private let idBytes: [UInt8]?
+  private let isAnswered = Atomic<Bool>(false)
+
+  init(connection: RPCConnection, idBytes: [UInt8]?) {
+    self.connection = connection
+    self.idBytes = idBytes
+  }
+
+  deinit {
+    if !isAnswered.load(ordering: .acquiring) {
+      send { RPCAnswer.failure(idBytes: $0, error: RPCError(.internal, "the daemon dropped the request unanswered")) }
+    }
+  }
+
+  package var peer: PeerCredentials { connection.peer }
+  package var isConnected: Bool { connection.isConnected }
+
+  package func succeed(_ result: JSONValue) { succeed(raw: result.serialized()) }
+
+  /// `raw` is JSON text without a newline. The descriptor goes along and stays open here.
+  package func succeed(raw: [UInt8], descriptor: FileDescriptor? = nil) {
+    guard raw.count <= connection.maximumAnswer else {
+      return fail(
+        RPCError(
+          .tooLarge, "the answer has \(raw.count) bytes, and at most \(connection.maximumAnswer) are sent",
+          hint: "ask for less, with 'limit' where the method has it"))
+    }
+    send(descriptor) { RPCAnswer.success(idBytes: $0, result: raw) }
+  }
+
+  package func fail(_ error: RPCError) {
+    send { RPCAnswer.failure(idBytes: $0, error: error) }
+  }
+
+  /// A notification on the same connection.
+  package func notify(method: String, params: JSONObject) { connection.notify(method: method, params: params) }
+
+  package func onDisconnect(_ body: @escaping @Sendable () -> Void) { connection.onDisconnect(body) }
+
+  private func send(_ descriptor: FileDescriptor? = nil, _ line: (_ idBytes: [UInt8]) -> [UInt8]) {
+    guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing), let idBytes else { return }
+    connection.post(line(idBytes), descriptor: descriptor, isAnswer: true)
+  }
+}
+
+/// What other threads see of a connection.
+package final class RPCConnection: Sendable {
+  package let peer: PeerCredentials
+  package let mayChange: Bool
+  let token: UInt64
+  let maximumAnswer: Int
+  private let outbox: Outbox
+  private let state = Mutex(State())
+
+  private struct State {
+    var isConnected = true
+    var observers: [@Sendable () -> Void] = []
+  }
+
+  init(peer: PeerCredentials, mayChange: Bool, token: UInt64, maximumAnswer: Int, outbox: Outbox) {
+    self.peer = peer
+    self.mayChange = mayChange
+    self.token = token
+    self.maximumAnswer = maximumAnswer
+    self.outbox = outbox
+  }
+
+  package var isConnected: Bool { state.withLock { $0.isConnected } }
+
+  /// Sends a notification. To a peer that does not read, until its buffer is full; then it is disconnected.
+  package func notify(method: String, params: JSONObject) {
+    notify(line: RPCAnswer.notification(method: method, params: params))
+  }
+
+  /// The same with the line made once for many subscribers; it ends with its newline.
+  package func notify(line: [UInt8]) {
+    guard isConnected else { return }
+    post(line, descriptor: nil, isAnswer: false)
+  }
+
+  /// Calls `body` when the connection has ended: on the server's thread, or at once where it has ended already.
+  package func onDisconnect(_ body: @escaping @Sendable () -> Void) {
+    let isConnected = state.withLock { state in
+      if state.isConnected { state.observers.append(body) }
+      return state.isConnected
+    }
+    if !isConnected { body() }
+  }
+
+  func post(_ line: [UInt8], descriptor: FileDescriptor?, isAnswer: Bool) {
+    outbox.post(Outbox.Line(connection: token, bytes: line, descriptor: descriptor, isAnswer: isAnswer))
+  }
+
+  func ended() {
+    let observers = state.withLock { state in
+      state.isConnected = false
+      defer { state.observers = [] }
+      return state.observers
+    }
+    for observer in observers { observer() }
+  }
+}

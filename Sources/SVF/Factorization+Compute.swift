@@ -1,0 +1,113 @@
+package import LinearAlgebra
+package import Multipliers
+import Synchronization
+import SystemSupport
+
+extension Factorization {
+  /// Factors all matrices on the pool, a matrix to a tile, as a job: interactive runs go in between. Blocks.
+  ///
+  /// With a cache file, each result goes to a temporary file beside it as it is ready, which is made durable, renamed and
+  /// mapped at the end; memory holds one matrix a thread. A crash leaves the old file or none, and at most a
+  /// `.partial-` file that the next computation removes. Without one, the result stays in memory.
+  /// - Parameters:
+  ///   - weights: matrix index to its values (m, n); called on compute threads, several at once.
+  ///   - digest: of the model; names the content in the file.
+  ///   - cacheFile: its directory exists.
+  ///   - progress: matrices done and in all; called on compute threads, one at a time, and must be quick.
+  package static func compute(
+    layout: MultiplierLayout, weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, digest: String,
+    into cacheFile: String?, pool: ComputePool,
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(SVFError) -> Factorization {
+    guard let file = FactorizationFile(digest: digest, layout: layout) else {
+      throw .tooLarge(matrices: layout.matrices.count)
+    }
+    if let cacheFile {
+      let partial = try keeping { () throws(SystemCallError) in try PartialFile(replacing: cacheFile) }
+      try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in
+        try unsafe partial.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
+        try unsafe partial.write(result.q, at: file.q[index])
+        try unsafe partial.write(result.product, at: file.product[index])
+      }
+      let memory = try keeping { () throws(SystemCallError) in
+        try partial.commit(header: file.header, byteCount: file.byteCount)
+      }
+      return Factorization(layout: layout, file: file, memory: memory, isCached: true)
+    } else {
+      let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
+      try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in
+        unsafe copy(result.sigma, to: memory.floats(at: file.sigma) + layout.offsets[index])
+        unsafe copy(result.q, to: memory.floats(at: file.q[index]))
+        unsafe copy(result.product, to: memory.floats(at: file.product[index]))
+      }
+      return Factorization(layout: layout, file: file, memory: memory, isCached: false)
+    }
+  }
+
+  /// The arrays of one matrix, in a thread's scratch: good until its tile ends.
+  @unsafe private struct Result {
+    let sigma: UnsafeBufferPointer<Float>
+    let q: UnsafeBufferPointer<Float>
+    let product: UnsafeBufferPointer<Float>
+  }
+
+  /// Factors every matrix and hands each result to `store`, on compute threads. After the first error the rest is skipped.
+  private static func run(
+    _ layout: MultiplierLayout, _ weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, _ pool: ComputePool,
+    _ progress: @escaping @Sendable (Int, Int) -> Void,
+    _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
+  ) throws(SVFError) {
+    // The dearest first: the last tiles to run are then short ones, and no thread waits long for another at the end.
+    let order = layout.matrices.indices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
+    let state = Mutex((done: 0, failure: SVFError?.none))
+    pool.forEach(order.count, priority: .job) { tile, scratch in
+      guard state.withLock({ $0.failure == nil }) else { return }
+      let index = order[tile]
+      do throws(SVFError) {
+        let target = layout.matrices[index]
+        let result = try unsafe factored(target, weight: weights(index), scratch: scratch)
+        try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
+        // Steady work keeps its scratch; a model of another size should not hold gigabytes for it.
+        scratch.trim(above: 4 << 20)
+        state.withLock {
+          $0.done += 1
+          progress($0.done, order.count)
+        }
+      } catch {
+        state.withLock { $0.failure = $0.failure ?? error }
+      }
+    }
+    if let failure = state.withLock({ $0.failure }) { throw failure }
+  }
+
+  /// In slots 3 to 5 of the scratch.
+  private static func factored(
+    _ target: TargetMatrix, weight: UnsafePointer<Float>, scratch: Scratch
+  ) throws(SVFError) -> Result {
+    let r = target.rank
+    let sigma = unsafe scratch.floats(3, count: r)
+    let q = unsafe scratch.floats(4, count: r * r)
+    let product = unsafe scratch.floats(5, count: target.rows * target.columns)
+    do throws(LAPACKError) {
+      try unsafe factorize(target, weight: weight, q: q, product: product, sigma: sigma, scratch: scratch)
+    } catch {
+      throw .matrix(name: target.name, error)
+    }
+    return unsafe Result(
+      sigma: UnsafeBufferPointer(start: sigma, count: r), q: UnsafeBufferPointer(start: q, count: r * r),
+      product: UnsafeBufferPointer(start: product, count: target.rows * target.columns))
+  }
+
+  private static func copy(_ source: UnsafeBufferPointer<Float>, to target: UnsafeMutablePointer<Float>) {
+    _ = unsafe UnsafeMutableBufferPointer(start: target, count: source.count).initialize(from: source)
+  }
+
+  private static func cost(_ target: TargetMatrix) -> Double {
+    let (r, long) = (Double(target.rank), Double(max(target.rows, target.columns)))
+    return r * r * (4 * r + long)
+  }
+
+  private static func keeping<Value>(_ body: () throws(SystemCallError) -> Value) throws(SVFError) -> Value {
+    do throws(SystemCallError) { return try body() } catch { throw .file(error) }
+  }
+}

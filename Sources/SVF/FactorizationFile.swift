@@ -1,0 +1,81 @@
+import Glibc
+import Multipliers
+
+// The cache file of a factorization, native byte order, floats as they lie in memory:
+//
+//     "t2d-svf\n" | version u32 | order mark u32 | header bytes u64 | file bytes u64
+//     | digest count u32, bytes | matrices u32 | each: name count u32, bytes, rows u32, columns u32
+//     | zeros up to the header's end (a multiple of 4096) | σ of all matrices | Q, product of each matrix ...
+//
+// Arrays begin at multiples of 64. Everything up to the header's end follows from the model's digest and its layout, so
+// a reader does not parse: it forms the header that it would have written and compares. A file of another version, of
+// another model, from another machine, or cut short differs somewhere, and is computed anew. The header is written last,
+// after the content is durable.
+struct FactorizationFile {
+  static let version: UInt32 = 1
+  private static let alignment = 64
+  private static let page = 4096
+
+  let header: [UInt8]
+  /// Offsets in bytes from the file's beginning.
+  let sigma: Int
+  let q: [Int]
+  let product: [Int]
+  let byteCount: Int
+
+  /// Nil where the sizes do not fit into an Int: no such model fits anywhere else either.
+  init?(digest: String, layout: MultiplierLayout) {
+    var description = [UInt8]()
+    func append(_ value: some FixedWidthInteger) {
+      unsafe withUnsafeBytes(of: value) { unsafe description.append(contentsOf: $0) }
+    }
+    func append(_ text: String) {
+      append(UInt32(truncatingIfNeeded: text.utf8.count))
+      description.append(contentsOf: text.utf8)
+    }
+    append(digest)
+    append(UInt32(truncatingIfNeeded: layout.matrices.count))
+    for matrix in layout.matrices {
+      append(matrix.name)
+      append(UInt32(truncatingIfNeeded: matrix.rows))
+      append(UInt32(truncatingIfNeeded: matrix.columns))
+    }
+
+    let fixed = 8 + 4 + 4 + 8 + 8
+    let headerCount = Self.aligned(fixed + description.count, Self.page)
+    var end = headerCount
+    /// Reserves an array of rows x columns floats; nil on overflow.
+    func reserve(_ rows: Int, _ columns: Int) -> Int? {
+      let start = Self.aligned(end, Self.alignment)
+      let (floats, overflow) = rows.multipliedReportingOverflow(by: columns)
+      guard !overflow, floats < Int.max / 16, start < Int.max / 2 else { return nil }
+      end = start + floats * MemoryLayout<Float>.stride
+      return start
+    }
+    var q: [Int] = []
+    var product: [Int] = []
+    guard let sigma = reserve(layout.count, 1) else { return nil }
+    for matrix in layout.matrices {
+      guard let atQ = reserve(matrix.rank, matrix.rank), let atProduct = reserve(matrix.rows, matrix.columns)
+      else { return nil }
+      q.append(atQ)
+      product.append(atProduct)
+    }
+    self.sigma = sigma
+    self.q = q
+    self.product = product
+    byteCount = Self.aligned(end, Self.page)
+
+    let content = description
+    description = Array("t2d-svf\n".utf8)
+    append(Self.version)
+    append(UInt32(0x0102_0304))
+    append(UInt64(headerCount))
+    append(UInt64(byteCount))
+    description += content
+    description += [UInt8](repeating: 0, count: headerCount - description.count)
+    header = description
+  }
+
+  private static func aligned(_ value: Int, _ to: Int) -> Int { (value + to - 1) / to * to }
+}

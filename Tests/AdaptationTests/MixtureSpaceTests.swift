@@ -1,0 +1,29 @@
+import Adaptation
+import Multipliers
+import Testing
+
+@Suite struct MixtureSpaceTests {
+  @Test func coordinatesFallOnTheGridInsideTheBox() {
+    let space = MixtureSpace(experts: 2, units: 1, granularity: .vector, mix: .delta)
+    #expect(space.snapped(0.51) == 33.0 / 64)
+    #expect(space.snapped(-3) == 0)
+    #expect(space.snapped(7) == 1)
+    let odd = MixtureSpace(experts: 2, units: 1, granularity: .vector, mix: .delta, lower: -0.3, upper: 0.99)
+    #expect(odd.snapped(2) == 0.984375)
+    #expect(odd.snapped(-2) >= -0.3)
+  }
+
+  @Test func aPointIsReadExpertByExpert() throws {
+    let space = MixtureSpace(experts: 2, units: 3, granularity: .layer, mix: .sum)
+    let mixture = try #require(space.coefficients(at: [1, 2, 3, 4, 5, 6].map { $0 / 8 }))
+    #expect(mixture.alpha == [[0.125, 0.25, 0.375], [0.5, 0.625, 0.75]])
+    #expect(mixture.granularity == .layer && mixture.mix == .sum)
+  }
+
+  @Test func normalisedCoefficientsSumToOneInEveryUnit() throws {
+    let space = MixtureSpace(experts: 2, units: 2, granularity: .layer, mix: .delta, normalised: true)
+    let mixture = try #require(space.coefficients(at: [0.5, 0.25, 0.5, 0.75]))
+    #expect(mixture.alpha == [[0.5, 0.25], [0.5, 0.75]])
+    #expect(space.coefficients(at: [0, 0.5, 0, 0.5]) == nil)
+  }
+}

@@ -1,0 +1,97 @@
+/// Builds GGUF files by hand, good ones and bad ones.
+struct SyntheticGGUF {
+  var magic = Array("GGUF".utf8)
+  var version: UInt32 = 3
+  var tensorCount: UInt64?
+  var metadataCount: UInt64?
+  var metadata: [(key: String, value: [UInt8])] = []
+  var tensors: [(name: String, dimensions: [UInt64], type: UInt32, data: [UInt8])] = []
+  /// Replaces the offset of a tensor.
+  var offsets: [String: UInt64] = [:]
+  var alignment = 32
+
+  static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
+    (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+  }
+
+  static func text(_ text: String) -> [UInt8] { bytes(UInt64(text.utf8.count)) + Array(text.utf8) }
+
+  mutating func set(_ key: String, _ value: UInt32) {
+    metadata.append((key, Self.bytes(UInt32(4)) + Self.bytes(value)))
+  }
+  mutating func set(_ key: String, _ value: Float) {
+    metadata.append((key, Self.bytes(UInt32(6)) + Self.bytes(value.bitPattern)))
+  }
+  mutating func set(_ key: String, _ value: Bool) { metadata.append((key, Self.bytes(UInt32(7)) + [value ? 1 : 0])) }
+  mutating func set(_ key: String, _ value: String) { metadata.append((key, Self.bytes(UInt32(8)) + Self.text(value))) }
+  mutating func set(_ key: String, _ values: [String]) {
+    metadata.append(
+      (
+        key,
+        Self.bytes(UInt32(9)) + Self.bytes(UInt32(8)) + Self.bytes(UInt64(values.count)) + values.flatMap(Self.text)
+      ))
+  }
+  mutating func set(_ key: String, _ values: [Int32]) {
+    metadata.append(
+      (
+        key,
+        Self.bytes(UInt32(9)) + Self.bytes(UInt32(5)) + Self.bytes(UInt64(values.count))
+          + values.flatMap { Self.bytes(UInt32(bitPattern: $0)) }
+      ))
+  }
+
+  mutating func remove(_ key: String) { metadata.removeAll { $0.key == key } }
+
+  /// A tensor in ggml's order of dimensions.
+  mutating func add(_ name: String, _ dimensions: [Int], floats: [Float]) {
+    tensors.append((name, dimensions.map { UInt64($0) }, 0, floats.flatMap { Self.bytes($0.bitPattern) }))
+  }
+
+  func build() -> [UInt8] {
+    var bytes = magic + Self.bytes(version)
+    bytes += Self.bytes(tensorCount ?? UInt64(tensors.count)) + Self.bytes(metadataCount ?? UInt64(metadata.count))
+    for (key, value) in metadata { bytes += Self.text(key) + value }
+    var data: [UInt8] = []
+    for tensor in tensors {
+      bytes += Self.text(tensor.name) + Self.bytes(UInt32(tensor.dimensions.count))
+      bytes += tensor.dimensions.flatMap { Self.bytes($0) } + Self.bytes(tensor.type)
+      bytes += Self.bytes(offsets[tensor.name] ?? UInt64(data.count))
+      data += tensor.data
+      data += [UInt8](repeating: 0, count: (alignment - data.count % alignment) % alignment)
+    }
+    bytes += [UInt8](repeating: 0, count: (alignment - bytes.count % alignment) % alignment)
+    return bytes + data
+  }
+
+  /// A Llama of 1 layer, 8 channels, 2 heads of 4 and 1 key/value head, 16 tokens. Every value of matrix number i is
+  /// i * 1000 + its position in the file.
+  static func tinyLlama() -> SyntheticGGUF {
+    var file = SyntheticGGUF()
+    file.set("general.architecture", "llama")
+    file.set("llama.block_count", UInt32(1))
+    file.set("llama.context_length", UInt32(64))
+    file.set("llama.embedding_length", UInt32(8))
+    file.set("llama.feed_forward_length", UInt32(12))
+    file.set("llama.attention.head_count", UInt32(2))
+    file.set("llama.attention.head_count_kv", UInt32(1))
+    file.set("llama.rope.freq_base", Float(5000))
+    file.set("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
+    file.set("tokenizer.ggml.model", "gpt2")
+    file.set("tokenizer.ggml.pre", "smollm")
+    file.set("tokenizer.ggml.tokens", (0..<16).map { "t\($0)" })
+    file.set("tokenizer.ggml.token_type", [Int32](repeating: 1, count: 16))
+    file.set("tokenizer.ggml.merges", ["t 1"])
+    file.set("tokenizer.ggml.eos_token_id", UInt32(2))
+    file.set("tokenizer.chat_template", "{{ messages }}")
+    let shapes: [(String, [Int])] = [
+      ("token_embd.weight", [8, 16]), ("blk.0.attn_norm.weight", [8]), ("blk.0.ffn_norm.weight", [8]),
+      ("blk.0.attn_q.weight", [8, 8]), ("blk.0.attn_k.weight", [8, 4]), ("blk.0.attn_v.weight", [8, 4]),
+      ("blk.0.attn_output.weight", [8, 8]), ("blk.0.ffn_gate.weight", [8, 12]), ("blk.0.ffn_up.weight", [8, 12]),
+      ("blk.0.ffn_down.weight", [12, 8]), ("output_norm.weight", [8]),
+    ]
+    for (index, (name, dimensions)) in shapes.enumerated() {
+      file.add(name, dimensions, floats: (0..<dimensions.reduce(1, *)).map { Float(index * 1000 + $0) })
+    }
+    return file
+  }
+}

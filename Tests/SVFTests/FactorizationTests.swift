@@ -1,0 +1,167 @@
+import Glibc
+import LinearAlgebra
+import Multipliers
+import SVF
+import Synchronization
+import Testing
+
+@Suite struct FactorizationTests {
+  static let layout = MultiplierLayout([
+    TargetMatrix(name: "model.layers.0.q", rows: 9, columns: 9, layer: 0),
+    TargetMatrix(name: "model.layers.0.up", rows: 20, columns: 9, layer: 0),
+    TargetMatrix(name: "model.layers.0.down", rows: 9, columns: 20, layer: 0),
+  ])
+  static let digest = "sha256:" + String(repeating: "ab", count: 32)
+
+  /// The weights of the layout's matrices.
+  final class Weights: Sendable {
+    let buffers: [FloatBuffer]
+    init(seed: UInt64 = 1) {
+      var random = Noise(seed: seed)
+      buffers = layout.matrices.map { matrix in
+        let buffer = FloatBuffer(count: matrix.rows * matrix.columns)
+        for (i, value) in random.floats(buffer.count).enumerated() { unsafe buffer.pointer[i] = value }
+        return buffer
+      }
+    }
+  }
+
+  func compute(_ weights: Weights = Weights(), into path: String?) throws -> Factorization {
+    try unsafe Factorization.compute(
+      layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: Self.digest,
+      into: path, pool: ComputePool(threads: 2))
+  }
+
+  func load(_ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout) throws
+    -> Factorization?
+  {
+    try Factorization.load(cacheFile: path, expecting: digest, layout: layout)
+  }
+
+  /// All arrays, for comparison.
+  func content(_ factorization: Factorization) -> [[Float]] {
+    factorization.layout.matrices.indices.flatMap { index in
+      let f = factorization[index]
+      return unsafe [
+        Array(UnsafeBufferPointer(start: f.q, count: f.rank * f.rank)),
+        Array(UnsafeBufferPointer(start: f.product, count: f.target.rows * f.target.columns)),
+        Array(UnsafeBufferPointer(start: f.sigma, count: f.rank)),
+      ]
+    }
+  }
+
+  @Test func whatWasComputedIsMappedNextTime() throws {
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/factors"
+      #expect(try load(path) == nil)
+      let computed = try compute(into: path)
+      let loaded = try #require(try load(path))
+      #expect(loaded.isCached && computed.isCached)
+      #expect(content(loaded) == content(computed))
+      #expect(loaded.sigma == computed.sigma)
+      let inMemory = try compute(into: nil)
+      #expect(content(inMemory) == content(computed))
+      for index in Self.layout.matrices.indices {
+        let view = loaded[index]
+        #expect(unsafe UInt(bitPattern: view.q) % 64 == 0)
+        #expect(unsafe UInt(bitPattern: view.product) % 64 == 0)
+      }
+      loaded.adviseUnused()
+      #expect(content(loaded) == content(computed))
+      #expect(try entries(directory) == ["factors"])
+    }
+  }
+
+  @Test func aFileThatIsNotExactlyOursIsIgnored() throws {
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/factors"
+      _ = try compute(into: path)
+      let good = try readAll(path)
+
+      #expect(try load(path, digest: Self.digest.replacing("ab", with: "ac")) == nil)
+      let renamed = MultiplierLayout(
+        Self.layout.matrices.map {
+          TargetMatrix(name: $0.name + "x", rows: $0.rows, columns: $0.columns, layer: $0.layer)
+        })
+      #expect(try load(path, layout: renamed) == nil)
+
+      for bad in [
+        [], Array(good.dropLast()), good + [0], Array(good.prefix(4096)),
+        changed(good, at: 0), changed(good, at: 8), changed(good, at: 30), changed(good, at: 4095),
+        // σ begins behind the header: infinity is not a singular value, and the next one is larger than -1.
+        Array(good.prefix(4096)) + [0, 0, 0x80, 0x7F] + Array(good.dropFirst(4100)),
+        Array(good.prefix(4096)) + [0, 0, 0x80, 0xBF] + Array(good.dropFirst(4100)),
+      ] {
+        try writeAll(path, bad)
+        #expect(try load(path) == nil)
+      }
+      try writeAll(path, good)
+      #expect(try load(path) != nil)
+      #expect(unsafe chmod(path, 0o666) == 0)
+      #expect(try load(path) == nil)
+
+      _ = try compute(into: path)
+      #expect(try readAll(path) == good)
+    }
+  }
+
+  @Test func aLinkOrADirectoryInItsPlaceIsIgnored() throws {
+    try withTemporaryDirectory { directory in
+      _ = try compute(into: "\(directory)/real")
+      #expect(unsafe symlink("\(directory)/real", "\(directory)/link") == 0)
+      #expect(try load("\(directory)/link") == nil)
+      #expect(unsafe mkdir("\(directory)/sub", 0o700) == 0)
+      #expect(try load("\(directory)/sub") == nil)
+    }
+  }
+
+  @Test func aDamagedMatrixIsNamedAndLeavesNothingBehind() throws {
+    try withTemporaryDirectory { directory in
+      let weights = Weights()
+      unsafe weights.buffers[1].pointer[7] = .nan
+      #expect {
+        try compute(weights, into: "\(directory)/factors")
+      } throws: {
+        "\($0)".contains("'model.layers.0.up'")
+      }
+      let left = try entries(directory)
+      #expect(left.isEmpty)
+    }
+  }
+
+  @Test func whatACrashLeftIsRemovedButNotWhatIsBeingWritten() throws {
+    try withTemporaryDirectory { directory in
+      let (abandoned, inUse) = ("\(directory)/factors.partial-1", "\(directory)/factors.partial-2")
+      try writeAll(abandoned, [1])
+      try writeAll(inUse, [1])
+      let writer = unsafe open(inUse, O_RDONLY)
+      defer { close(writer) }
+      #expect(flock(writer, LOCK_EX) == 0)
+      _ = try compute(into: "\(directory)/factors")
+      #expect(try entries(directory) == ["factors", "factors.partial-2"])
+    }
+  }
+
+  @Test func aPlaceThatCannotBeWrittenIsAnErrorThatNamesIt() throws {
+    #expect {
+      try compute(into: "/proc/t2d-nowhere/factors")
+    } throws: {
+      "\($0)".contains("/proc/t2d-nowhere/factors")
+    }
+  }
+
+  @Test func progressCountsEveryMatrix() throws {
+    let weights = Weights()
+    let seen = Mutex<[Int]>([])
+    _ = try unsafe Factorization.compute(
+      layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: "", into: nil,
+      pool: ComputePool(threads: 3), progress: { done, total in seen.withLock { $0.append(done * 10 + total) } })
+    #expect(seen.withLock { $0 } == [13, 23, 33])
+  }
+}
+
+private func changed(_ bytes: [UInt8], at index: Int) -> [UInt8] {
+  var bytes = bytes
+  bytes[index] ^= 1
+  return bytes
+}
