@@ -6,7 +6,8 @@ import Synchronization
 /// `@unchecked Sendable` and `@safe`: the elements are behind the mutex, and a `sem_t` may be used from every
 /// thread and lives as long as the mailbox.
 @safe final class Mailbox<Element: Sendable>: @unchecked Sendable {
-  private let elements = Mutex<[Element]>([])
+  /// What waits, and nil behind the last that will come.
+  private let elements = Mutex<[Element?]>([])
   private let filled: UnsafeMutablePointer<sem_t>
 
   init() {
@@ -19,17 +20,19 @@ import Synchronization
     unsafe filled.deallocate()
   }
 
-  func put(_ element: Element) {
+  func put(_ element: Element) { append(element) }
+
+  /// After what was put before, `take` gives nil.
+  func close() { append(nil) }
+
+  private func append(_ element: Element?) {
     elements.withLock { $0.append(element) }
     unsafe sem_post(filled)
   }
 
-  /// Blocks until there is one.
-  func take() -> Element {
-    while true {
-      while unsafe sem_wait(filled) != 0 {}
-      let element = elements.withLock { $0.isEmpty ? nil : $0.removeFirst() }
-      if let element { return element }
-    }
+  /// Blocks until there is one; nil once it is closed. One thread takes.
+  func take() -> Element? {
+    while unsafe sem_wait(filled) != 0 {}
+    return elements.withLock { $0.removeFirst() }
   }
 }

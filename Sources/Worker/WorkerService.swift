@@ -23,10 +23,10 @@ package final class WorkerService: Sendable {
     self.dataLimit = dataLimit
     models = ModelStore(pool: pool, budget: memoryBudget)
     _ = try OwnedThread(name: "short") { [self] in
-      while true { answer(short.take()) }
+      while let request = short.take() { answer(request) }
     }
     _ = try OwnedThread(name: "job") { [self] in
-      while true { run(jobs.take()) }
+      while let job = jobs.take() { run(job) }
     }
   }
 
@@ -63,6 +63,13 @@ package final class WorkerService: Sendable {
       }
       connection.send(.result(id: request.id, [:]))
     }
+  }
+
+  /// Ends both threads after what they are at; a running job is cancelled. For a process that goes on without its worker.
+  package func stop() {
+    running.withLock { $0?.cancel() }
+    short.close()
+    jobs.close()
   }
 
   // MARK: - the thread of short requests
