@@ -62,7 +62,7 @@ let package = Package(
     // Level 3
     part("Transformer", ["LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
     part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
-    part("Evaluation", ["StrictJSON", "Digests"]),
+    part("Evaluation", ["StrictJSON", "Digests", "SystemSupport"]),
     part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
 
     // Level 4
@@ -133,7 +133,7 @@ let package = Package(
     tests(
       "Experts",
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
-    tests("Evaluation", ["Evaluation", "StrictJSON"]),
+    tests("Evaluation", ["Evaluation", "StrictJSON", "SystemSupport"]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
     tests(
@@ -148,7 +148,9 @@ let package = Package(
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol",
       ]),
-    tests("ControlCommands", ["ControlCommands", "RPCProtocol", "StrictJSON"]),
+    tests(
+      "ControlCommands",
+      ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     tests(
       "EndToEnd",

@@ -82,7 +82,7 @@ extension ServerLoop {
     }
     if request.method.access == .change, !connection.shared.mayChange {
       let peer = connection.shared.peer
-      setup.logger.notice("refused: \(request.method.name)", ["user": peer.user, "pid": peer.pid])
+      setup.logger.notice("refused: \(request.method.name)", ["user": peer.user, "pid": peer.process])
       return refuseRequest(
         RPCError(
           .permission, "\(request.method.name) changes things, and user \(peer.user) may only read",

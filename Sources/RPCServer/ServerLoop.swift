@@ -13,7 +13,7 @@ final class ServerLoop {
   private var slots: [ServerConnection?] = []
   private var freeSlots: [Int] = []
   private var generation: UInt64 = 0
-  private var users: [uid_t: Int] = [:]
+  private var users: [UInt32: Int] = [:]
   private var privileged = 0
   /// Given up for a moment when no descriptor is left, so that a client can be told so.
   private var spare: FileDescriptor?
@@ -157,7 +157,7 @@ final class ServerLoop {
   }
 
   private func admit(_ socket: FileDescriptor) {
-    guard let peer = try? PeerCredentials(of: socket) else { return }
+    guard let peer = try? socket.peerCredentials() else { return }
     let limits = setup.limits
     let mayChange = setup.authority.mayChange(peer)
     let reserve = mayChange ? limits.reservedConnections : 0
@@ -219,7 +219,7 @@ final class ServerLoop {
   }
 
   func drop(_ connection: ServerConnection, _ why: String) {
-    setup.logger.info("a client is disconnected: it \(why)", ["pid": connection.shared.peer.pid])
+    setup.logger.info("a client is disconnected: it \(why)", ["pid": connection.shared.peer.process])
     close(connection)
   }
 

@@ -125,6 +125,18 @@ extension Connection {
     return result
   }
 
+  /// The same for values that come as a list, which Swift cannot spread over a variadic parameter.
+  package func query<Value>(
+    _ sql: String, values: [any SQLBindable], read: (borrowing Row) throws(SQLiteError) -> Value
+  ) throws(SQLiteError) -> [Value] {
+    var result: [Value] = []
+    try run(sql, values) { (row) throws(SQLiteError) in
+      result.append(try read(row))
+      return true
+    }
+    return result
+  }
+
   /// The first row, nil where there is none.
   package func first<Value>(
     _ sql: String, _ values: any SQLBindable..., read: (borrowing Row) throws(SQLiteError) -> Value

@@ -2,6 +2,8 @@
 package struct Row: ~Copyable {
   let statement: Statement
 
+  package var columnCount: Int { statement.columnCount }
+
   package func value(_ index: Int) -> SQLValue { statement.value(index) }
 
   package func isNull(_ index: Int) -> Bool { statement.value(index) == .null }

@@ -198,7 +198,9 @@ private struct TokenizerConfiguration {
 
   init(_ bytes: [UInt8]?) throws {
     guard let bytes else { return }
-    let object = try parseJSON(bytes)
+    var limits = JSONLimits()
+    limits.largeIntegers = .rounded  // "model_max_length": 1000000000000000019884624838656
+    let object = try parseJSON(bytes, limits: limits)
     func token(_ key: String) -> String? { object[key]?.stringValue ?? object[key]?["content"]?.stringValue }
     bos = token("bos_token")
     eos = token("eos_token")

@@ -244,8 +244,8 @@ import Testing
 @Suite struct RPCAuthorityTests {
   @Test func rootTheDaemonAndTheAdminGroupMayChange() {
     let authority = RPCAuthority(daemonUser: 100, adminGroup: 200)
-    func peer(_ user: uid_t, _ group: gid_t, _ more: [gid_t] = []) -> PeerCredentials {
-      PeerCredentials(pid: 1, user: user, group: group, supplementaryGroups: more)
+    func peer(_ user: UInt32, _ group: UInt32, _ more: [UInt32] = []) -> PeerCredentials {
+      PeerCredentials(process: 1, user: user, group: group, groups: more)
     }
     #expect(authority.mayChange(peer(0, 0)))
     #expect(authority.mayChange(peer(100, 1)))

@@ -1,0 +1,189 @@
+import StrictJSON
+import SystemSupport
+
+extension Verb {
+  private static let reason = Option.value("--reason", "TEXT", "reason", "why, for the journal")
+
+  static let expertVerbs: [Verb] = [
+    make(
+      "expert register", [.one("FILE")],
+      [
+        .value("--name", "N", nil, "call it so, whatever the file says"),
+        .value("--label", "L", nil, "the category that requests are dispatched by"),
+      ],
+      methods: ["system.hello", "system.sync", "expert.list"], "Put an expert file into the watched directory.",
+      notes: "The file is copied under another name first and then renamed, so that the daemon never meets half of it. "
+        + "Prints the version that it became."
+    ) { invocation throws(ControlError) in try invocation.registerExpert() },
+    make(
+      "expert list", [],
+      [
+        .value("--model", "M", "model", "only those of this model"),
+        .flag("--all", "all", "every version, retired ones too"),
+      ],
+      methods: ["expert.list"], "The experts with their versions."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("expert.list", try invocation.parameters(for: "expert.list"))
+      invocation.answer(result) {
+        var table = Table(
+          ("NAME", .left), ("VERSION", .right), ("ACTIVE", .right), ("STATE", .left), ("LABEL", .left),
+          ("MODEL", .left),
+          ("ADDED", .left))
+        for expert in result["experts"]?.arrayValue ?? [] {
+          table.add([
+            expert["name"].cell, expert["version"].cell, expert["active"].cell, expert["state"].cell,
+            expert["label"].cell, expert["model"].cell, expert["added"].cell,
+          ])
+        }
+        invocation.print(table, empty: "no experts; register one with: t2ctl expert register FILE")
+        for expert in result["experts"]?.arrayValue ?? [] {
+          for warning in expert["warnings"]?.arrayValue ?? [] {
+            invocation.console.note("\(escaped(expert["name"].cell)): warning: \(escaped(warning.cell))")
+          }
+        }
+        invocation.noteRejected(result)
+      }
+    },
+    make("expert show", [.one("NAME[@V]", "expert")], methods: ["expert.show"], "One version of an expert.") {
+      invocation throws(ControlError) in
+      let result = try invocation.call("expert.show", try invocation.parameters(for: "expert.show"))
+      invocation.answer(result) { invocation.showMembers(result) }
+    },
+    make(
+      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit", "the newest so many")],
+      methods: ["expert.log"], "What happened to an expert."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("expert.log", try invocation.parameters(for: "expert.log"))
+      invocation.answer(result) {
+        var table = Table(
+          ("TIME", .left), ("EVENT", .left), ("VERSION", .right), ("FROM", .right), ("TO", .right), ("WHO", .left),
+          ("REASON", .left))
+        for event in result["events"]?.arrayValue ?? [] {
+          table.add([
+            event["time"].cell, event["event"].cell, event["version"].cell, event["from"].cell, event["to"].cell,
+            event["who"].cell, event["reason"].cell,
+          ])
+        }
+        invocation.print(table, empty: "nothing happened to it")
+      }
+    },
+    make(
+      "expert verify", [.one("FILE")], [model], methods: ["expert.verify"],
+      "Read an expert file by every rule, and store nothing.", notes: "Ends with status 5 where the file is refused."
+    ) { invocation throws(ControlError) in
+      var params = try invocation.parameters(for: "expert.verify")
+      params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
+      let result = try invocation.call("expert.verify", params)
+      invocation.answer(result) {
+        for warning in result["warnings"]?.arrayValue ?? [] {
+          invocation.console.note("warning: \(escaped(warning.cell))")
+        }
+        if result["ok"] == true {
+          invocation.console.print(
+            "\(escaped(invocation.argument(0))): good: \(escaped(result["name"].cell)) for \(escaped(result["model"].cell))"
+          )
+        }
+      }
+      if result["ok"] != true {
+        throw .bad(
+          "\(escaped(invocation.argument(0))): \(escaped((result["error"]?["message"] ?? "it is refused").cell))")
+      }
+    },
+    make(
+      "expert promote", [.one("NAME@V", "expert")],
+      [reason, .flag("--allow-base", "allow_base", "although it was made for another base model")],
+      methods: ["expert.promote"], "Make a version the active one."
+    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.promote") },
+    make(
+      "expert rollback", [.one("NAME", "expert")], [reason], methods: ["expert.rollback"],
+      "Make the version active that was active before."
+    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.rollback") },
+    make(
+      "expert retire", [.one("NAME", "expert")], [reason], methods: ["expert.retire"],
+      "Take an expert out of every coming search; its versions stay."
+    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.retire") },
+    make(
+      "expert export", [.one("NAME[@V]", "expert"), .one("FILE")], methods: ["expert.export"],
+      "Write the stored file of a version."
+    ) { invocation throws(ControlError) in
+      var params = try invocation.parameters(for: "expert.export")
+      params["pass_fd"] = true
+      let result = try invocation.call("expert.export", params)
+      try invocation.writePassedFile(to: invocation.argument(1), bytes: result["bytes"]?.integerValue)
+      invocation.answer(result) {
+        invocation.console.note(
+          "wrote \(escaped(result["name"].cell))@\(result["version"].cell) to \(escaped(invocation.argument(1)))")
+      }
+    },
+  ]
+}
+
+extension Invocation {
+  fileprivate func changeExpert(_ method: String) throws(ControlError) {
+    let result = try call(method, try parameters(for: method))
+    answer(result) {
+      let active = result["active"]?.integerValue.map { "version \($0) is active" } ?? "no version is active"
+      let before = result["previous"]?.integerValue.map { " (before: \($0))" } ?? ""
+      console.print("\(escaped(result["name"].cell)): \(active)\(before)")
+    }
+  }
+
+  /// Writes the file whose descriptor came with the last answer, so that FILE is there whole or not at all.
+  func writePassedFile(to path: String, bytes expected: Int64?) throws(ControlError) {
+    guard let descriptor = try client().takeDescriptor() else {
+      throw .failed("the daemon sent no file with its answer")
+    }
+    do throws(SystemCallError) {
+      let size = try descriptor.status().size
+      guard expected == nil || expected == Int64(size) else {
+        throw SystemCallError("take over a file of \(size) bytes that should have \(expected ?? 0)", number: 0)
+      }
+      try FileSystem.writeAtomically(path, try descriptor.bytes(at: 0, count: size), mode: 0o644)
+    } catch {
+      throw .file(error)
+    }
+  }
+
+  fileprivate func registerExpert() throws(ControlError) {
+    let path = argument(0)
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readAll(path, maximumBytes: 64 << 20) } catch { throw .file(error) }
+    let file = try ExpertFileCopy(bytes, path: path, name: command.value("--name"), label: command.value("--label"))
+
+    let spool = try spoolDirectory("experts")
+    let target = "\(spool)/\(file.fileName)"
+    do {
+      // A name that the watcher ignores, in the same directory; then the rename that it sees.
+      try FileSystem.writeAtomically(target, file.bytes, mode: 0o644)
+    } catch {
+      throw .file(error)
+    }
+    let sync = try call("system.sync", [:], timeout: .seconds(40))
+    let list = try call("expert.list")
+    for source in [sync, list] {
+      for refused in source["rejected"]?.arrayValue ?? [] {
+        let name = refused["path"]?.stringValue.map { FileSystem.split($0).name }
+        if name == file.fileName { throw .bad("\(escaped(path)): \(escaped(refused["message"].cell))") }
+      }
+    }
+    guard let expert = list["experts"]?.arrayValue?.first(where: { $0["name"]?.stringValue == file.expertName }) else {
+      throw .failed(
+        "'\(escaped(target))' is there, but the daemon lists no expert '\(escaped(file.expertName))'; see: t2ctl events"
+      )
+    }
+    answer(expert) {
+      let version = expert["version"].cell
+      console.print("\(escaped(file.expertName))@\(version) (\(escaped(expert["state"].cell)))")
+      for warning in expert["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
+    }
+  }
+
+  /// A watched directory, as the daemon names it.
+  func spoolDirectory(_ kind: String) throws(ControlError) -> String {
+    let hello = try call("system.hello", ["client": "t2ctl", "version": .string(controlVersion)])
+    guard let path = hello["spool"]?[kind]?.stringValue else {
+      throw .failed("the daemon does not say where its directory of \(kind) is")
+    }
+    return path
+  }
+}

@@ -1,0 +1,112 @@
+import StrictJSON
+import SystemSupport
+
+extension Verb {
+  static let inferenceVerbs: [Verb] = [
+    make(
+      "tokenize", [.one("TEXT", "text")],
+      [model, .flag("--special", "special", "recognise the text of special tokens")],
+      methods: ["model.tokenize"], "The token ids of a text as it is.", notes: "TEXT may be -, for standard input."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call(
+        "model.tokenize", try invocation.parameters(for: "model.tokenize"), timeout: .seconds(300))
+      invocation.answer(result) {
+        invocation.console.print((result["ids"]?.arrayValue ?? []).map(\.cell).joined(separator: " "))
+      }
+    },
+    make(
+      "score", [.one("PROMPT", "prompt"), .one("CONTINUATION", "continuation")],
+      weights + [
+        .value("--mixture", "TASK", "mixture", "the mixture of this task"),
+        .value("--top", "N", "top", "so many of the largest logits at the first continuation position"),
+        .flag("--special", "special", "recognise the text of special tokens"),
+      ],
+      methods: ["score"], "Log-probabilities of a continuation, token by token."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("score", try invocation.parameters(for: "score"), timeout: .seconds(300))
+      invocation.answer(result) {
+        var table = Table(("TOKEN", .right), ("LOGPROB", .right))
+        let ids = result["continuation_ids"]?.arrayValue ?? []
+        let logprobs = (result["logprobs"]?.arrayValue ?? []).compactMap(\.doubleValue)
+        for (id, logprob) in zip(ids, logprobs) { table.add([id.cell, fixed(logprob, 5)]) }
+        table.add(["sum", fixed(logprobs.reduce(0, +), 5)])
+        invocation.print(table, empty: "")
+        guard let top = result["top"]?.arrayValue, !top.isEmpty else { return }
+        invocation.console.print("")
+        var logits = Table(("TOP TOKEN", .right), ("LOGIT", .right), ("TEXT", .left))
+        for entry in top {
+          logits.add([
+            entry["id"].cell, fixed(entry["logit"]?.doubleValue ?? .nan, 5), entry["text"]?.stringValue ?? "",
+          ])
+        }
+        invocation.print(logits, empty: "")
+      }
+    },
+    make(
+      "ask", [.one("PROMPT", "prompt")],
+      [
+        .value("--strategy", "S", "strategy", "none, expert or mixture; by --expert, --task or --alpha unless given"),
+        .value("--task", "T", "task", "for mixture: whose mixture answers"),
+      ] + weights + [
+        .value("--system", "TEXT", "system", "the system message"),
+        .flag("--no-chat", "chat", "the prompt as it is, without the chat template", meaning: false),
+        .value("--max-tokens", "N", "max_tokens", "256 unless given"),
+        .value("--temperature", "T", "temperature", "0 is greedy"),
+        .value("--top-p", "P", "top_p", "sample from the most likely tokens of so much probability"),
+        .value("--seed", "S", "seed", "for sampling"),
+        .value("--stop", "TEXT", "stop", "a text that ends the answer; may be given again"),
+      ],
+      methods: ["generate"], "Answer a prompt, with the base, an expert or a mixture.",
+      notes: "PROMPT may be -, for standard input."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("generate", try invocation.parameters(for: "generate"), timeout: .seconds(600))
+      invocation.answer(result) {
+        // The text is the answer; on a terminal nothing in it may move the cursor, but its lines stay lines.
+        let text = result["text"]?.stringValue ?? ""
+        invocation.console.print(
+          invocation.console.out.isTerminal
+            ? text.split(separator: "\n", omittingEmptySubsequences: false).map { escapedProse(String($0)) }
+              .joined(separator: "\n") : text)
+        let tokens = result["tokens"]
+        let seconds = result["seconds"]
+        let time = (seconds?.objectValue?.members ?? []).compactMap(\.value.doubleValue).reduce(0, +)
+        invocation.console.note(
+          invocation.console.styledNote(
+            "\(escaped(result["strategy"].cell)) on \(escaped(result["model"].cell)): \(tokens?["generated"].cell ?? "-") tokens in "
+              + "\(secondsText(time)), ended by \(escaped(result["stop"].cell))", .dim))
+      }
+    },
+    make(
+      "evaluate", [.one("TASK", "task")],
+      [
+        .flag("--base", "base", "the model as it is (the default)"),
+        .value("--expert", "E", "expert", "one expert: NAME or NAME@VERSION"),
+        .flag("--mixture", "mixture", "the task's own mixture"),
+        .value("--alpha", "E=A,...", "alpha", "a mixture of one's own: science=0.7,social=0.3"),
+        .value("--mix", "RULE", "mix", "how --alpha mixes: sum or delta"),
+        model,
+        .value("--rows", "ROWS", "rows", "eval, fewshot or train"),
+        .value("--limit", "N", "limit", "the first so many rows"),
+      ],
+      methods: ["evaluate.run", "job.wait"], "Score a model on the evaluation rows of a task."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("evaluate.run", try invocation.parameters(for: "evaluate.run"))
+      guard let job = try invocation.jobToWaitFor(result) else {
+        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
+      }
+      let scores = job["result"] ?? job
+      invocation.answer(scores) {
+        var shown = scores.objectValue ?? [:]
+        let items = shown["items"]?.arrayValue?.count
+        shown["items"] = nil
+        invocation.showMembers(.object(shown))
+        if let items { invocation.console.note("\(items) items; --json has them") }
+      }
+    },
+  ]
+}
+
+/// Text of a model for a terminal: control characters are shown, all else stays, backslashes too.
+private func escapedProse(_ text: String) -> String {
+  text.split(separator: "\\", omittingEmptySubsequences: false).map { escaped(String($0)) }.joined(separator: "\\")
+}

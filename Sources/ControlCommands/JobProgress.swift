@@ -1,0 +1,113 @@
+import Glibc
+import RPCClient
+import StrictJSON
+import SystemSupport
+
+extension Invocation {
+  /// Waits until a job has ended and returns it as `job.show` would. On a terminal a bar moves meanwhile, elsewhere
+  /// there is a line every ten per cent. Ctrl-C leaves the job running and says so.
+  func waitForJob(_ number: Int64) throws(ControlError) -> JSONValue {
+    let client = try client()
+    let deadline = command.timeout.map { Deadline.after($0) } ?? .never
+    // From here on the signal is read instead of ending the process, so that the line on the terminal is finished.
+    let interrupts = try? SignalDescriptor([SIGINT])
+    var progress = ProgressLine(console: console)
+    while true {
+      var slice = Duration.milliseconds(250)
+      if let remaining = deadline.remaining { slice = max(.milliseconds(1), min(slice, remaining)) }
+      let job: JSONValue
+      do {
+        job = try client.call(
+          "job.wait", ["job": .integer(number), "timeout_ms": .integer(slice.inNanoseconds / 1_000_000)],
+          timeout: slice + .seconds(30))
+      } catch {
+        progress.finish()
+        throw .client(error)
+      }
+      switch job["state"]?.stringValue {
+      case "done":
+        progress.show(job)
+        progress.finish()
+        return job
+      case "failed", "cancelled":
+        progress.finish()
+        let state = job["state"]?.stringValue ?? ""
+        let reason = job["error"]?["message"]?.stringValue
+        throw .failed(
+          "job \(number) \(state == "failed" ? "failed" : "was cancelled")" + (reason.map { ": \($0)" } ?? ""))
+      default: progress.show(job)
+      }
+      if (try? interrupts?.next()) ?? nil != nil {
+        progress.finish()
+        throw .interrupted("job \(number) goes on; see it with: t2ctl job wait \(number)")
+      }
+      if deadline.hasPassed {
+        progress.finish()
+        throw .timedOut("job \(number) has not ended in time, and goes on; see it with: t2ctl job wait \(number)")
+      }
+    }
+  }
+
+  /// For a verb whose result may name a job: waits for it unless told not to. Nil where there is none to wait for.
+  func jobToWaitFor(_ result: JSONValue) throws(ControlError) -> JSONValue? {
+    guard command.waits, let number = result["job"]?.integerValue else { return nil }
+    return try waitForJob(number)
+  }
+}
+
+/// One line about a running job, rewritten in place on a terminal.
+struct ProgressLine {
+  private let console: Console
+  private var shownTenth = -1
+  private var lastPhase = ""
+  private var isOpen = false
+
+  init(console: Console) { self.console = console }
+
+  mutating func show(_ job: JSONValue) {
+    let fraction = min(1, max(0, job["fraction"]?.doubleValue ?? 0))
+    let phase = job["state"] == "queued" ? "queued" : job["phase"]?.stringValue ?? ""
+    if console.error.isTerminal {
+      isOpen = true
+      console.error.write("\r\u{1b}[K" + Self.text(job, columns: console.error.columns ?? 80))
+      return
+    }
+    let tenth = Int(fraction * 10)
+    guard tenth > shownTenth || phase != lastPhase else { return }
+    shownTenth = tenth
+    lastPhase = phase
+    console.note(Self.parts(job).joined(separator: ", "))
+  }
+
+  mutating func finish() {
+    if isOpen { console.note("") }
+    isOpen = false
+  }
+
+  static func text(_ job: JSONValue, columns: Int) -> String {
+    let fraction = min(1, max(0, job["fraction"]?.doubleValue ?? 0))
+    let width = columns >= 60 ? 24 : 10
+    let filled = Int(fraction * Double(width))
+    let bar = String(repeating: "━", count: filled) + String(repeating: "─", count: width - filled)
+    let line = bar + " " + parts(job).joined(separator: "  ")
+    return line.count < columns ? line : String(line.prefix(columns - 1))
+  }
+
+  private static func parts(_ job: JSONValue) -> [String] {
+    var parts = ["\(Int((min(1, max(0, job["fraction"]?.doubleValue ?? 0)) * 100).rounded(.down))) %"]
+    if job["state"] == "queued" {
+      parts.append("queued")
+    } else if let phase = job["phase"]?.stringValue, !phase.isEmpty {
+      parts.append(escaped(phase))
+    }
+    if let detail = job["detail"]?.stringValue, !detail.isEmpty { parts.append(escaped(detail)) }
+    if let best = job["best"], best != .null {
+      let score = best["score"] ?? best
+      if score.doubleValue != nil || score.stringValue != nil { parts.append("best \(escaped(score.cell))") }
+    }
+    if let left = job["eta_seconds"]?.doubleValue, job["state"] == "running" {
+      parts.append("\(secondsText(left)) left")
+    }
+    return parts
+  }
+}

@@ -1,0 +1,130 @@
+import StrictJSON
+import SystemSupport
+
+extension Verb {
+  static let mixtureVerbs: [Verb] = [
+    make(
+      "mixture get", [.one("TASK", "task")],
+      [model, .value("--vectors", "FILE", nil, "write the mixed vectors too: a safetensors that is itself an expert")],
+      methods: ["mixture.get"], "The best mixture of a task."
+    ) { invocation throws(ControlError) in
+      var params = try invocation.parameters(for: "mixture.get")
+      let vectors = invocation.command.value("--vectors")
+      if vectors != nil { params["pass_fd"] = true }
+      let result = try invocation.call("mixture.get", params)
+      if let vectors {
+        try invocation.writePassedFile(to: vectors, bytes: result["vectors"]?["bytes"]?.integerValue)
+        invocation.console.note(
+          "wrote \(result["vectors"]?["bytes"]?.integerValue.map(bytesText) ?? "the vectors") to \(escaped(vectors))")
+      }
+      invocation.answer(result) { invocation.showMixture(result) }
+    },
+    make("mixture list", methods: ["mixture.list"], "The mixtures that are served.") {
+      invocation throws(ControlError) in
+      let result = try invocation.call("mixture.list")
+      invocation.answer(result) {
+        var table = Table(
+          ("TASK", .left), ("MODEL", .left), ("SERVED", .left), ("ALPHA", .left), ("STALE", .left),
+          ("GENERATION", .right))
+        for mixture in result["mixtures"]?.arrayValue ?? [] {
+          table.add([
+            mixture["task"].cell, mixture["model"].cell, mixture["served"].cell,
+            Invocation.shortAlpha(mixture["alpha"]),
+            mixture["stale"].cell, mixture["generation"].cell,
+          ])
+        }
+        invocation.print(table, empty: "no mixtures yet")
+      }
+    },
+    make(
+      "mixture log", [.one("TASK", "task")], [model, .value("--limit", "N", "limit", "the newest so many")],
+      methods: ["mixture.log"], "What was served for a task, when, and why it changed."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))
+      invocation.answer(result) {
+        var table = Table(
+          ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("ALPHA", .left), ("REASON", .left),
+          ("JOB", .right))
+        for revision in result["revisions"]?.arrayValue ?? [] {
+          table.add([
+            revision["generation"].cell, revision["time"].cell, revision["model"].cell,
+            Invocation.shortAlpha(revision["alpha"]), revision["reason"].cell, revision["job"].cell,
+          ])
+        }
+        invocation.print(table, empty: "nothing was served yet")
+      }
+    },
+  ]
+}
+
+extension Invocation {
+  static func shortAlpha(_ alpha: JSONValue?) -> String {
+    (alpha?.objectValue?.members ?? []).map { name, value in
+      if let number = value.doubleValue { return "\(name)=\(fixed(number, 3))" }
+      let numbers = (value.arrayValue ?? []).compactMap(\.doubleValue)
+      guard let low = numbers.min(), let high = numbers.max() else { return name }
+      return "\(name)=\(fixed(low, 2))..\(fixed(high, 2))"
+    }.joined(separator: " ")
+  }
+
+  /// A mixture as two tables: the coefficients, and the scores beside the baselines.
+  func showMixture(_ mixture: JSONValue) {
+    let stale = mixture["stale"] == true ? console.styled(" (stale: a newer one is on its way)", .yellow) : ""
+    console.print(
+      "task \(escaped(mixture["task"].cell)) on \(escaped(mixture["model"].cell)), generation "
+        + "\(mixture["generation"].cell), \(escaped(mixture["granularity"].cell)), mix \(escaped(mixture["mix"].cell))\(stale)"
+    )
+    if let served = mixture["served"]?.objectValue {
+      console.print(
+        "served: \(escaped(served["choice"].cell))" + (served["reason"].map { " (\(escaped($0.cell)))" } ?? ""))
+    } else if let served = mixture["served"]?.stringValue {
+      console.print("served: \(escaped(served))")
+    }
+    console.print("")
+    var coefficients = Table(("EXPERT", .left), ("VERSION", .right), ("ALPHA", .left))
+    for (name, value) in mixture["alpha"]?.objectValue?.members ?? [] {
+      let version = mixture["experts"]?.arrayValue?.first { $0["name"]?.stringValue == name }?["version"]
+      let numbers = value.arrayValue?.compactMap(\.doubleValue)
+      let shown =
+        numbers.map { numbers in
+          "\(fixed(numbers.min() ?? 0, 3)) to \(fixed(numbers.max() ?? 0, 3)) in \(numbers.count) units  \(sparkline(numbers))"
+        } ?? fixed(value.doubleValue ?? 0, 4)
+      coefficients.add([name, version.cell, shown])
+    }
+    print(coefficients, empty: "no coefficients: the base is served")
+    guard let scores = mixture["scores"] else { return }
+    console.print("")
+    var table = Table(
+      (scores["metric"]?.stringValue.map { "SCORE (\($0))" } ?? "SCORE", .left), ("FIT", .right), ("HELD OUT", .right),
+      ("EVAL", .right))
+    func add(_ name: String, _ score: JSONValue?) {
+      guard let score, score != .null else { return }
+      func value(_ key: String) -> String {
+        let part = score[key]
+        return (part?["score"] ?? part?["acc"] ?? part).cell
+      }
+      table.add([name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval")])
+    }
+    add("base", scores["base"])
+    for (name, score) in scores["experts"]?.objectValue?.members ?? [] { add(name, score) }
+    add("uniform", scores["uniform"])
+    add("mixture", scores["mixture"])
+    print(table, empty: "no scores")
+    if let vectors = mixture["vectors"], let path = vectors["path"]?.stringValue {
+      console.print("")
+      let size = vectors["bytes"]?.integerValue.map { " (\(bytesText($0)))" } ?? ""
+      console.print("vectors: \(escaped(path))\(size)")
+    }
+  }
+
+  /// Eight heights for a list of numbers, at most forty of them.
+  private func sparkline(_ values: [Double]) -> String {
+    guard console.out.isTerminal, let low = values.min(), let high = values.max() else { return "" }
+    let marks = Array("▁▂▃▄▅▆▇█")
+    let step = max(1, values.count / 40)
+    return String(
+      stride(from: 0, to: values.count, by: step).map { index in
+        marks[high > low ? min(7, Int((values[index] - low) / (high - low) * 8)) : 3]
+      })
+  }
+}

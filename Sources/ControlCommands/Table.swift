@@ -1,0 +1,101 @@
+import StrictJSON
+import SystemSupport
+
+/// Rows under headings: aligned and cut to the width on a terminal, tab-separated without decoration elsewhere.
+struct Table {
+  enum Alignment { case left, right }
+
+  var headings: [(name: String, alignment: Alignment)]
+  private(set) var rows: [[String]] = []
+
+  init(_ headings: (String, Alignment)...) { self.headings = headings.map { (name: $0.0, alignment: $0.1) } }
+
+  mutating func add(_ row: [String]) {
+    // What comes from files and other users moves no cursor and ends no line.
+    rows.append(row.map { escaped($0) })
+  }
+
+  func lines(for stream: Console.Stream) -> [String] {
+    guard stream.isTerminal else {
+      return ([headings.map { $0.name.lowercased() }] + rows).map { $0.joined(separator: "\t") }
+    }
+    var widths = headings.indices.map { column in
+      max(headings[column].name.count, rows.map { $0[column].count }.max() ?? 0)
+    }
+    // The widest column gives way until the row fits; eight columns are left to each.
+    let available = stream.columns ?? 80
+    while widths.reduce(0, +) + 2 * (widths.count - 1) > available {
+      guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 8 else { break }
+      widths[widest] -= 1
+    }
+    return ([headings.map(\.name)] + rows).map { row in
+      var line = ""
+      for (column, cell) in row.enumerated() {
+        let cut = cell.count > widths[column] ? cell.prefix(widths[column] - 1) + "…" : cell[...]
+        let padding = String(repeating: " ", count: widths[column] - cut.count)
+        line += headings[column].alignment == .right ? padding + cut : cut + padding
+        if column < row.count - 1 { line += "  " }
+      }
+      while line.last == " " { line.removeLast() }
+      return line
+    }
+  }
+}
+
+/// A number with so many decimals, as printf's %.nf; Foundation's formatting would cost the start-up its time.
+func fixed(_ value: Double, _ decimals: Int) -> String {
+  guard value.isFinite else { return value.isNaN ? "nan" : value < 0 ? "-inf" : "inf" }
+  var scale = 1.0
+  for _ in 0..<decimals { scale *= 10 }
+  let scaled = (abs(value) * scale).rounded(.toNearestOrEven)
+  guard scaled < 1e15 else { return "\(value)" }
+  let digits = String(Int64(scaled))
+  let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+  let sign = value < 0 && scaled > 0 ? "-" : ""
+  guard decimals > 0 else { return sign + padded }
+  return sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
+}
+
+/// 1234567 as 1.2 MB.
+func bytesText(_ bytes: Int64) -> String {
+  let units = ["B", "kB", "MB", "GB", "TB"]
+  var value = Double(bytes)
+  var unit = 0
+  while abs(value) >= 1000, unit < units.count - 1 {
+    value /= 1000
+    unit += 1
+  }
+  return unit == 0 ? "\(bytes) B" : "\(fixed(value, value < 10 ? 1 : 0)) \(units[unit])"
+}
+
+/// 83 as 1:23, 4000 as 1:06:40.
+func secondsText(_ seconds: Double) -> String {
+  guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "?" }
+  if seconds < 10 { return fixed(seconds, 1) + " s" }
+  let whole = Int(seconds.rounded())
+  func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+  if whole < 60 { return "\(whole) s" }
+  if whole < 3600 { return "\(whole / 60):\(two(whole % 60))" }
+  return "\(whole / 3600):\(two(whole / 60 % 60)):\(two(whole % 60))"
+}
+
+extension JSONValue {
+  /// A value in a cell: strings as they are, numbers short, lists and objects as JSON.
+  var cell: String {
+    switch self {
+    case .null: "-"
+    case .bool(let value): value ? "yes" : "no"
+    case .integer(let value): "\(value)"
+    case .number(let value): fixed(value, abs(value) < 1 ? 4 : 3)
+    case .string(let text): text
+    case .array(let items):
+      items.allSatisfy { $0.arrayValue == nil && $0.objectValue == nil }
+        ? items.map(\.cell).joined(separator: ", ") : jsonText
+    case .object: jsonText
+    }
+  }
+}
+
+extension JSONValue? {
+  var cell: String { self?.cell ?? "-" }
+}

@@ -1,0 +1,217 @@
+import CLinux
+import Glibc
+import RPCClient
+import StrictJSON
+import SystemSupport
+
+extension Verb {
+  static let taskVerbs: [Verb] = [
+    make(
+      "task register", [.one("NAME"), .several("FILE")],
+      [.value("--model", "M", "model", "the only model to adapt it on")],
+      methods: ["system.hello", "system.sync", "task.list", "task.register", "job.wait"],
+      "Put a task's files into the watched directory, and adapt it.",
+      notes: "One .jsonl file becomes NAME.jsonl. Several become the directory NAME; they are called fewshot.jsonl, "
+        + "eval.jsonl, train.jsonl and task.json5, and a first one of another name is the few-shot file. One directory "
+        + "is copied as it is. Waits for the adaptation that follows."
+    ) { invocation throws(ControlError) in try invocation.registerTask() },
+    make("task list", methods: ["task.list"], "The tasks and the state of their mixtures.") {
+      invocation throws(ControlError) in
+      let result = try invocation.call("task.list")
+      invocation.answer(result) {
+        var table = Table(
+          ("NAME", .left), ("STATE", .left), ("ROWS", .right), ("EVAL", .right), ("METRIC", .left), ("MODELS", .left),
+          ("JOB", .right))
+        for task in result["tasks"]?.arrayValue ?? [] {
+          table.add([
+            task["name"].cell, task["state"].cell + (task["stale"] == true ? " (stale)" : ""), task["rows"].cell,
+            task["eval_rows"].cell, task["metric"].cell, task["models"].cell, task["job"].cell,
+          ])
+        }
+        invocation.print(table, empty: "no tasks; register one with: t2ctl task register NAME FILE.jsonl")
+        invocation.noteRejected(result)
+      }
+    },
+    make("task show", [.one("NAME", "task")], methods: ["task.show"], "One task.") { invocation throws(ControlError) in
+      let result = try invocation.call("task.show", try invocation.parameters(for: "task.show"))
+      invocation.answer(result) { invocation.showMembers(result) }
+    },
+    make(
+      "task adapt", [.one("NAME", "task")],
+      [
+        model,
+        .value("--search", "S", "search", "the method: cem"),
+        .value("--granularity", "G", "granularity", "vector, layer or matrix"),
+        .value("--mix", "RULE", "mix", "sum or delta"),
+        .value("--objective", "O", "objective", "accuracy or loglik"),
+        .value("--iterations", "N", "iterations", "generations at most"),
+        .value("--population", "N", "population", "members of a generation"),
+        .value("--shots", "N", "shots", "use so many rows of the few-shot file"),
+        .value("--budget-prompts", "N", "budget_prompts", "stop after so many scored prompts"),
+        .value("--budget-seconds", "N", "budget_seconds", "stop after so many seconds"),
+        .flag("--normalized", "normalized", "coefficients that sum to one"),
+        .value("--experts", "E,...", "experts", "only these experts"),
+        .value("--seed", "S", "seed", "of every random number"),
+      ],
+      methods: ["task.adapt", "mixture.get", "job.wait"], "Search the best mixture of the experts for a task.",
+      notes: "Prints the mixture that it found. The search goes on where Ctrl-C ends the waiting."
+    ) { invocation throws(ControlError) in
+      let result = try invocation.call("task.adapt", try invocation.parameters(for: "task.adapt"))
+      guard let job = try invocation.jobToWaitFor(result) else {
+        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
+      }
+      if invocation.command.json { return invocation.console.print((job["result"] ?? job).jsonText) }
+      var params: JSONObject = ["task": .string(invocation.argument(0))]
+      params["model"] = result["model"]?.stringValue.map { .string($0) }
+      invocation.showMixture(try invocation.call("mixture.get", params))
+    },
+    make(
+      "task wait", [.one("NAME", "task")], [model], methods: ["mixture.get", "task.show", "job.wait"],
+      "Wait until the mixture of a task is up to date.",
+      notes: "Where the task waits for experts or has no search yet, it waits for them too; --timeout bounds it."
+    ) { invocation throws(ControlError) in
+      let mixture = try invocation.waitForMixture(try invocation.parameters(for: "mixture.get"))
+      invocation.answer(mixture) {
+        invocation.console.note(
+          "\(escaped(mixture["task"].cell)) is up to date (generation \(mixture["generation"].cell))")
+      }
+    },
+  ]
+}
+
+extension Invocation {
+  /// Waits until `mixture.get` answers with a mixture that is not stale, showing the search on the way.
+  func waitForMixture(_ params: JSONObject) throws(ControlError) -> JSONValue {
+    let deadline = command.timeout.map { Deadline.after($0) } ?? .never
+    let interrupts = try? SignalDescriptor([SIGINT])
+    var seenJobs: Set<Int64> = []
+    var saidWaiting = false
+    while true {
+      var job: Int64?
+      var state: String?
+      do {
+        let mixture = try call("mixture.get", params)
+        if mixture["stale"] != true { return mixture }
+      } catch {
+        guard case .client(.refused(let refusal)) = error,
+          refusal.kind == "no_mixture_yet" || refusal.kind == "waiting_for_experts"
+        else { throw error }
+        job = refusal.details["job"]?.integerValue
+        if refusal.kind == "waiting_for_experts" { state = refusal.kind }
+      }
+      if job == nil {
+        let task = try call("task.show", ["task": params["task"] ?? .null])
+        job = task["job"]?.integerValue
+        state = task["state"]?.stringValue
+        if state == "failed" {
+          throw .failed(
+            "the search for '\(escaped(task["name"].cell))' failed: \(escaped((task["error"]?["message"] ?? task["error"]).cell))"
+          )
+        }
+      }
+      if let job, seenJobs.insert(job).inserted {
+        _ = try waitForJob(job)
+        continue
+      }
+      if state == "waiting_for_experts", !saidWaiting {
+        saidWaiting = true
+        console.note("the task waits until an expert of its model is active")
+      }
+      if (try? interrupts?.next()) ?? nil != nil { throw .interrupted("nothing was stopped; what is queued goes on") }
+      if deadline.hasPassed { throw .timedOut("the task has no mixture that is up to date yet") }
+      // Between a file's arrival and its search lies the daemon's pause for further files.
+      usleep(100_000)
+    }
+  }
+
+  fileprivate func registerTask() throws(ControlError) {
+    let name = argument(0)
+    guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !name.hasSuffix(".jsonl") else {
+      throw .usage("NAME must be a name, and is '\(escaped(name))'", hint: "it has no '/', no leading '.', no ending")
+    }
+    let files = Array(command.arguments.dropFirst())
+    let contents = try taskFiles(files)
+    let spool = try spoolDirectory("tasks")
+    do throws(SystemCallError) {
+      if contents.count == 1, let only = contents.first, only.name == "fewshot.jsonl" {
+        try FileSystem.writeAtomically("\(spool)/\(name).jsonl", only.bytes, mode: 0o644)
+      } else {
+        try putDirectory(contents, at: spool, name: name)
+      }
+    } catch {
+      throw .file(error)
+    }
+    let sync = try call("system.sync", [:], timeout: .seconds(40))
+    for source in [sync, try call("task.list")] {
+      for refused in source["rejected"]?.arrayValue ?? [] {
+        guard let path = refused["path"]?.stringValue else { continue }
+        let parts = path.split(separator: "/").map(String.init)
+        if parts.contains(name) || parts.last == name + ".jsonl" {
+          throw .bad("\(escaped(path)): \(escaped(refused["message"].cell))")
+        }
+      }
+    }
+    var params: JSONObject = ["task": .string(name)]
+    params["model"] = command.value("--model").map { .string($0) }
+    let task = try call("task.register", params)
+    guard command.waits, task["job"]?.integerValue != nil else {
+      return answer(task) {
+        console.print("\(escaped(name)): \(task["rows"].cell) rows, \(escaped(task["state"].cell))")
+      }
+    }
+    let mixture = try waitForMixture(params)
+    if command.json { console.print(mixture.jsonText) } else { showMixture(mixture) }
+  }
+
+  /// What the directory of the task will hold, read before anything is written.
+  private func taskFiles(_ paths: [String]) throws(ControlError) -> [(name: String, bytes: [UInt8])] {
+    let known = ["fewshot.jsonl", "eval.jsonl", "train.jsonl", "task.json5"]
+    var files: [(name: String, bytes: [UInt8])] = []
+    do throws(SystemCallError) {
+      if paths.count == 1, try FileSystem.status(paths[0], followingLinks: true)?.kind == .directory {
+        for name in known where try FileSystem.status("\(paths[0])/\(name)", followingLinks: true) != nil {
+          files.append((name, try FileSystem.readAll("\(paths[0])/\(name)", maximumBytes: 64 << 20)))
+        }
+      } else {
+        for (index, path) in paths.enumerated() {
+          let last = FileSystem.split(path).name
+          let name = known.contains(last) ? last : "fewshot.jsonl"
+          guard name == last || index == 0 else { continue }
+          files.append((name, try FileSystem.readAll(path, maximumBytes: 64 << 20)))
+        }
+      }
+    } catch {
+      throw .file(error)
+    }
+    if paths.count > 1, files.count != paths.count || Set(files.map(\.name)).count != files.count {
+      throw .usage(
+        "of several files only the first may have a name of its own",
+        hint: "the others are called eval.jsonl, train.jsonl and task.json5")
+    }
+    guard files.contains(where: { $0.name == "fewshot.jsonl" }) else {
+      throw .bad("\(escaped(paths.joined(separator: ", "))): there is no fewshot.jsonl")
+    }
+    return files
+  }
+
+  /// Makes the directory beside its place and then swaps it in, so that no mixture of two revisions is ever seen.
+  private func putDirectory(
+    _ files: [(name: String, bytes: [UInt8])], at spool: String, name: String
+  ) throws(SystemCallError) {
+    let temporary = "\(spool)/.\(name).\(String(UInt64.random(in: 0 ... .max), radix: 36)).part"
+    let target = "\(spool)/\(name)"
+    try FileSystem.createDirectories(temporary)
+    do throws(SystemCallError) {
+      for file in files { try FileSystem.writeAtomically("\(temporary)/\(file.name)", file.bytes, mode: 0o644) }
+      if try FileSystem.status(target) != nil {
+        try systemCall("put the task at", target) { unsafe t2_rename_exchange(AT_FDCWD, temporary, AT_FDCWD, target) }
+        try FileSystem.removeTree(temporary)
+      } else {
+        try FileSystem.rename(temporary, to: target)
+      }
+    } catch {
+      try? FileSystem.removeTree(temporary)
+      throw error
+    }
+  }
+}

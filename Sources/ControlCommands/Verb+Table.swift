@@ -1,0 +1,27 @@
+extension Verb {
+  /// Every command, in the order of the help and of t2ctl(1).
+  package static let all: [Verb] =
+    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + inferenceVerbs + jobVerbs + plainVerbs
+
+  static func named(_ words: [String]) -> Verb? {
+    all.first { words.count >= $0.words.count && Array(words.prefix($0.words.count)) == $0.words }
+  }
+
+  static func make(
+    _ words: String, _ arguments: [Argument] = [], _ options: [Option] = [], methods: [String], _ summary: String,
+    notes: String = "", run: @escaping @Sendable (Invocation) throws(ControlError) -> Void
+  ) -> Verb {
+    Verb(
+      words: words.split(separator: " ").map(String.init), arguments: arguments, options: options, summary: summary,
+      notes: notes, methods: methods, run: run)
+  }
+
+  static let model = Option.value("--model", "M", "model", "the model, where there are several")
+  /// Which weights a text sees.
+  static let weights: [Option] = [
+    model,
+    .value("--expert", "E", "expert", "one expert: NAME or NAME@VERSION"),
+    .value("--alpha", "E=A,...", "alpha", "a mixture of one's own: science=0.7,social=0.3"),
+    .value("--mix", "RULE", "mix", "how --alpha mixes: sum or delta"),
+  ]
+}

@@ -1,0 +1,116 @@
+package import StrictJSON
+
+/// The scores of one scorer (the base, an expert, a mixture) on the rows of a task, item by item.
+///
+/// As JSON: `{"n", "acc", "acc_norm" or "exact_match", "ci95", "items", "metric", "scoring", "template"}`.
+package struct EvaluationResult: Sendable {
+  package struct Item: Sendable {
+    package enum Outcome: Sendable {
+      case choice(ChoiceScore, choices: [String])
+      case generation(output: String, GenerationScore, gold: GoldAnswer)
+    }
+
+    package let id: String
+    package let line: Int
+    package let outcome: Outcome
+
+    /// Whether the item counts as right by this metric.
+    package func isCorrect(_ metric: Metric) -> Bool {
+      switch (outcome, metric) {
+      case (.choice(let score, _), .accNorm): score.isCorrectNorm
+      case (.choice(let score, _), _): score.isCorrect
+      case (.generation(_, let score, _), _): score.isCorrect
+      }
+    }
+  }
+
+  package let task: String
+  package let scoring: Scoring
+  package let metric: Metric
+  package let template: String
+  package let items: [Item]
+
+  package init(task: TaskDefinition, items: [Item]) {
+    self.task = task.name
+    scoring = task.scoring
+    metric = task.metric
+    template = task.templateName
+    self.items = items
+  }
+
+  package var count: Int { items.count }
+
+  /// The share of right items by a metric; 0 where there are none.
+  package func share(_ metric: Metric) -> Double {
+    items.isEmpty ? 0 : Double(correctCount(metric)) / Double(items.count)
+  }
+
+  package func correctCount(_ metric: Metric) -> Int { items.count { $0.isCorrect(metric) } }
+
+  /// Right or wrong by the task's metric, in the order of the rows: for paired tests.
+  package var correct: [Bool] { items.map { $0.isCorrect(metric) } }
+
+  /// Of the task's metric.
+  package var interval: WilsonInterval { WilsonInterval(successes: correctCount(metric), of: items.count) }
+
+  package var json: JSONValue {
+    var object: JSONObject = ["n": JSONValue(count)]
+    switch scoring {
+    case .choice:
+      object["acc"] = JSONValue(share(.acc))
+      object["acc_norm"] = JSONValue(share(.accNorm))
+    case .generate:
+      object["exact_match"] = JSONValue(share(.exactMatch))
+      object["exact_match_by_rule"] = byRule
+    case .code:
+      object["pass@1"] = JSONValue(share(.passAt1))
+    }
+    object["ci95"] = [JSONValue(interval.low), JSONValue(interval.high)]
+    object["task"] = JSONValue(task)
+    object["metric"] = JSONValue(metric.rawValue)
+    object["scoring"] = JSONValue(scoring.rawValue)
+    object["template"] = JSONValue(template)
+    object["items"] = .array(items.map(\.json))
+    return .object(object)
+  }
+
+  /// Each extraction rule by itself, over all items.
+  private var byRule: JSONValue {
+    var names: [String] = []
+    var right: [String: Int] = [:]
+    for item in items {
+      guard case .generation(_, let score, _) = item.outcome else { continue }
+      for (name, isCorrect) in score.byRule {
+        if right[name] == nil { names.append(name) }
+        right[name, default: 0] += isCorrect ? 1 : 0
+      }
+    }
+    var object = JSONObject()
+    for name in names { object[name] = JSONValue(Double(right[name] ?? 0) / Double(max(1, items.count))) }
+    return .object(object)
+  }
+}
+
+extension EvaluationResult.Item {
+  /// The item with what was extracted and the rule that matched, so that a score can be checked by eye.
+  package var json: JSONValue {
+    switch outcome {
+    case .choice(let score, let choices):
+      return [
+        "id": JSONValue(id), "line": JSONValue(line), "gold": JSONValue(choices[score.gold]),
+        "predicted": JSONValue(choices[score.predicted]), "predicted_norm": JSONValue(choices[score.predictedNorm]),
+        "acc": JSONValue(score.isCorrect), "acc_norm": JSONValue(score.isCorrectNorm),
+        "logprobs": .array(score.sums.map { $0.isFinite ? .number($0) : .null }),
+      ]
+    case .generation(let output, let score, let gold):
+      var byRule = JSONObject()
+      for (name, isCorrect) in score.byRule { byRule[name] = JSONValue(isCorrect) }
+      return [
+        "id": JSONValue(id), "line": JSONValue(line), "gold": JSONValue(gold.text),
+        "extracted": JSONValue(score.extracted),
+        "rule": JSONValue(score.rule), "exact_match": JSONValue(score.isCorrect), "by_rule": .object(byRule),
+        "output": JSONValue(output),
+      ]
+    }
+  }
+}

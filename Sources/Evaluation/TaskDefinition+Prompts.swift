@@ -1,0 +1,86 @@
+/// What the model is given for a row, before tokens.
+package enum TaskPrompt: Sendable, Equatable {
+  /// A text as it is, without template and added tokens.
+  case text(String)
+  /// A conversation for the model's chat template. `otherwise` is for a model that has none; nil: then it is an error.
+  case chat([PromptMessage], otherwise: String?)
+}
+
+extension TaskDefinition {
+  /// The prompt of one row. For rows with choices the continuations are `continuations(for:)`.
+  package func prompt(for row: TaskRow) -> TaskPrompt {
+    let asked = asked(row)
+    switch row.content {
+    case .choice:
+      return settings.chat == true ? chat(asked, otherwise: nil) : .text(prefixed(asked.text))
+    case .generate, .code:
+      switch settings.chat {
+      case true?: return chat(asked, otherwise: nil)
+      case false?: return .text(prefixed(asked.text))
+      case nil: return chat(asked, otherwise: prefixed(asked.text))
+      }
+    }
+  }
+
+  /// What is scored after the prompt, one a choice: a space and the choice's text; without the space behind a chat template, which
+  /// ends with a line break. Empty for rows without choices.
+  package func continuations(for row: TaskRow) -> [String] {
+    guard case .choice(_, let choices, _) = row.content else { return [] }
+    return settings.chat == true ? choices : choices.map { " " + $0 }
+  }
+
+  /// The texts that end a generation. Where the task names none: nothing behind a chat template, which has its own end; the next
+  /// question, as in lm-evaluation-harness, without one.
+  package func stops(chat: Bool) -> [String] {
+    settings.stop ?? (chat ? [] : ["Question:"])
+  }
+
+  /// The template as results name it.
+  package var templateName: String {
+    if let template = settings.template { return template.text }
+    switch scoring {
+    case .choice: return Self.questionTemplate
+    case .generate, .code:
+      switch shots[0].content {
+      case .choice, .generate(.question, _): return settings.chat == false ? Self.questionTemplate : "{question}"
+      case .generate(.prompt, _): return shots[0].fields["prompt"] != nil ? "{prompt}" : "{input}"
+      case .generate(.messages, _): return "{messages}"
+      case .code: return "{prompt}"
+      }
+    }
+  }
+
+  private static let questionTemplate = #"Question: {question}\nAnswer:"#
+
+  /// The turns of a row for a chat, and the same as one text.
+  private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {
+    // The template was rendered for every row when the task was read, so that it cannot fail here.
+    if let template = settings.template, let text = try? template.render(row, file: "") {
+      return ([PromptMessage(role: "user", content: text)], text)
+    }
+    func user(_ content: String, text: String) -> ([PromptMessage], String) {
+      ([PromptMessage(role: "user", content: content)], text)
+    }
+    switch row.content {
+    case .choice(let question, _, _):
+      let text = "Question: \(question)\nAnswer:"
+      return user(text, text: text)
+    case .generate(.question(let question), _):
+      return user(question, text: "Question: \(question)\nAnswer:")
+    case .generate(.prompt(let prompt), _):
+      return user(prompt, text: prompt)
+    case .generate(.messages(let messages), _):
+      return (messages, messages.map(\.content).joined(separator: "\n\n"))
+    case .code(let problem):
+      return user(problem.prompt, text: problem.prompt)
+    }
+  }
+
+  private func chat(_ asked: (messages: [PromptMessage], text: String), otherwise: String?) -> TaskPrompt {
+    guard let system = settings.system else { return .chat(asked.messages, otherwise: otherwise) }
+    let turns = asked.messages.first?.role == "system" ? asked.messages.dropFirst() : asked.messages[...]
+    return .chat([PromptMessage(role: "system", content: system)] + turns, otherwise: otherwise)
+  }
+
+  private func prefixed(_ text: String) -> String { settings.system.map { $0 + "\n\n" + text } ?? text }
+}

@@ -1,0 +1,117 @@
+import SQLite
+import StrictJSON
+
+/// A row's values, while it is read. Tables are STRICT and the database was checked when it was opened, so a column of
+/// another type is damage: it is noted, and the query that met it fails as a whole.
+final class StoredRow {
+  fileprivate var values: [SQLValue] = []
+  fileprivate var problem: String?
+
+  func optionalText(_ column: Int) -> String? {
+    switch values[column] {
+    case .text(let text): return text
+    case .null: return nil
+    case .integer, .real, .blob:
+      problem = "column \(column) is no text"
+      return nil
+    }
+  }
+
+  func optionalInteger(_ column: Int) -> Int64? {
+    switch values[column] {
+    case .integer(let number): return number
+    case .null: return nil
+    case .text, .real, .blob:
+      problem = "column \(column) is no integer"
+      return nil
+    }
+  }
+
+  func text(_ column: Int) -> String {
+    if let text = optionalText(column) { return text }
+    problem = problem ?? "column \(column) is NULL"
+    return ""
+  }
+
+  func integer(_ column: Int) -> Int64 {
+    if let number = optionalInteger(column) { return number }
+    problem = problem ?? "column \(column) is NULL"
+    return 0
+  }
+}
+
+extension Catalogue {
+  /// Runs a statement that returns nothing of interest.
+  func run(_ sql: String, _ values: any SQLBindable...) throws(RegistryError) {
+    try each(sql, values) { _ in }
+  }
+
+  /// The rows of a query of `columns` columns, each read by `read`.
+  func rows<Value>(
+    _ sql: String, _ values: any SQLBindable..., read: (StoredRow) throws(RegistryError) -> Value
+  ) throws(RegistryError) -> [Value] {
+    var result: [Value] = []
+    let stored = StoredRow()
+    try each(sql, values) { (values) throws(RegistryError) in
+      stored.values = values
+      result.append(try read(stored))
+      if let problem = stored.problem { throw .damagedRow(table: sql, problem: problem) }
+    }
+    return result
+  }
+
+  /// The one integer that a query answers; 0 where it answers nothing.
+  func integer(_ sql: String, _ values: any SQLBindable...) throws(RegistryError) -> Int64 {
+    var number: Int64 = 0
+    try each(sql, values) { if case .integer(let found)? = $0.first { number = found } }
+    return number
+  }
+
+  /// The rest of a query whose reader failed is walked over: its rows are few.
+  private func each(
+    _ sql: String, _ values: [any SQLBindable], _ body: ([SQLValue]) throws(RegistryError) -> Void
+  ) throws(RegistryError) {
+    var failure: RegistryError?
+    do throws(SQLiteError) {
+      _ = try database.query(sql, values: values) { row in
+        guard failure == nil else { return }
+        let values = (0..<row.columnCount).map { row.value($0) }
+        do throws(RegistryError) { try body(values) } catch { failure = error }
+      }
+    } catch {
+      throw .database(error)
+    }
+    if let failure { throw failure }
+  }
+
+  // MARK: - Columns that hold more than SQL knows
+
+  func storedJSON(_ text: String, table: String) throws(RegistryError) -> JSONValue {
+    do throws(JSONError) {
+      // We wrote it: only its syntax is in question, and a result of many items is long.
+      return try parseJSON(
+        text, limits: JSONLimits(maximumDepth: 64, maximumMembers: 64 << 20, maximumBytes: Int.max))
+    } catch {
+      throw .damagedRow(table: table, problem: error.description)
+    }
+  }
+
+  func storedObject(_ text: String, table: String) throws(RegistryError) -> JSONObject {
+    guard case .object(let object) = try storedJSON(text, table: table) else {
+      throw .damagedRow(table: table, problem: "an object was expected")
+    }
+    return object
+  }
+
+  func storedStrings(_ text: String, table: String) throws(RegistryError) -> [String] {
+    let values = try storedJSON(text, table: table).arrayValue ?? []
+    return values.compactMap(\.stringValue)
+  }
+
+  func storedName<Name: RawRepresentable<String>>(_ text: String, table: String) throws(RegistryError) -> Name {
+    guard let name = Name(rawValue: text) else {
+      throw .damagedRow(table: table, problem: "'\(text)' is not a known word")
+    }
+    return name
+  }
+}

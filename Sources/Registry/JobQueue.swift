@@ -1,0 +1,197 @@
+/// What a job may be. `interrupted` is a job that the daemon's end cut short: it is queued again at the next start.
+package enum JobState: String, Sendable, CaseIterable {
+  case queued, running, done, failed, cancelled, interrupted
+
+  package var isFinal: Bool {
+    switch self {
+    case .done, .failed, .cancelled: true
+    case .queued, .running, .interrupted: false
+    }
+  }
+}
+
+/// The rules of the queue: one job runs, identical submissions coalesce, a search whose inputs changed gives way to
+/// its successor, and a job that loses its worker is tried three times.
+///
+/// A pure state machine: no clock, no lock, no I/O. Each call returns the changes for the caller to store, in order,
+/// and then to act upon (`start` and `stop` are messages to the worker).
+package struct JobQueue: Sendable {
+  /// A job is given up after so many starts.
+  package static let maximumAttempts = 3
+
+  /// What decides a job's place, and nothing of what it does.
+  package struct Ticket: Sendable, Equatable {
+    package let id: Int64
+    /// Equal for submissions that ask for the very same thing.
+    package let key: String
+    /// What the job is about, such as `adapt\0arc_easy\0smollm2`; jobs of one target with other inputs are outdated.
+    package let target: String
+    /// A digest of the inputs; nil where a changed input does not outdate the job.
+    package let inputs: String?
+    /// Higher goes first; equal ones go in the order of their numbers.
+    package let priority: Int
+    package var state: JobState
+    /// How often the job was started.
+    package var attempts: Int
+    /// Why the worker was told to stop it; nil while it may go on.
+    package var stopping: String?
+
+    package init(
+      id: Int64, key: String, target: String, inputs: String?, priority: Int = 0, state: JobState = .queued,
+      attempts: Int = 0
+    ) {
+      self.id = id
+      self.key = key
+      self.target = target
+      self.inputs = inputs
+      self.priority = priority
+      self.state = state
+      self.attempts = attempts
+    }
+  }
+
+  package enum Change: Equatable, Sendable {
+    /// The job's row gets this state, these attempts and, where it ends badly, this reason.
+    case store(id: Int64, state: JobState, attempts: Int, reason: String?)
+    case start(id: Int64)
+    case stop(id: Int64)
+  }
+
+  package enum Submission: Equatable, Sendable {
+    /// The same thing is queued or running already.
+    case coalesced(Int64)
+    case accepted([Change])
+  }
+
+  /// Jobs that are not at their end, by number.
+  package private(set) var tickets: [Int64: Ticket] = [:]
+  package private(set) var runningID: Int64?
+  /// False while there is no worker to give a job to.
+  package private(set) var hasWorker = false
+
+  package init() {}
+
+  /// Jobs that wait, in the order in which they will run.
+  package var waiting: [Ticket] {
+    tickets.values.filter { $0.state == .queued }
+      .sorted { ($0.priority, $1.id) > ($1.priority, $0.id) }
+  }
+
+  /// The live job that asks for the same thing, unless it is being stopped.
+  package func live(key: String) -> Ticket? {
+    tickets.values.first { $0.key.utf8.elementsEqual(key.utf8) && $0.stopping == nil }
+  }
+
+  package func live(target: String) -> [Ticket] {
+    tickets.values.filter { $0.target.utf8.elementsEqual(target.utf8) && $0.stopping == nil }.sorted { $0.id < $1.id }
+  }
+
+  /// Takes up what the last daemon left: a job that ran is queued again, or failed where it had its three attempts.
+  package mutating func restore(_ stored: [Ticket]) -> [Change] {
+    var changes: [Change] = []
+    for var ticket in stored.sorted(by: { $0.id < $1.id }) where !ticket.state.isFinal {
+      if ticket.state == .running, ticket.attempts >= Self.maximumAttempts {
+        changes.append(
+          .store(id: ticket.id, state: .failed, attempts: ticket.attempts, reason: Self.gaveUp(ticket.attempts)))
+        continue
+      }
+      if ticket.state != .queued {
+        ticket.state = .queued
+        changes.append(.store(id: ticket.id, state: .queued, attempts: ticket.attempts, reason: nil))
+      }
+      tickets[ticket.id] = ticket
+    }
+    return changes
+  }
+
+  /// A new job. Those of the same target with other inputs end: queued ones at once, a running one when the worker
+  /// reaches its next stopping point.
+  package mutating func submit(_ ticket: Ticket) -> Submission {
+    if let same = live(key: ticket.key) { return .coalesced(same.id) }
+    precondition(tickets[ticket.id] == nil, "job \(ticket.id) is in the queue already")
+    var changes: [Change] = []
+    if let inputs = ticket.inputs {
+      for old in live(target: ticket.target) where old.inputs.map({ $0 != inputs }) ?? false {
+        changes += cancel(old.id, reason: "its inputs changed; job \(ticket.id) takes its place")
+      }
+    }
+    tickets[ticket.id] = ticket
+    return .accepted(changes + startNext())
+  }
+
+  /// Ends a job. One that runs is only told to stop; its end comes with `ended`. An unknown or ended one: no change.
+  package mutating func cancel(_ id: Int64, reason: String) -> [Change] {
+    guard var ticket = tickets[id], ticket.stopping == nil else { return [] }
+    guard ticket.state == .running else {
+      tickets[id] = nil
+      return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: reason)]
+    }
+    ticket.stopping = reason
+    tickets[id] = ticket
+    return [.stop(id: id)]
+  }
+
+  /// The worker has ended the job. A message about a job that does not run (any more) changes nothing.
+  package mutating func ended(_ id: Int64, _ state: JobState, reason: String? = nil) -> [Change] {
+    precondition(state.isFinal, "a job cannot end as \(state)")
+    guard id == runningID, let ticket = tickets[id] else { return [] }
+    tickets[id] = nil
+    runningID = nil
+    // A search that was told to stop and came to its end first is as good as any other, unless its inputs changed:
+    // the caller sees `stopping` before it calls this.
+    return [.store(id: id, state: state, attempts: ticket.attempts, reason: reason ?? ticket.stopping)] + startNext()
+  }
+
+  /// The worker is ready for a job.
+  package mutating func workerArrived() -> [Change] {
+    hasWorker = true
+    return startNext()
+  }
+
+  /// The worker is gone. The job it ran is queued again, with its journal, or given up.
+  package mutating func workerLost(reason: String) -> [Change] {
+    hasWorker = false
+    guard let id = runningID, var ticket = tickets[id] else { return [] }
+    runningID = nil
+    if let stopping = ticket.stopping {
+      tickets[id] = nil
+      return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: stopping)]
+    }
+    if ticket.attempts >= Self.maximumAttempts {
+      tickets[id] = nil
+      let text = "\(Self.gaveUp(ticket.attempts)); the last time: \(reason)"
+      return [.store(id: id, state: .failed, attempts: ticket.attempts, reason: text)]
+    }
+    ticket.state = .queued
+    tickets[id] = ticket
+    return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)]
+  }
+
+  /// The daemon ends: what runs is marked, so that the next start takes it up and the cut does not count against it.
+  package mutating func shutDown() -> [Change] {
+    hasWorker = false
+    guard let id = runningID, var ticket = tickets[id] else { return [] }
+    runningID = nil
+    if let stopping = ticket.stopping {
+      tickets[id] = nil
+      return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: stopping)]
+    }
+    ticket.state = .interrupted
+    ticket.attempts -= 1
+    tickets[id] = ticket
+    return [.store(id: id, state: .interrupted, attempts: ticket.attempts, reason: "t2d ended")]
+  }
+
+  private mutating func startNext() -> [Change] {
+    guard hasWorker, runningID == nil, var next = waiting.first else { return [] }
+    next.state = .running
+    next.attempts += 1
+    tickets[next.id] = next
+    runningID = next.id
+    return [.store(id: next.id, state: .running, attempts: next.attempts, reason: nil), .start(id: next.id)]
+  }
+
+  private static func gaveUp(_ attempts: Int) -> String {
+    "given up after \(attempts) attempts, each of which lost its worker"
+  }
+}

@@ -1,0 +1,12 @@
+import SQLite
+
+extension Catalogue {
+  /// The steps from an empty database to this version's, in order. A step that was released is never edited:
+  /// a later one mends it.
+  static let migrations: [Migration] = [
+    Migration(
+      "the first schema",
+      (modelTables + expertTables + taskTables + mixtureTables + jobTables + eventTables + ingestTables)
+        .joined(separator: ";\n"))
+  ]
+}

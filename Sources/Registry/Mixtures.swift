@@ -1,0 +1,153 @@
+package import StrictJSON
+
+/// A task on a model: what a mixture belongs to.
+package struct Pair: Sendable, Hashable {
+  package var task: String
+  package var model: String
+
+  package init(task: String, model: String) {
+    self.task = task
+    self.model = model
+  }
+}
+
+/// What a search found for a pair, immutable.
+package struct MixtureRevision: Sendable, Equatable {
+  package var pair: Pair
+  package var revision: Int
+  package var job: Int64
+  /// A digest of everything it depends on: task, model, expert versions. Fresh while this is what the pair needs now.
+  package var inputs: String
+  /// α, experts, scores, search: the worker's result with names added; what `mixture.get` answers but for freshness.
+  package var record: JSONObject
+  /// The mixed multipliers.
+  package var blob: BlobReference
+  /// What a user asked of the search beyond the defaults; a recomputation asks the same.
+  package var options: JSONObject
+  /// Why it was made.
+  package var reason: String
+  package var added: Timestamp
+
+  package init(
+    pair: Pair, revision: Int, job: Int64, inputs: String, record: JSONObject, blob: BlobReference,
+    options: JSONObject, reason: String, added: Timestamp
+  ) {
+    self.pair = pair
+    self.revision = revision
+    self.job = job
+    self.inputs = inputs
+    self.record = record
+    self.blob = blob
+    self.options = options
+    self.reason = reason
+    self.added = added
+  }
+}
+
+/// The mixture that is served for a pair.
+package struct ServedMixture: Sendable, Equatable {
+  package var mixture: MixtureRevision
+  /// Changes whenever the answer changes, and never goes back: the number of the event that changed it.
+  package var generation: Int64
+  /// Why it is stale; nil where it is fresh.
+  package var staleReason: String?
+}
+
+extension Catalogue {
+  static let mixtureTables = [
+    """
+    CREATE TABLE mixtures (
+      task TEXT NOT NULL REFERENCES tasks (name) ON DELETE RESTRICT,
+      model TEXT NOT NULL REFERENCES models (name) ON DELETE RESTRICT,
+      revision INTEGER NOT NULL CHECK (revision > 0),
+      job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE RESTRICT,
+      inputs TEXT NOT NULL,
+      record TEXT NOT NULL,
+      blob TEXT NOT NULL CHECK (length(blob) = 64),
+      bytes INTEGER NOT NULL CHECK (bytes >= 0),
+      options TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      added INTEGER NOT NULL,
+      PRIMARY KEY (task, model, revision)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE served (
+      task TEXT NOT NULL,
+      model TEXT NOT NULL,
+      revision INTEGER NOT NULL,
+      generation INTEGER NOT NULL,
+      stale_reason TEXT,
+      PRIMARY KEY (task, model),
+      FOREIGN KEY (task, model, revision) REFERENCES mixtures (task, model, revision) ON DELETE RESTRICT
+    ) STRICT, WITHOUT ROWID
+    """,
+  ]
+
+  private static let mixtureColumns =
+    "m.task, m.model, m.revision, m.job, m.inputs, m.record, m.blob, m.bytes, m.options, m.reason, m.added"
+
+  private func mixture(_ row: StoredRow) throws(RegistryError) -> MixtureRevision {
+    MixtureRevision(
+      pair: Pair(task: row.text(0), model: row.text(1)), revision: Int(row.integer(2)), job: row.integer(3),
+      inputs: row.text(4), record: try storedObject(row.text(5), table: "mixtures"),
+      blob: BlobReference(hex: row.text(6), bytes: Int(row.integer(7))),
+      options: try storedObject(row.text(8), table: "mixtures"), reason: row.text(9),
+      added: Timestamp(milliseconds: row.integer(10)))
+  }
+
+  package func servedMixtures() throws(RegistryError) -> [ServedMixture] {
+    try rows(
+      """
+      SELECT \(Self.mixtureColumns), s.generation, s.stale_reason FROM served s
+      JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision ORDER BY s.task, s.model
+      """
+    ) { (row) throws(RegistryError) in
+      ServedMixture(mixture: try mixture(row), generation: row.integer(11), staleReason: row.optionalText(12))
+    }
+  }
+
+  /// Newest first.
+  package func mixtureLog(task: String, model: String?, limit: Int) throws(RegistryError) -> [MixtureRevision] {
+    try rows(
+      """
+      SELECT \(Self.mixtureColumns) FROM mixtures m WHERE m.task = ?1 AND (?2 IS NULL OR m.model = ?2)
+      ORDER BY m.added DESC, m.revision DESC LIMIT ?3
+      """, task, model, limit
+    ) { (row) throws(RegistryError) in try mixture(row) }
+  }
+
+  /// Stores the next revision of a pair and serves it from this transaction on. `generation` is the number of the event
+  /// that says so. The argument's `revision` is not read.
+  @discardableResult
+  package func publish(
+    _ mixture: MixtureRevision, generation: Int64, staleReason: String?
+  ) throws(RegistryError) -> Int {
+    changed.insert(.mixtures)
+    let number = try integer(
+      "SELECT coalesce(max(revision), 0) + 1 FROM mixtures WHERE task = ? AND model = ?", mixture.pair.task,
+      mixture.pair.model)
+    try run(
+      """
+      INSERT INTO mixtures (task, model, revision, job, inputs, record, blob, bytes, options, reason, added)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """, mixture.pair.task, mixture.pair.model, number, mixture.job, mixture.inputs,
+      JSONValue.object(mixture.record).jsonText, mixture.blob.hex, mixture.blob.bytes,
+      JSONValue.object(mixture.options).jsonText, mixture.reason, mixture.added.milliseconds)
+    try run(
+      """
+      INSERT INTO served (task, model, revision, generation, stale_reason) VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT (task, model) DO UPDATE SET revision = excluded.revision, generation = excluded.generation,
+        stale_reason = excluded.stale_reason
+      """, mixture.pair.task, mixture.pair.model, number, generation, staleReason)
+    return Int(number)
+  }
+
+  /// Marks what is served as stale (with the reason) or as fresh again (nil).
+  package func setStale(_ pair: Pair, reason: String?, generation: Int64) throws(RegistryError) {
+    changed.insert(.mixtures)
+    try run(
+      "UPDATE served SET stale_reason = ?, generation = ? WHERE task = ? AND model = ?", reason, generation, pair.task,
+      pair.model)
+  }
+}

@@ -1,0 +1,87 @@
+import StrictJSON
+package import WorkerProtocol
+
+package enum ModelState: String, Sendable {
+  /// The worker reads it and computes digest and factorization.
+  case inspecting
+  case ready
+  /// It could not be read; `problem` says why.
+  case failed
+}
+
+/// A base model as it is registered.
+package struct ModelRecord: Sendable, Equatable {
+  package var name: String
+  package var path: String
+  /// Of the file or directory when it was inspected: a change of it makes the model be inspected again.
+  package var identity: String
+  package var state: ModelState
+  package var facts: ModelFacts?
+  package var problem: String?
+  package var added: Timestamp
+  package var addedBy: String
+
+  package init(
+    name: String, path: String, identity: String, state: ModelState, facts: ModelFacts?, problem: String?,
+    added: Timestamp, addedBy: String
+  ) {
+    self.name = name
+    self.path = path
+    self.identity = identity
+    self.state = state
+    self.facts = facts
+    self.problem = problem
+    self.added = added
+    self.addedBy = addedBy
+  }
+
+  /// Usable: its facts, where it is ready.
+  package var readyFacts: ModelFacts? { state == .ready ? facts : nil }
+}
+
+extension Catalogue {
+  static let modelTables = [
+    """
+    CREATE TABLE models (
+      name TEXT PRIMARY KEY CHECK (length(name) > 0),
+      path TEXT NOT NULL,
+      identity TEXT NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('inspecting', 'ready', 'failed')),
+      facts TEXT,
+      problem TEXT,
+      added INTEGER NOT NULL,
+      added_by TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """
+  ]
+
+  package func models() throws(RegistryError) -> [ModelRecord] {
+    try rows("SELECT name, path, identity, state, facts, problem, added, added_by FROM models ORDER BY name") {
+      (row) throws(RegistryError) in
+      var facts: ModelFacts?
+      if let text = row.optionalText(4) {
+        let json = try storedJSON(text, table: "models")
+        do throws(WorkerProtocolError) {
+          facts = try ModelFacts(decoding: json)
+        } catch {
+          throw .damagedRow(table: "models", problem: error.description)
+        }
+      }
+      return ModelRecord(
+        name: row.text(0), path: row.text(1), identity: row.text(2),
+        state: try storedName(row.text(3), table: "models"), facts: facts, problem: row.optionalText(5),
+        added: Timestamp(milliseconds: row.integer(6)), addedBy: row.text(7))
+    }
+  }
+
+  package func store(_ model: ModelRecord) throws(RegistryError) {
+    changed.insert(.models)
+    try run(
+      """
+      INSERT INTO models (name, path, identity, state, facts, problem, added, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (name) DO UPDATE SET path = excluded.path, identity = excluded.identity, state = excluded.state,
+        facts = excluded.facts, problem = excluded.problem
+      """, model.name, model.path, model.identity, model.state.rawValue, model.facts?.json.jsonText, model.problem,
+      model.added.milliseconds, model.addedBy)
+  }
+}

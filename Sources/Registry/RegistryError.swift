@@ -1,0 +1,37 @@
+package import SQLite
+package import SystemSupport
+
+/// What can go wrong in the store, in words for people.
+package enum RegistryError: Error, CustomStringConvertible {
+  /// The database itself failed.
+  case database(SQLiteError)
+  /// A system call on a file of the store failed.
+  case files(SystemCallError)
+  /// A row does not read back as what was written.
+  case damagedRow(table: String, problem: String)
+  /// A file of the store is not what its name says.
+  case damagedBlob(path: String, problem: String)
+  case unknownModel(String)
+  case unknownExpert(String)
+  case unknownVersion(expert: String, version: Int, newest: Int)
+  case unknownTask(String)
+  case unknownJob(Int64)
+  /// The change contradicts what stands: promoting what is active, rolling back what has no past.
+  case conflict(String)
+
+  package var description: String {
+    switch self {
+    case .database(let error): error.description
+    case .files(let error): "the store: \(error)"
+    case .damagedRow(let table, let problem): "the catalogue's table \(table) holds what t2d did not write: \(problem)"
+    case .damagedBlob(let path, let problem): "'\(path)' is damaged: \(problem); restore it from a backup"
+    case .unknownModel(let name): "there is no model '\(escaped(name, limit: 64))'; see 't2ctl model list'"
+    case .unknownExpert(let name): "there is no expert '\(escaped(name, limit: 64))'; see 't2ctl expert list'"
+    case .unknownVersion(let expert, let version, let newest):
+      "expert '\(escaped(expert, limit: 64))' has no version \(version); its newest is \(newest)"
+    case .unknownTask(let name): "there is no task '\(escaped(name, limit: 64))'; see 't2ctl task list'"
+    case .unknownJob(let id): "there is no job \(id); see 't2ctl job list'"
+    case .conflict(let text): text
+    }
+  }
+}

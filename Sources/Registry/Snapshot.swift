@@ -1,0 +1,134 @@
+package import StrictJSON
+import Synchronization
+
+/// All that readers see, at one moment: immutable, and so read on any thread without waiting.
+///
+/// The catalogue's thread makes a new one after each commit and publishes it; only then does it answer the client that
+/// asked for the change, so whoever got an answer finds it in the next snapshot.
+package final class Snapshot: Sendable {
+  /// The number of the last event that it knows of.
+  package let generation: Int64
+  package let models: [ModelRecord]
+  package let experts: [ExpertRecord]
+  package let tasks: [TaskRecord]
+  package let mixtures: [ServedMixture]
+  /// Dropped files with their state.
+  package let ingested: [IngestRecord]
+  /// Jobs that are not at their end, oldest first.
+  package let jobs: [JobRecord]
+  /// The model that a request without one means; nil where several are there and none is the default.
+  package let defaultModel: String?
+  private let answers: [Pair: PreparedMixture]
+
+  /// `path` says where a blob lies.
+  package init(
+    generation: Int64, models: [ModelRecord], experts: [ExpertRecord], tasks: [TaskRecord], mixtures: [ServedMixture],
+    ingested: [IngestRecord], jobs: [JobRecord], configuredModel: String?, path: (BlobReference) -> String
+  ) {
+    self.generation = generation
+    self.models = models
+    self.experts = experts
+    self.tasks = tasks
+    self.mixtures = mixtures
+    self.ingested = ingested
+    self.jobs = jobs
+    let ready = models.filter { $0.state == .ready }
+    let configured = models.first { model in configuredModel.map { sameName($0, model.name) } ?? false }
+    defaultModel = configured?.name ?? (ready.count == 1 ? ready.first?.name : nil)
+    var answers: [Pair: PreparedMixture] = [:]
+    for served in mixtures { answers[served.mixture.pair] = PreparedMixture(served, path: path(served.mixture.blob)) }
+    self.answers = answers
+  }
+
+  /// The answer to `mixture.get` in bytes; nil where the task or the mixture is unknown, or no model is decided.
+  package func answer(task: String, model: String?) -> PreparedMixture? {
+    guard let model = model ?? modelOf(task: task) else { return nil }
+    guard let found = answers[Pair(task: task, model: model)] else { return nil }
+    // A dictionary compares strings by canonical equivalence; names are bytes.
+    return sameName(found.pair.task, task) && sameName(found.pair.model, model) ? found : nil
+  }
+
+  /// The model that is meant for a task where the request names none.
+  package func modelOf(task: String) -> String? {
+    self.task(task)?.onlyModel ?? defaultModel
+  }
+
+  package func model(_ name: String) -> ModelRecord? { models.first { sameName($0.name, name) } }
+  package func expert(_ name: String) -> ExpertRecord? { experts.first { sameName($0.name, name) } }
+  package func task(_ name: String) -> TaskRecord? { tasks.first { sameName($0.name, name) } }
+  package func mixture(_ pair: Pair) -> ServedMixture? {
+    mixtures.first { sameName($0.mixture.pair.task, pair.task) && sameName($0.mixture.pair.model, pair.model) }
+  }
+}
+
+/// The answer to `mixture.get`, serialised when it was published and not when it is asked for.
+package struct PreparedMixture: Sendable {
+  package let pair: Pair
+  package let generation: Int64
+  package let vectorsPath: String
+  /// The result object.
+  package let result: [UInt8]
+  /// The result for a client that has this generation already.
+  package let notModified: [UInt8]
+
+  init(_ served: ServedMixture, path: String) {
+    pair = served.mixture.pair
+    generation = served.generation
+    vectorsPath = path
+    result = JSONValue.object(served.json(vectorsPath: path)).serialized()
+    notModified =
+      JSONValue.object(["not_modified": true, "generation": .integer(served.generation)]).serialized()
+  }
+}
+
+extension ServedMixture {
+  /// The result of `mixture.get`.
+  package func json(vectorsPath: String) -> JSONObject {
+    var object: JSONObject = ["task": .string(mixture.pair.task), "model": .string(mixture.pair.model)]
+    for (key, value) in mixture.record.members { object[key] = value }
+    object["stale"] = .bool(staleReason != nil)
+    if let staleReason { object["stale_reason"] = .string(staleReason) }
+    object["generation"] = .integer(generation)
+    object["created"] = .string(mixture.added.description)
+    object["vectors"] = [
+      "path": .string(vectorsPath), "digest": .string("sha256:" + mixture.blob.hex),
+      "bytes": .integer(Int64(mixture.blob.bytes)),
+    ]
+    return object
+  }
+}
+
+/// The snapshot that stands now. Any thread reads it; the catalogue's thread replaces it.
+package final class SnapshotBox: Sendable {
+  private let current: Mutex<Snapshot>
+
+  package init(_ snapshot: Snapshot) { current = Mutex(snapshot) }
+
+  package func get() -> Snapshot { current.withLock { $0 } }
+  package func publish(_ snapshot: Snapshot) { current.withLock { $0 = snapshot } }
+}
+
+extension Catalogue {
+  /// A snapshot of what stands after the last commit. What did not change since `previous` is taken from it.
+  package func snapshot(
+    after previous: Snapshot?, configuredModel: String?, path: (BlobReference) -> String
+  ) throws(RegistryError) -> Snapshot {
+    func part<Value>(
+      _ part: Part, _ old: Value?, _ read: () throws(RegistryError) -> Value
+    ) throws(RegistryError) -> Value {
+      if let old, !changed.contains(part) { return old }
+      return try read()
+    }
+    let snapshot = Snapshot(
+      generation: try lastSequence(), models: try part(.models, previous?.models, models),
+      experts: try part(.experts, previous?.experts, experts), tasks: try part(.tasks, previous?.tasks, tasks),
+      mixtures: try part(.mixtures, previous?.mixtures, servedMixtures),
+      ingested: try part(.ingest, previous?.ingested, ingested), jobs: try part(.jobs, previous?.jobs, liveJobs),
+      configuredModel: configuredModel, path: path)
+    changed = []
+    return snapshot
+  }
+}
+
+/// Names are the same where their bytes are; Swift's `==` takes a K for a Kelvin sign.
+package func sameName(_ a: String, _ b: String) -> Bool { a.utf8.elementsEqual(b.utf8) }

@@ -1,0 +1,87 @@
+import Digests
+import SystemSupport
+import Testing
+
+@testable import Registry
+
+@Suite struct BlobStoreTests {
+  private func withStore(_ body: (BlobStore) throws -> Void) throws {
+    try withTemporaryDirectory { directory in
+      let store = BlobStore(root: directory)
+      try store.prepare()
+      try body(store)
+    }
+  }
+
+  private func stage(_ text: String, in store: BlobStore) throws -> String {
+    let path = store.stagingPath("test")
+    try FileSystem.writeAtomically(path, Array(text.utf8))
+    return path
+  }
+
+  @Test func aBlobLiesUnderTheDigestOfItsBytesAndCannotBeWritten() throws {
+    try withStore { store in
+      let staged = try stage("hello", in: store)
+      let blob = try store.publish(staged: staged)
+      #expect(blob.hex == SHA256.digest(Array("hello".utf8)).hex)
+      #expect(blob.bytes == 5)
+      #expect(store.path(blob).hasSuffix("/blobs/2c/f24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"))
+      #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("hello".utf8))
+      #expect(try FileSystem.status(store.path(blob))?.mode == 0o444)
+      #expect(try FileSystem.status(staged) == nil)
+      #expect(store.isPresent(blob))
+      try store.check(blob)
+    }
+  }
+
+  @Test func theSameContentIsStoredOnce() throws {
+    try withStore { store in
+      let first = try store.publish(staged: try stage("hello", in: store))
+      let inode = try FileSystem.status(store.path(first))?.identity.inode
+      #expect(try store.publish(staged: try stage("hello", in: store)) == first)
+      #expect(try FileSystem.status(store.path(first))?.identity.inode == inode)
+      #expect(try FileSystem.entries(store.staging).isEmpty)
+    }
+  }
+
+  @Test func aBlobThatIsNotWhatItsNameSaysIsAnErrorAndNotReplaced() throws {
+    try withStore { store in
+      let blob = try store.publish(staged: try stage("hello", in: store))
+      try FileSystem.remove(store.path(blob))
+      try FileSystem.writeAtomically(store.path(blob), Array("jello".utf8))
+      let error = #expect(throws: RegistryError.self) { try store.publish(staged: try stage("hello", in: store)) }
+      #expect(error?.description.contains("is damaged: its content hashes to") == true)
+      #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("jello".utf8))
+      #expect(throws: RegistryError.self) { try store.check(blob) }
+    }
+  }
+
+  @Test func whatACrashLeftInStagingIsGoneAfterTheNextStart() throws {
+    try withStore { store in
+      _ = try stage("half a file", in: store)
+      try FileSystem.createDirectories(store.staging + "/task/inner")
+      try store.prepare()
+      #expect(try FileSystem.entries(store.staging).isEmpty)
+    }
+  }
+
+  @Test func aTaskDirectoryLeftOverFromACrashIsReplaced() throws {
+    try withStore { store in
+      let place = store.tasks + "/arc/1"
+      for text in ["old", "new"] {
+        let staged = store.stagingPath("task")
+        try FileSystem.createDirectories(staged)
+        try FileSystem.writeAtomically(staged + "/fewshot.jsonl", Array(text.utf8))
+        try store.publishTask(staged: staged, as: place)
+      }
+      #expect(try FileSystem.readAll(place + "/fewshot.jsonl", maximumBytes: 10) == Array("new".utf8))
+    }
+  }
+
+  @Test func aMissingStagedFileIsAnErrorThatNamesIt() throws {
+    try withStore { store in
+      let error = #expect(throws: RegistryError.self) { try store.publish(staged: store.staging + "/nothing") }
+      #expect(error?.description.contains("/staging/nothing") == true)
+    }
+  }
+}

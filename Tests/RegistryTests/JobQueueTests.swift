@@ -1,0 +1,144 @@
+import Testing
+
+@testable import Registry
+
+@Suite struct JobQueueTests {
+  private func ticket(
+    _ id: Int64, key: String? = nil, target: String? = nil, inputs: String? = nil, priority: Int = 0,
+    state: JobState = .queued, attempts: Int = 0
+  ) -> JobQueue.Ticket {
+    JobQueue.Ticket(
+      id: id, key: key ?? "key\(id)", target: target ?? "target\(id)", inputs: inputs, priority: priority,
+      state: state, attempts: attempts)
+  }
+
+  @Test func nothingStartsWithoutAWorkerAndOneAtATimeWithIt() {
+    var queue = JobQueue()
+    #expect(queue.submit(ticket(1)) == .accepted([]))
+    #expect(queue.submit(ticket(2)) == .accepted([]))
+    #expect(
+      queue.workerArrived() == [.store(id: 1, state: .running, attempts: 1, reason: nil), .start(id: 1)])
+    #expect(
+      queue.ended(1, .done) == [
+        .store(id: 1, state: .done, attempts: 1, reason: nil), .store(id: 2, state: .running, attempts: 1, reason: nil),
+        .start(id: 2),
+      ])
+    #expect(queue.runningID == 2)
+  }
+
+  @Test func higherPriorityGoesFirstAndEqualOnesInOrder() {
+    var queue = JobQueue()
+    for ticket in [ticket(1), ticket(2), ticket(3, priority: 1)] { _ = queue.submit(ticket) }
+    #expect(queue.waiting.map(\.id) == [3, 1, 2])
+  }
+
+  @Test func identicalSubmissionsCoalesce() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1, key: "same"))
+    #expect(queue.submit(ticket(2, key: "same")) == .coalesced(1))
+    _ = queue.workerArrived()
+    #expect(queue.submit(ticket(3, key: "same")) == .coalesced(1))
+    #expect(queue.tickets.count == 1)
+  }
+
+  @Test func keysThatLookAlikeAreNotTheSame() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1, key: "caf\u{e9}"))
+    #expect(queue.submit(ticket(2, key: "cafe\u{301}")) == .accepted([]))
+  }
+
+  @Test func changedInputsReplaceAQueuedJobAndStopARunningOne() {
+    var queue = JobQueue()
+    _ = queue.workerArrived()
+    _ = queue.submit(ticket(1, target: "t", inputs: "a"))
+    guard case .accepted(let changes) = queue.submit(ticket(2, target: "t", inputs: "b")) else {
+      Issue.record("not accepted")
+      return
+    }
+    #expect(changes == [.stop(id: 1)])
+    #expect(queue.runningID == 1)
+    guard case .accepted(let second) = queue.submit(ticket(3, target: "t", inputs: "c")) else {
+      Issue.record("not accepted")
+      return
+    }
+    #expect(
+      second == [
+        .store(id: 2, state: .cancelled, attempts: 0, reason: "its inputs changed; job 3 takes its place")
+      ])
+    #expect(
+      queue.ended(1, .cancelled) == [
+        .store(id: 1, state: .cancelled, attempts: 1, reason: "its inputs changed; job 2 takes its place"),
+        .store(id: 3, state: .running, attempts: 1, reason: nil), .start(id: 3),
+      ])
+  }
+
+  @Test func otherOptionsOnTheSameInputsWaitTheirTurn() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1, target: "t", inputs: "a"))
+    #expect(queue.submit(ticket(2, target: "t", inputs: "a")) == .accepted([]))
+    #expect(queue.waiting.map(\.id) == [1, 2])
+  }
+
+  @Test func aJobThatLosesItsWorkerIsTriedThreeTimes() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1))
+    for attempt in 1...2 {
+      #expect(queue.workerArrived().last == .start(id: 1))
+      #expect(
+        queue.workerLost(reason: "killed") == [.store(id: 1, state: .queued, attempts: attempt, reason: "killed")])
+    }
+    #expect(queue.workerArrived().last == .start(id: 1))
+    #expect(
+      queue.workerLost(reason: "killed") == [
+        .store(
+          id: 1, state: .failed, attempts: 3,
+          reason: "given up after 3 attempts, each of which lost its worker; the last time: killed")
+      ])
+    #expect(queue.tickets.isEmpty)
+  }
+
+  @Test func cancelIsImmediateForAQueuedJobAndAskedOfARunningOne() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1))
+    _ = queue.submit(ticket(2))
+    #expect(queue.cancel(2, reason: "no") == [.store(id: 2, state: .cancelled, attempts: 0, reason: "no")])
+    _ = queue.workerArrived()
+    #expect(queue.cancel(1, reason: "no") == [.stop(id: 1)])
+    #expect(queue.cancel(1, reason: "again") == [])
+    #expect(queue.cancel(99, reason: "never was") == [])
+    #expect(queue.ended(1, .cancelled) == [.store(id: 1, state: .cancelled, attempts: 1, reason: "no")])
+    #expect(queue.ended(1, .done) == [])
+  }
+
+  @Test func aCancelledJobThatLosesItsWorkerDoesNotComeBack() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1))
+    _ = queue.workerArrived()
+    _ = queue.cancel(1, reason: "no")
+    #expect(queue.workerLost(reason: "killed") == [.store(id: 1, state: .cancelled, attempts: 1, reason: "no")])
+  }
+
+  @Test func atStartRunningJobsAreQueuedAgainAndHopelessOnesFail() {
+    var queue = JobQueue()
+    let changes = queue.restore([
+      ticket(1, state: .running, attempts: 1), ticket(2, state: .queued),
+      ticket(3, state: .running, attempts: 3), ticket(4, state: .interrupted, attempts: 0),
+      ticket(5, state: .done, attempts: 1),
+    ])
+    #expect(
+      changes == [
+        .store(id: 1, state: .queued, attempts: 1, reason: nil),
+        .store(
+          id: 3, state: .failed, attempts: 3, reason: "given up after 3 attempts, each of which lost its worker"),
+        .store(id: 4, state: .queued, attempts: 0, reason: nil),
+      ])
+    #expect(queue.waiting.map(\.id) == [1, 2, 4])
+  }
+
+  @Test func theDaemonsEndDoesNotCountAsAnAttempt() {
+    var queue = JobQueue()
+    _ = queue.submit(ticket(1))
+    _ = queue.workerArrived()
+    #expect(queue.shutDown() == [.store(id: 1, state: .interrupted, attempts: 0, reason: "t2d ended")])
+  }
+}
