@@ -189,8 +189,13 @@ extension WatchLoop {
     case .movedIn, .closed, .created, .modified:
       break
     }
-    // Poll mode sees a file grow only from scan to scan.
-    settling.saw(key, hint == .scanned && directories[index].watch == nil ? .created : hint, at: .now)
+    guard hint == .scanned, directories[index].watch == nil else {
+      settling.saw(key, hint, at: .now)
+      return
+    }
+    // Polling sees a file grow only from scan to scan: the quiet time begins when it looks as it did before.
+    let isQuiet = directories[index].polled.updateValue(identity, forKey: text) == identity
+    settling.saw(key, isQuiet ? .scanned : .created, at: .now)
   }
 
   /// Watches a directory that counts as one item, and what came before the watch is seen by who takes it.
@@ -233,6 +238,7 @@ extension WatchLoop {
     guard let text = String(validating: name, as: UTF8.self) else { return }
     let key = DropKey(label: label, name: text)
     settling.vanished(key)
+    directories[index].polled[text] = nil
     if directories[index].configuration.rules.acceptsDirectories {
       for (watch, roles) in roles where roles.contains(.inside(index, name)) { remove(.inside(index, name), watch) }
     }

@@ -26,8 +26,8 @@ extension WatchLoop {
     syncs.append(sync)
   }
 
-  /// Answers the syncs whose names were all attempted, and those that have waited long enough.
-  func serveSyncs() {
+  /// Finds out what the syncs whose cookie was seen still wait for, and makes that due.
+  func advanceSyncs() {
     guard !syncs.isEmpty else { return }
     let isScanWaiting = scanAt != nil
     // The names that wait, found at most once for all syncs of this turn; marked ones were looked at before.
@@ -41,6 +41,10 @@ extension WatchLoop {
       syncs[position].waiting = attempts
     }
     if attempts?.isEmpty == false { announceDue() }
+  }
+
+  /// Answers the syncs whose names were all attempted, and those that have waited long enough.
+  func answerSyncs() {
     var open: [Sync] = []
     for sync in syncs {
       if sync.waiting?.isEmpty == true {

@@ -88,8 +88,10 @@ final class WatchLoop {
     scanWhereDue()
     lookAtMarked()
     announceDue()
-    serveSyncs()
+    advanceSyncs()
+    // Before the answers, so that who was answered finds what it waited for.
     publishStatus()
+    answerSyncs()
   }
 
   /// When something happens by itself.

@@ -17,6 +17,8 @@ struct WatchedDirectory {
   var isOverlay = false
   /// The identity with which each item was last announced.
   var announced: [String: DropIdentity] = [:]
+  /// The identity that the last scan saw, where there are no events to tell of a change.
+  var polled: [String: DropIdentity] = [:]
   /// Names that are ignored or rejected, with how they were shown; each is told once.
   var refused: [[UInt8]: String] = [:]
   var mayHaveChanged = false

@@ -32,7 +32,10 @@ final class WatchedPlace: Sendable {
 
   var drop: String { "\(path)/drop" }
   var staging: String { "\(path)/staging" }
-  var watcher: DirectoryWatcher { watcherBox.withLock { $0 } ?? { preconditionFailure("not started") }() }
+  var watcher: DirectoryWatcher {
+    guard let watcher = watcherBox.withLock({ $0 }) else { preconditionFailure("the place was not started") }
+    return watcher
+  }
 
   init(_ path: String) throws {
     self.path = path
