@@ -116,7 +116,7 @@ let package = Package(
     tests("Tokenizer", ["Tokenizer", "StrictJSON"], resources: [.copy("Fixtures")]),
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
-    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
+    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
     tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(

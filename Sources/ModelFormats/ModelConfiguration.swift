@@ -25,6 +25,28 @@ package struct ModelConfiguration: Sendable, Equatable {
   /// The stored type of the target matrices, where they differ the most common one: "Q4_1", "BF16".
   package var quantization: String
 
+  package init(
+    modelID: String, layers: Int, hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int,
+    vocabulary: Int, contextLength: Int, ropeTheta: Double, rmsEpsilon: Float, tiedEmbeddings: Bool, bosID: Int? = nil,
+    eosIDs: [Int] = [], quantization: String = ""
+  ) {
+    self.modelID = modelID
+    self.layers = layers
+    self.hidden = hidden
+    self.intermediate = intermediate
+    self.heads = heads
+    self.kvHeads = kvHeads
+    self.headDim = headDim
+    self.vocabulary = vocabulary
+    self.contextLength = contextLength
+    self.ropeTheta = ropeTheta
+    self.rmsEpsilon = rmsEpsilon
+    self.tiedEmbeddings = tiedEmbeddings
+    self.bosID = bosID
+    self.eosIDs = eosIDs
+    self.quantization = quantization
+  }
+
   /// Names and shapes (outputs, inputs) of all tensors that the model must have.
   package var requiredTensors: [(name: String, shape: [Int])] {
     var tensors: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden])]

@@ -1,1 +1,4 @@
-// the program's main comes with its target
+import Benchmarks
+import Glibc
+
+exit(runBenchmarks(CommandLine.arguments.dropFirst()))

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import LinearAlgebra
@@ -43,5 +44,21 @@ import Testing
     let report = BLAS.kernel
     #expect(!report.running.isEmpty)
     #expect(!report.tooOld || report.userChoice != nil)
+  }
+
+  /// In a process of its own, since no other product may run meanwhile: a library that chose Prescott, as 0.3.21 does on
+  /// a processor newer than itself, chooses again, and computes the same.
+  @Test(.enabled(if: (BLAS.processorLevel ?? .sse) >= .avx2))
+  func aWrongChoiceIsRaisedWithinTheProcess() async {
+    await #expect(processExitsWith: .success) {
+      BLAS.chooseKernel("Prescott")
+      guard BLAS.runningKernel == "Prescott" else {
+        exit(BLAS.runningKernel.isEmpty ? 2 : 0)  // A build for one processor: there is nothing to raise.
+      }
+      let report = BLAS.kernel
+      guard report.raised, !report.tooOld, report.running == report.deserved else { exit(3) }
+      let sum = unsafe BLAS.dot(5, [1, 2, 3, 4, 5], [1, 1, 1, 1, 1])
+      exit(sum == 15 ? 0 : 4)
+    }
   }
 }

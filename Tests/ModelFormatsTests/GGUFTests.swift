@@ -270,7 +270,7 @@ import Testing
     var refused = 0
     try withTemporaryDirectory { directory in
       let path = directory + "/m.gguf"
-      for _ in 0..<4000 {
+      for _ in 0..<1500 {
         var bytes = good
         for _ in 0...Int(random.next() % 3) {
           // The header is what can go wrong; values may be anything.
@@ -286,6 +286,6 @@ import Testing
         }
       }
     }
-    #expect(refused > 1000)
+    #expect(refused > 400)
   }
 }

@@ -1,0 +1,36 @@
+extension ExpertFile {
+  /// Finds the one registered model that the expert is for, and checks it against that.
+  ///
+  /// Decides in this order: the base digest; that the shapes fit exactly one model; `t2.base.model_id` where they fit
+  /// several. Nothing is guessed: where several remain, the error names them. Errors in the values, such as a NaN, are
+  /// those of the model that was decided on.
+  package func validated(against models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {
+    guard !models.isEmpty else { throw .noModels }
+    if let declared = metadata.baseDigest, let model = models.first(where: { $0.digest == declared }) {
+      return try validated(against: model)
+    }
+    var fitting: [ModelSignature] = []
+    var reasons: [(model: String, reason: String)] = []
+    var firstMismatch: ExpertFileError?
+    for model in models {
+      do throws(ExpertFileError) {
+        _ = try matched(to: model.layout, of: model.name)
+        fitting.append(model)
+      } catch {
+        reasons.append((model.name, error.description))
+        if firstMismatch == nil { firstMismatch = error }
+      }
+    }
+    if fitting.count > 1, let id = metadata.baseModelID {
+      let named = fitting.filter { $0.modelID == id || $0.name == id }
+      if named.count == 1 { fitting = named }
+    }
+    guard let model = fitting.first else {
+      // With one model its own error says more, and keeps its code.
+      if models.count == 1, let firstMismatch { throw firstMismatch }
+      throw .noModelFits(reasons)
+    }
+    guard fitting.count == 1 else { throw .ambiguousModel(names: fitting.map(\.name)) }
+    return try validated(against: model)
+  }
+}

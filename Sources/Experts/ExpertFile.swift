@@ -1,0 +1,178 @@
+import Digests
+import ModelFormats
+import Multipliers
+import StrictJSON
+
+/// An expert file by itself: well-formed, its metadata understood, its values not yet compared with any model.
+///
+/// The file is read whole into private memory; whatever happens to it afterwards changes nothing here.
+package struct ExpertFile: Sendable {
+  /// |s| of a multiplier that is believed.
+  package static let maximumMagnitude: Float = 10
+
+  package let metadata: ExpertMetadata
+  /// `t2.name`, else the file's name.
+  package let name: String
+  private let warnings: [ExpertWarning]
+  private let file: SafetensorsFile
+
+  /// Reads a file. `fileName` is the name under which it was dropped, where `path` is that of a copy.
+  package static func read(path: String, fileName: String? = nil) throws(ExpertFileError) -> ExpertFile {
+    let file: SafetensorsFile
+    do throws(SafetensorsError) {
+      file = try SafetensorsFile.open(path: path)
+    } catch {
+      throw .file(error)
+    }
+    return try ExpertFile(file, fileName: fileName ?? path)
+  }
+
+  package static func read(bytes: [UInt8], fileName: String) throws(ExpertFileError) -> ExpertFile {
+    let file: SafetensorsFile
+    do throws(SafetensorsError) {
+      file = try SafetensorsFile(bytes)
+    } catch {
+      throw .file(error)
+    }
+    return try ExpertFile(file, fileName: fileName)
+  }
+
+  private init(_ file: SafetensorsFile, fileName: String) throws(ExpertFileError) {
+    self.file = file
+    var warnings: [ExpertWarning] = []
+    metadata = try ExpertMetadata(file.metadata, warnings: &warnings)
+    guard let name = metadata.name ?? ExpertName.fromFileName(fileName) else { throw .noName(fileName: fileName) }
+    self.name = name
+    self.warnings = warnings
+  }
+
+  // MARK: Against one model
+
+  /// Checks the file against a model, cheap things first: names, lengths, finite, range, constant, base.
+  package func validated(against model: ModelSignature) throws(ExpertFileError) -> ValidatedExpert {
+    let tensors = try matched(to: model.layout, of: model.name)
+    var warnings = warnings
+    var parameters: [(matrix: Int, values: [Float])] = []
+    for (matrix, tensor) in tensors {
+      let values = try floats(tensor.name)
+      if let index = values.firstIndex(where: { !$0.isFinite }) {
+        throw .notFinite(tensor: tensor.name, index: index, value: values[index])
+      }
+      parameters.append((matrix, values))
+    }
+    try checkRange(parameters, model.layout, &warnings)
+    warnAboutConstants(parameters, model.layout, &warnings)
+
+    let match: ValidatedExpert.BaseMatch
+    if let declared = metadata.baseDigest {
+      match = declared == model.digest ? .same : .foreign
+      if match == .foreign {
+        warnings.append(
+          ExpertWarning(
+            .foreignBase,
+            "it was trained on the base \(declared), model '\(model.name)' is \(model.digest); the shapes fit, so it can "
+              + "be used after a transfer check or with --allow-base"))
+      }
+    } else {
+      match = .unstated
+      warnings.append(
+        ExpertWarning(.missingBaseDigest, "the file has no t2.base.digest; it is bound to model '\(model.name)'"))
+    }
+    if let architecture = metadata.baseArchitecture, architecture != model.architecture {
+      warnings.append(
+        ExpertWarning(
+          .otherArchitecture, "t2.base.arch is '\(architecture)', model '\(model.name)' is '\(model.architecture)'"))
+    }
+    return ValidatedExpert(
+      name: name, metadata: metadata, model: model.name, modelDigest: model.digest, baseMatch: match,
+      layout: model.layout, parameters: parameters, warnings: warnings,
+      contentDigest: contentDigest(parameters, model.layout))
+  }
+
+  /// The tensors with the indices of their matrices, in the model's order.
+  func matched(
+    to layout: MultiplierLayout, of model: String
+  ) throws(ExpertFileError) -> [(matrix: Int, tensor: SafetensorsFile.Tensor)] {
+    var tensors: [(matrix: Int, tensor: SafetensorsFile.Tensor)] = []
+    for tensor in file.tensors.sorted(by: { UTF8Key($0.name) < UTF8Key($1.name) }) {
+      guard let matrix = layout.index(of: tensor.name) else {
+        let names = layout.matrices.map(\.name)
+        throw .unknownMatrix(tensor: tensor.name, model: model, nearest: nearestName(to: tensor.name, among: names))
+      }
+      guard tensor.shape.count == 1 else { throw .notAVector(tensor: tensor.name, shape: tensor.shape) }
+      tensors.append((matrix, tensor))
+    }
+    tensors.sort { $0.matrix < $1.matrix }
+    for (matrix, tensor) in tensors where tensor.count != layout.matrices[matrix].rank {
+      throw .wrongLength(
+        tensor: tensor.name, found: tensor.count, rank: layout.matrices[matrix].rank, model: model)
+    }
+    return tensors
+  }
+
+  private func floats(_ name: String) throws(ExpertFileError) -> [Float] {
+    do throws(SafetensorsError) {
+      return try file.floats(name)
+    } catch {
+      throw .file(error)
+    }
+  }
+
+  /// What is far from 1 is believed up to a limit. Mixtures that t2d wrote are sums of such vectors and only warned of.
+  private func checkRange(
+    _ parameters: [(matrix: Int, values: [Float])], _ layout: MultiplierLayout, _ warnings: inout [ExpertWarning]
+  ) throws(ExpertFileError) {
+    var unusual = 0
+    var first: (tensor: String, index: Int, value: Float)?
+    for (matrix, values) in parameters {
+      let multipliers = multipliers(
+        from: values, space: metadata.parameterSpace, maximumMultiplier: metadata.maximumMultiplier)
+      let tensor = layout.matrices[matrix].name
+      for (index, value) in multipliers.enumerated() where !(0.2...5).contains(value) {
+        if abs(value) > Self.maximumMagnitude, metadata.kind != .mixture {
+          throw .outOfRange(tensor: tensor, index: index, value: value, limit: Self.maximumMagnitude)
+        }
+        unusual += 1
+        if first == nil { first = (tensor, index, value) }
+      }
+    }
+    if let first {
+      warnings.append(
+        ExpertWarning(
+          .unusualRange,
+          "\(unusual) multipliers are outside of 0.2 to 5; the first is \(first.value) at index \(first.index) of "
+            + "'\(first.tensor)'"))
+    }
+  }
+
+  private func warnAboutConstants(
+    _ parameters: [(matrix: Int, values: [Float])], _ layout: MultiplierLayout, _ warnings: inout [ExpertWarning]
+  ) {
+    let constant = parameters.filter { $0.values.count > 1 && Set($0.values).count == 1 }
+    guard let first = constant.first else { return }
+    warnings.append(
+      ExpertWarning(
+        .constantVector,
+        "\(constant.count) of \(parameters.count) vectors are constant, so they carry no order of singular values; the "
+          + "first is '\(layout.matrices[first.matrix].name)', all \(first.values[0])"))
+  }
+
+  /// The identity of an expert: what its numbers are and mean, not how the file is laid out or described.
+  ///
+  /// SHA-256 over "t2-expert 1", the entries that change the meaning (parameter space, with logits its maximum, rescale,
+  /// base digest) and the vectors, names sorted by bytes, values widened to little-endian floats.
+  private func contentDigest(_ parameters: [(matrix: Int, values: [Float])], _ layout: MultiplierLayout) -> Digest {
+    var hash = SHA256()
+    hash.update("t2-expert 1\0param_space=\(metadata.parameterSpace.rawValue)\0")
+    if metadata.parameterSpace == .logit {
+      hash.update("max_mult=\(ExpertMetadata.shortest(metadata.maximumMultiplier))\0")
+    }
+    hash.update("rescale=\(metadata.rescale.rawValue)\0base.digest=\(metadata.baseDigest?.description ?? "")\0")
+    let named = parameters.map { (UTF8Key(layout.matrices[$0.matrix].name), $0.values) }.sorted { $0.0 < $1.0 }
+    for (name, values) in named {
+      hash.update("\(name.string)\0\(values.count)\0")
+      unsafe values.withUnsafeBytes { unsafe hash.update($0) }
+    }
+    return hash.finish()
+  }
+}

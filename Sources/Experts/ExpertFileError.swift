@@ -1,0 +1,71 @@
+package import ModelFormats
+import StrictJSON
+
+/// Why a file is not an expert, or not one for the models that there are.
+package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertible {
+  case file(SafetensorsError)
+  case badMetadata(key: String, found: String, allowed: String)
+  case noName(fileName: String)
+  case notAVector(tensor: String, shape: [Int])
+  case unknownMatrix(tensor: String, model: String, nearest: String?)
+  case wrongLength(tensor: String, found: Int, rank: Int, model: String)
+  case notFinite(tensor: String, index: Int, value: Float)
+  case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
+  case noModels
+  /// Of several models none fits; the reason for each.
+  case noModelFits([(model: String, reason: String)])
+  case ambiguousModel(names: [String])
+
+  /// True where waiting for the rest of the file can help.
+  package var isIncomplete: Bool {
+    if case .file(let error) = self { error.isIncomplete } else { false }
+  }
+
+  /// A stable name of the cause for machines.
+  package var code: String {
+    switch self {
+    case .file(let error): error.code
+    case .badMetadata: "bad_metadata_value"
+    case .noName: "no_name"
+    case .notAVector: "not_a_vector"
+    case .unknownMatrix: "unknown_matrix"
+    case .wrongLength: "wrong_length"
+    case .notFinite: "not_finite"
+    case .outOfRange: "out_of_range"
+    case .noModels: "no_models"
+    case .noModelFits: "no_model_fits"
+    case .ambiguousModel: "ambiguous_model"
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .file(let error): error.description
+    case .badMetadata(let key, let found, let allowed):
+      "metadata \(key) is \(JSONValue.string(String(found.prefix(100))).jsonText); allowed: \(allowed)"
+    case .noName(let fileName):
+      "the file has no t2.name, and \(JSONValue.string(fileName).jsonText) gives none; a name is \(ExpertName.rule), "
+        + "and none of \(ExpertName.reserved.joined(separator: ", "))"
+    case .notAVector(let tensor, let shape):
+      "tensor '\(tensor)' has shape \(shape); an expert has one vector a matrix"
+    case .unknownMatrix(let tensor, let model, let nearest):
+      "'\(tensor)' is no target matrix of model '\(model)'"
+        + (nearest.map { "; did you mean '\($0)'?" } ?? "; was it trained on another model?")
+    case .wrongLength(let tensor, let found, let rank, let model):
+      "tensor '\(tensor)' has \(found) values, its matrix in model '\(model)' has rank \(rank); was it trained on "
+        + "another model?"
+    case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
+    case .outOfRange(let tensor, let index, let value, let limit):
+      "tensor '\(tensor)' has the multiplier \(value) at index \(index); allowed is -\(limit) to \(limit)"
+    case .noModels: "no model is registered that the expert could be for; register one with t2ctl model add"
+    case .noModelFits(let reasons):
+      "it fits none of the registered models: " + reasons.map { "\($0.model): \($0.reason)" }.joined(separator: "; ")
+    case .ambiguousModel(let names):
+      "it fits the models \(names.joined(separator: ", ")) alike; set t2.base.digest in the file, or choose with --model"
+    }
+  }
+
+  package static func == (left: ExpertFileError, right: ExpertFileError) -> Bool {
+    left.code == right.code && left.description == right.description
+  }
+}

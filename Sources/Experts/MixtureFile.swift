@@ -1,0 +1,57 @@
+package import ModelFormats
+package import Multipliers
+import StrictJSON
+
+/// The file that serves a mixture: the effective multipliers after the rescale, as an expert with `t2.kind` = `mixture`.
+///
+/// It is itself a valid expert, so a mixture can be exported, dropped into another daemon, and mixed again.
+package struct MixtureFile: Sendable {
+  package let metadata: ExpertMetadata
+  package let layout: MultiplierLayout
+  package let vector: MultiplierVector
+
+  /// - Parameters:
+  ///   - name: an expert name; usually that of the task.
+  ///   - vector: effective multipliers, flat by the model's layout.
+  ///   - parents: the experts of the mixture.
+  package init(
+    name: String, task: String?, vector: MultiplierVector, model: ModelSignature, parents: [MixtureRecord.Expert]
+  ) {
+    precondition(
+      vector.values.count == model.layout.count,
+      "\(vector.values.count) multipliers are not those of '\(model.name)', which has \(model.layout.count)")
+    var metadata = ExpertMetadata()
+    metadata.name = name
+    metadata.kind = .mixture
+    metadata.baseModelID = model.modelID
+    metadata.baseDigest = model.digest
+    metadata.baseArchitecture = model.architecture
+    metadata.task = task
+    let list = parents.map { parent -> JSONValue in
+      [
+        "name": .string(parent.name), "version": JSONValue(parent.version),
+        "digest": .string(parent.digest.description),
+        "alpha": .array(parent.alpha.map { .float($0) }),
+      ]
+    }
+    metadata.parents = JSONValue.array(list).jsonText
+    self.metadata = metadata
+    layout = model.layout
+    self.vector = vector
+  }
+
+  private var tensors: [SafetensorsTensor] {
+    layout.matrices.indices.map { index in
+      let values = Array(vector.values[layout.range(of: index)])
+      return SafetensorsTensor(name: layout.matrices[index].name, shape: [values.count], values: values)
+    }
+  }
+
+  /// The same mixture gives the same bytes: there is no date in them.
+  package func bytes() -> [UInt8] { safetensorsBytes(tensors: tensors, metadata: metadata.entries) }
+
+  /// Writes the file whole or not at all, durably.
+  package func write(to path: String) throws(SafetensorsError) {
+    try writeSafetensors(to: path, tensors: tensors, metadata: metadata.entries)
+  }
+}

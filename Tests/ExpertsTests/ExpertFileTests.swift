@@ -1,0 +1,249 @@
+import Digests
+import Experts
+import ModelFormats
+import Multipliers
+import StrictJSON
+import SystemSupport
+import Testing
+
+@Suite struct ExpertFileTests {
+  @Test func aCompleteFileIsAcceptedWithoutWarning() throws {
+    let expert = try ExpertDraft().validated()
+    #expect(expert.name == "alpha")
+    #expect(expert.model == "tiny")
+    #expect(expert.baseMatch == .same)
+    #expect(expert.warnings.isEmpty)
+    #expect(expert.parameters.map(\.matrix) == [0, 3])
+    #expect(expert.multiplierVector.values == [1, 1.5, 0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0.9, 1, 1.1, 1.2])
+    #expect(expert.summary["content_digest"]?.stringValue == expert.contentDigest.description)
+    #expect(expert.summary["parameters"] == 8)
+  }
+
+  @Test func logitsBecomeMultipliers() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.param_space"] = "logit"
+    draft.metadata["t2.mask"] = "sigmoid"
+    draft.metadata["t2.max_mult"] = "2"
+    draft.tensors = ["model.layers.0.self_attn.q_proj.weight": [0, 1, -1, 0.5]]
+    let values = try draft.validated().multiplierVector.values
+    #expect(values[0] == 1)
+    #expect(abs(values[1] - 1.4621172) < 1e-6)
+    #expect(values[4...].allSatisfy { $0 == 1 })
+  }
+
+  // MARK: Against the model
+
+  @Test func aMatrixThatTheModelHasNotIsNamedWithTheNearest() {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.0.self_attn.p_proj.weight"] = [1, 2, 3, 4]
+    #expect(draft.problem()?.code == "unknown_matrix")
+    #expect(
+      draft.problem()?.description
+        == "'model.layers.0.self_attn.p_proj.weight' is no target matrix of model 'tiny'; did you mean "
+        + "'model.layers.0.self_attn.q_proj.weight'?")
+  }
+
+  @Test func theFirstWrongLengthInTheModelsOrderIsNamed() {
+    var draft = ExpertDraft()
+    draft.tensors = [
+      "model.layers.1.self_attn.q_proj.weight": [1, 2, 3], "model.layers.0.mlp.up_proj.weight": [1, 2, 3, 4, 5],
+    ]
+    #expect(
+      draft.problem()
+        == .wrongLength(tensor: "model.layers.0.mlp.up_proj.weight", found: 5, rank: 4, model: "tiny"))
+  }
+
+  @Test func notFiniteValuesAreNamedWithTheirIndex() {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 2, .infinity, .nan]
+    #expect(
+      draft.problem()?.description == "tensor 'model.layers.1.mlp.up_proj.weight' has inf at index 2")
+  }
+
+  @Test func multipliersBeyondTheLimitAreRefusedAndUnusualOnesWarnedOf() throws {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 10, -10, 1]
+    #expect(try draft.validated().warningCodes == [.unusualRange])
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 10.001, 1, 1]
+    #expect(draft.problem()?.code == "out_of_range")
+    #expect(draft.problem()?.description.contains("10.001 at index 1; allowed is -10.0 to 10.0") == true)
+  }
+
+  @Test func aConstantVectorIsAWarning() throws {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 1, 1, 1]
+    let expert = try draft.validated()
+    #expect(expert.warningCodes == [.constantVector])
+    #expect(expert.warnings.first?.message.contains("model.layers.1.mlp.up_proj.weight") == true)
+  }
+
+  @Test func aVectorOfTwoDimensionsIsRefused() {
+    let bytes = safetensorsBytes(
+      tensors: [
+        SafetensorsTensor(name: "model.layers.0.self_attn.q_proj.weight", shape: [2, 2], values: [1, 2, 3, 4])
+      ], metadata: [("t2.name", "x")])
+    let error = #expect(throws: ExpertFileError.self) {
+      try ExpertFile.read(bytes: bytes, fileName: "x").validated(against: signature())
+    }
+    #expect(error?.code == "not_a_vector")
+  }
+
+  // MARK: Metadata
+
+  @Test(arguments: [
+    ("t2.format", "t2-mixture"), ("t2.version", "2"), ("t2.param_space", "log"), ("t2.rescale", "spectral"),
+    ("t2.kind", "adapter"), ("t2.max_mult", "0"), ("t2.max_mult", "nan"), ("t2.max_mult", "two"),
+    ("t2.mask", "sigmoid"), ("t2.base.digest", "sha256:00"), ("t2.name", "a b"), ("t2.name", "base"), ("t2.name", ""),
+    ("t2.label", "other"),
+  ])
+  func anUnknownValueIsAnErrorThatNamesTheAllowedOnes(key: String, value: String) {
+    var draft = ExpertDraft()
+    draft.metadata[key] = value
+    #expect(draft.problem()?.code == "bad_metadata_value")
+    #expect(draft.problem()?.description.contains("metadata \(key) is \"\(value)\"; allowed: ") == true)
+  }
+
+  @Test func anUnknownKeyIsAWarningAndOthersKeysAreLeftAlone() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.rescal"] = "nuclear"
+    draft.metadata["format"] = "pt"
+    draft.metadata["t2.author"] = "somebody"
+    let expert = try draft.validated()
+    #expect(expert.warningCodes == [.unknownKey])
+    #expect(expert.warnings.first?.message == "metadata key 't2.rescal' is unknown; did you mean 't2.rescale'?")
+  }
+
+  @Test func aFileWithoutMetadataIsTakenAsMultipliersUnderItsFileName() throws {
+    var draft = ExpertDraft()
+    draft.metadata = [:]
+    let expert = try draft.validated()
+    #expect(expert.name == "dropped")
+    #expect(expert.warningCodes == [.noMetadata, .missingBaseDigest])
+    #expect(expert.baseMatch == .unstated)
+    let error = #expect(throws: ExpertFileError.self) { try draft.read(fileName: "a b.safetensors") }
+    #expect(error?.code == "no_name")
+  }
+
+  @Test func missingEntriesAreNamed() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.param_space"] = nil
+    draft.metadata["t2.rescale"] = nil
+    let expert = try draft.validated()
+    #expect(expert.warningCodes == [.missingMetadata])
+    #expect(expert.warnings.first?.message.hasPrefix("t2.param_space, t2.rescale missing") == true)
+  }
+
+  @Test func metricsThatAreNotJSONAreAWarning() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.metrics"] = "{acc: 1}"
+    #expect(try draft.validated().warningCodes == [.notJSON])
+  }
+
+  // MARK: Which model
+
+  @Test func anotherBaseOfTheSameShapesIsForeign() throws {
+    let expert = try ExpertDraft().validated([signature(digest: "b")])
+    #expect(expert.isForeign)
+    #expect(expert.warningCodes == [.foreignBase])
+  }
+
+  @Test func theDigestDecidesBetweenModelsOfTheSameShapes() throws {
+    let models = [signature("one", digest: "b"), signature("two", digest: "a"), signature("three", digest: "c")]
+    #expect(try ExpertDraft().validated(models).model == "two")
+  }
+
+  @Test func theShapesDecideWhereTheDigestIsMissing() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.base.digest"] = nil
+    let expert = try draft.validated([signature("big", digest: "b", rank: 8), signature("small", digest: "c")])
+    #expect(expert.model == "small")
+    #expect(expert.warningCodes == [.missingBaseDigest])
+  }
+
+  @Test func theModelsIDDecidesWhereSeveralFit() throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.base.digest"] = nil
+    draft.metadata["t2.base.model_id"] = "Tiny-2"
+    let models = [signature("one", modelID: "Tiny-1", digest: "b"), signature("two", modelID: "Tiny-2", digest: "c")]
+    #expect(try draft.validated(models).model == "two")
+  }
+
+  @Test func whereNothingDecidesTheModelsAreNamed() {
+    var draft = ExpertDraft()
+    draft.metadata["t2.base.digest"] = nil
+    let models = [signature("one", digest: "b"), signature("two", digest: "c")]
+    #expect(draft.problem(models) == .ambiguousModel(names: ["one", "two"]))
+    #expect(draft.problem(models)?.description.contains("one, two alike") == true)
+  }
+
+  @Test func whereNoneFitsEachReasonIsGiven() {
+    let models = [signature("one", digest: "b", rank: 8), signature("two", digest: "c", rank: 6)]
+    let text = ExpertDraft().problem(models)?.description
+    #expect(text?.contains("one: tensor 'model.layers.0.self_attn.q_proj.weight' has 4 values") == true)
+    #expect(text?.contains("two: ") == true)
+    #expect(ExpertDraft().problem([signature(digest: "b", rank: 8)])?.code == "wrong_length")
+    #expect(ExpertDraft().problem([])?.code == "no_models")
+  }
+
+  // MARK: Identity
+
+  @Test func identityIsOfTheContentAndNotOfTheFile() throws {
+    let plain = try ExpertDraft().validated().contentDigest
+    var draft = ExpertDraft()
+    draft.metadata["t2.name"] = "another"
+    draft.metadata["t2.description"] = "words"
+    draft.metadata["t2.max_mult"] = "1.0"
+    #expect(try draft.validated().contentDigest == plain)
+
+    draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"]?[3] = (1.2 as Float).nextUp
+    #expect(try draft.validated().contentDigest != plain)
+    for (key, value) in [
+      ("t2.rescale", "nuclear"), ("t2.param_space", "logit"), ("t2.base.digest", digest("z").description),
+    ] {
+      draft = ExpertDraft()
+      draft.metadata[key] = value
+      #expect(try draft.validated().contentDigest != plain, "\(key)")
+    }
+    draft = ExpertDraft()
+    draft.metadata["t2.param_space"] = "logit"
+    let logit = try draft.validated().contentDigest
+    draft.metadata["t2.max_mult"] = "2"
+    #expect(try draft.validated().contentDigest != logit)
+  }
+
+  @Test func damagedFilesKeepTheirReasonAndIncompleteOnesAreTold() {
+    let bytes = ExpertDraft().bytes
+    let short = #expect(throws: ExpertFileError.self) {
+      try ExpertFile.read(bytes: Array(bytes.dropLast()), fileName: "x")
+    }
+    #expect(short?.isIncomplete == true && short?.code == "incomplete")
+    let long = #expect(throws: ExpertFileError.self) { try ExpertFile.read(bytes: bytes + [0], fileName: "x") }
+    #expect(long?.isIncomplete == false && long?.code == "trailing_bytes")
+  }
+
+  // MARK: The examples
+
+  /// SmolLM2-135M: 30 layers of 576 channels, 9 heads of 64, 3 key/value heads, 1536 inner channels.
+  private var smolLM2: ModelSignature {
+    let configuration = ModelConfiguration(
+      modelID: "SmolLM2-135M-Instruct", layers: 30, hidden: 576, intermediate: 1536, heads: 9, kvHeads: 3, headDim: 64,
+      vocabulary: 49152, contextLength: 8192, ropeTheta: 100_000, rmsEpsilon: 1e-5, tiedEmbeddings: true, eosIDs: [2],
+      quantization: "Q4_1")
+    return ModelSignature(
+      name: "smollm2", modelID: configuration.modelID, digest: digest("s"), architecture: configuration.architecture,
+      layout: MultiplierLayout(configuration.targets))
+  }
+
+  @Test(arguments: ["science", "social"])
+  func theExamplesAreAcceptedWithAWarningThatTheyNameNoBase(name: String) throws {
+    var root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    root = "/" + root
+    let file = try ExpertFile.read(path: "\(root)/etc/examples/experts/\(name).safetensors")
+    let expert = try file.validated(against: [smolLM2, signature()])
+    #expect(expert.name == name)
+    #expect(expert.model == "smollm2")
+    #expect(expert.warningCodes == [.missingBaseDigest])
+    #expect(expert.parameters.count == 210)
+  }
+}
