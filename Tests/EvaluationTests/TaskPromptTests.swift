@@ -38,13 +38,16 @@ import Testing
 
   @Test func promptsAndConversationsGoAsTheyAre() throws {
     #expect(
-      try prompt(#"{"prompt":"P","completion":"x"}"#) == .chat([PromptMessage(role: "user", content: "P")], otherwise: "P"))
+      try prompt(#"{"prompt":"P","completion":"x"}"#)
+        == .chat(
+          [PromptMessage(role: "user", content: "P")], otherwise: "P"))
     let messages =
       #"{"messages":[{"role":"system","content":"A"},{"role":"user","content":"U"},{"role":"assistant","content":"x"}]}"#
     #expect(
       try prompt(messages, "{system: 'B'}")
         == .chat(
-          [PromptMessage(role: "system", content: "B"), PromptMessage(role: "user", content: "U")], otherwise: "B\n\nA\n\nU"))
+          [PromptMessage(role: "system", content: "B"), PromptMessage(role: "user", content: "U")],
+          otherwise: "B\n\nA\n\nU"))
   }
 
   @Test func aTemplateTakesTheRowsFields() throws {
