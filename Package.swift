@@ -149,6 +149,12 @@ let package = Package(
         "ModelFormats", "WorkerProtocol",
       ]),
     tests(
+      "Worker",
+      [
+        "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
+        "Digests", "StrictJSON", "SystemSupport",
+      ]),
+    tests(
       "ControlCommands",
       ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.

@@ -11,7 +11,14 @@ struct GeneratedAnswer {
   var logLikelihood: Double?
 }
 
-func generateAnswers(_ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView, likelihoods: Bool, priority: ComputePool.Priority) throws(TransformerError) -> [GeneratedAnswer] { [] }
+/// Greedy answers to rows.
+func generateAnswers(
+  _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView, likelihoods: Bool,
+  priority: ComputePool.Priority
+) throws(TransformerError) -> [GeneratedAnswer] {
+  guard !rows.isEmpty else { return [] }
+  throw .invalidSampling("answers cannot be generated yet, only choices scored")
+}
 
 /// Scores candidates on rows that are generated: greedy, a chunk of rows in one batch under the candidate's multipliers.
 package struct GenerationScorer: CandidateScorer {

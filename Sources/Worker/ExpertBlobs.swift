@@ -57,4 +57,3 @@ extension AdaptJob {
     }
   }
 }
-extension LoadedModel { func answer(_ call: GenerateCall, onText: (Int, String) -> Void) throws(WorkerFault) -> GenerateAnswer { throw WorkerFault(.failed, "")} }

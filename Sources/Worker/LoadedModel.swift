@@ -113,6 +113,11 @@ final class LoadedModel: Sendable {
     }
   }
 
+  /// `onText` is told the request's index and text as it becomes known.
+  func answer(_ call: GenerateCall, onText: (Int, String) -> Void) throws(WorkerFault) -> GenerateAnswer {
+    throw WorkerFault(.unsupported, "answers cannot be generated yet, only scored")
+  }
+
   // MARK: - facts
 
   func facts(seconds: Double) -> ModelFacts {
@@ -124,7 +129,8 @@ final class LoadedModel: Sendable {
       }
     return ModelFacts(
       digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
-      parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } }, layers: configuration.layers, hidden: configuration.hidden,
+      parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } },
+      layers: configuration.layers, hidden: configuration.hidden,
       vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
       chatTemplateProblem: problem, targets: model.layout.matrices, factorizationSeconds: seconds)
