@@ -1,0 +1,110 @@
+/// Keys and values that all rows of a block attend to.
+enum KeyPart: Sendable, Equatable {
+  /// Rows of the batch.
+  case rows(first: Int, count: Int)
+  /// The first `count` positions of a block of a cache.
+  case cached(cache: Int, block: Int, count: Int)
+
+  var count: Int {
+    switch self {
+    case .rows(_, let count), .cached(_, _, let count): count
+    }
+  }
+}
+
+/// Consecutive rows of the batch with the same context, whose attention is computed together: for each head of keys one
+/// product with each part of the context, and one with the own part of each piece.
+struct AttentionBlock: Sendable {
+  /// A part of one segment: its row i attends to rows `ownFirst ... ownFirst + offset + i` of the batch.
+  struct Piece: Sendable, Equatable {
+    var first: Int  // from the block's first row
+    var count: Int
+    var ownFirst: Int
+    var offset: Int
+    var ownCount: Int { offset + count }
+  }
+
+  var firstRow: Int
+  var rowCount: Int
+  /// Where its results go: the same rows, or for the last layer their places among the output rows.
+  var firstOutput: Int
+  var context: [KeyPart]
+  var contextCount: Int
+  var pieces: [Piece]
+
+  /// Columns of its matrix of scores.
+  var keyCount: Int { contextCount + (pieces.map(\.ownCount).max() ?? 0) }
+
+  /// Rows of a block at most: bounds the scores kept at a time, and cuts what lies above the diagonal of long sequences.
+  static let rowLimit = 64
+}
+
+extension TokenBatch {
+  /// Blocks for the rows that need logits (`outputsOnly`) or for all, in the order of the rows.
+  func attentionBlocks(outputsOnly: Bool) -> [AttentionBlock] {
+    var blocks: [AttentionBlock] = []
+    var outputs = 0
+    var lastContext: (parent: Int?, cache: Int?)? = nil
+    for segment in segments {
+      var row = outputsOnly ? segment.rows.upperBound - segment.outputCount : segment.rows.lowerBound
+      while row < segment.rows.upperBound {
+        let joins =
+          segment.cache == nil && lastContext.map { $0.parent == segment.parent && $0.cache == nil } ?? false
+          && blocks.last.map { $0.firstRow + $0.rowCount == row && $0.rowCount < AttentionBlock.rowLimit } ?? false
+        if !joins {
+          let context = context(of: segment)
+          blocks.append(
+            AttentionBlock(
+              firstRow: row, rowCount: 0, firstOutput: outputs, context: context,
+              contextCount: context.reduce(0) { $0 + $1.count }, pieces: []))
+          lastContext = (segment.parent, segment.cache)
+        }
+        let last = blocks.count - 1
+        let count = min(segment.rows.upperBound - row, AttentionBlock.rowLimit - blocks[last].rowCount)
+        blocks[last].pieces.append(
+          AttentionBlock.Piece(
+            first: blocks[last].rowCount, count: count, ownFirst: segment.rows.lowerBound,
+            offset: row - segment.rows.lowerBound))
+        blocks[last].rowCount += count
+        row += count
+        outputs += count
+      }
+    }
+    return blocks
+  }
+
+  /// What all rows of a segment attend to, in the order of positions.
+  private func context(of segment: Segment) -> [KeyPart] {
+    var parts: [KeyPart] = []
+    var next: Segment? = segment.parent.map { segments[$0] }
+    while let ancestor = next {
+      parts.append(.rows(first: ancestor.rows.lowerBound, count: ancestor.rows.count))
+      next = ancestor.parent.map { segments[$0] }
+    }
+    parts.reverse()
+    if let cache = segment.cache {
+      // What the cache holds before this segment; its own rows are in the batch too.
+      var left = segment.start
+      var block = 0
+      while left > 0 {
+        let count = min(left, KeyValueCache.blockPositions)
+        parts.append(.cached(cache: cache, block: block, count: count))
+        left -= count
+        block += 1
+      }
+    }
+    return parts
+  }
+
+  /// Rows that need logits, in order.
+  var outputRows: [Int] {
+    segments.flatMap { $0.rows.suffix($0.outputCount) }
+  }
+
+  /// Rows by the weights that they see. `views` are those of the rows in question.
+  static func groups(views: [Int]) -> [RowGroup] {
+    let dense = views.firstIndex { $0 >= 0 } ?? views.count
+    return [RowGroup(rows: 0..<dense, factored: false), RowGroup(rows: dense..<views.count, factored: true)]
+      .filter { !$0.rows.isEmpty }
+  }
+}

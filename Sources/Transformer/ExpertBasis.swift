@@ -1,0 +1,125 @@
+package import LinearAlgebra
+package import Multipliers
+internal import SVF
+
+/// W_k = U diag(z_k σ) Vᵀ of each expert, from which every mixture is a scaled sum.
+///
+/// Where all layers of all experts fit the budget they are built at once and stay; else each layer is built when a
+/// population reaches it. A basis is used by one call of ``LanguageModel/scoreCandidates(basis:_:priority:shouldStop:)`` at
+/// a time.
+///
+/// `@unchecked Sendable`: `layers` is written by the phase that builds them, before the phase that reads them.
+package final class ExpertBasis: @unchecked Sendable {
+  package let model: LanguageModel
+  package let experts: [MultiplierVector]
+  package let isResident: Bool
+  /// (experts), each (layers, layer's matrices) where resident, else one layer's matrices.
+  private let layers: [FloatBuffer]
+
+  /// Three experts of SmolLM2-135M, with which the worker stays below 2.5 GB.
+  package static let standardBudget = 1_300_000_000
+
+  /// - Parameter residentBudget: bytes for matrices that stay; where they need more, they are built layer by layer.
+  package init(
+    model: LanguageModel, experts: [MultiplierVector], residentBudget: Int = ExpertBasis.standardBudget,
+    priority: ComputePool.Priority = .job
+  ) throws(TransformerError) {
+    for expert in experts where expert.values.count != model.layout.count {
+      throw .wrongMultiplierCount(found: expert.values.count, expected: model.layout.count)
+    }
+    self.model = model
+    self.experts = experts
+    let size = model.shape.layerSize
+    isResident = experts.count * model.shape.layers * size * MemoryLayout<Float>.stride <= residentBudget
+    let layerCount = isResident ? model.shape.layers : 1
+    layers = experts.map { _ in FloatBuffer(count: layerCount * size) }
+    if isResident {
+      model.pool.run((0..<model.shape.layers).map { building(layer: $0) }, priority: priority)
+      // Its pages are not needed again by a search; decoding brings back what it reads.
+      model.factorization.adviseUnused()
+    }
+  }
+
+  /// Bytes that stay.
+  package var byteCount: Int { layers.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
+  /// What must run before a layer is used; nil where it is there already.
+  func preparation(layer: Int) -> Phase? { isResident ? nil : building(layer: layer) }
+
+  private func building(layer: Int) -> Phase {
+    let model = model
+    let count = Projection.allCases.count
+    return Phase(tiles: experts.count * count) { [self] tile, scratch in
+      // Matrices of one kind, whose tiles are equally long, one after the other.
+      let (kind, expert) = tile.quotientAndRemainder(dividingBy: experts.count)
+      let projection = Projection.allCases[kind]
+      let index = layer * count + kind
+      let range = model.layout.range(of: index)
+      let target = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + model.shape.offset(projection)
+      let weight = unsafe model.weights.matrix(layer, projection)
+      guard !experts[expert].isIdentity(in: range) else {
+        // An expert that leaves a matrix alone has the base's, bit for bit.
+        unsafe target.update(from: weight, count: model.shape.size(projection))
+        return
+      }
+      unsafe experts[expert].values.withUnsafeBufferPointer { values in
+        guard let base = values.baseAddress else { return }
+        unsafe materialize(
+          model.factorization[index], weight: weight, multipliers: base + range.lowerBound, into: target,
+          scratch: scratch)
+      }
+    }
+  }
+
+  /// The seven matrices of a layer of expert `k`, or of the base with -1.
+  func layer(_ layer: Int, of k: Int) -> UnsafePointer<Float> {
+    guard k >= 0 else { return unsafe UnsafePointer(model.weights.layer(layer)) }
+    return unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.layerSize : 0))
+  }
+
+  /// out = base W + Σ_k coefficient_k W_k for one matrix, without sources of coefficient 0; a source alone with 1 is
+  /// copied exactly.
+  func mix(
+    _ blend: BlendCoefficients, layer: Int, _ projection: Projection, into out: UnsafeMutablePointer<Float>
+  ) {
+    let index = layer * Projection.allCases.count + projection.rawValue
+    var sources: [(coefficient: Float, expert: Int)] = []
+    if blend.base[index] != 0 { sources.append((blend.base[index], -1)) }
+    for (k, coefficient) in blend.experts[index].enumerated() where coefficient != 0 {
+      sources.append((coefficient, k))
+    }
+    let count = model.shape.size(projection)
+    let offset = model.shape.offset(projection)
+    // In pieces that stay in the first cache while source after source is added.
+    let piece = 2048
+    for start in stride(from: 0, to: count, by: piece) {
+      let length = min(piece, count - start)
+      let target = unsafe out + start
+      if sources.isEmpty { unsafe target.update(repeating: 0, count: length) }
+      for (place, source) in sources.enumerated() {
+        let w = unsafe self.layer(layer, of: source.expert) + offset + start
+        unsafe place == 0
+          ? scaled(target, w, by: source.coefficient, count: length)
+          : addScaled(target, w, by: source.coefficient, count: length)
+      }
+    }
+  }
+}
+
+/// out = factor * x, each of `count` floats.
+private func scaled(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, by factor: Float, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) * factor, out + i) }
+  for i in whole..<count { unsafe out[i] = x[i] * factor }
+}
+
+/// out += factor * x, each of `count` floats.
+private func addScaled(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, by factor: Float, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(out + i) + load8(x + i) * factor, out + i) }
+  for i in whole..<count { unsafe out[i] += x[i] * factor }
+}

@@ -1,0 +1,39 @@
+internal import LinearAlgebra
+
+/// The keys and values of one sequence, in all layers, in blocks of positions that are added as it grows.
+///
+/// A block lies as (layer, keys or values, head, position, component), so that a head's keys are one matrix.
+/// `@unchecked Sendable`: grown by the thread that runs the generation, between forward passes; within one, each tile
+/// writes positions of its own, and what it reads was written in an earlier phase.
+final class KeyValueCache: @unchecked Sendable {
+  /// 128 positions of SmolLM2-135M are 5.6 MiB.
+  static let blockPositions = 128
+
+  private let shape: ModelShape
+  private var blocks: [FloatBuffer] = []
+  /// Positions that are filled.
+  var count = 0
+
+  init(shape: ModelShape) { self.shape = shape }
+
+  var byteCount: Int { blocks.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
+  /// Makes room for `positions` in all.
+  func reserve(_ positions: Int) {
+    let headBlock = Self.blockPositions * shape.headDimension
+    while blocks.count * Self.blockPositions < positions {
+      blocks.append(FloatBuffer(count: shape.layers * 2 * shape.keyValueHeads * headBlock))
+    }
+  }
+
+  /// The keys of a head in a block, (blockPositions, headDimension).
+  func keys(layer: Int, head: Int, block: Int) -> UnsafeMutablePointer<Float> {
+    let index = layer * 2 * shape.keyValueHeads + head
+    return unsafe blocks[block].pointer + index * Self.blockPositions * shape.headDimension
+  }
+
+  /// The values of a head in a block, (blockPositions, headDimension).
+  func values(layer: Int, head: Int, block: Int) -> UnsafeMutablePointer<Float> {
+    unsafe keys(layer: layer, head: head + shape.keyValueHeads, block: block)
+  }
+}

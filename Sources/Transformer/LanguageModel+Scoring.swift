@@ -1,0 +1,120 @@
+package import LinearAlgebra
+internal import Multipliers
+
+extension LanguageModel {
+  /// Rows of one batch at most: bounds its memory; more rows no longer make products faster.
+  private static let batchRows = 1024
+
+  /// The log-probability of every token of every continuation, (items, continuations), each item under its own weights.
+  ///
+  /// Items that see the same weights share the beginning that their prompts have in common. What is computed together
+  /// depends on the arguments alone.
+  package func score(
+    _ items: [ScoringItem], under views: [WeightView], priority: ComputePool.Priority
+  ) throws(TransformerError) -> [[ContinuationScore]] {
+    guard views.count == items.count else {
+      throw .countMismatch(what: "weight views", found: views.count, expected: items.count)
+    }
+    for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
+    let (indices, multipliers) = try resolve(views)
+
+    // Items of the base first, then vector by vector: rows that see the same weights lie together.
+    let order = items.indices.sorted { (indices[$0], $0) < (indices[$1], $1) }
+    var results = [[ContinuationScore]](repeating: [], count: items.count)
+    for chunk in chunks(order.map { items[$0] }, rowLimit: Self.batchRows) {
+      let members = order[chunk]
+      let chunkBatch = ItemBatch(members.map { items[$0] }, views: members.map { indices[$0] })
+      for (member, scores) in zip(members, score(chunkBatch, multipliers, priority)) { results[member] = scores }
+    }
+    for (index, scores) in results.enumerated() where !scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) {
+      throw .overflow(item: index)
+    }
+    return results
+  }
+
+  /// As ``score(_:under:priority:)-swift.method``, all under the same weights.
+  package func score(
+    _ items: [ScoringItem], under view: WeightView = .base, priority: ComputePool.Priority
+  ) throws(TransformerError) -> [[ContinuationScore]] {
+    try score(items, under: [WeightView](repeating: view, count: items.count), priority: priority)
+  }
+
+  private func score(
+    _ items: ItemBatch, _ multipliers: MultiplierTable?, _ priority: ComputePool.Priority
+  ) -> [[ContinuationScore]] {
+    guard !items.targets.isEmpty else { return items.scores([]) }
+    let pass = ForwardPass(weights: weights, batch: items.batch, multipliers: multipliers, cut: .pooled)
+    let head = OutputHead(pass: pass, targets: items.targets)
+    run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
+    return items.scores(head.logprobs())
+  }
+
+  /// The logits after the prompt's last token, (vocabulary).
+  package func logits(
+    prompt: [Int32], under view: WeightView = .base, priority: ComputePool.Priority = .interactive
+  ) throws(TransformerError) -> [Float] {
+    try ScoringItem(prompt: prompt, continuations: []).check(index: 0, shape: shape)
+    let (indices, multipliers) = try resolve([view])
+    var batch = TokenBatch()
+    _ = batch.append(prompt, outputCount: 1, view: indices[0])
+    let pass = ForwardPass(weights: weights, batch: batch, multipliers: multipliers, cut: .pooled)
+    let logits = fullLogits(pass, priority)
+    guard unsafe allFinite(logits.pointer, count: shape.vocabulary) else { throw .overflow(item: 0) }
+    return unsafe Array(UnsafeBufferPointer(start: logits.pointer, count: shape.vocabulary))
+  }
+
+  /// Runs a pass and its head; returns the logits of all output rows, (output rows, vocabulary).
+  func fullLogits(_ pass: ForwardPass, _ priority: ComputePool.Priority) -> FloatBuffer {
+    let vocabulary = shape.vocabulary
+    let logits = FloatBuffer(count: pass.outputRows.count * vocabulary)
+    let blocks = OutputHead.vocabularyBlocks(shape)
+    let head = Phase(tiles: blocks.count) { [weights] tile, _ in
+      let columns = blocks[tile]
+      let hidden = weights.shape.hidden
+      unsafe multiplyTransposed(
+        rows: pass.outputRows.count, columns: columns.count, inner: hidden, x: pass.gathered.pointer, xStride: hidden,
+        weights: weights.head + columns.lowerBound * hidden, y: logits.pointer + columns.lowerBound,
+        yStride: vocabulary)
+    }
+    run(pass, then: head, priority)
+    return logits
+  }
+
+  /// All layers of a pass, the final norm, and what follows it.
+  func run(_ pass: ForwardPass, then head: Phase, _ priority: ComputePool.Priority) {
+    pass.embed()
+    let space = spaces.take(rows: pass.rowCount)
+    pass.space = space
+    var phases: [Phase] = []
+    for layer in 0..<shape.layers { phases += pass.phases(layer: layer) }
+    phases.append(Phase(tiles: 1) { _, _ in pass.finalNorm() })
+    phases.append(head)
+    pool.run(phases, priority: priority)
+    pass.space = nil
+    spaces.give(space)
+  }
+
+  /// For each view -1 for dense weights or the index of its vector, each distinct vector once.
+  func resolve(_ views: [WeightView]) throws(TransformerError) -> (indices: [Int], MultiplierTable?) {
+    var vectors: [MultiplierVector] = []
+    var indices: [Int] = []
+    for view in views {
+      switch view {
+      case .base: indices.append(-1)
+      case .factored(let vector):
+        guard vector.values.count == layout.count else {
+          throw .wrongMultiplierCount(found: vector.values.count, expected: layout.count)
+        }
+        if let known = vectors.firstIndex(of: vector) {
+          indices.append(known)
+        } else if vector.isIdentity {
+          indices.append(-1)
+        } else {
+          indices.append(vectors.count)
+          vectors.append(vector)
+        }
+      }
+    }
+    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factorization))
+  }
+}

@@ -1,0 +1,164 @@
+package import LinearAlgebra
+package import ModelFormats
+package import Multipliers
+package import SVF
+package import Tokenizer
+
+/// Which weights a sequence sees.
+package enum WeightView: Sendable, Equatable {
+  case base
+  /// The singular values times this vector. Sequences with different vectors share one batch. A vector of ones is the
+  /// base, bit for bit.
+  case factored(MultiplierVector)
+}
+
+/// A base model in memory with its factorization: what scores, generates and mixes.
+///
+/// Immutable once loaded. Every operation blocks its caller, which is not a compute thread, while the pool's threads
+/// compute; several callers may be active at once and the pool orders their tiles by priority.
+package final class LanguageModel: Sendable {
+  package let path: String
+  package let configuration: ModelConfiguration
+  /// The seven projections of every layer.
+  package let layout: MultiplierLayout
+  /// "sha256:..." of the target matrices as DESIGN section 4 defines it.
+  package let digest: String
+  package let factorization: Factorization
+  /// Nil for a directory without tokenizer: it takes token ids only.
+  package let tokenizer: Tokenizer?
+  /// The model's template, or the reason why there is none to use.
+  package let chatTemplate: Result<ChatTemplate, TokenizerError>
+  package let pool: ComputePool
+  package let shape: ModelShape
+  let weights: ModelWeights
+  let spaces: WorkspacePool
+
+  private init(
+    path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
+    factorization: Factorization, tokenizer: Tokenizer?, chatTemplate: Result<ChatTemplate, TokenizerError>,
+    pool: ComputePool, weights: ModelWeights
+  ) {
+    self.path = path
+    self.configuration = configuration
+    self.layout = layout
+    self.digest = digest
+    self.factorization = factorization
+    self.tokenizer = tokenizer
+    self.chatTemplate = chatTemplate
+    self.pool = pool
+    self.weights = weights
+    shape = weights.shape
+    spaces = WorkspacePool(shape: weights.shape)
+  }
+
+  /// Steps of loading, for a progress bar.
+  package enum LoadingStep: Sendable, Equatable {
+    case reading, digesting
+    /// Done matrices of all; skipped where the cache has them.
+    case factorizing(done: Int, of: Int)
+  }
+
+  /// Positions that a rotary table is made for at most.
+  private static let contextLimit = 32768
+
+  /// Reads a model, widened to f32, and its factorization, which is computed once and kept in
+  /// `factorizationDirectory` under the model's digest; nil keeps nothing.
+  package static func load(
+    path: String, factorizationDirectory: String?, pool: ComputePool = .shared,
+    progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
+  ) throws(TransformerError) -> LanguageModel {
+    progress(.reading)
+    let file: OpenModel
+    do { file = try openModel(at: path) } catch { throw .unreadable(error) }
+    let configuration = file.configuration
+    let shape = ModelShape(configuration, contextLimit: contextLimit)
+    let weights = ModelWeights(
+      shape: shape, isTied: configuration.tiedEmbeddings,
+      rotary: RotaryTable(headDimension: shape.headDimension, context: shape.context, theta: configuration.ropeTheta))
+    try weights.read(file, pool: pool)
+
+    progress(.digesting)
+    let targets = file.targets
+    let digest = unsafe modelDigest(of: targets) { target in
+      unsafe UnsafePointer(weights.matrix(named: target))
+    }.description
+    let layout = MultiplierLayout(targets)
+    let factorization = try factorize(
+      weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
+      pool: pool, progress: progress)
+
+    let (tokenizer, template) = try makeTokenizer(file)
+    return LanguageModel(
+      path: path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
+      tokenizer: tokenizer, chatTemplate: template, pool: pool, weights: weights)
+  }
+
+  private static func factorize(
+    _ weights: ModelWeights, layout: MultiplierLayout, digest: String, model: String, directory: String?,
+    pool: ComputePool, progress: @escaping @Sendable (LoadingStep) -> Void
+  ) throws(TransformerError) -> Factorization {
+    let cacheFile = directory.map { "\($0)/\(digest.replacing(":", with: "-")).svf" }
+    do {
+      if let cacheFile, let cached = try Factorization.load(cacheFile: cacheFile, expecting: digest, layout: layout) {
+        return cached
+      }
+      return try unsafe Factorization.compute(
+        layout: layout,
+        weights: { index in
+          let (layer, projection) = index.quotientAndRemainder(dividingBy: Projection.allCases.count)
+          return unsafe UnsafePointer(weights.layer(layer) + weights.shape.offset(Projection.allCases[projection]))
+        }, digest: digest, into: cacheFile, pool: pool,
+        progress: { done, count in progress(.factorizing(done: done, of: count)) })
+    } catch {
+      throw .factorization(model: model, error)
+    }
+  }
+
+  private static func makeTokenizer(
+    _ file: OpenModel
+  ) throws(TransformerError) -> (Tokenizer?, Result<ChatTemplate, TokenizerError>) {
+    let template: Result<ChatTemplate, TokenizerError>
+    do throws(TokenizerError) {
+      template = .success(try ChatTemplate.recognize(file.tokenizerDescription?.chatTemplate))
+    } catch {
+      template = .failure(error)
+    }
+    guard let description = file.tokenizerDescription else { return (nil, template) }
+    do throws(TokenizerError) {
+      switch description.kind {
+      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _):
+        return (
+          try Tokenizer.gguf(
+            pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos, addBOS: addBOS),
+          template
+        )
+      case .ggufOther(let model):
+        throw TokenizerError.unsupportedModel(found: model)
+      case .huggingFace(let tokenizerJSON, let configJSON):
+        return (try Tokenizer.huggingFace(tokenizerJSON: tokenizerJSON, configJSON: configJSON), template)
+      }
+    } catch {
+      throw .tokenizer(model: file.configuration.modelID, error)
+    }
+  }
+}
+
+// MARK: Facts
+
+extension LanguageModel {
+  /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.
+  package var weightBytes: Int { weights.byteCount }
+
+  /// Lets go of what is kept for the next request only.
+  package func releaseWorkspaces() { spaces.clear() }
+}
+
+extension ModelShape {
+  init(_ configuration: ModelConfiguration, contextLimit: Int) {
+    self.init(
+      layers: configuration.layers, hidden: configuration.hidden, intermediate: configuration.intermediate,
+      heads: configuration.heads, keyValueHeads: configuration.kvHeads, headDimension: configuration.headDim,
+      vocabulary: configuration.vocabulary, context: min(configuration.contextLength, contextLimit),
+      epsilon: configuration.rmsEpsilon)
+  }
+}

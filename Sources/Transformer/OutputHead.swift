@@ -1,0 +1,85 @@
+internal import LinearAlgebra
+
+/// The log-probabilities of wanted tokens after each output row, without a matrix of rows x vocabulary: the vocabulary
+/// goes by in blocks, of which a largest logit, a sum and the wanted logits remain. Reduced in the order of blocks.
+///
+/// `@unchecked Sendable`: each tile writes the places of its own block and rows.
+final class OutputHead: @unchecked Sendable {
+  private let weights: ModelWeights
+  private let pass: ForwardPass
+  /// For each output row, the tokens asked for.
+  private let targets: [[Int32]]
+  /// The first place of each row in `picked`.
+  private let firstTarget: [Int]
+  private let rowBlocks: [Range<Int>]
+  private let vocabularyBlocks: [Range<Int>]
+  private let partial: FloatBuffer  // (rows, vocabulary blocks, 2): largest, sum of e^(logit - largest)
+  private let picked: FloatBuffer  // (all targets)
+
+  /// Rows of weights in a tile: 2048 of SmolLM2 are 4.7 MB.
+  static let vocabularyBlock = 2048
+  private static let rowBlock = 128
+
+  init(pass: ForwardPass, targets: [[Int32]]) {
+    precondition(
+      targets.count == pass.outputRows.count, "targets for \(targets.count) of \(pass.outputRows.count) rows")
+    self.pass = pass
+    self.targets = targets
+    weights = pass.weights
+    var firstTarget: [Int] = []
+    var total = 0
+    for row in targets {
+      firstTarget.append(total)
+      total += row.count
+    }
+    self.firstTarget = firstTarget
+    rowBlocks = blocks(targets.count, (targets.count + Self.rowBlock - 1) / Self.rowBlock)
+    vocabularyBlocks = Self.vocabularyBlocks(weights.shape)
+    partial = FloatBuffer(count: targets.count * vocabularyBlocks.count * 2)
+    picked = FloatBuffer(count: total)
+  }
+
+  static func vocabularyBlocks(_ shape: ModelShape) -> [Range<Int>] {
+    blocks(shape.vocabulary, (shape.vocabulary + vocabularyBlock - 1) / vocabularyBlock)
+  }
+
+  var tileCount: Int { rowBlocks.count * vocabularyBlocks.count }
+
+  func run(tile: Int, _ scratch: Scratch) {
+    let block = tile / rowBlocks.count
+    let rows = rowBlocks[tile % rowBlocks.count]
+    let columns = vocabularyBlocks[block]
+    let hidden = weights.shape.hidden
+    let logits = unsafe scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
+    unsafe multiplyTransposed(
+      rows: rows.count, columns: columns.count, inner: hidden, x: pass.gathered.pointer + rows.lowerBound * hidden,
+      xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: logits, yStride: columns.count)
+    for row in rows {
+      let x = unsafe logits + (row - rows.lowerBound) * columns.count
+      let largest = unsafe maximum(x, count: columns.count)
+      let place = (row * vocabularyBlocks.count + block) * 2
+      unsafe partial.pointer[place] = largest
+      unsafe partial.pointer[place + 1] = exponentialSum(x, count: columns.count, offset: largest)
+      for (index, target) in targets[row].enumerated() where columns.contains(Int(target)) {
+        unsafe picked.pointer[firstTarget[row] + index] = x[Int(target) - columns.lowerBound]
+      }
+    }
+  }
+
+  /// After all tiles: for each output row the log-probabilities of its targets.
+  func logprobs() -> [[Float]] {
+    targets.indices.map { row in
+      var largest = -Float.infinity
+      for block in vocabularyBlocks.indices {
+        largest = unsafe max(largest, partial.pointer[(row * vocabularyBlocks.count + block) * 2])
+      }
+      var sum = 0.0
+      for block in vocabularyBlocks.indices {
+        let place = (row * vocabularyBlocks.count + block) * 2
+        sum += unsafe Double(partial.pointer[place + 1]) * Double(exponential(partial.pointer[place] - largest))
+      }
+      let normalizer = largest + Float(logarithm(sum))
+      return targets[row].indices.map { unsafe picked.pointer[firstTarget[row] + $0] - normalizer }
+    }
+  }
+}

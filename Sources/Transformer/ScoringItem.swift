@@ -1,0 +1,134 @@
+/// A prompt and the continuations whose likelihood is wanted. The prompt is computed once for all of them.
+package struct ScoringItem: Sendable, Equatable {
+  package var prompt: [Int32]
+  package var continuations: [[Int32]]
+
+  package init(prompt: [Int32], continuations: [[Int32]]) {
+    self.prompt = prompt
+    self.continuations = continuations
+  }
+
+  /// Rows that it takes where nothing is shared with other items: the last token of a continuation has no successor
+  /// and needs no row.
+  var rowCount: Int { prompt.count + continuations.reduce(0) { $0 + $1.count - 1 } }
+
+  /// Throws where it cannot be scored; `index` is its number in messages.
+  func check(index: Int, shape: ModelShape) throws(TransformerError) {
+    guard !prompt.isEmpty else { throw .emptyPrompt(item: index) }
+    try checkTokens(prompt, index: index, shape: shape)
+    for (number, continuation) in continuations.enumerated() {
+      guard !continuation.isEmpty else { throw .emptyContinuation(item: index, continuation: number) }
+      try checkTokens(continuation, index: index, shape: shape)
+    }
+    let tokens = prompt.count + (continuations.map(\.count).max() ?? 0)
+    guard tokens <= shape.context else { throw .tooLong(item: index, tokens: tokens, context: shape.context) }
+  }
+}
+
+/// Throws for an id outside the vocabulary.
+func checkTokens(_ tokens: [Int32], index: Int, shape: ModelShape) throws(TransformerError) {
+  for id in tokens where id < 0 || Int(id) >= shape.vocabulary {
+    throw .unknownToken(item: index, id: id, vocabulary: shape.vocabulary)
+  }
+}
+
+/// ln p of each token of a continuation, given all before it.
+package struct ContinuationScore: Sendable, Equatable {
+  package var logprobs: [Float]
+
+  package init(logprobs: [Float]) { self.logprobs = logprobs }
+
+  package var sum: Double { logprobs.reduce(0) { $0 + Double($1) } }
+}
+
+/// Items as one batch, and where to find their answers among its output rows.
+struct ItemBatch: Sendable {
+  /// A log-probability of the batch: of target `index` after output row `row`.
+  struct Place: Sendable, Equatable {
+    var row: Int
+    var index: Int
+  }
+
+  private(set) var batch = TokenBatch()
+  /// For each output row the tokens asked for.
+  private(set) var targets: [[Int32]] = []
+  /// (items, continuations, tokens)
+  private(set) var places: [[[Place]]]
+
+  /// A common beginning of prompts shorter than this is cheaper computed again than attended to as a part of its own.
+  private static let shortestPrefix = 2
+
+  /// - Parameter views: for each item -1 for dense weights, or the index of its vector; ascending.
+  init(_ items: [ScoringItem], views: [Int]) {
+    places = items.map { $0.continuations.map { _ in [] } }
+    var first = 0
+    while first < items.count {
+      var end = first + 1
+      while end < items.count, views[end] == views[first] { end += 1 }
+      append(items, first..<end, view: views[first])
+      first = end
+    }
+  }
+
+  private mutating func append(_ items: [ScoringItem], _ range: Range<Int>, view: Int) {
+    let range = range.filter { !items[$0].continuations.isEmpty }
+    let prefix = Self.commonPrefix(range.map { items[$0].prompt })
+    var root: Int? = nil
+    if let first = range.first, prefix > 0 {
+      root = batch.append(items[first].prompt.prefix(prefix), outputCount: 0, view: view)
+    }
+    var prompts: [Int] = []
+    var promptRows: [Int] = []
+    for item in range {
+      prompts.append(batch.append(items[item].prompt.dropFirst(prefix), parent: root, outputCount: 1, view: view))
+      promptRows.append(targets.count)
+      targets.append([])
+    }
+    for (number, item) in range.enumerated() {
+      for (index, continuation) in items[item].continuations.enumerated() {
+        let row = promptRows[number]
+        places[item][index].append(Place(row: row, index: targets[row].count))
+        targets[row].append(continuation[0])
+        guard continuation.count > 1 else { continue }
+        let inner = continuation.dropLast()
+        _ = batch.append(inner, parent: prompts[number], outputCount: inner.count, view: view)
+        for token in continuation.dropFirst() {
+          places[item][index].append(Place(row: targets.count, index: 0))
+          targets.append([token])
+        }
+      }
+    }
+  }
+
+  /// How many tokens all prompts begin with; each keeps one of its own, and 0 where sharing does not pay.
+  private static func commonPrefix(_ prompts: [[Int32]]) -> Int {
+    guard prompts.count > 1, let first = prompts.first else { return 0 }
+    var length = (prompts.map(\.count).min() ?? 0) - 1
+    for prompt in prompts {
+      length = min(length, zip(first.prefix(length), prompt).prefix { $0 == $1 }.count)
+    }
+    return length >= shortestPrefix ? length : 0
+  }
+
+  /// (items, continuations) from the log-probabilities of the output rows.
+  func scores(_ logprobs: [[Float]]) -> [[ContinuationScore]] {
+    places.map { $0.map { ContinuationScore(logprobs: $0.map { logprobs[$0.row][$0.index] }) } }
+  }
+}
+
+/// Cuts items into consecutive chunks of at most `rowLimit` rows, or of one item.
+func chunks(_ items: [ScoringItem], rowLimit: Int) -> [Range<Int>] {
+  var result: [Range<Int>] = []
+  var start = 0
+  var rows = 0
+  for (index, item) in items.enumerated() {
+    if index > start, rows + item.rowCount > rowLimit {
+      result.append(start..<index)
+      start = index
+      rows = 0
+    }
+    rows += item.rowCount
+  }
+  if start < items.count { result.append(start..<items.count) }
+  return result
+}

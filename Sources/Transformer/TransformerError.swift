@@ -1,0 +1,55 @@
+package import ModelFormats
+package import SVF
+package import Tokenizer
+
+/// What can go wrong with a model and with what it is asked; the texts are for people.
+package enum TransformerError: Error, CustomStringConvertible {
+  case notFinite(model: String, tensor: String, index: Int)
+  /// The file or a part of it could not be read.
+  case unreadable(ModelFormatError)
+  case tokenizer(model: String, TokenizerError)
+  case factorization(model: String, SVFError)
+  case emptyPrompt(item: Int)
+  case emptyContinuation(item: Int, continuation: Int)
+  case tooLong(item: Int, tokens: Int, context: Int)
+  case unknownToken(item: Int, id: Int32, vocabulary: Int)
+  /// A multiplier vector or a blend that is not of this model's layout.
+  case wrongMultiplierCount(found: Int, expected: Int)
+  case countMismatch(what: String, found: Int, expected: Int)
+  /// Logits that are NaN or infinite: the weights under these multipliers left the range of float.
+  case overflow(item: Int)
+  case invalidSampling(String)
+  /// `shouldStop` said so.
+  case stopped
+
+  package var description: String {
+    switch self {
+    case .notFinite(let model, let tensor, let index):
+      "tensor '\(tensor)' of model '\(model)' holds a NaN or an infinity at value \(index)"
+    case .unreadable(let cause):
+      cause.description
+    case .tokenizer(let model, let cause):
+      "the tokenizer of model '\(model)' cannot be used: \(cause)"
+    case .factorization(let model, let cause):
+      "the matrices of model '\(model)' cannot be factorized: \(cause)"
+    case .emptyPrompt(let item):
+      "prompt \(item) has no tokens; a model without a begin token needs at least one"
+    case .emptyContinuation(let item, let continuation):
+      "continuation \(continuation) of prompt \(item) has no tokens"
+    case .tooLong(let item, let tokens, let context):
+      "prompt \(item) needs \(tokens) tokens, the model's context holds \(context)"
+    case .unknownToken(let item, let id, let vocabulary):
+      "prompt \(item) has the token id \(id), the vocabulary has 0 to \(vocabulary - 1)"
+    case .wrongMultiplierCount(let found, let expected):
+      "a multiplier vector has \(found) values, this model's target matrices have \(expected)"
+    case .countMismatch(let what, let found, let expected):
+      "\(found) \(what) given, \(expected) expected"
+    case .overflow(let item):
+      "the logits of prompt \(item) are not finite: these multipliers drive the model out of the range of float"
+    case .invalidSampling(let problem):
+      "cannot sample: \(problem)"
+    case .stopped:
+      "stopped on request"
+    }
+  }
+}

@@ -1,0 +1,152 @@
+// The elementwise arithmetic of a forward pass. Float sums over arrays do not vectorise by themselves (their order is
+// part of the language), and libm's expf one value at a time would cost as much as the matrix products, so these use SIMD
+// types. They are free functions over pointers and counts: no allocation, no state; the caller owns all memory.
+
+/// Eight floats from an address of any alignment.
+@inline(__always)
+func load8(_ pointer: UnsafePointer<Float>) -> SIMD8<Float> {
+  unsafe UnsafeRawPointer(pointer).loadUnaligned(as: SIMD8<Float>.self)
+}
+
+/// Eight floats to an address of any alignment.
+@inline(__always)
+func store8(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+  unsafe UnsafeMutableRawPointer(pointer).storeBytes(of: value, as: SIMD8<Float>.self)
+}
+
+/// e^x within 2 units in the last place of libm's for -87.3 <= x <= 88; below and above, the value at the bound.
+///
+/// Cephes' scheme: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, and n put into the exponent.
+@inline(__always)
+func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
+  let x = pointwiseMin(pointwiseMax(x, SIMD8(repeating: -87.3)), SIMD8(repeating: 88))
+  // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits; SSE2 has no rounding instruction.
+  let shifted = x * 1.442_695_04 + 12_582_912
+  let n = shifted - 12_582_912
+  let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4
+  var p = r * 1.987_569_15e-4 + 1.398_199_950_7e-3
+  p = p * r + 8.333_451_907_3e-3
+  p = p * r + 4.166_579_589_4e-2
+  p = p * r + 1.666_666_545_9e-1
+  p = p * r + 5.000_000_120_1e-1
+  p = p * (r * r) + r + 1
+  let bits = unsafe unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- 0x4B40_0000
+  let scale = unsafe unsafeBitCast((bits &+ 127) &<< 23, to: SIMD8<Float>.self)
+  return p * scale
+}
+
+/// The same function of one number, so that the rest of a row rounds like its body.
+@inline(__always)
+func exponential(_ x: Float) -> Float { exponential(SIMD8(repeating: x))[0] }
+
+/// out = weight * x / rms(x), each of `count` floats. `out` and `x` may be the same.
+func rmsNorm(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, count: Int,
+  epsilon: Float
+) {
+  let whole = count & ~7
+  var squares = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) {
+    let v = unsafe load8(x + i)
+    squares += v * v
+  }
+  var sum = squares.sum()
+  for i in whole..<count { sum += unsafe x[i] * x[i] }
+  let scale = 1 / (sum / Float(count) + epsilon).squareRoot()
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(load8(weight + i) * (load8(x + i) * scale), out + i)
+  }
+  for i in whole..<count { unsafe out[i] = weight[i] * (x[i] * scale) }
+}
+
+/// gate = silu(gate) * up, each of `count` floats, with silu(x) = x / (1 + e^-x).
+func gatedSiLU(_ gate: UnsafeMutablePointer<Float>, _ up: UnsafePointer<Float>, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let g = unsafe load8(gate + i)
+    unsafe store8(g / (1 + exponential(-g)) * load8(up + i), gate + i)
+  }
+  for i in whole..<count {
+    let g = unsafe gate[i]
+    unsafe gate[i] = g / (1 + exponential(-g)) * up[i]
+  }
+}
+
+/// The largest of `count` > 0 floats; a NaN may or may not win.
+func maximum(_ x: UnsafePointer<Float>, count: Int) -> Float {
+  let whole = count & ~7
+  var largest = SIMD8<Float>(repeating: -.infinity)
+  for i in stride(from: 0, to: whole, by: 8) { largest = unsafe pointwiseMax(largest, load8(x + i)) }
+  var result = largest.max()
+  for i in whole..<count { result = unsafe max(result, x[i]) }
+  return result
+}
+
+/// The sum of e^(x[i] - offset) over `count` floats.
+func exponentialSum(_ x: UnsafePointer<Float>, count: Int, offset: Float) -> Float {
+  let whole = count & ~7
+  var total = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) { total += unsafe exponential(load8(x + i) - offset) }
+  var result = total.sum()
+  for i in whole..<count { result += unsafe exponential(x[i] - offset) }
+  return result
+}
+
+/// x = softmax(scale * x) over `count` > 0 floats, in place.
+func softmax(_ x: UnsafeMutablePointer<Float>, count: Int, scale: Float) {
+  let whole = count & ~7
+  let largest = unsafe maximum(x, count: count)
+  var total = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) {
+    let e = unsafe exponential((load8(x + i) - largest) * scale)
+    unsafe store8(e, x + i)
+    total += e
+  }
+  var sum = total.sum()
+  for i in whole..<count {
+    let e = unsafe exponential((x[i] - largest) * scale)
+    unsafe x[i] = e
+    sum += e
+  }
+  let inverse = 1 / sum
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) * inverse, x + i) }
+  for i in whole..<count { unsafe x[i] *= inverse }
+}
+
+/// out *= factors, each of `count` floats.
+func scaleElements(_ out: UnsafeMutablePointer<Float>, by factors: UnsafePointer<Float>, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(out + i) * load8(factors + i), out + i) }
+  for i in whole..<count { unsafe out[i] *= factors[i] }
+}
+
+/// out = the rotation of one head's vector x by its position: components i and i + half turn together by angle i, as
+/// Hugging Face's `rotate_half` does. cosines and sines are of (half) each; `out` and `x` do not overlap.
+func rotate(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, cosines: UnsafePointer<Float>,
+  sines: UnsafePointer<Float>, half: Int
+) {
+  let whole = half & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let (a, b) = unsafe (load8(x + i), load8(x + half + i))
+    let (c, s) = unsafe (load8(cosines + i), load8(sines + i))
+    unsafe store8(a * c - b * s, out + i)
+    unsafe store8(b * c + a * s, out + half + i)
+  }
+  for i in whole..<half {
+    let (a, b) = unsafe (x[i], x[half + i])
+    unsafe out[i] = a * cosines[i] - b * sines[i]
+    unsafe out[half + i] = b * cosines[i] + a * sines[i]
+  }
+}
+
+/// True where all of `count` floats are finite.
+func allFinite(_ x: UnsafePointer<Float>, count: Int) -> Bool {
+  let whole = count & ~7
+  // 0 * x is 0 for a finite x and NaN otherwise, and NaN stays in a sum.
+  var check = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) { check += unsafe load8(x + i) * 0 }
+  var sum = check.sum()
+  for i in whole..<count { sum += unsafe x[i] * 0 }
+  return sum == 0
+}

@@ -1,0 +1,72 @@
+internal import LinearAlgebra
+internal import Synchronization
+
+/// The memory that a forward pass works in, for up to `capacity` rows. Names as in ``ForwardPass``.
+final class Workspace: Sendable {
+  let capacity: Int
+  let stream: FloatBuffer  // x: (rows, hidden), the residual stream
+  let normed: FloatBuffer  // (rows, hidden)
+  let queries: FloatBuffer  // (key head, row, head of the group, component)
+  let keys: FloatBuffer  // (key head, row, component)
+  let values: FloatBuffer  // (key head, row, component)
+  let attended: FloatBuffer  // (rows, heads x components)
+  let gate: FloatBuffer  // (rows, intermediate)
+  let up: FloatBuffer  // (rows, intermediate)
+  let factors: FloatBuffer  // (rows, widest factored intermediate)
+  let gathered: FloatBuffer  // (rows, hidden): the stream of the output rows
+
+  init(shape: ModelShape, capacity: Int) {
+    self.capacity = capacity
+    stream = FloatBuffer(count: capacity * shape.hidden)
+    normed = FloatBuffer(count: capacity * shape.hidden)
+    queries = FloatBuffer(count: capacity * shape.queryWidth)
+    keys = FloatBuffer(count: capacity * shape.keyWidth)
+    values = FloatBuffer(count: capacity * shape.keyWidth)
+    attended = FloatBuffer(count: capacity * shape.queryWidth)
+    gate = FloatBuffer(count: capacity * shape.intermediate)
+    up = FloatBuffer(count: capacity * shape.intermediate)
+    // Mapped lazily: costs nothing where no row is factored.
+    factors = FloatBuffer(count: capacity * shape.widestFactors)
+    gathered = FloatBuffer(count: capacity * shape.hidden)
+  }
+}
+
+extension ModelShape {
+  /// Columns of the widest intermediate of the factored form: those of q, k, v or of gate, up together.
+  var widestFactors: Int {
+    max(
+      rank(.query) + rank(.key) + rank(.value), rank(.gate) + rank(.up), rank(.output), rank(.down))
+  }
+}
+
+/// Workspaces that wait for their next use, so that steady work maps no memory.
+final class WorkspacePool: Sendable {
+  private let shape: ModelShape
+  private let idle = Mutex<[Workspace]>([])
+  /// Kept at most; more are let go.
+  private static let limit = 4
+
+  init(shape: ModelShape) { self.shape = shape }
+
+  /// A workspace for at least `rows` rows: the smallest idle one that fits, or a new one.
+  func take(rows: Int) -> Workspace {
+    let found: Workspace? = idle.withLock { idle in
+      let fitting = idle.indices.filter { idle[$0].capacity >= rows }.min { idle[$0].capacity < idle[$1].capacity }
+      return fitting.map { idle.remove(at: $0) }
+    }
+    return found ?? Workspace(shape: shape, capacity: (rows + 15) / 16 * 16)
+  }
+
+  /// Gives back. The largest are kept.
+  func give(_ workspace: Workspace) {
+    idle.withLock { idle in
+      idle.append(workspace)
+      if idle.count > Self.limit, let smallest = idle.indices.min(by: { idle[$0].capacity < idle[$1].capacity }) {
+        idle.remove(at: smallest)
+      }
+    }
+  }
+
+  /// Lets all idle workspaces go.
+  func clear() { idle.withLock { $0 = [] } }
+}

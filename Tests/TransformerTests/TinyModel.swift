@@ -1,0 +1,93 @@
+import Foundation
+import LinearAlgebra
+import Multipliers
+import StrictJSON
+
+@testable import Transformer
+
+/// The random Llama of three layers whose values PyTorch computed, loaded once.
+enum TinyModel {
+  static let model = Result { try LanguageModel.load(path: path, factorizationDirectory: nil, pool: pool) }
+  static let pool = ComputePool(threads: 2)
+  static var path: String { fixture("tiny") }
+
+  /// tiny/values.json
+  static func values() throws -> JSONObject { try object("tiny/values.json") }
+
+  /// The multipliers of values.json as a vector of the model's layout.
+  static func multipliers() throws -> MultiplierVector {
+    let named = try require(values()["multipliers"]?.objectValue)
+    let layout = try model.get().layout
+    var vector = MultiplierVector.ones(layout.count)
+    for (name, value) in named.members {
+      let numbers = try floats(value)
+      vector.values.replaceSubrange(layout.range(of: try require(layout.index(of: name))), with: numbers)
+    }
+    return vector
+  }
+
+  static func ids() throws -> [Int32] { try tokens(require(values()["ids"])) }
+}
+
+struct MissingFixture: Error {}
+
+func require<Value>(_ value: Value?) throws -> Value {
+  guard let value else { throw MissingFixture() }
+  return value
+}
+
+func fixture(_ name: String) -> String { Bundle.module.bundlePath + "/Fixtures/" + name }
+
+func object(_ name: String) throws -> JSONObject {
+  let bytes = try require(FileManager.default.contents(atPath: fixture(name)))
+  return try require(parseJSON(Array(bytes)).objectValue)
+}
+
+func floats(_ value: JSONValue?) throws -> [Float] {
+  try require(value?.arrayValue).map { Float(try require($0.doubleValue)) }
+}
+
+func tokens(_ value: JSONValue?) throws -> [Int32] {
+  try require(value?.arrayValue).map { Int32(try require($0.integerValue)) }
+}
+
+/// The largest difference between two lists.
+func distance(_ a: [Float], _ b: [Float]) -> Float {
+  guard a.count == b.count else { return .infinity }
+  return zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+}
+
+func distance(_ a: [[ContinuationScore]], _ b: [[ContinuationScore]]) -> Float {
+  distance(a.flatMap { $0.flatMap(\.logprobs) }, b.flatMap { $0.flatMap(\.logprobs) })
+}
+
+/// Small numbers from a seed.
+struct Numbers {
+  private var state: UInt64
+  init(_ seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
+
+  mutating func next() -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state
+  }
+
+  mutating func tokens(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(next() % 97) } }
+
+  /// Between `low` and `high`.
+  mutating func float(_ low: Float, _ high: Float) -> Float { low + (high - low) * Float(next() % 10_000) / 10_000 }
+
+  mutating func vector(_ count: Int) -> MultiplierVector {
+    MultiplierVector((0..<count).map { _ in float(0.5, 1.5) })
+  }
+
+  /// Items of unequal lengths, some with one token to a continuation.
+  mutating func items(_ count: Int) -> [ScoringItem] {
+    (0..<count).map { _ in
+      let prompt = tokens(Int(next() % 20) + 3)
+      return ScoringItem(
+        prompt: prompt, continuations: (0..<Int(next() % 4) + 1).map { _ in tokens(Int(next() % 6) + 1) })
+    }
+  }
+}
