@@ -97,7 +97,7 @@ let package = Package(
       "Benchmarks",
       [
         "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Tokenizer",
-        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCProtocol", "StrictJSON",
+        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCServer", "RPCProtocol", "StrictJSON",
         "SystemSupport", "CLinux", "Worker",
       ]),
 
