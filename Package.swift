@@ -146,7 +146,7 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests",
       ]),
     tests(
       "Worker",
