@@ -1,0 +1,145 @@
+import Glibc
+import RPCClient
+import StrictJSON
+import SystemSupport
+
+/// The real `t2d` on a private prefix, seen as its users see it: a socket, two directories and a command line.
+///
+/// The programs are those that were built with the tests. The log is a file beside the prefix, shown when a test fails.
+final class RunningDaemon {
+  let prefix: String
+  private(set) var process: ChildProcess
+  private let binaries: String
+
+  var socketPath: String { prefix + "/var/run/t2d/t2d.sock" }
+  var logPath: String { prefix + "/t2d.log" }
+
+  init(prefix: String) throws {
+    self.prefix = prefix
+    binaries = try builtPrograms()
+    process = try Self.start(prefix: prefix, binaries: binaries)
+    try waitUntilItAnswers()
+  }
+
+  private static func start(prefix: String, binaries: String) throws -> ChildProcess {
+    // A shell only to send the log to a file; exec makes the child the daemon itself.
+    try ChildProcess(
+      "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --prefix "$1" >>"$1/t2d.log" 2>&1"#, binaries + "/t2d", prefix],
+      environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
+  }
+
+  func waitUntilItAnswers() throws {
+    try eventually("t2d answers on \(socketPath)", within: .seconds(30)) {
+      if let exit = process.pollExit() { throw Failure("t2d ended with \(exit); its log:\n\(log)") }
+      guard let client = try? RPCClient(socketPath: socketPath, timeout: .seconds(10)) else { return false }
+      return (try? client.call("system.hello")) != nil
+    }
+  }
+
+  func client() throws -> RPCClient { try RPCClient(socketPath: socketPath, timeout: .seconds(600)) }
+
+  /// SIGTERM, and the code with which the daemon ended.
+  func stop() throws -> ChildProcess.Exit? {
+    process.signal(SIGTERM)
+    return process.waitForExit(until: .after(.seconds(60)))
+  }
+
+  func kill() {
+    process.signal(SIGKILL)
+    _ = process.waitForExit(until: .after(.seconds(30)))
+  }
+
+  func restart() throws {
+    process = try Self.start(prefix: prefix, binaries: binaries)
+    try waitUntilItAnswers()
+  }
+
+  var log: String {
+    (try? FileSystem.readAll(logPath, maximumBytes: 1 << 26)).map { String(decoding: $0.suffix(20_000), as: UTF8.self) }
+      ?? "(no log)"
+  }
+
+  /// Puts bytes into a watched directory as the manual advises: another name, then a rename.
+  func drop(_ bytes: [UInt8], _ directory: String, _ name: String) throws {
+    try FileSystem.writeAtomically("\(prefix)/var/spool/t2d/\(directory)/\(name)", bytes)
+  }
+
+  /// Runs `t2ctl` with the arguments and gives what it wrote to stdout, and how it ended.
+  func t2ctl(_ arguments: String...) throws -> (output: String, exit: ChildProcess.Exit?) {
+    let output = "\(prefix)/t2ctl.out"
+    let child = try ChildProcess(
+      "/bin/sh",
+      arguments: ["sh", "-c", #"out=$1; shift; exec "$0" "$@" >"$out" 2>>"$out.err""#, binaries + "/t2ctl", output]
+        + ["--prefix", prefix] + arguments,
+      environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
+    let exit = child.waitForExit(until: .after(.seconds(900)))
+    return (String(decoding: try FileSystem.readAll(output, maximumBytes: 1 << 26), as: UTF8.self), exit)
+  }
+
+  /// Waits for a job's end and gives its record; a job that did not end well is a failure with its error.
+  @discardableResult
+  func finish(_ job: Int64, within limit: Duration = .seconds(900)) throws -> JSONObject {
+    let client = try client()
+    let deadline = Deadline.after(limit)
+    while !deadline.hasPassed {
+      let record = try client.call("job.wait", ["job": .integer(job), "timeout_ms": 30_000])
+      switch record.objectValue?["state"]?.stringValue {
+      case "done"?: return record.objectValue ?? [:]
+      case "failed"?, "cancelled"?: throw Failure("job \(job) ended as \(record.jsonText)\n\(log)")
+      default: continue
+      }
+    }
+    throw Failure("job \(job) did not end within \(limit)\n\(log)")
+  }
+}
+
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// A daemon on a new prefix; afterwards it is stopped, and the prefix is gone.
+func withDaemon(_ body: (RunningDaemon) throws -> Void) throws {
+  try withTemporaryDirectory { prefix in
+    let daemon = try RunningDaemon(prefix: prefix)
+    defer { if daemon.process.pollExit() == nil { daemon.kill() } }
+    do {
+      try body(daemon)
+    } catch {
+      throw Failure("\(error)\nthe daemon's log:\n\(daemon.log)")
+    }
+  }
+}
+
+/// Asks again, each time after a wait on nothing but the clock of poll(2), until it holds.
+func eventually(_ claim: String, within limit: Duration, _ holds: () throws -> Bool) throws {
+  let deadline = Deadline.after(limit)
+  while try !holds() {
+    guard !deadline.hasPassed else { throw Failure("did not come true within \(limit): \(claim)") }
+    _ = unsafe poll(nil, 0, 20)
+  }
+}
+
+/// Where the test bundle lies, and the programs beside it.
+func builtPrograms() throws -> String {
+  var buffer = [CChar](repeating: 0, count: 4096)
+  let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
+  guard length > 0 else { throw Failure("cannot read /proc/self/exe") }
+  let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  let directory = FileSystem.split(path).directory
+  for program in ["t2d", "t2-worker", "t2ctl"] where unsafe access("\(directory)/\(program)", X_OK) != 0 {
+    throw Failure("'\(directory)/\(program)' is not there; the end-to-end tests run the built programs")
+  }
+  return directory
+}
+
+/// The repository, from this file's place in it.
+let repository: String = {
+  let path = #filePath
+  return path.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+}()
+
+func environment(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
+/// The real base model, where etc/test has fetched it.
+let realModel = environment("T2D_TEST_MODEL")
+let longSweeps = environment("T2D_TEST_ALL") != nil
