@@ -97,7 +97,7 @@ let package = Package(
       "Benchmarks",
       [
         "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Tokenizer",
-        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCProtocol", "StrictJSON",
+        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCServer", "RPCProtocol", "StrictJSON",
         "SystemSupport", "CLinux", "Worker",
       ]),
 
@@ -113,10 +113,10 @@ let package = Package(
     tests("LinearAlgebra", ["LinearAlgebra"]),
     tests("SQLite", ["SQLite", "SystemSupport"]),
     tests("SystemSupport", ["SystemSupport", "CLinux"]),
-    tests("Tokenizer", ["Tokenizer", "StrictJSON"], resources: [.copy("Fixtures")]),
+    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats"], resources: [.copy("Fixtures")]),
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
-    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "SystemSupport"]),
+    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
     tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(

@@ -50,7 +50,7 @@ extension TaskDefinition {
     }
   }
 
-  private static let questionTemplate = #"Question: {question}\nAnswer:"#
+  private static let questionTemplate = "Question: {question}\nAnswer:"
 
   /// The turns of a row for a chat, and the same as one text.
   private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {

@@ -61,15 +61,15 @@ package enum BLAS {
       blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
   }
 
-  /// The upper triangle of c (n, n) = alpha * op(a) op(a)ᵀ + beta * c in double, where op(a) is (n, k): `a` lies as
-  /// (n, k), or as (k, n) with `transpose`. What is below the diagonal is left as it was.
+  /// The lower triangle of c (n, n) = alpha * op(a) op(a)ᵀ + beta * c in double, where op(a) is (n, k): `a` lies as
+  /// (n, k), or as (k, n) with `transpose`. What is above the diagonal is left as it was.
   package static func syrkDouble(
     transpose: Bool, n: Int, k: Int, alpha: Double = 1, a: UnsafePointer<Double>, lda: Int, beta: Double = 0,
     c: UnsafeMutablePointer<Double>, ldc: Int
   ) {
     prepare()
     unsafe cblas_dsyrk(
-      CblasRowMajor, CblasUpper, transpose ? CblasTrans : CblasNoTrans, blasint(n), blasint(k), alpha, a, blasint(lda),
+      CblasRowMajor, CblasLower, transpose ? CblasTrans : CblasNoTrans, blasint(n), blasint(k), alpha, a, blasint(lda),
       beta, c, blasint(ldc))
   }
 }

@@ -7,7 +7,7 @@ package import Multipliers
 /// The Gram matrix of the short side (W Wᵀ or Wᵀ W) is accumulated in double, and so is its eigensystem: σ is then good
 /// to 1e-10 even at condition 5e4, where a float SVD loses half of its digits, in half of the time. Rank deficiency and
 /// ties need no care: any orthonormal basis of the subspace gives the same W'.
-/// - Parameter scratch: slots 0 to 2 are used: 2 r² doubles and a block of W in double.
+/// - Parameter scratch: slots 0 to 2 are used: 3 r² doubles or r² and a block of W in double.
 package func factorize(
   _ target: TargetMatrix, weight: UnsafePointer<Float>, q: UnsafeMutablePointer<Float>,
   product: UnsafeMutablePointer<Float>, sigma: UnsafeMutablePointer<Float>, scratch: Scratch
@@ -17,10 +17,11 @@ package func factorize(
   unsafe accumulateGram(target, weight: weight, into: gram, scratch: scratch, slot: 1)
 
   let values = unsafe scratch.doubles(2, count: r)
-  try unsafe symmetricEigen(gram, order: r, values: values)
+  let workspace = unsafe scratch.doubles(1, count: eigenWorkspaceCount(order: r))
+  try unsafe symmetricEigenAscending(gram, order: r, values: values, workspace: workspace)
   // Rounding may leave a tiny negative value where the matrix has none.
-  for i in 0..<r { unsafe sigma[i] = Float(max(values[i], 0).squareRoot()) }
-  unsafe transposeToFloat(gram, order: r, into: q)
+  for i in 0..<r { unsafe sigma[i] = Float(max(values[r - 1 - i], 0).squareRoot()) }
+  unsafe transposeDescending(gram, order: r, into: q)
 
   switch FactoredMatrix.side(of: target) {
   case .left:
@@ -32,7 +33,7 @@ package func factorize(
   }
 }
 
-/// The upper triangle of W Wᵀ (m <= n) or Wᵀ W in double, block by block: a whole W in double would be twice its size.
+/// The lower triangle of W Wᵀ (m <= n) or Wᵀ W in double, block by block: a whole W in double would be twice its size.
 private func accumulateGram(
   _ target: TargetMatrix, weight: UnsafePointer<Float>, into gram: UnsafeMutablePointer<Double>, scratch: Scratch,
   slot: Int
@@ -59,15 +60,15 @@ private func accumulateGram(
   }
 }
 
-/// q[j][i] = vectors[i][j]: from a vector to a row to a vector to a column.
-private func transposeToFloat(
+/// q[j][i] = vectors[r - 1 - i][j]: from a vector to a row, ascending, to a vector to a column, descending.
+private func transposeDescending(
   _ vectors: UnsafePointer<Double>, order r: Int, into q: UnsafeMutablePointer<Float>
 ) {
   let edge = 16  // A square of 16 x 16 doubles is read whole cache lines at a time and written so too.
   for i0 in stride(from: 0, to: r, by: edge) {
     for j0 in stride(from: 0, to: r, by: edge) {
       for j in j0..<min(j0 + edge, r) {
-        for i in i0..<min(i0 + edge, r) { unsafe q[j * r + i] = Float(vectors[i * r + j]) }
+        for i in i0..<min(i0 + edge, r) { unsafe q[j * r + i] = Float(vectors[(r - 1 - i) * r + j]) }
       }
     }
   }

@@ -85,10 +85,20 @@ extension FileSystem {
   package static func status(
     _ path: String, in directory: FileDescriptor? = nil, followingLinks: Bool = false
   ) throws(SystemCallError) -> FileStatus? {
+    try status(name: Array(path.utf8), in: directory, followingLinks: followingLinks)
+  }
+
+  /// The same for a name that need not be UTF-8.
+  package static func status(
+    name: [UInt8], in directory: FileDescriptor?, followingLinks: Bool = false
+  ) throws(SystemCallError) -> FileStatus? {
     var status = stat()
     let base = directory?.number ?? AT_FDCWD
+    let terminated = name.map { CChar(bitPattern: $0) } + [0]
     do {
-      try systemCall("stat", path) { unsafe t2_stat(base, path, followingLinks ? 1 : 0, &status) }
+      try systemCall("stat", escaped(bytes: name)) {
+        unsafe t2_stat(base, terminated, followingLinks ? 1 : 0, &status)
+      }
     } catch  where error.number == ENOENT || error.number == ENOTDIR {
       return nil
     }

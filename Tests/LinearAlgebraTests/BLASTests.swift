@@ -70,10 +70,10 @@ import Testing
     var q = gram
     let values = try symmetricEigen(&q, order: n)
     #expect(values == values.sorted(by: >))
-    // Rows of q are the vectors: q Aᵀ... reconstruct the upper triangle, and check that q qᵀ = 1.
+    // Rows of q are the vectors: q Aᵀ... reconstruct the lower triangle, and check that q qᵀ = 1.
     var worst = 0.0
     for i in 0..<n {
-      for j in i..<n {
+      for j in 0...i {
         var sum = 0.0
         var inner = 0.0
         for l in 0..<n {
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test func aMatrixThatIsNotFiniteIsRefused() {
-    var matrix = [1, .nan, 0, 1]
+    var matrix = [1, 0, .nan, 1]
     #expect(throws: LAPACKError.notFinite(order: 2)) { try symmetricEigen(&matrix, order: 2) }
   }
 

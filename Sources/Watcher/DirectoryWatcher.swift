@@ -1,0 +1,115 @@
+package import SystemSupport
+import Synchronization
+
+/// Watches the directories into which users drop files and says when a name is due, gone or not wanted.
+///
+/// inotify is a hint, the scan is the truth: events only mark names, and whatever loses events (overflow, a replaced
+/// directory, a network file system) ends in a scan. One thread of its own drains the kernel's queue, keeps the waiting
+/// times and calls `onEvent`; it reads no file and must not be held up. Whoever takes an item does so on another
+/// thread and reports with `finished`.
+///
+///     write or rename ──> inotify ──> Settling ──> .due ──> stageCopy ──> finished
+///                  scan (start, overflow, poll) ──^                          │
+///     sync: a cookie file through the same queue, then all that waits ──<────┘
+package final class DirectoryWatcher: Sendable {
+  package struct Settings: Sendable {
+    package enum Mode: String, Sendable, CaseIterable { case auto, inotify, poll }
+
+    package var mode = Mode.auto
+    package var periods = SettlePeriods()
+    /// A scan though nothing was heard.
+    package var safetyRescan = Duration.seconds(300)
+    package var overlayRescan = Duration.seconds(30)
+    package var pollPeriod = Duration.seconds(10)
+    /// Names tracked in one directory; further ones are left alone, with a warning.
+    package var maximumNames = 10_000
+
+    package init() {}
+  }
+
+  package enum SyncResult: Sendable, Equatable { case done, timedOut, stopped }
+
+  package struct Status: Sendable, Equatable {
+    package var conditions: [String: DirectoryCondition] = [:]
+    package var overflows = 0
+    package var scans = 0
+    package var pending = 0
+    package var incomplete: [String] = []
+    package init() {}
+  }
+
+  enum Command {
+    case finished(DropKey, DropOutcome)
+    case sync(Deadline, @Sendable (SyncResult) -> Void)
+    case scan
+    case stop
+  }
+
+  /// What other threads leave for the watcher's.
+  final class Mailbox: Sendable {
+    let commands = Mutex<[Command]>([])
+    let status = Mutex(Status())
+    let wake: EventDescriptor
+
+    init() throws(SystemCallError) { wake = try EventDescriptor() }
+
+    func post(_ command: Command) {
+      commands.withLock { $0.append(command) }
+      wake.signal()
+    }
+
+    func take() -> [Command] {
+      commands.withLock { commands in
+        let taken = commands
+        commands = []
+        return taken
+      }
+    }
+  }
+
+  private let mailbox: Mailbox
+  private let thread: OwnedThread
+
+  /// Starts the thread, which opens the directories, watches and then scans them. `cookieDirectory` is private to this
+  /// watcher, lies outside the watched ones, exists, and is emptied of old cookies.
+  package init(
+    _ directories: [DropDirectory], cookieDirectory: String, settings: Settings = .init(), log: Logger = .silent,
+    onEvent: @escaping @Sendable (DropEvent) -> Void
+  ) throws(SystemCallError) {
+    let mailbox = try Mailbox()
+    self.mailbox = mailbox
+    thread = try OwnedThread(name: "watcher") {
+      WatchLoop(directories, cookieDirectory, settings, mailbox, log, onEvent).run()
+    }
+  }
+
+  deinit { mailbox.post(.stop) }
+
+  /// How the attempt for a due item ended; after its effect can be seen by others, since a `sync` returns then.
+  package func finished(_ item: DropItem, _ outcome: DropOutcome) {
+    mailbox.post(.finished(DropKey(label: item.label, name: item.name), outcome))
+  }
+
+  /// Calls back, from the watcher's thread, once everything that was complete in the directories before this call has
+  /// been attempted and reported. Waiting times are cut short for it.
+  package func sync(until deadline: Deadline, _ completion: @escaping @Sendable (SyncResult) -> Void) {
+    mailbox.post(.sync(deadline, completion))
+  }
+
+  /// Scans now: SIGHUP.
+  package func rescan() { mailbox.post(.scan) }
+
+  package var status: Status { mailbox.status.withLock { $0 } }
+
+  /// Ends the thread and waits for it; open `sync` calls get `.stopped`. Not from `onEvent`.
+  package func stop() {
+    mailbox.post(.stop)
+    thread.join()
+  }
+}
+
+/// A name in a watched directory.
+struct DropKey: Hashable, Sendable {
+  var label: String
+  var name: String
+}

@@ -1,0 +1,270 @@
+import Glibc
+import SystemSupport
+
+extension WatchLoop {
+  /// Opens a directory by its path, watches it and then scans it, in this order: what arrives during the scan is an
+  /// event that waits.
+  func open(_ index: Int) {
+    let path = directories[index].configuration.path
+    watchParent(index)
+    do throws(SystemCallError) {
+      let descriptor = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      let identity = try descriptor.status().identity
+      directories[index].descriptor = descriptor
+      directories[index].opened = (identity.device, identity.inode)
+      watchItself(index, descriptor)
+      scan(index)
+    } catch {
+      directories[index].descriptor = nil
+      directories[index].opened = nil
+      setCondition(index, error.number == ENOENT ? .missing : .unreadable(error))
+      directories[index].nextScan = .now + settings.pollPeriod
+    }
+  }
+
+  /// After its path may have come to mean another directory.
+  func reopen(_ index: Int) {
+    directories[index].mayHaveChanged = false
+    let path = directories[index].configuration.path
+    let now = try? FileSystem.status(path)
+    if let now, let opened = directories[index].opened, now.identity.device == opened.device,
+      now.identity.inode == opened.inode, directories[index].watch != nil || queue == nil
+    {
+      return
+    }
+    if directories[index].opened == nil, now == nil { return }
+    close(index)
+    log.notice("a watched directory appeared, was replaced or removed", ["directory": path])
+    open(index)
+  }
+
+  private func close(_ index: Int) {
+    if let watch = directories[index].watch { remove(.directory(index), watch) }
+    for (watch, roles) in roles {
+      for case .inside(index, let name) in roles { remove(.inside(index, name), watch) }
+    }
+    directories[index].watch = nil
+    directories[index].descriptor = nil
+    directories[index].opened = nil
+  }
+
+  /// The parent's events tell that the name was given to another directory.
+  private func watchParent(_ index: Int) {
+    guard let queue else { return }
+    let path = directories[index].parentPath
+    guard let parent = try? FileDescriptor.open(path, O_RDONLY | O_DIRECTORY),
+      let watch = try? queue.watch(parent, .parent, path: path)
+    else { return }
+    // The same directory has the same watch; another one means that the parent was replaced too.
+    if let old = directories[index].parentWatch, old != watch { remove(.parent(index), old) }
+    add(.parent(index), watch)
+    directories[index].parentWatch = watch
+  }
+
+  private func watchItself(_ index: Int, _ descriptor: FileDescriptor) {
+    let type = fileSystemType(descriptor)
+    directories[index].isOverlay = type == .overlay
+    if case .remote(let name) = type, settings.mode == .auto {
+      setCondition(index, .polling(reason: "\(name) does not report the changes of other machines"))
+      return
+    }
+    guard let queue else {
+      setCondition(index, .polling(reason: queueProblem))
+      return
+    }
+    do {
+      let watch = try queue.watch(descriptor, .items, path: directories[index].configuration.path)
+      add(.directory(index), watch)
+      directories[index].watch = watch
+      setCondition(index, .watching)
+    } catch {
+      setCondition(index, .polling(reason: "\(error)"))
+    }
+  }
+
+  func setCondition(_ index: Int, _ condition: DirectoryCondition) {
+    guard directories[index].condition != condition else { return }
+    directories[index].condition = condition
+    let fields: Logger.Fields = ["directory": directories[index].configuration.path, "condition": condition]
+    if condition == .watching {
+      log.info("directory", fields)
+    } else {
+      log.warning("directory", fields)
+    }
+    onEvent(.condition(label: directories[index].label, condition))
+  }
+
+  func scanWhereDue() {
+    let now = MonotonicInstant.now
+    if let instant = scanAt, instant <= now {
+      scanAt = nil
+      // What was waited for by cookie is seen by a scan that began after the cookie was written.
+      for position in syncs.indices { syncs[position].cookie = nil }
+      for index in directories.indices { scanAgain(index) }
+    }
+    for index in directories.indices {
+      if let instant = directories[index].nextScan, instant <= now { scanAgain(index) }
+    }
+  }
+
+  func scanAgain(_ index: Int) {
+    if directories[index].descriptor == nil {
+      open(index)
+    } else {
+      let before = directories[index].opened?.inode
+      directories[index].mayHaveChanged = true
+      reopen(index)
+      // Reopening has scanned it.
+      if directories[index].opened?.inode == before, directories[index].descriptor != nil { scan(index) }
+    }
+  }
+
+  /// Compares what is in the directory with what was announced. The truth that events only hint at.
+  private func scan(_ index: Int) {
+    guard let descriptor = directories[index].descriptor else { return }
+    counters.scans += 1
+    directories[index].nextScan = .now + scanPeriod(index)
+    let entries: [DirectoryEntry]
+    do {
+      entries = try FileSystem.entries(
+        in: descriptor, path: directories[index].configuration.path, limit: settings.maximumNames + 1)
+    } catch {
+      setCondition(index, .unreadable(error))
+      return
+    }
+    let isFull = entries.count > settings.maximumNames
+    if isFull, !directories[index].isFull {
+      log.warning(
+        "too many names in a directory, some are left alone",
+        ["directory": directories[index].configuration.path, "limit": settings.maximumNames])
+    }
+    directories[index].isFull = isFull
+    var present: Set<[UInt8]> = []
+    for entry in entries.prefix(settings.maximumNames) {
+      present.insert(entry.name)
+      look(index, entry.name, .scanned)
+    }
+    // In a full directory the names beyond the limit were not listed.
+    guard !isFull else { return }
+    let tracked = directories[index].announced.keys.map { Array($0.utf8) } + Array(directories[index].refused.keys)
+    for name in tracked where !present.contains(name) { look(index, name, .scanned) }
+  }
+
+  private func scanPeriod(_ index: Int) -> Duration {
+    if directories[index].watch == nil { return settings.pollPeriod }
+    return directories[index].isOverlay ? settings.overlayRescan : settings.safetyRescan
+  }
+
+  func lookAtMarked() {
+    let marked = self.marked
+    self.marked = [:]
+    for (index, names) in marked {
+      for (name, hint) in names { look(index, name, hint) }
+    }
+  }
+
+  /// Looks at one name and remembers what follows from it.
+  private func look(_ index: Int, _ name: [UInt8], _ hint: DropHint) {
+    guard let descriptor = directories[index].descriptor else { return }
+    // What cannot be looked at now counts as not there; a scan comes by again.
+    let found = (try? directories[index].look(name, in: descriptor)) ?? .nothing
+    switch found {
+    case .nothing: forget(index, name)
+    case .refused(let verdict): refuse(index, name, verdict)
+    case .item(let identity): consider(index, name, identity, hint)
+    }
+  }
+
+  private func consider(_ index: Int, _ name: [UInt8], _ identity: DropIdentity, _ hint: DropHint) {
+    let text = String(decoding: name, as: UTF8.self)
+    let key = DropKey(label: directories[index].label, name: text)
+    directories[index].refused[name] = nil
+    if directories[index].announced[text] == nil, directories[index].announced.count >= settings.maximumNames { return }
+    if identity.isDirectory { watchInside(index, name) }
+    let isUnchanged = directories[index].announced[text] == identity
+    switch hint {
+    case .scanned, .attributes:
+      // A file whose retries are used up is tried again by the next scan.
+      if isUnchanged, !settling.isOverdue(key) { return }
+    case .movedIn, .closed, .created, .modified:
+      break
+    }
+    guard hint == .scanned, directories[index].watch == nil else {
+      settling.saw(key, hint, at: .now)
+      return
+    }
+    // Polling sees a file grow only from scan to scan: the quiet time begins when it looks as it did before.
+    let isQuiet = directories[index].polled.updateValue(identity, forKey: text) == identity
+    settling.saw(key, isQuiet ? .scanned : .created, at: .now)
+  }
+
+  /// Watches a directory that counts as one item, and what came before the watch is seen by who takes it.
+  private func watchInside(_ index: Int, _ name: [UInt8]) {
+    guard let queue, directories[index].watch != nil, let descriptor = directories[index].descriptor else { return }
+    let text = String(decoding: name, as: UTF8.self)
+    guard let inner = try? FileDescriptor.open(text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: descriptor) else {
+      return
+    }
+    do {
+      let watch = try queue.watch(inner, .items, path: "\(directories[index].configuration.path)/\(text)")
+      let isNew = roles[watch]?.contains(.inside(index, name)) != true
+      add(.inside(index, name), watch)
+      // Files that came between the look and the watch made no event: look once more.
+      if isNew { marked[index, default: [:]][name] = .scanned }
+    } catch {
+      log.warning("changes inside a directory are seen by scans only", ["error": error])
+    }
+  }
+
+  private func refuse(_ index: Int, _ name: [UInt8], _ verdict: NameRules.Verdict) {
+    forget(index, name, keepingRefusal: true)
+    guard directories[index].refused[name] == nil, directories[index].refused.count < settings.maximumNames else {
+      return
+    }
+    let shown = escaped(bytes: name, limit: 255)
+    directories[index].refused[name] = shown
+    switch verdict {
+    case .accepted: break
+    case .ignored(let rule): onEvent(.ignored(label: directories[index].label, name: shown, rule: rule))
+    case .rejected(let reason): onEvent(.rejected(label: directories[index].label, name: shown, reason: reason))
+    }
+  }
+
+  private func forget(_ index: Int, _ name: [UInt8], keepingRefusal: Bool = false) {
+    let label = directories[index].label
+    if !keepingRefusal, let shown = directories[index].refused.removeValue(forKey: name) {
+      onEvent(.vanished(label: label, name: shown))
+    }
+    guard let text = String(validating: name, as: UTF8.self) else { return }
+    let key = DropKey(label: label, name: text)
+    settling.vanished(key)
+    directories[index].polled[text] = nil
+    if directories[index].configuration.rules.acceptsDirectories {
+      for (watch, roles) in roles where roles.contains(.inside(index, name)) { remove(.inside(index, name), watch) }
+    }
+    for position in syncs.indices { syncs[position].waiting?[key] = nil }
+    if directories[index].announced.removeValue(forKey: text) != nil {
+      onEvent(.vanished(label: label, name: text))
+    }
+  }
+
+  func announceDue() {
+    for key in settling.takeDue(at: .now) {
+      guard let index = index(of: key.label), let descriptor = directories[index].descriptor else {
+        settling.finished(key, .incomplete, at: .now)
+        continue
+      }
+      let name = Array(key.name.utf8)
+      guard case .item(let identity) = (try? directories[index].look(name, in: descriptor)) ?? .nothing else {
+        // Gone, or something else by now. Nobody will report this attempt, so it is taken back.
+        settling.vanished(key)
+        look(index, name, .created)
+        continue
+      }
+      directories[index].announced[key.name] = identity
+      let item = DropItem(
+        label: key.label, name: key.name, isDirectory: identity.isDirectory, directory: descriptor, identity: identity)
+      onEvent(.due(item))
+    }
+  }
+}

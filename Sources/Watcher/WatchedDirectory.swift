@@ -1,0 +1,74 @@
+import Glibc
+import SystemSupport
+
+/// One watched directory as the watcher's thread knows it: what is open, and which names were announced.
+struct WatchedDirectory {
+  let configuration: DropDirectory
+  let parentPath: String
+  let ownName: [UInt8]
+
+  /// nil while it is missing or unreadable.
+  var descriptor: FileDescriptor?
+  /// Device and inode of what is open.
+  var opened: (device: UInt64, inode: UInt64)?
+  var watch: Int32?
+  var parentWatch: Int32?
+  var condition: DirectoryCondition?
+  var isOverlay = false
+  /// The identity with which each item was last announced.
+  var announced: [String: DropIdentity] = [:]
+  /// The identity that the last scan saw, where there are no events to tell of a change.
+  var polled: [String: DropIdentity] = [:]
+  /// Names that are ignored or rejected, with how they were shown; each is told once.
+  var refused: [[UInt8]: String] = [:]
+  var mayHaveChanged = false
+  var nextScan: MonotonicInstant?
+  var isFull = false
+
+  init(_ configuration: DropDirectory) {
+    self.configuration = configuration
+    let (parent, name) = FileSystem.split(configuration.path)
+    parentPath = parent
+    ownName = Array(name.utf8)
+  }
+
+  var label: String { configuration.label }
+
+  /// What stands under a name at this moment.
+  enum Found {
+    case nothing
+    case item(DropIdentity)
+    case refused(NameRules.Verdict)
+  }
+
+  /// Looks a name up; opens nothing but a directory that counts as one item.
+  func look(_ name: [UInt8], in directory: FileDescriptor) throws(SystemCallError) -> Found {
+    guard let status = try FileSystem.status(name: name, in: directory) else { return .nothing }
+    switch configuration.rules.verdict(name, isDirectory: status.kind == .directory) {
+    case .accepted(let text):
+      switch status.kind {
+      case .regular:
+        return .item(DropIdentity(isDirectory: false, files: [.init(name: name, identity: status.identity)]))
+      case .directory:
+        return .item(DropIdentity(isDirectory: true, files: try files(in: text, of: directory)))
+      case .symbolicLink, .fifo, .socket, .device:
+        return .refused(.rejected(reason: "not_a_file: it is \(status.kind.phrase)"))
+      }
+    case let verdict:
+      return .refused(verdict)
+    }
+  }
+
+  /// The files of an item that is a directory, in the order of their names' bytes.
+  private func files(in name: String, of directory: FileDescriptor) throws(SystemCallError) -> [DropIdentity.Entry] {
+    let inner = try FileDescriptor.open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: directory)
+    var files: [DropIdentity.Entry] = []
+    for entry in try FileSystem.entries(in: inner, path: name, limit: 256) {
+      guard entry.name.first != 0x2E, let text = entry.text, let status = try FileSystem.status(text, in: inner) else {
+        continue
+      }
+      files.append(.init(name: entry.name, identity: status.identity))
+    }
+    return files.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+  }
+}

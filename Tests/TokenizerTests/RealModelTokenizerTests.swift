@@ -1,0 +1,42 @@
+import Glibc
+import ModelFormats
+import Testing
+
+@testable import Tokenizer
+
+private let modelPath: String? = unsafe getenv("T2D_TEST_MODEL").map { unsafe String(cString: $0) }
+
+/// The whole way from the GGUF file to ids, on the real model; `etc/test` sets T2D_TEST_MODEL.
+@Suite(.enabled(if: modelPath != nil))
+struct RealModelTokenizerTests {
+  private func description() throws -> TokenizerDescription {
+    let model = try openModel(at: modelPath ?? "")
+    return try #require(model.tokenizerDescription)
+  }
+
+  @Test func theModelsOwnMetadataGivesTheReferenceIDs() throws {
+    let description = try description()
+    guard
+      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _) = description.kind
+    else {
+      Issue.record("the model has another tokenizer than SmolLM2's")
+      return
+    }
+    let tokenizer = try Tokenizer.gguf(
+      pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos, addBOS: addBOS)
+    for item in SmolLM2Fixture.cases + SmolLM2Fixture.texts { #expect(tokenizer.encode(item.text) == item.ids) }
+    let template = try ChatTemplate.recognize(description.chatTemplate)
+    for chat in SmolLM2Fixture.chats {
+      #expect(template.render([.user(chat.user)]) == chat.rendered)
+      #expect(tokenizer.encode(template.pieces([.user(chat.user)])) == chat.ids)
+    }
+    #expect(tokenizer.endOfTurn == [2, 0] && !tokenizer.addsBOS)
+  }
+
+  @Test func theFixtureIsTheModelsVocabulary() throws {
+    let description = try description()
+    guard case .ggufBPE(_, let tokens, let types, let merges, _, _, _, _, _) = description.kind else { return }
+    #expect(tokens == SmolLM2Fixture.tokens && types == SmolLM2Fixture.types && merges == SmolLM2Fixture.merges)
+    #expect(description.chatTemplate == SmolLM2Fixture.chatTemplate)
+  }
+}
