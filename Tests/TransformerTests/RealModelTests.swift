@@ -129,4 +129,44 @@ struct ReferenceCase {
       }
     }
   }
+
+  /// Greedy answers in one batch are those of PyTorch, and so are the rendered chats.
+  @Test func greedyAnswersAreThoseOfPyTorch() throws {
+    let model = try RealModel.model.get()
+    let tokenizer = try require(model.tokenizer)
+    let chats = try require(object("smollm2.json")["chat"]?.arrayValue).map { try require($0.objectValue) }
+    let requests = try chats.map { chat in
+      let rendered = try model.chatTemplate.get().render([.user(require(chat["user"]?.stringValue))])
+      #expect(rendered == chat["rendered"]?.stringValue)
+      let ids = tokenizer.encode(rendered, recognizeSpecial: true)
+      #expect(try ids == tokens(chat["prompt_ids"]))
+      return GenerationRequest(
+        prompt: ids, maximumTokens: try tokens(chat["generated_ids"]).count, stopIDs: tokenizer.endOfTurn)
+    }
+    for (chat, answer) in zip(chats, try model.generate(requests, priority: .interactive)) {
+      #expect(try answer.tokens == tokens(chat["generated_ids"]))
+      let text = try require(chat["generated"]?.stringValue)
+      #expect(answer.text == (text.hasSuffix("<|im_end|>") ? String(text.dropLast(10)) : text))
+    }
+  }
+
+  /// More than a block of the cache: the last tokens attend to three blocks.
+  @Test func cachedDecodingOfALongTextIsWhatAFullPassGives() throws {
+    let model = try RealModel.model.get()
+    let tokenizer = try require(model.tokenizer)
+    let ids = tokenizer.encode(String(repeating: "The sun rises in the east and sets in the west. ", count: 22))
+    #expect(ids.count > 2 * KeyValueCache.blockPositions - 40)
+    let view = WeightView.factored(try RealModel.expert("beta"))
+    let answer = try model.generate(
+      [GenerationRequest(prompt: ids, view: view, maximumTokens: 60)], priority: .interactive)[0]
+    let whole = try model.score(
+      [ScoringItem(prompt: ids, continuations: [answer.tokens])], under: view, priority: .interactive)[0][0]
+    // Each token is the most likely one of the full pass too, or within a hair of it.
+    for step in stride(from: 5, to: answer.tokens.count, by: 27) {
+      let logits = try model.logits(prompt: ids + answer.tokens[..<step], under: view)
+      let largest = try require(logits.max())
+      #expect(logits[Int(answer.tokens[step])] > largest - 1e-3)
+      #expect(abs(logits[Int(answer.tokens[step])] - logSumExp(logits) - whole.logprobs[step]) < 1e-3)
+    }
+  }
 }
