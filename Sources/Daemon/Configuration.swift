@@ -148,10 +148,10 @@ extension SearchSpec {
     }
     if let number = try reader.optionalInt("population", in: 2...4096) {
       population = number
-      // The elite ratio of the paper, 0.2.
-      elites = max(1, number / 5)
+      // The elite ratio of the paper, 0.2; a spread needs two.
+      elites = max(2, number / 5)
     }
-    if let number = try reader.optionalInt("elites", in: 1...4096) { elites = number }
+    if let number = try reader.optionalInt("elites", in: 2...4096) { elites = number }
     if let number = try reader.optionalInt("iterations", in: 1...10_000) { iterations = number }
     if let number = try reader.optionalDouble("lower") { lower = number }
     if let number = try reader.optionalDouble("upper") { upper = number }
@@ -164,7 +164,7 @@ extension SearchSpec {
       throw ObjectReaderError(
         kind: .outOfRange, path: path, key: "lower", problem: "\"lower\" is \(lower), not below \"upper\", \(upper)")
     }
-    guard elites < population else {
+    guard elites <= population else {
       throw ObjectReaderError(
         kind: .outOfRange, path: path, key: "elites",
         problem: "\"elites\" is \(elites), of a population of \(population)")

@@ -143,7 +143,7 @@ extension SearchSettings {
     object["iterations"] = iterations.map { JSONValue($0) }
     object["population"] = population.map { JSONValue($0) }
     if let eliteRatio {
-      object["elites"] = JSONValue(max(1, Int(eliteRatio * Double(population ?? 32))))
+      object["elites"] = JSONValue(max(2, Int(eliteRatio * Double(population ?? 32))))
     }
     object["seed"] = seed.map { .integer(Int64(bitPattern: $0)) }
     object["shots"] = shots.map { JSONValue($0) }
