@@ -95,7 +95,7 @@ final class WatchedPlace: Sendable {
       }
       let outcome = take(item)
       changed.signal()
-      watcher.finished(item, outcome)
+      item.finished(outcome)
     }
   }
 
