@@ -11,11 +11,13 @@ struct BenchmarkOptions: Sendable {
   /// Expert files and a task, for the benchmarks that adapt.
   var experts: [String] = []
   var task: String?
+  /// Of a running daemon, for the benchmarks that ask one.
+  var socket: String?
   /// How often a measurement that is short is repeated.
   var repetitions = 3
 
   static let standardModel = "var/lib/t2d/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-  private static let flags = ["--json", "--model", "--expert", "--task", "--repeat", "--help"]
+  private static let flags = ["--json", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
 
   init(_ arguments: some Sequence<String>) throws(BenchmarkError) {
     model = environmentVariable("T2D_TEST_MODEL") ?? Self.standardModel
@@ -28,6 +30,7 @@ struct BenchmarkOptions: Sendable {
       case "--model": model = try Self.value(of: argument, &rest)
       case "--expert": experts.append(try Self.value(of: argument, &rest))
       case "--task": task = try Self.value(of: argument, &rest)
+      case "--socket": socket = try Self.value(of: argument, &rest)
       case "--repeat":
         let text = try Self.value(of: argument, &rest)
         guard let count = Int(text), (1...1000).contains(count) else {
@@ -62,7 +65,8 @@ struct BenchmarkOptions: Sendable {
     let width = Benchmark.all.map(\.name.count).max() ?? 0
     let list = Benchmark.all.map { "  \($0.name.padded(to: width))  \($0.summary)" }.joined(separator: "\n")
     return """
-      usage: t2bench [BENCHMARK ... | all] [--json] [--model PATH] [--expert FILE ...] [--task PATH] [--repeat N]
+      usage: t2bench [BENCHMARK ... | all] [--json] [--model PATH] [--expert FILE ...] [--task PATH]
+                     [--socket PATH] [--repeat N]
 
       Measures this machine, in this one process.
 
@@ -72,7 +76,8 @@ struct BenchmarkOptions: Sendable {
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
         --expert FILE  an expert of that model; may be given several times
-        --task PATH    a few-shot file
+        --task PATH    a few-shot file; with --socket the name of a task
+        --socket PATH  ask the daemon that runs there (query)
         --repeat N     how often short measurements are repeated (default 3); the best counts
 
       Figures mean something on an idle machine only. Exit: 0 measured, 1 a benchmark failed, 3 usage.

@@ -22,10 +22,10 @@ struct Table {
     var widths = headings.indices.map { column in
       max(headings[column].name.count, rows.map { $0[column].count }.max() ?? 0)
     }
-    // The widest column gives way until the row fits; eight columns are left to each.
+    // The widest column gives way until the row fits; six columns are left to each.
     let available = stream.columns ?? 80
     while widths.reduce(0, +) + 2 * (widths.count - 1) > available {
-      guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 8 else { break }
+      guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 6 else { break }
       widths[widest] -= 1
     }
     return ([headings.map(\.name)] + rows).map { row in

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A request of the common, small shape, read in one pass without allocating anything:
 ///
 ///     {"jsonrpc":"2.0","id":7,"method":"mixture.get","params":{"task":"arc_easy"}}
@@ -123,7 +125,7 @@ package struct FlatRequest {
       guard parameterCount < Self.maximumParameters, let key = scanner.string(),
         scanner.take(UInt8(ascii: ":")), let (value, kind) = scanner.value()
       else { return false }
-      for index in 0..<(parameterCount) where unsafe bytes(parameters[index].key).elementsEqual(bytes(key)) {
+      for index in 0..<(parameterCount) where unsafe equal(parameters[index].key, bytes(key)) {
         return false
       }
       parameters[parameterCount] = Parameter(key: key, value: value, kind: kind)
@@ -139,11 +141,21 @@ package struct FlatRequest {
   }
 
   private func equal(_ slice: Slice, _ text: StaticString) -> Bool {
-    unsafe bytes(slice).elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    unsafe equal(slice, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
   private func equal(_ slice: Slice, _ text: String) -> Bool {
-    unsafe text.utf8.count == Int(slice.count) && bytes(slice).elementsEqual(text.utf8)
+    guard text.utf8.count == Int(slice.count) else { return false }
+    return unsafe text.utf8.withContiguousStorageIfAvailable { unsafe equal(slice, UnsafeRawBufferPointer($0)) }
+      ?? false
+  }
+
+  // memcmp instead of elementsEqual, which is not specialised for raw buffers and took a tenth of the server's time.
+  private func equal(_ slice: Slice, _ other: UnsafeRawBufferPointer) -> Bool {
+    guard other.count == Int(slice.count), other.count > 0, let base = unsafe line.baseAddress,
+      let start = other.baseAddress
+    else { return unsafe slice.count == 0 && other.isEmpty }
+    return unsafe memcmp(base + Int(slice.start), start, other.count) == 0
   }
 
   private func find(_ name: StaticString) -> Parameter? {

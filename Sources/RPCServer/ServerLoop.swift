@@ -27,6 +27,7 @@ final class ServerLoop {
   private static let listener: UInt64 = 0
   private static let outbox: UInt64 = 1
   private static let firstSlot: UInt64 = 2
+  private static let broken = Epoll.Events.hangup.rawValue | Epoll.Events.error.rawValue
 
   init(_ setup: RPCServer.Setup, epoll: Epoll) {
     self.setup = setup
@@ -73,7 +74,12 @@ final class ServerLoop {
 
   private var waitMilliseconds: Int32 {
     if stopDeadline != nil { return 10 }
-    guard let next = [nextSweep, listensAgain].compactMap({ $0 }).min() else { return -1 }
+    let next: MonotonicInstant
+    switch (nextSweep, listensAgain) {
+    case (let sweep?, let listens?): next = min(sweep, listens)
+    case (let only?, nil), (nil, let only?): next = only
+    case (nil, nil): return -1
+    }
     let nanoseconds = max(0, (next - .now).inNanoseconds)
     return Int32(clamping: nanoseconds / 1_000_000 + 1)
   }
@@ -206,13 +212,14 @@ final class ServerLoop {
 
   private func connectionIsReady(_ token: UInt64, _ events: Epoll.Events) {
     guard let connection = connection(token) else { return }
+    // Sets are compared by their bits here: a literal such as [.read, .write] costs an allocation each time.
     if events.contains(.read), !connection.isHalfClosed, !connection.isClosing {
       read(connection)
     } else if events.contains(.write) {
       now = .now
       pump(connection)
     }
-    if isOpen(connection), !events.isDisjoint(with: [.hangup, .error]) {
+    if events.rawValue & Self.broken != 0, isOpen(connection) {
       // Both directions are shut, so no answer would arrive.
       if !events.contains(.read) || connection.isHalfClosed { close(connection) }
     }
@@ -288,11 +295,11 @@ final class ServerLoop {
     }
     connection.input.shrink(to: 64 << 10)
     if connection.partialSince != nil || connection.stalledSince != nil { planSweep() }
-    var wanted: Epoll.Events = connection.output.count > 0 ? .write : []
+    var wanted = Epoll.Events(rawValue: connection.output.count > 0 ? Epoll.Events.write.rawValue : 0)
     if !connection.isHalfClosed, !connection.isClosing, !connection.holdsLines,
       connection.inFlight < setup.limits.requestsInFlight, connection.output.count < setup.limits.softOutputBytes
     {
-      wanted.insert(.read)
+      wanted = Epoll.Events(rawValue: wanted.rawValue | Epoll.Events.read.rawValue)
     }
     if wanted != connection.interest {
       connection.interest = wanted

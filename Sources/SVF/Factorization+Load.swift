@@ -32,10 +32,9 @@ extension Factorization {
   /// A regular file of that size that nobody but its owner may write, and the owner is us or root: whoever can cut a
   /// mapped file short kills the process that maps it.
   private static func isOurs(_ descriptor: FileDescriptor, byteCount: Int) throws(SystemCallError) -> Bool {
-    var status = stat()
-    try systemCall("inspect a factorization") { unsafe fstat(descriptor.number, &status) }
-    return status.st_mode & S_IFMT == S_IFREG && Int(status.st_size) == byteCount
-      && (status.st_uid == geteuid() || status.st_uid == 0) && status.st_mode & 0o022 == 0
+    let status = try descriptor.status()
+    return status.kind == .regular && status.size == byteCount && status.mode & 0o022 == 0
+      && (status.owner == geteuid() || status.owner == 0)
   }
 
   /// Finite, not negative, descending in each matrix: 1/1000 of the file, and what every rescale divides by.

@@ -49,32 +49,20 @@ final class PartialFile: Sendable {
     if let failure { throw failure }
     try descriptor.synchronize()
     let memory = try MappedFile(mapping: descriptor, byteCount: byteCount)
-    try systemCall("rename '\(path)' to", finalPath) { unsafe rename(path, finalPath) }
-    let directory = try FileDescriptor.open(Self.split(finalPath).directory, O_RDONLY | O_DIRECTORY)
-    try directory.synchronize()
+    try FileSystem.rename(path, to: finalPath)
+    try FileSystem.synchronizeDirectory(FileSystem.split(finalPath).directory)
     return memory
   }
 
   /// Best effort: what cannot be listed or removed is in nobody's way.
   private static func removeAbandoned(beside finalPath: String) {
-    let (directory, name) = split(finalPath)
-    guard let entries = unsafe opendir(directory) else { return }
-    defer { unsafe closedir(entries) }
-    while let entry = unsafe readdir(entries) {
-      let found = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-      }
-      guard found.utf8.starts(with: "\(name).partial-".utf8) else { continue }
+    let (directory, name) = FileSystem.split(finalPath)
+    for entry in (try? FileSystem.entries(directory)) ?? [] where entry.name.starts(with: "\(name).partial-".utf8) {
+      guard let found = entry.text else { continue }
       let path = "\(directory)/\(found)"
       guard let file = try? FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) else { continue }
       // Whoever still writes it holds the lock.
       if flock(file.number, LOCK_EX | LOCK_NB) == 0 { unsafe unlink(path) }
     }
-  }
-
-  private static func split(_ path: String) -> (directory: String, name: String) {
-    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
-    let directory = path[..<slash]
-    return (directory.isEmpty ? "/" : String(directory), String(path[path.index(after: slash)...]))
   }
 }

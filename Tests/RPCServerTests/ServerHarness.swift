@@ -104,7 +104,8 @@ func withSocketDirectory(_ body: (String) throws -> Void) throws {
 }
 
 /// A client that sends bytes, not requests.
-final class RawClient {
+/// @unchecked: one thread may send while another receives; the bytes received belong to the latter.
+final class RawClient: @unchecked Sendable {
   let socket: FileDescriptor
   private var received: [UInt8] = []
 
@@ -147,6 +148,19 @@ final class RawClient {
     var lines: [String] = []
     while let line = line() { lines.append(line) }
     return lines
+  }
+
+  /// Drops what has been received and not been taken as a line; how much it was.
+  func takeReceived() -> Int {
+    defer { received = [] }
+    return received.count
+  }
+
+  /// Receives and drops; 0 at the end of the connection.
+  func discard() -> Int {
+    let count = receive()
+    received.removeAll(keepingCapacity: true)
+    return count
   }
 
   private func receive() -> Int {

@@ -3,6 +3,7 @@ import LinearAlgebra
 import Multipliers
 import SVF
 import Synchronization
+import SystemSupport
 import Testing
 
 @Suite struct FactorizationTests {

@@ -1,0 +1,89 @@
+import ControlCommands
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import Synchronization
+import Testing
+
+@Suite struct JobProgressTests {
+  private func withJob(
+    ending: JSONValue, _ body: (_ daemon: ScriptedDaemon, _ options: [String]) throws -> Void
+  ) throws {
+    let asked = Counter()
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "job.wait":
+        let step = asked.next()
+        if step > 12 { return reply.succeed(ending) }
+        reply.succeed([
+          "job": 3, "state": "running", "fraction": .number(Double(step) / 13), "phase": "searching",
+          "detail": "generation \(step) of 12", "best": 0.75, "eta_seconds": 90,
+        ])
+      case "evaluate.run": reply.succeed(["job": 3])
+      default: reply.fail(RPCError(.internal, "not in the script"))
+      }
+    } _: { daemon, options, _ in
+      try body(daemon, options)
+    }
+  }
+
+  @Test func aJobShowsALineForEachTenPerCent() throws {
+    try withJob(ending: ["job": 3, "state": "done", "fraction": 1.0, "result": ["n": 400, "acc": 0.61]]) { _, options in
+      let outcome = run(["job", "wait", "3"] + options)
+      #expect(outcome.status == 0)
+      #expect(outcome.out == "job 3 is done\n")
+      let lines = outcome.error.split(separator: "\n")
+      #expect((8...12).contains(lines.count), "\(outcome.error)")
+      #expect(lines.first == "7 %, searching, generation 1 of 12, best 0.7500, 1:30 left")
+    }
+  }
+
+  @Test func onATerminalTheLineIsRewrittenAndFits() throws {
+    try withJob(ending: ["job": 3, "state": "done", "fraction": 1.0]) { _, options in
+      let outcome = run(["job", "wait", "3"] + options, terminal: true, columns: 50)
+      #expect(outcome.error.hasSuffix("\n"))
+      for line in outcome.error.split(separator: "\r").dropFirst() {
+        #expect(line.hasPrefix("\u{1b}[K"))
+        #expect(line.dropFirst(3).count <= 50, "\(line)")
+      }
+    }
+  }
+
+  @Test func aVerbThatStartsAJobPrintsWhatTheJobFound() throws {
+    try withJob(ending: ["job": 3, "state": "done", "result": ["n": 400, "acc": 0.61, "items": [1, 2]]]) { _, options in
+      #expect(run(["evaluate", "t", "--json"] + options).out == #"{"n":400,"acc":0.61,"items":[1,2]}"# + "\n")
+      #expect(run(["evaluate", "t", "--no-wait"] + options).out == "job 3\n")
+      #expect(run(["evaluate", "t"] + options).out == "n    400\nacc  0.6100\n")
+    }
+  }
+
+  @Test func aJobThatFailedIsStatus1AndSaysWhy() throws {
+    try withJob(ending: ["job": 3, "state": "failed", "error": ["kind": "model_error", "message": "no memory"]]) {
+      _, options in
+      let outcome = run(["job", "wait", "3"] + options)
+      #expect(outcome.status == 1)
+      #expect(outcome.error.hasSuffix("t2ctl: job 3 failed: no memory\n"))
+    }
+  }
+
+  @Test func whenTheTimeIsUpTheJobGoesOn() throws {
+    try withDaemon { request, reply in
+      reply.succeed(["job": 3, "state": "running", "fraction": 0.1])
+    } _: { daemon, options, _ in
+      let outcome = run(["job", "wait", "3", "--timeout", "0.05"] + options)
+      #expect(outcome.status == 4)
+      #expect(outcome.error.contains("goes on"))
+      #expect(daemon.calls(of: "job.cancel").isEmpty)
+    }
+  }
+}
+
+private final class Counter: Sendable {
+  private let value = Mutex(0)
+  func next() -> Int {
+    value.withLock { value in
+      value += 1
+      return value
+    }
+  }
+}

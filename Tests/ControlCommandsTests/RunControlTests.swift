@@ -1,0 +1,166 @@
+import ControlCommands
+import Glibc
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import Synchronization
+import SystemSupport
+import Testing
+
+@Suite struct RunControlTests {
+  static let mixture: JSONValue = [
+    "task": "arc_easy", "model": "smollm2", "alpha": ["science": 0.8125, "social": 0.03125], "granularity": "vector",
+    "mix": "delta", "experts": [["name": "science", "version": 3, "digest": "d"]],
+    "scores": [
+      "metric": "acc", "base": ["fit": 0.5, "held_out": 0.4], "experts": ["science": ["fit": 0.7]],
+      "mixture": ["fit": 0.9, "held_out": 0.8, "eval": 0.61],
+    ],
+    "stale": false, "generation": 4, "vectors": ["path": "/v", "digest": "d", "bytes": 7],
+  ]
+
+  @Test func theStatusSaysWhatHappened() throws {
+    try withDaemon { request, reply in
+      switch request.params["task"]?.stringValue {
+      case "good": reply.succeed(Self.mixture)
+      case "never": Unanswered.shared.keep(reply)
+      default: reply.fail(RPCError(.unknownTask, "there is no task 'x'", hint: "t2ctl task list"))
+      }
+    } _: { _, options, directory in
+      #expect(run(["mixture", "get", "good"] + options).status == 0)
+      let refused = run(["mixture", "get", "x"] + options)
+      #expect(refused.status == 1)
+      #expect(refused.error == "t2ctl: there is no task 'x'\n  t2ctl task list\n")
+      #expect(refused.out == "")
+      #expect(run(["mixture", "get", "x", "--socket", directory + "/none"]).status == 2)
+      #expect(run(["mixture", "gte", "x"] + options).status == 3)
+      #expect(run(["mixture", "get", "never", "--timeout", "0.05"] + options).status == 4)
+      Unanswered.shared.drop()
+    }
+  }
+
+  @Test func withJSONTheResultIsExact() throws {
+    try withDaemon { request, reply in
+      if request.params["task"] == "x" { return reply.fail(RPCError(.unknownTask, "no")) }
+      reply.succeed(Self.mixture)
+    } _: { _, options, _ in
+      #expect(run(["--json", "mixture", "get", "good"] + options).out == Self.mixture.jsonText + "\n")
+      let refused = run(["--json", "mixture", "get", "x"] + options)
+      #expect(refused.out == #"{"code":1002,"message":"no","data":{"kind":"unknown_task"}}"# + "\n")
+      #expect(refused.status == 1)
+    }
+  }
+
+  @Test func tablesAreAlignedOnATerminalAndTabSeparatedElsewhere() throws {
+    let experts: JSONValue = [
+      "experts": [
+        [
+          "name": "science", "version": 3, "active": 2, "state": "candidate", "label": nil, "model": "smollm2",
+          "added": "2026-01-01T00:00:00.000Z",
+        ],
+        ["name": "evil\u{1b}[2J\u{202e}", "version": 1, "state": "active"],
+      ], "rejected": [["path": "/spool/bad.safetensors", "message": "no header"]],
+    ]
+    try withDaemon { _, reply in
+      reply.succeed(experts)
+    } _: { _, options, _ in
+      let piped = run(["expert", "list"] + options)
+      #expect(piped.lines[0] == "name\tversion\tactive\tstate\tlabel\tmodel\tadded")
+      #expect(piped.lines[1] == "science\t3\t2\tcandidate\t-\tsmollm2\t2026-01-01T00:00:00.000Z")
+      #expect(piped.error == "refused: /spool/bad.safetensors: no header\n")
+      let shown = run(["expert", "list"] + options, terminal: true, columns: 60)
+      #expect(shown.lines.count == 3)
+      for line in shown.lines { #expect(line.count <= 60, "\(line)") }
+      #expect(!shown.out.contains("\u{1b}"))
+      #expect(!shown.out.contains("\u{202e}"))
+      #expect(run(["expert", "list"] + options, terminal: true, color: .always).out.hasPrefix("\u{1b}[1mNAME"))
+    }
+  }
+
+  @Test func optionsBecomeTypedParameters() throws {
+    try withDaemon { _, reply in
+      reply.succeed(["job": 7])
+    } _: { daemon, options, _ in
+      let arguments = [
+        "task", "adapt", "t", "--iterations", "12", "--budget-seconds", "1.5", "--normalized", "--experts", "a,b",
+        "--granularity", "layer", "--seed=9", "--no-wait",
+      ]
+      #expect(run(arguments + options).out == "job 7\n")
+      #expect(
+        daemon.calls(of: "task.adapt") == [
+          [
+            "task": "t", "iterations": 12, "budget_seconds": 1.5, "normalized": true, "experts": ["a", "b"],
+            "granularity": "layer", "seed": 9,
+          ]
+        ])
+      #expect(run(["task", "adapt", "t", "--granularity", "vectro"] + options).status == 3)
+      #expect(run(["score", "p", "c", "--alpha", "a=0.5,b=-1"] + options).status == 0)
+      #expect(daemon.calls(of: "score") == [["prompt": "p", "continuation": "c", "alpha": ["a": 0.5, "b": -1.0]]])
+      for bad in ["a", "a=x", "a=1,a=2", ""] {
+        #expect(run(["score", "p", "c", "--alpha", bad] + options).status == 3, "\(bad)")
+      }
+      #expect(
+        run(["ask", "p", "--no-chat", "--stop", "A", "--stop", "B", "--temperature", "0.5"] + options).status == 0)
+      #expect(
+        daemon.calls(of: "generate") == [["prompt": "p", "chat": false, "stop": ["A", "B"], "temperature": 0.5]])
+    }
+  }
+
+  @Test func rawCallsConvertTheirValues() throws {
+    try withDaemon { request, reply in
+      reply.succeed(.object(request.params))
+    } _: { daemon, options, _ in
+      let outcome = run(["rpc", "mixture.get", "task=007", "if_generation=7", "pass_fd=false", "--json"] + options)
+      #expect(outcome.out == #"{"task":"007","if_generation":7,"pass_fd":false}"# + "\n")
+      _ = run(["rpc", "score", #"prompt=[1,2]"#, "continuation=x=y", #"alpha={"a":1}"#] + options)
+      #expect(daemon.calls(of: "score") == [["prompt": [1, 2], "continuation": "x=y", "alpha": ["a": 1]]])
+      #expect(run(["rpc", "score", "prompt"] + options).status == 3)
+      #expect(run(["rpc", "score", "prompt={"] + options).status == 3)
+      #expect(run(["rpc", "no.method"] + options).status == 1)
+    }
+  }
+
+  @Test func vectorsAreWrittenFromThePassedDescriptor() throws {
+    try withTemporaryDirectory { store in
+      try FileSystem.writeAtomically(store + "/blob", Array("vectors".utf8))
+      try withDaemon { request, reply in
+        let file = try? FileDescriptor.open(store + "/blob")
+        reply.succeed(raw: Self.mixture.serialized(), descriptor: request.params["pass_fd"] == true ? file : nil)
+      } _: { _, options, directory in
+        let target = directory + "/m.safetensors"
+        #expect(run(["mixture", "get", "t", "--vectors", target] + options).status == 0)
+        #expect(try FileSystem.readAll(target, maximumBytes: 100) == Array("vectors".utf8))
+        let unwritable = run(["mixture", "get", "t", "--vectors", directory + "/none/m"] + options)
+        #expect(unwritable.status == 1)
+        #expect(unwritable.error.contains("none"))
+        // A file of another length than the answer says is not taken over.
+        try FileSystem.writeAtomically(store + "/blob", Array("short".utf8))
+        #expect(run(["mixture", "get", "t", "--vectors", target] + options).status == 1)
+        #expect(try FileSystem.readAll(target, maximumBytes: 100) == Array("vectors".utf8))
+      }
+    }
+  }
+
+  @Test func aVerifiedFileThatIsBadIsStatus5() throws {
+    try withDaemon { request, reply in
+      reply.succeed(
+        request.params["path"]?.stringValue?.hasSuffix("good") == true
+          ? ["ok": true, "name": "a", "model": "m"]
+          : ["ok": false, "error": ["kind": "bad_expert", "message": "tensor 'x' has NaN at 3"]])
+    } _: { daemon, options, _ in
+      #expect(run(["expert", "verify", "/tmp/good"] + options).status == 0)
+      let bad = run(["expert", "verify", "bad"] + options)
+      #expect(bad.status == 5)
+      #expect(bad.error.contains("NaN at 3"))
+      // The daemon's working directory is another.
+      #expect(daemon.calls(of: "expert.verify").last?["path"]?.stringValue?.hasPrefix("/") == true)
+    }
+  }
+}
+
+/// Replies that stay open until the test has seen the time run out.
+private final class Unanswered: Sendable {
+  static let shared = Unanswered()
+  private let replies = Mutex<[RPCReply]>([])
+  func keep(_ reply: RPCReply) { replies.withLock { $0.append(reply) } }
+  func drop() { replies.withLock { $0 = [] } }
+}
