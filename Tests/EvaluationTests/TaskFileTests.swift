@@ -61,8 +61,12 @@ import Testing
 
   @Test func theExamplesAreGoodTasks() throws {
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    for (name, scoring) in [("arc_easy", Scoring.choice), ("arc_challenge", .choice), ("gsm8k", .generate)] {
-      let task = try TaskFile.load(path: "/\(root)/etc/examples/tasks/\(name).jsonl")
+    let examples = [
+      ("arc_easy", "arc_easy", Scoring.choice), ("arc_challenge.jsonl", "arc_challenge", .choice),
+      ("gsm8k.jsonl", "gsm8k", .generate),
+    ]
+    for (file, name, scoring) in examples {
+      let task = try TaskFile.load(path: "/\(root)/etc/examples/tasks/\(file)")
       #expect(task.shots.count == 10 && task.scoring == scoring && task.name == name)
     }
   }
