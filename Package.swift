@@ -60,7 +60,7 @@ let package = Package(
     part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
 
     // Level 3
-    part("Transformer", ["LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
+    part("Transformer", ["CLinux", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
     part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     part("Evaluation", ["StrictJSON", "Digests", "SystemSupport"]),
     part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
