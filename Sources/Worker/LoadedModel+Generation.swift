@@ -44,7 +44,8 @@ extension LoadedModel {
         prompt += tokenizer.encode(
           template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }))
       case .failure(let problem):
-        throw WorkerFault(.unsupported, "messages need the model's chat template, but \(problem); send a prompt instead")
+        throw WorkerFault(
+          .unsupported, "messages need the model's chat template, but \(problem); send a prompt instead")
       }
     }
     let sampling =
