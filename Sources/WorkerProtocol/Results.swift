@@ -124,7 +124,8 @@ package struct AdaptResult: Sendable, Equatable {
   package init(
     alpha: [[Float]], experts: [Expert], base: ScoreSummary, uniform: ScoreSummary, mixture: ScoreSummary,
     granularity: Granularity, units: [String], mix: MixRule, rescale: Rescale, metric: String, template: String,
-    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity? = nil, search: SearchSummary,
+    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity? = nil,
+    search: SearchSummary,
     vectorsPath: String, kernel: String, warnings: [String]
   ) {
     self.alpha = alpha
