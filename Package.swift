@@ -60,7 +60,7 @@ let package = Package(
     part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
 
     // Level 3
-    part("Transformer", ["LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
+    part("Transformer", ["CLinux", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
     part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     part("Evaluation", ["StrictJSON", "Digests", "SystemSupport"]),
     part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
@@ -68,7 +68,7 @@ let package = Package(
     // Level 4
     part(
       "Adaptation",
-      ["Transformer", "Experts", "Evaluation", "SVF", "Multipliers", "StrictJSON", "Tokenizer"]),
+      ["Transformer", "Experts", "Evaluation", "SVF", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
     part(
       "Registry",
       [
@@ -146,7 +146,13 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests",
+      ]),
+    tests(
+      "Worker",
+      [
+        "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
+        "Digests", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",

@@ -113,9 +113,12 @@ extension Invocation {
         _ = try waitForJob(job)
         continue
       }
-      if state == "waiting_for_experts", !saidWaiting {
+      if let state, state.hasPrefix("waiting_for_"), !saidWaiting {
         saidWaiting = true
-        console.note("the task waits until an expert of its model is active")
+        console.note(
+          state == "waiting_for_experts"
+            ? "the task waits until an expert of its model is active"
+            : "the task is \(escaped(state.replacing("_", with: " ")))")
       }
       if (try? interrupts?.next()) ?? nil != nil { throw .interrupted("nothing was stopped; what is queued goes on") }
       if deadline.hasPassed { throw .timedOut("the task has no mixture that is up to date yet") }

@@ -1,1 +1,133 @@
-// Daemon
+import Registry
+import RPCServer
+import Synchronization
+package import SystemSupport
+import Watcher
+
+/// The running daemon: one object that starts its threads in the right order and ends them in the reverse one.
+///
+/// What was served by the last run is served as soon as the socket listens, before the directories are scanned and
+/// before a worker is there.
+package final class Daemon: Sendable {
+  package let paths: DaemonPaths
+  package let configuration: Configuration
+  package let board: StatusBoard
+  /// Given back when everything else has ended.
+  private let lock: Mutex<FileLock?>
+  private let catalogue: CatalogueThread
+  private let server: RPCServer
+  private let watcher: DirectoryWatcher
+  private let link: WorkerLink
+  private let log: Logger
+
+  /// Starts everything. `launcher` starts workers; `shutDown` is called when a client asks the daemon to end.
+  package init(
+    paths: DaemonPaths, configuration: Configuration, launcher: any WorkerLauncher, log: Logger,
+    shutDown: @escaping @Sendable () -> Void
+  ) throws(DaemonError) {
+    self.paths = paths
+    self.configuration = configuration
+    self.log = log
+    let board = StatusBoard()
+    self.board = board
+    for signal in ignoredSignals { ignoreSignal(signal) }
+    try paths.prepare()
+    lock = Mutex(try Self.lock(paths))
+
+    do throws(SystemCallError) { catalogue = try CatalogueThread() } catch { throw .files(error) }
+    let snapshots = SnapshotBox(Snapshot.empty)
+    try catalogue.start { () throws(DaemonError) in
+      do throws(RegistryError) {
+        return try Steward(paths: paths, configuration: configuration, snapshots: snapshots, board: board, log: log)
+      } catch {
+        throw .store(error)
+      }
+    }
+    let catalogue = catalogue
+    do throws(DaemonError) {
+      let service = Service(
+        paths: paths, configuration: configuration, snapshots: snapshots, board: board, catalogue: catalogue, log: log,
+        shutDown: shutDown)
+      server = try Self.listen(service, paths, configuration, log)
+      service.counters = server.counters
+    } catch {
+      catalogue.stop()
+      throw error
+    }
+
+    do throws(SystemCallError) {
+      link = try WorkerLink(launcher: launcher, hangAfter: configuration.worker.hangAfter, log: log) { message in
+        catalogue.post { $0.received(message) }
+      }
+      watcher = try DirectoryWatcher(
+        [
+          DropDirectory(label: "experts", path: paths.experts, rules: .experts),
+          DropDirectory(label: "tasks", path: paths.tasks, rules: .tasks),
+        ], cookieDirectory: paths.cookies, log: log
+      ) { event in
+        catalogue.post { $0.dropped(event) }
+      }
+      let (link, watcher) = (link, watcher)
+      catalogue.post { steward in
+        steward.link = link
+        steward.watcher = watcher
+      }
+      try link.start()
+      try FileSystem.writeAtomically(paths.pidFile, Array("\(ownProcessID())\n".utf8), mode: 0o644)
+    } catch {
+      server.stop(within: .zero)
+      catalogue.stop()
+      throw .files(error)
+    }
+    log.notice(
+      "t2d serves", ["version": daemonVersion, "pid": ownProcessID(), "socket": paths.socket, "prefix": paths.prefix])
+  }
+
+  /// Looks at the watched directories again.
+  package func rescan() { watcher.rescan() }
+
+  /// Refuses new requests, lets those in flight end, marks the running job, and ends all threads and the worker.
+  package func stop() {
+    log.notice("t2d ends")
+    server.stop(within: .seconds(2))
+    watcher.stop()
+    catalogue.stop()
+    link.stop()
+    _ = try? FileSystem.remove(paths.pidFile)
+    lock.withLock { $0 = nil }
+  }
+
+  /// One daemon a prefix, decided by a lock that the kernel drops with the process.
+  private static func lock(_ paths: DaemonPaths) throws(DaemonError) -> FileLock {
+    do throws(SystemCallError) {
+      if let lock = try FileLock.acquire(paths.lock) { return lock }
+    } catch {
+      throw .files(error)
+    }
+    let pid = (try? FileSystem.readAll(paths.pidFile, maximumBytes: 32)).map {
+      String(decoding: $0.prefix { $0 != 0x0a }, as: UTF8.self)
+    }
+    throw .alreadyRunning(pid: pid, prefix: paths.prefix.isEmpty ? "/" : paths.prefix)
+  }
+
+  private static func listen(
+    _ service: Service, _ paths: DaemonPaths, _ configuration: Configuration, _ log: Logger
+  ) throws(DaemonError) -> RPCServer {
+    var authority = RPCAuthority()
+    if let name = configuration.adminGroup {
+      guard let group = groupNumber(name) else {
+        throw .configuration(
+          .content(path: "t2d.json5", "\"admin_group\" is \"\(name)\", and this system has no such group"))
+      }
+      authority.adminGroup = group
+    }
+    do throws(RPCServerError) {
+      let server = try RPCServer(
+        path: paths.socket, mode: configuration.socketMode, authority: authority, logger: log, handler: service)
+      try server.start()
+      return server
+    } catch {
+      throw .socket(error)
+    }
+  }
+}

@@ -27,6 +27,8 @@ package struct MixtureRevision: Sendable, Equatable {
   /// Why it was made.
   package var reason: String
   package var added: Timestamp
+  /// The number of the event that published it.
+  package var generation: Int64 = 0
 
   package init(
     pair: Pair, revision: Int, job: Int64, inputs: String, record: JSONObject, blob: BlobReference,
@@ -68,6 +70,7 @@ extension Catalogue {
       options TEXT NOT NULL,
       reason TEXT NOT NULL,
       added INTEGER NOT NULL,
+      generation INTEGER NOT NULL,
       PRIMARY KEY (task, model, revision)
     ) STRICT, WITHOUT ROWID
     """,
@@ -85,15 +88,17 @@ extension Catalogue {
   ]
 
   private static let mixtureColumns =
-    "m.task, m.model, m.revision, m.job, m.inputs, m.record, m.blob, m.bytes, m.options, m.reason, m.added"
+    "m.task, m.model, m.revision, m.job, m.inputs, m.record, m.blob, m.bytes, m.options, m.reason, m.added, m.generation"
 
   private func mixture(_ row: StoredRow) throws(RegistryError) -> MixtureRevision {
-    MixtureRevision(
+    var mixture = MixtureRevision(
       pair: Pair(task: row.text(0), model: row.text(1)), revision: Int(row.integer(2)), job: row.integer(3),
       inputs: row.text(4), record: try storedObject(row.text(5), table: "mixtures"),
       blob: BlobReference(hex: row.text(6), bytes: Int(row.integer(7))),
       options: try storedObject(row.text(8), table: "mixtures"), reason: row.text(9),
       added: Timestamp(milliseconds: row.integer(10)))
+    mixture.generation = row.integer(11)
+    return mixture
   }
 
   package func servedMixtures() throws(RegistryError) -> [ServedMixture] {
@@ -103,7 +108,7 @@ extension Catalogue {
       JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision ORDER BY s.task, s.model
       """
     ) { (row) throws(RegistryError) in
-      ServedMixture(mixture: try mixture(row), generation: row.integer(11), staleReason: row.optionalText(12))
+      ServedMixture(mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
     }
   }
 
@@ -129,11 +134,12 @@ extension Catalogue {
       mixture.pair.model)
     try run(
       """
-      INSERT INTO mixtures (task, model, revision, job, inputs, record, blob, bytes, options, reason, added)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO mixtures (task, model, revision, job, inputs, record, blob, bytes, options, reason, added,
+        generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, mixture.pair.task, mixture.pair.model, number, mixture.job, mixture.inputs,
       JSONValue.object(mixture.record).jsonText, mixture.blob.hex, mixture.blob.bytes,
-      JSONValue.object(mixture.options).jsonText, mixture.reason, mixture.added.milliseconds)
+      JSONValue.object(mixture.options).jsonText, mixture.reason, mixture.added.milliseconds,
+      generation)
     try run(
       """
       INSERT INTO served (task, model, revision, generation, stale_reason) VALUES (?, ?, ?, ?, ?)

@@ -19,6 +19,16 @@ package enum RegistryError: Error, CustomStringConvertible {
   /// The change contradicts what stands: promoting what is active, rolling back what has no past.
   case conflict(String)
 
+  /// What is stored is not what was written; anything else may work later.
+  package var isDamage: Bool {
+    switch self {
+    case .damagedRow, .damagedBlob: true
+    case .database(let error):
+      if case .corrupt = error { true } else { false }
+    case .files, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict: false
+    }
+  }
+
   package var description: String {
     switch self {
     case .database(let error): error.description

@@ -40,6 +40,11 @@ package final class Snapshot: Sendable {
     self.answers = answers
   }
 
+  /// What stands before the catalogue is open.
+  package static let empty = Snapshot(
+    generation: 0, models: [], experts: [], tasks: [], mixtures: [], ingested: [], jobs: [], configuredModel: nil,
+    path: \.hex)
+
   /// The answer to `mixture.get` in bytes; nil where the task or the mixture is unknown, or no model is decided.
   package func answer(task: String, model: String?) -> PreparedMixture? {
     guard let model = model ?? modelOf(task: task) else { return nil }

@@ -1,6 +1,12 @@
 /// The members of a JSON object in their order of appearance; keys are unique by their UTF-8 bytes.
 package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
-  package private(set) var members: [(key: String, value: JSONValue)] = []
+  /// Not tuples: the runtime looks up the type of an array of tuples anew for every array that is made.
+  struct Member: Sendable {
+    let key: String
+    var value: JSONValue
+  }
+
+  private(set) var storage: [Member] = []
   /// Kept only above `indexingThreshold` members: a vocabulary has 50,000, a request has four.
   private var index: [UTF8Key: Int]?
 
@@ -18,18 +24,19 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     }
   }
 
-  package var count: Int { members.count }
-  package var isEmpty: Bool { members.isEmpty }
-  package var keys: [String] { members.map(\.key) }
+  package var members: [(key: String, value: JSONValue)] { storage.map { ($0.key, $0.value) } }
+  package var count: Int { storage.count }
+  package var isEmpty: Bool { storage.isEmpty }
+  package var keys: [String] { storage.map(\.key) }
 
   /// Reads a member, replaces it in its place, appends it, or with nil removes it.
   package subscript(_ key: String) -> JSONValue? {
-    get { position(of: key).map { members[$0].value } }
+    get { position(of: key).map { storage[$0].value } }
     set {
       switch (position(of: key), newValue) {
-      case (let position?, let value?): members[position].value = value
+      case (let position?, let value?): storage[position].value = value
       case (let position?, nil):
-        members.remove(at: position)
+        storage.remove(at: position)
         reindex()
       case (nil, let value?): append(key, value)
       case (nil, nil): break
@@ -38,8 +45,10 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   }
 
   package static func == (left: JSONObject, right: JSONObject) -> Bool {
-    left.count == right.count && left.members.allSatisfy { right[$0.key] == $0.value }
+    left.count == right.count && left.storage.allSatisfy { right[$0.key] == $0.value }
   }
+
+  mutating func reserveCapacity(_ count: Int) { storage.reserveCapacity(count) }
 
   /// Adds a member at the end; false, and nothing added, where the key is there already.
   @discardableResult
@@ -47,30 +56,30 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     if index != nil {
       let known = UTF8Key(key)
       if index?[known] != nil { return false }
-      index?[known] = members.count
-      members.append((key, value))
+      index?[known] = storage.count
+      storage.append(Member(key: key, value: value))
       return true
     }
     guard position(of: key) == nil else { return false }
-    members.append((key, value))
-    if members.count > Self.indexingThreshold { reindex() }
+    storage.append(Member(key: key, value: value))
+    if storage.count > Self.indexingThreshold { reindex() }
     return true
   }
 
   private func position(of key: String) -> Int? {
     let wanted = UTF8Key(key)
     if let index { return index[wanted] }
-    return members.firstIndex { UTF8Key($0.key) == wanted }
+    return storage.firstIndex { UTF8Key($0.key) == wanted }
   }
 
   private mutating func reindex() {
-    guard members.count > Self.indexingThreshold else {
+    guard storage.count > Self.indexingThreshold else {
       index = nil
       return
     }
     var rebuilt: [UTF8Key: Int] = [:]
-    rebuilt.reserveCapacity(members.count * 2)
-    for (position, member) in members.enumerated() { rebuilt[UTF8Key(member.key)] = position }
+    rebuilt.reserveCapacity(storage.count * 2)
+    for (position, member) in storage.enumerated() { rebuilt[UTF8Key(member.key)] = position }
     index = rebuilt
   }
 }

@@ -108,30 +108,38 @@ extension JSONParser {
     }
   }
 
-  /// The text of a range that must be UTF-8.
+  /// The text of a range that must be UTF-8. Checked here and not by `String(validating:)`, which takes as long as all
+  /// the rest of the parser.
   private func validated(_ range: Range<Int>) throws(JSONError) -> String {
-    if let text = unsafe String(validating: extract(range), as: UTF8.self) { return text }
-    let offset = firstInvalidByte(in: range)
-    throw error(.badUTF8, at: offset, "byte 0x\(hex(byte(at: offset))) is not UTF-8 here")
+    if let offset = firstInvalidByte(in: range) {
+      throw error(.badUTF8, at: offset, "byte 0x\(hex(byte(at: offset))) is not UTF-8 here")
+    }
+    return unsafe String(decoding: extract(range), as: UTF8.self)
   }
 
-  /// Where decoding first fails: an upper bound on how far the range is valid, found one scalar at a time.
-  private func firstInvalidByte(in range: Range<Int>) -> Int {
+  /// The first byte of the first sequence that is not one of the well-formed ones of Unicode's table 3-7.
+  private func firstInvalidByte(in range: Range<Int>) -> Int? {
     var start = range.lowerBound
     while start < range.upperBound {
-      let length =
-        switch byte(at: start) {
-        case 0x00...0x7F: 1
-        case 0xC2...0xDF: 2
-        case 0xE0...0xEF: 3
-        case 0xF0...0xF4: 4
-        default: 0
+      let first = byte(at: start)
+      start += 1
+      if first < 0x80 { continue }
+      // What the second byte may be depends on the first: no overlong forms, no surrogates, nothing above U+10FFFF.
+      let (rest, second): (Int, ClosedRange<UInt8>) =
+        switch first {
+        case 0xC2...0xDF: (1, 0x80...0xBF)
+        case 0xE0: (2, 0xA0...0xBF)
+        case 0xE1...0xEC, 0xEE...0xEF: (2, 0x80...0xBF)
+        case 0xED: (2, 0x80...0x9F)
+        case 0xF0: (3, 0x90...0xBF)
+        case 0xF1...0xF3: (3, 0x80...0xBF)
+        case 0xF4: (3, 0x80...0x8F)
+        default: (0, 0x80...0xBF)
         }
-      guard length > 0, start + length <= range.upperBound,
-        unsafe String(validating: extract(start..<start + length), as: UTF8.self) != nil
-      else { return start }
-      start += length
+      guard rest > 0, start + rest <= range.upperBound, second.contains(byte(at: start)) else { return start - 1 }
+      for offset in 1..<max(rest, 1) where byte(at: start + offset) & 0xC0 != 0x80 { return start - 1 }
+      start += rest
     }
-    return range.lowerBound
+    return nil
   }
 }

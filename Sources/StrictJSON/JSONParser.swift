@@ -58,6 +58,7 @@ struct JSONParser {
     position += 1
     try skipSpace()
     if peek == UInt8(ascii: "}") { return leave(.object(object)) }
+    object.reserveCapacity(4)
     while true {
       try countMember()
       let keyStart = position
@@ -117,18 +118,27 @@ struct JSONParser {
     }
   }
 
-  private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
-    let text = "\(word)"
-    for (step, expected) in text.utf8.enumerated() where byte(at: position + step) != expected {
-      throw unexpected("'\(text)'")
+  private mutating func word(_ word: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
+    let start = position
+    for expected in word.utf8 {
+      if peek != expected {
+        position = start
+        throw unexpected("'\(word)'")
+      }
+      position += 1
     }
-    position += text.utf8.count
     return value
   }
 
   // MARK: Space and bounds
 
+  @inline(__always)
   mutating func skipSpace() throws(JSONError) {
+    // Most often there is none.
+    if peek <= 0x20 || peek == UInt8(ascii: "/") { try skipSpaceAndComments() }
+  }
+
+  private mutating func skipSpaceAndComments() throws(JSONError) {
     while true {
       switch peek {
       case 0x20, 0x0A, 0x0D, 0x09: position += 1
@@ -188,9 +198,9 @@ struct JSONParser {
 
   func byte(at index: Int) -> UInt8 { index < count ? unsafe bytes[index] : 0 }
 
-  func extract(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+  func extract(_ range: Range<Int>) -> UnsafeBufferPointer<UInt8> {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "range \(range) outside of 0..<\(count)")
-    return unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[range]).assumingMemoryBound(to: UInt8.self)
   }
 
   // MARK: Errors

@@ -27,7 +27,7 @@ extension JSONValue {
         values[index].append(to: &output, indentation: inner)
       }
     case .object(let object):
-      let members = object.members
+      let members = object.storage
       appendList("{", "}", count: members.count, to: &output, indentation: indentation) { index, output, inner in
         appendJSONString(members[index].key, to: &output)
         output += (inner == nil ? ":" : ": ").utf8

@@ -8,7 +8,9 @@ package struct UTF8Key: Sendable, Hashable, Comparable {
   package init(_ string: String) { self.string = string }
 
   package static func == (left: UTF8Key, right: UTF8Key) -> Bool {
-    left.string.utf8.count == right.string.utf8.count && left.string.utf8.elementsEqual(right.string.utf8)
+    // `==` first: it is quick, and strings that differ under it differ in their bytes.
+    left.string.utf8.count == right.string.utf8.count && left.string == right.string
+      && left.string.utf8.elementsEqual(right.string.utf8)
   }
 
   package static func < (left: UTF8Key, right: UTF8Key) -> Bool {

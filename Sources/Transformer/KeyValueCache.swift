@@ -6,8 +6,8 @@ internal import LinearAlgebra
 /// `@unchecked Sendable`: grown by the thread that runs the generation, between forward passes; within one, each tile
 /// writes positions of its own, and what it reads was written in an earlier phase.
 final class KeyValueCache: @unchecked Sendable {
-  /// 128 positions of SmolLM2-135M are 5.6 MiB.
-  static let blockPositions = 128
+  /// 64 positions of SmolLM2-135M are 2.8 MiB.
+  static let blockPositions = 64
 
   private let shape: ModelShape
   private var blocks: [FloatBuffer] = []

@@ -3,7 +3,7 @@ internal import Multipliers
 
 extension LanguageModel {
   /// Rows of one batch at most: bounds its memory; more rows no longer make products faster.
-  private static let batchRows = 1024
+  static let batchRows = 1024
 
   /// The log-probability of every token of every continuation, (items, continuations), each item under its own weights.
   ///

@@ -9,6 +9,10 @@ func multiplyTransposed(
   if rows == 1 {
     unsafe BLAS.gemv(
       transpose: false, rows: columns, columns: inner, a: weights, lda: inner, x: x, beta: accumulate ? 1 : 0, y: y)
+  } else if rows <= fewRowsLimit {
+    unsafe multiplyFewRows(
+      rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, weights: weights, y: y, yStride: yStride,
+      accumulate: accumulate)
   } else {
     unsafe BLAS.gemm(
       transposeA: false, transposeB: true, m: rows, n: columns, k: inner, a: x, lda: xStride, b: weights, ldb: inner,

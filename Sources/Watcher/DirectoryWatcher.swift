@@ -6,7 +6,7 @@ import Synchronization
 /// inotify is a hint, the scan is the truth: events only mark names, and whatever loses events (overflow, a replaced
 /// directory, a network file system) ends in a scan. One thread of its own drains the kernel's queue, keeps the waiting
 /// times and calls `onEvent`; it reads no file and must not be held up. Whoever takes an item does so on another
-/// thread and reports with `finished`.
+/// thread and tells the item that it is `finished`.
 ///
 ///     write or rename ──> inotify ──> Settling ──> .due ──> stageCopy ──> finished
 ///                  scan (start, overflow, poll) ──^                          │
@@ -85,10 +85,8 @@ package final class DirectoryWatcher: Sendable {
 
   deinit { mailbox.post(.stop) }
 
-  /// How the attempt for a due item ended; after its effect can be seen by others, since a `sync` returns then.
-  package func finished(_ item: DropItem, _ outcome: DropOutcome) {
-    mailbox.post(.finished(DropKey(label: item.label, name: item.name), outcome))
-  }
+  /// The same as `item.finished`.
+  package func finished(_ item: DropItem, _ outcome: DropOutcome) { item.finished(outcome) }
 
   /// Calls back, from the watcher's thread, once everything that was complete in the directories before this call has
   /// been attempted and reported. Waiting times are cut short for it.

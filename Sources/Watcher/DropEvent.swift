@@ -22,6 +22,14 @@ package struct DropItem: Sendable {
   /// The directory that holds it: names are opened relative to this, never by path.
   package var directory: FileDescriptor
   package var identity: DropIdentity
+  /// Where the outcome goes.
+  let mailbox: DirectoryWatcher.Mailbox
+
+  /// How the attempt ended. Once for each due item, from any thread, and after its effect can be seen by others: a
+  /// `sync` returns then.
+  package func finished(_ outcome: DropOutcome) {
+    mailbox.post(.finished(DropKey(label: label, name: name), outcome))
+  }
 }
 
 /// "Unchanged" for an item: of a file its own identity, of a directory those of the files in it, by name.
@@ -38,7 +46,7 @@ package struct DropIdentity: Hashable, Sendable {
 /// What the watcher tells. Events of one name come in order; all come from the watcher's thread, which they must not
 /// hold up.
 package enum DropEvent: Sendable {
-  /// Take it now, then call `DirectoryWatcher.finished`.
+  /// Take it now, then call its `finished`.
   case due(DropItem)
   /// An item that was due before is gone, or moved away.
   case vanished(label: String, name: String)

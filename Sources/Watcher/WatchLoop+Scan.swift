@@ -263,7 +263,8 @@ extension WatchLoop {
       }
       directories[index].announced[key.name] = identity
       let item = DropItem(
-        label: key.label, name: key.name, isDirectory: identity.isDirectory, directory: descriptor, identity: identity)
+        label: key.label, name: key.name, isDirectory: identity.isDirectory, directory: descriptor, identity: identity,
+        mailbox: mailbox)
       onEvent(.due(item))
     }
   }

@@ -32,7 +32,8 @@ package struct JobStart: Sendable, Equatable {
 package enum JobWork: Sendable, Equatable {
   /// Result: `AdaptResult`.
   case adapt(AdaptSpec)
-  /// Result: `EvaluateResult`.
+  /// Result: Evaluation's `EvaluationResult` as JSON (`n`, the metrics, `ci95`, `items`, …) with `split`, `kernel` and
+  /// `seconds`.
   case evaluate(EvaluateSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)

@@ -103,7 +103,7 @@ package struct AdaptResult: Sendable, Equatable {
   /// Of the search's own choice, which is what is served unless `served` says otherwise.
   package var mixture: ScoreSummary
   package var granularity: Granularity
-  /// Names of layers or matrices that the coefficients follow; one name, `model`, for `vector`.
+  /// Names of layers or matrices that the coefficients follow; none for `vector`.
   package var units: [String]
   package var mix: MixRule
   package var rescale: Rescale
@@ -114,6 +114,7 @@ package struct AdaptResult: Sendable, Equatable {
   package var servedBecause: String
   /// The search's own choice, also where a baseline is served.
   package var foundAlpha: [[Float]]
+  package var foundGranularity: Granularity
   package var search: SearchSummary
   /// The effective multipliers of what is served, a safetensors file that is itself a valid expert.
   package var vectorsPath: String
@@ -123,8 +124,8 @@ package struct AdaptResult: Sendable, Equatable {
   package init(
     alpha: [[Float]], experts: [Expert], base: ScoreSummary, uniform: ScoreSummary, mixture: ScoreSummary,
     granularity: Granularity, units: [String], mix: MixRule, rescale: Rescale, metric: String, template: String,
-    served: String, servedBecause: String, foundAlpha: [[Float]], search: SearchSummary, vectorsPath: String,
-    kernel: String, warnings: [String]
+    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity, search: SearchSummary,
+    vectorsPath: String, kernel: String, warnings: [String]
   ) {
     self.alpha = alpha
     self.experts = experts
@@ -140,6 +141,7 @@ package struct AdaptResult: Sendable, Equatable {
     self.served = served
     self.servedBecause = servedBecause
     self.foundAlpha = foundAlpha
+    self.foundGranularity = foundGranularity
     self.search = search
     self.vectorsPath = vectorsPath
     self.kernel = kernel
@@ -169,7 +171,8 @@ package struct AdaptResult: Sendable, Equatable {
       ), ("scores", scoresJSON), ("granularity", .string(granularity.rawValue)),
       ("units", list(units) { .string($0) }), ("mix", .string(mix.rawValue)), ("rescale", .string(rescale.rawValue)),
       ("template", .string(template)), ("served", .string(served)), ("served_because", .string(servedBecause)),
-      ("found_alpha", alphaJSON(foundAlpha)), ("search", search.json), ("vectors_path", .string(vectorsPath)),
+      ("found_alpha", alphaJSON(foundAlpha)), ("found_granularity", .string(foundGranularity.rawValue)),
+      ("search", search.json), ("vectors_path", .string(vectorsPath)),
       ("kernel", .string(kernel)), ("warnings", list(warnings) { .string($0) }),
     ])
   }
@@ -193,6 +196,7 @@ package struct AdaptResult: Sendable, Equatable {
       mix: try fields.mixRule("mix"), rescale: try fields.rescale("rescale"), metric: try scores.string("metric"),
       template: try fields.string("template"), served: try fields.string("served"),
       servedBecause: try fields.string("served_because"), foundAlpha: try fields.alpha("found_alpha"),
+      foundGranularity: try fields.granularity("found_granularity"),
       search: try SearchSummary(decoding: try fields.value("search")), vectorsPath: try fields.string("vectors_path"),
       kernel: try fields.string("kernel"), warnings: try fields.strings("warnings"))
   }
@@ -264,90 +268,5 @@ package struct SearchSummary: Sendable, Equatable {
       stopReason: try fields.string("stop_reason"), prompts: try fields.integer("prompts"),
       promptsSavedByCache: try fields.integer("prompts_saved_by_cache"),
       promptsSavedByPruning: try fields.integer("prompts_saved_by_pruning"), seconds: seconds)
-  }
-}
-
-/// An evaluation, item by item.
-package struct EvaluateResult: Sendable, Equatable {
-  package struct Item: Sendable, Equatable {
-    package var id: String
-    package var right: Bool
-    /// For a row with choices: summed log-probability of each, what `acc` and `acc_norm` choose, and the gold.
-    package var logprobs: [Double]
-    package var chosen: Int?
-    package var chosenNormalised: Int?
-    package var gold: String
-    /// For a generated row: what was answered, what was read out of it, and by which rule.
-    package var text: String?
-    package var extracted: String?
-    package var rule: String?
-
-    package init(
-      id: String, right: Bool, logprobs: [Double] = [], chosen: Int? = nil, chosenNormalised: Int? = nil,
-      gold: String, text: String? = nil, extracted: String? = nil, rule: String? = nil
-    ) {
-      self.id = id
-      self.right = right
-      self.logprobs = logprobs
-      self.chosen = chosen
-      self.chosenNormalised = chosenNormalised
-      self.gold = gold
-      self.text = text
-      self.extracted = extracted
-      self.rule = rule
-    }
-  }
-
-  package var count: Int
-  /// The task's own metric, whose interval `ci95` is.
-  package var metric: String
-  /// Every metric that was computed: `acc` and `acc_norm`, or `exact_match` with `exact_match_strict`.
-  package var values: [(metric: String, value: Double)]
-  package var lower: Double
-  package var upper: Double
-  package var template: String
-  package var split: String
-  package var kernel: String
-  package var seconds: Double
-  package var items: [Item]
-
-  package init(
-    count: Int, metric: String, values: [(metric: String, value: Double)], lower: Double, upper: Double,
-    template: String, split: String, kernel: String, seconds: Double, items: [Item]
-  ) {
-    self.count = count
-    self.metric = metric
-    self.values = values
-    self.lower = lower
-    self.upper = upper
-    self.template = template
-    self.split = split
-    self.kernel = kernel
-    self.seconds = seconds
-    self.items = items
-  }
-
-  package static func == (a: EvaluateResult, b: EvaluateResult) -> Bool { a.json == b.json }
-
-  package var json: JSONValue {
-    var members: [(String, JSONValue?)] = [("n", .integer(Int64(count))), ("metric", .string(metric))]
-    for (metric, value) in values { members.append((metric, .number(value))) }
-    members += [
-      ("ci95", .array([.number(lower), .number(upper)])), ("template", .string(template)), ("split", .string(split)),
-      ("kernel", .string(kernel)), ("seconds", .number(seconds)),
-      (
-        "items",
-        list(items) { item in
-          object([
-            ("id", .string(item.id)), ("right", .bool(item.right)), ("gold", .string(item.gold)),
-            ("logprobs", item.logprobs.isEmpty ? .none : list(item.logprobs, finite)),
-            ("chosen", item.chosen.map { .integer(Int64($0)) }),
-            ("chosen_norm", item.chosenNormalised.map { .integer(Int64($0)) }), ("text", item.text.map { .string($0) }),
-            ("extracted", item.extracted.map { .string($0) }), ("rule", item.rule.map { .string($0) }),
-          ])
-        }
-      ),
-    ]
-    return object(members)
   }
 }

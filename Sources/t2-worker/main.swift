@@ -1,1 +1,5 @@
-// the program's main comes with its target
+import Glibc
+import Worker
+
+// `exit`, and not an end of `main`: threads may still compute for a daemon that is no longer there.
+exit(WorkerProgram.run(CommandLine.arguments))

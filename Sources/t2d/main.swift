@@ -1,1 +1,4 @@
-// the program's main comes with its target
+import Daemon
+import Glibc
+
+exit(DaemonProgram.run(CommandLine.arguments))

@@ -111,7 +111,7 @@ import Testing
       let bombs = [
         String(repeating: "[", count: 100_000), String(repeating: "{\"a\":", count: 100_000),
         "{\"id\":" + String(repeating: "9", count: 500_000) + "}", "{\"id\":1e400}",
-        "{" + (0..<90_000).map { "\"\($0)\":0" }.joined(separator: ",") + "}",
+        "{" + (0..<20_000).map { "\"\($0)\":0" }.joined(separator: ",") + "}",
         #"{"jsonrpc":"2.0","id":1,"method":"\ud800"}"#,
       ]
       for bomb in bombs {

@@ -90,6 +90,43 @@ struct DirectoryWatcherTests {
     }
   }
 
+  @Test func theEndOfAWriteIsWaitedForAndNotOnlyItsBeginning() throws {
+    var settings = quick
+    settings.periods.afterCreate = .seconds(3600)
+    try withPlace { place in
+      try place.start(settings)
+      try place.write("a.safetensors", "one END")
+      #expect(place.waitTaken("a.safetensors", ["one END"]))
+    }
+  }
+
+  @Test func aWriteIntoAFileThatWasTakenIsSeenBeforeItsEnd() throws {
+    var settings = quick
+    settings.periods.afterClose = .seconds(3600)
+    try withPlace { place in
+      try place.start(settings)
+      try place.put("a.safetensors", "one END")
+      #expect(place.waitTaken("a.safetensors", ["one END"]))
+      let file = try FileDescriptor.open("\(place.drop)/a.safetensors", O_WRONLY | O_APPEND)
+      try file.write(all: Array(" two".utf8))
+      #expect(place.wait { place.attempts("a.safetensors") > 1 })
+      #expect(place.taken("a.safetensors") == ["one END"])
+      try file.close()
+    }
+  }
+
+  @Test func aChangeOfModeLeadsToAnotherAttempt() throws {
+    try withPlace { place in
+      place.change { $0.trouble = ["a.safetensors"] }
+      try place.start(quick)
+      try place.put("a.safetensors", "one END")
+      #expect(try place.sync() == .done)
+      place.change { $0.trouble = [] }
+      #expect(unsafe chmod("\(place.drop)/a.safetensors", 0o640) == 0)
+      #expect(place.waitTaken("a.safetensors", ["one END"]))
+    }
+  }
+
   @Test func aHardLinkIsTakenThoughNobodyClosesIt() throws {
     try withPlace { place in
       try place.start(quick)

@@ -95,7 +95,7 @@ final class WatchedPlace: Sendable {
       }
       let outcome = take(item)
       changed.signal()
-      watcher.finished(item, outcome)
+      item.finished(outcome)
     }
   }
 
@@ -131,7 +131,8 @@ final class WatchedPlace: Sendable {
 
   /// The way that users are told: a hidden temporary name, then a rename.
   func put(_ name: String, _ content: String) throws {
-    try FileSystem.writeAtomically("\(drop)/\(name)", Array(content.utf8), mode: 0o644)
+    try write(".\(name).tmp", content)
+    try FileSystem.rename("\(drop)/.\(name).tmp", to: "\(drop)/\(name)")
   }
 
   func taken(_ name: String) -> [String] { state.withLock { $0.taken[name] ?? [] } }

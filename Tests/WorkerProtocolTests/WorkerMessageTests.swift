@@ -102,7 +102,7 @@ import WorkerProtocol
       experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: scores) },
       base: scores, uniform: scores, mixture: evaluated, granularity: .vector, units: ["model"], mix: .delta,
       rescale: .none, metric: "acc", template: "Question: {question}\nAnswer:", served: "science",
-      servedBecause: "held out better", foundAlpha: [[0.5], [0.25]],
+      servedBecause: "held out better", foundAlpha: [[0.5], [0.25]], foundGranularity: .layer,
       search: SearchSummary(
         method: "cem", objective: "accuracy", normalised: false, seed: .max, population: 32, elites: 6, shots: 10,
         generations: 4, stopReason: "converged", prompts: 900, promptsSavedByCache: 100, promptsSavedByPruning: 40,

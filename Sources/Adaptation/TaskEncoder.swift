@@ -1,0 +1,99 @@
+package import Evaluation
+import Tokenizer
+package import Transformer
+
+/// What a model lacks for a task.
+package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
+  case noTokenizer(model: String)
+  case noChatTemplate(task: String, problem: String)
+  case emptyChoice(row: String, line: Int, choice: String)
+  case tooLong(row: String, line: Int, tokens: Int, context: Int)
+  case codeRow(task: String)
+
+  package var description: String {
+    switch self {
+    case .noTokenizer(let model):
+      "the model '\(model)' has no tokenizer, so texts cannot be scored; put its tokenizer.json beside the weights"
+    case .noChatTemplate(let task, let problem):
+      "the task '\(task)' wants the model's chat template, but \(problem); set `chat: false` in task.json5"
+    case .emptyChoice(let row, let line, let choice):
+      "row '\(row)' (line \(line)): the choice '\(choice)' has no tokens"
+    case .tooLong(let row, let line, let tokens, let context):
+      "row '\(row)' (line \(line)) needs \(tokens) tokens, the model's context holds \(context)"
+    case .codeRow(let task): "the task '\(task)' is scored by running code, which is off"
+    }
+  }
+}
+
+/// A row as a model reads it.
+package struct EncodedRow: Sendable {
+  package var row: TaskRow
+  package var prompt: [Int32]
+  /// One for each choice; none for a row that is generated.
+  package var continuations: [[Int32]]
+  /// Whether the chat template was used: it decides what ends a generation.
+  package var isChat: Bool
+
+  var item: ScoringItem { ScoringItem(prompt: prompt, continuations: continuations) }
+
+  /// Rows that a forward pass computes for it, about.
+  var cost: Int { prompt.count + continuations.reduce(0) { $0 + max(0, $1.count - 1) } }
+}
+
+/// Turns a task's rows into tokens, by the task's template and the model's tokenizer and chat template.
+package struct TaskEncoder {
+  private let task: TaskDefinition
+  private let model: LanguageModel
+  private let tokenizer: Tokenizer
+
+  package init(_ task: TaskDefinition, for model: LanguageModel) throws(TaskEncodingError) {
+    guard let tokenizer = model.tokenizer else { throw .noTokenizer(model: model.configuration.modelID) }
+    guard task.scoring != .code else { throw .codeRow(task: task.name) }
+    self.task = task
+    self.model = model
+    self.tokenizer = tokenizer
+  }
+
+  package func encode(_ rows: [TaskRow]) throws(TaskEncodingError) -> [EncodedRow] {
+    var encoded: [EncodedRow] = []
+    for row in rows { encoded.append(try encode(row)) }
+    return encoded
+  }
+
+  private func encode(_ row: TaskRow) throws(TaskEncodingError) -> EncodedRow {
+    let (pieces, isChat) = try pieces(row)
+    let prompt = begin() + tokenizer.encode(pieces)
+    var continuations: [[Int32]] = []
+    for text in task.continuations(for: row) {
+      // As lm-evaluation-harness does: the tokens that the choice adds to the prompt, both encoded together.
+      let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
+      let added = whole.starts(with: prompt) ? Array(whole.dropFirst(prompt.count)) : tokenizer.encode(text)
+      guard !added.isEmpty else { throw .emptyChoice(row: row.id, line: row.line, choice: text) }
+      continuations.append(added)
+    }
+    let longest = prompt.count + (continuations.map(\.count).max() ?? 1)
+    guard longest <= model.shape.context else {
+      throw .tooLong(row: row.id, line: row.line, tokens: longest, context: model.shape.context)
+    }
+    return EncodedRow(row: row, prompt: prompt, continuations: continuations, isChat: isChat)
+  }
+
+  private func begin() -> [Int32] {
+    guard tokenizer.addsBOS, let bos = tokenizer.bos else { return [] }
+    return [bos]
+  }
+
+  private func pieces(_ row: TaskRow) throws(TaskEncodingError) -> (pieces: [TextPiece], isChat: Bool) {
+    switch task.prompt(for: row) {
+    case .text(let text): return ([TextPiece(text, recognizeSpecial: false)], false)
+    case .chat(let messages, let otherwise):
+      switch model.chatTemplate {
+      case .success(let template):
+        return (template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }), true)
+      case .failure(let problem):
+        guard let otherwise else { throw .noChatTemplate(task: task.name, problem: problem.description) }
+        return ([TextPiece(otherwise, recognizeSpecial: false)], false)
+      }
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import Multipliers
+package import StrictJSON
+package import SystemSupport
+package import WorkerProtocol
+
+/// The configuration file, `etc/t2d/t2d.json5`, with a default for every key: t2d.conf(5).
+///
+/// Paths in it are relative to the prefix. A key that is not known is an error that names it and the nearest known one.
+package struct Configuration: Sendable {
+  package enum Promotion: String, Sendable, CaseIterable {
+    /// A version that was accepted is active at once.
+    case immediate
+    /// It stays a candidate until `expert promote`.
+    case manual
+  }
+
+  package struct Worker: Sendable, Equatable {
+    /// The program; nil: `t2-worker` beside t2d.
+    package var path: String?
+    /// Compute threads; 0 for one a core.
+    package var threads = 0
+    /// Of heap and private mappings (RLIMIT_DATA); 0 for none.
+    package var memoryLimit: Int64 = 0
+    /// Models beyond it are dropped, least recently used first; 0 for none.
+    package var memoryBudget: Int64 = 2 << 30
+    /// How long a worker may leave `memory` unanswered before it counts as hanging.
+    package var hangAfter: Duration = .seconds(60)
+  }
+
+  package struct Debounce: Sendable, Equatable {
+    package var quiet: Duration = .seconds(2)
+    package var limit: Duration = .seconds(30)
+  }
+
+  package var socket = "var/run/t2d/t2d.sock"
+  package var socketMode: UInt32 = 0o660
+  package var adminGroup: String?
+  package var logLevel = Logger.Level.info
+  package var promotion = Promotion.immediate
+  package var defaultModel: String?
+  package var search = SearchSpec()
+  package var debounce = Debounce()
+  package var worker = Worker()
+  /// An expert file larger than this is refused.
+  package var maximumExpertBytes = 64 << 20
+  package var maximumTaskBytes = 64 << 20
+
+  package init() {}
+
+  /// Reads the text of a configuration file.
+  package init(json5 bytes: [UInt8], path: String) throws(ConfigurationError) {
+    let value: JSONValue
+    do { value = try parseJSON(bytes, dialect: .json5) } catch { throw .syntax(path: path, error) }
+    do {
+      var reader = try ObjectReader(reading: value)
+      try read(&reader)
+      try reader.finish()
+    } catch let error as ObjectReaderError {
+      throw .content(path: path, error.description)
+    } catch let error as ConfigurationError {
+      throw error
+    } catch {
+      throw .content(path: path, "\(error)")
+    }
+  }
+
+  private mutating func read(_ reader: inout ObjectReader) throws {
+    if let text = try reader.optionalString("socket") { socket = text }
+    if let text = try reader.optionalString("socket_mode") { socketMode = try Self.mode(text) }
+    adminGroup = try reader.optionalString("admin_group")
+    if let text = try reader.optionalString("log_level") {
+      guard let level = Logger.Level(name: text) else {
+        throw ObjectReaderError(
+          kind: .outOfRange, path: "", key: "log_level",
+          problem: "\"log_level\" is \"\(text)\", allowed are "
+            + Logger.Level.allCases.map(\.name).joined(separator: ", "))
+      }
+      logLevel = level
+    }
+    if let choice = try reader.optionalChoice("promotion", Promotion.self) { promotion = choice }
+    defaultModel = try reader.optionalString("default_model")
+    if let bytes = try reader.optionalInt("max_expert_bytes", in: 1...1 << 40) { maximumExpertBytes = bytes }
+    if let bytes = try reader.optionalInt("max_task_bytes", in: 1...1 << 40) { maximumTaskBytes = bytes }
+    if let bytes = try reader.optionalInteger("memory_budget", in: 0...Int64.max) { worker.memoryBudget = bytes }
+    if var part = try reader.optionalReader("debounce") {
+      if let seconds = try part.optionalDouble("quiet_seconds", in: 0...3600) { debounce.quiet = .seconds(seconds) }
+      if let seconds = try part.optionalDouble("limit_seconds", in: 0...86_400) { debounce.limit = .seconds(seconds) }
+      try part.finish()
+    }
+    if var part = try reader.optionalReader("worker") {
+      worker.path = try part.optionalString("path")
+      if let number = try part.optionalInt("threads", in: 0...1024) { worker.threads = number }
+      if let bytes = try part.optionalInteger("memory_limit", in: 0...Int64.max) { worker.memoryLimit = bytes }
+      if let seconds = try part.optionalDouble("hang_seconds", in: 1...86_400) { worker.hangAfter = .seconds(seconds) }
+      try part.finish()
+    }
+    if let part = try reader.optionalObject("search") { try search.overlay(part, path: "search") }
+  }
+
+  /// `"0660"`.
+  private static func mode(_ text: String) throws(ObjectReaderError) -> UInt32 {
+    guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
+      throw ObjectReaderError(
+        kind: .outOfRange, path: "", key: "socket_mode",
+        problem: "\"socket_mode\" is \"\(text)\", it must be an octal text such as \"0660\"")
+    }
+    return mode
+  }
+}
+
+package enum ConfigurationError: Error, CustomStringConvertible {
+  case unreadable(SystemCallError)
+  case syntax(path: String, JSONError)
+  case content(path: String, String)
+
+  package var description: String {
+    switch self {
+    case .unreadable(let error): "configuration: \(error)"
+    case .syntax(let path, let error): "configuration '\(path)': \(error)"
+    case .content(let path, let problem): "configuration '\(path)': \(problem)"
+    }
+  }
+}
+
+extension SearchSpec {
+  /// Lays the members of an object over this: of the configuration's `search`, a task's `search`, or the parameters of
+  /// `task.adapt`, which all have the same names.
+  package mutating func overlay(_ object: JSONObject, path: String) throws(ObjectReaderError) {
+    var reader = ObjectReader(object, path: path)
+    if let text = try reader.optionalString("method") { method = text }
+    if let names = try reader.optionalStrings("granularities") {
+      granularities = []
+      for name in names { granularities.append(try Self.granularity(name, path)) }
+    }
+    if let name = try reader.optionalString("granularity") { granularities = [try Self.granularity(name, path)] }
+    if let name = try reader.optionalString("mix") {
+      guard let rule = MixRule(rawValue: name) else {
+        throw Self.unknown("mix", name, allowed: "sum, delta", path)
+      }
+      mix = rule
+    }
+    if let flag = try reader.optionalBool("normalized") { normalised = flag }
+    if let name = try reader.optionalString("objective") {
+      guard name == "accuracy" || name == "loglik" else {
+        throw Self.unknown("objective", name, allowed: "accuracy, loglik", path)
+      }
+      objective = name
+    }
+    if let number = try reader.optionalInt("population", in: 2...4096) {
+      population = number
+      // The elite ratio of the paper, 0.2.
+      elites = max(1, number / 5)
+    }
+    if let number = try reader.optionalInt("elites", in: 1...4096) { elites = number }
+    if let number = try reader.optionalInt("iterations", in: 1...10_000) { iterations = number }
+    if let number = try reader.optionalDouble("lower") { lower = number }
+    if let number = try reader.optionalDouble("upper") { upper = number }
+    if let number = try reader.optionalInteger("seed", in: 0...Int64.max) { seed = UInt64(number) }
+    if let number = try reader.optionalInt("shots", in: 1...100_000) { shots = number }
+    if let number = try reader.optionalInt("budget_prompts", in: 1...1_000_000_000) { promptBudget = number }
+    if let number = try reader.optionalDouble("budget_seconds", in: 0.1...1_000_000) { secondsBudget = number }
+    try reader.finish()
+    guard lower < upper else {
+      throw ObjectReaderError(
+        kind: .outOfRange, path: path, key: "lower", problem: "\"lower\" is \(lower), not below \"upper\", \(upper)")
+    }
+    guard elites < population else {
+      throw ObjectReaderError(
+        kind: .outOfRange, path: path, key: "elites",
+        problem: "\"elites\" is \(elites), of a population of \(population)")
+    }
+  }
+
+  private static func granularity(_ name: String, _ path: String) throws(ObjectReaderError) -> Granularity {
+    guard let value = Granularity(rawValue: name) else {
+      throw unknown("granularity", name, allowed: "vector, layer, matrix", path)
+    }
+    return value
+  }
+
+  private static func unknown(_ key: String, _ found: String, allowed: String, _ path: String) -> ObjectReaderError {
+    ObjectReaderError(
+      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found)\", allowed are \(allowed)")
+  }
+}

@@ -1,0 +1,160 @@
+import Glibc
+import SystemSupport
+
+package let daemonVersion = "0.1.0"
+
+/// A broken pipe, a file that outgrew its limit, a broken lease: each is an error of its call, and no reason to die.
+let ignoredSignals = [SIGPIPE, SIGXFSZ, SIGIO]
+
+/// `t2d`: arguments, configuration, signals, and the order of beginning and end.
+package enum DaemonProgram {
+  private static let usage = """
+    usage: t2d [--prefix DIR] [--socket PATH] [--config FILE]
+           t2d --help | --version
+
+      --prefix DIR   where etc/, var/spool/t2d, var/lib/t2d and var/run/t2d are ('/' unless given)
+      --socket PATH  the API's socket (DIR/var/run/t2d/t2d.sock, or what the configuration says)
+      --config FILE  the configuration (DIR/etc/t2d/t2d.json5 where it exists)
+
+    It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it, SIGHUP makes it look at the
+    watched directories again. See t2d(8).
+
+    """
+
+  struct Options: Equatable {
+    var prefix = "/"
+    var socket: String?
+    var config: String?
+    /// What to print instead of starting.
+    var text: String?
+
+    init(_ arguments: [String]) throws(DaemonError) {
+      var rest = arguments[...]
+      while let argument = rest.popFirst() {
+        var name = argument
+        var given: String?
+        if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
+          name = String(argument[..<equals])
+          given = String(argument[argument.index(after: equals)...])
+        }
+        func value() throws(DaemonError) -> String {
+          guard let value = given ?? rest.popFirst(), !value.isEmpty else {
+            throw .usage("the option '\(name)' needs a value; see: t2d --help")
+          }
+          return value
+        }
+        switch name {
+        case "--prefix": prefix = try value()
+        case "--socket": socket = try value()
+        case "--config": config = try value()
+        case "--help", "-h": text = usage
+        case "--version": text = "t2d \(daemonVersion)\n"
+        default: throw .usage("unknown argument '\(escaped(argument, limit: 64))'; see: t2d --help")
+        }
+      }
+    }
+  }
+
+  /// Runs the daemon to its end and returns the exit status: sysexits(3), as t2d(8) lists them.
+  package static func run(_ arguments: [String]) -> Int32 {
+    do throws(DaemonError) {
+      let options = try Options(Array(arguments.dropFirst()))
+      if let text = options.text {
+        say(text, to: STDOUT_FILENO)
+        return 0
+      }
+      return try serve(options)
+    } catch {
+      say("t2d: \(error)\n", to: STDERR_FILENO)
+      return error.exitCode
+    }
+  }
+
+  private static func serve(_ options: Options) throws(DaemonError) -> Int32 {
+    umask(0o077)
+    let manager = ServiceManager()
+    let signals: SignalDescriptor
+    let ending: EventDescriptor
+    let prefix: String
+    do throws(SystemCallError) {
+      // Before the first thread, so that all of them inherit the mask.
+      signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
+      ending = try EventDescriptor()
+      prefix = try canonicalPath(options.prefix)
+    } catch {
+      throw .files(error)
+    }
+    let configuration = try configuration(options, prefix: prefix)
+    let paths = DaemonPaths(prefix: prefix, socket: try socket(options) ?? configuration.socket)
+    let log = Logger(threshold: configuration.logLevel)
+    let launcher: ProgramLauncher
+    do throws(SystemCallError) {
+      launcher = try ProgramLauncher(configuration.worker, prefix: paths.prefix)
+    } catch {
+      throw .files(error)
+    }
+    let daemon = try Daemon(paths: paths, configuration: configuration, launcher: launcher, log: log) {
+      ending.signal()
+    }
+    manager.ready(status: "serving \(paths.socket)")
+    do throws(SystemCallError) {
+      try wait(daemon, signals, ending, manager)
+    } catch {
+      log.error("the main thread cannot wait for signals", ["error": error])
+    }
+    manager.stopping()
+    daemon.stop()
+    return 0
+  }
+
+  /// Waits for a signal or a client that ends the daemon.
+  private static func wait(
+    _ daemon: Daemon, _ signals: SignalDescriptor, _ ending: EventDescriptor, _ manager: ServiceManager
+  ) throws(SystemCallError) {
+    let epoll = try Epoll()
+    try epoll.add(signals.descriptor, .read, token: 1)
+    try epoll.add(ending.descriptor, .read, token: 2)
+    while true {
+      var ends = false
+      try epoll.wait(until: manager.watchdogPeriod.map { .after($0) } ?? .never) { token, _ in
+        if token == 2 { ends = true }
+      }
+      while let signal = try signals.next() {
+        if signal == SIGHUP {
+          manager.reloading()
+          daemon.rescan()
+          manager.ready(status: "serving \(daemon.paths.socket)")
+        } else {
+          ends = true
+        }
+      }
+      if ends { return }
+      if manager.watchdogPeriod != nil { manager.watchdog() }
+    }
+  }
+
+  private static func configuration(_ options: Options, prefix: String) throws(DaemonError) -> Configuration {
+    let path = options.config ?? (prefix == "/" ? "" : prefix) + "/etc/t2d/t2d.json5"
+    do {
+      guard try options.config != nil || FileSystem.status(path) != nil else { return Configuration() }
+      return try Configuration(json5: try FileSystem.readAll(path, maximumBytes: 1 << 20), path: path)
+    } catch let error as ConfigurationError {
+      throw .configuration(error)
+    } catch let error as SystemCallError {
+      throw .configuration(.unreadable(error))
+    } catch {
+      throw .configuration(.content(path: path, "\(error)"))
+    }
+  }
+
+  /// A path on the command line is relative to where the command was given, and not to the prefix.
+  private static func socket(_ options: Options) throws(DaemonError) -> String? {
+    guard let socket = options.socket, !socket.hasPrefix("/") else { return options.socket }
+    do throws(SystemCallError) { return try canonicalPath(".") + "/" + socket } catch { throw .files(error) }
+  }
+
+  private static func say(_ text: String, to descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    _ = unsafe write(descriptor, bytes, bytes.count)
+  }
+}

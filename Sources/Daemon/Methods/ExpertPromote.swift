@@ -1,0 +1,69 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+
+extension Service {
+  static let expertPromote: Handler = { (service, params, reply) throws(RPCError) in
+    let text = params["expert"]?.stringValue ?? ""
+    let insists = params["allow_base"]?.boolValue ?? false
+    let why = params["reason"]?.stringValue ?? ""
+    guard text.contains("@") else {
+      throw RPCError(
+        .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
+    }
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let (expert, version) = try steward.snapshot.resolveExpert(text)
+      guard !version.isForeign || insists else {
+        throw RPCError(
+          .foreignExpert,
+          "'\(version.name)@\(version.version)' was made for another base than model '\(version.model)'",
+          hint: "check the transfer first, or insist with --allow-base")
+      }
+      try steward.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
+    }
+  }
+
+  static let expertRollback: Handler = { (service, params, reply) throws(RPCError) in
+    let name = params["expert"]?.stringValue ?? ""
+    let why = params["reason"]?.stringValue ?? ""
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let (expert, _) = try steward.snapshot.resolveExpert(name)
+      let before = try answering { () throws(RegistryError) in try steward.catalogue.versionBefore(expert.name) }
+      guard let before else {
+        throw RPCError(.conflict, "no version of '\(expert.name)' was active before the present one")
+      }
+      try steward.move(expert.name, .rollback, to: before, who: who, why: why, reply)
+    }
+  }
+
+  static let expertRetire: Handler = { (service, params, reply) throws(RPCError) in
+    let name = params["expert"]?.stringValue ?? ""
+    let why = params["reason"]?.stringValue ?? ""
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let (expert, _) = try steward.snapshot.resolveExpert(name)
+      try steward.move(expert.name, .retire, to: nil, who: who, why: why, reply)
+    }
+  }
+}
+
+extension Steward {
+  /// Moves an alias on a client's request, and answers.
+  func move(
+    _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: RPCReply
+  ) throws(RPCError) {
+    let move = try answering { () throws(RegistryError) in
+      try change { () throws(RegistryError) in try promote(name, to: version, action, who: who, why: why) }
+    }
+    reconcile()
+    let shown = version ?? move.from
+    let state = shown.flatMap { snapshot.expert(name)?.version($0)?.state.rawValue }
+    reply.succeed([
+      "name": .string(name), "version": shown.map { JSONValue($0) } ?? .null, "state": JSONValue(state),
+      "active": version.map { JSONValue($0) } ?? .null, "previous": move.from.map { JSONValue($0) } ?? .null,
+    ])
+  }
+}

@@ -1,0 +1,36 @@
+import Experts
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import SystemSupport
+
+extension Service {
+  static let expertVerify: Handler = { (service, params, reply) throws(RPCError) in
+    let path = params["path"]?.stringValue ?? ""
+    let model = params["model"]?.stringValue
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      var signatures = steward.signatures
+      if let model {
+        let wanted = try steward.snapshot.resolveModel(model)
+        signatures = signatures.filter { sameName($0.name, wanted.name) }
+      }
+      reply.succeed(verdict(on: path, signatures))
+    }
+  }
+
+  private static func verdict(on path: String, _ signatures: [ModelSignature]) -> JSONValue {
+    do throws(ExpertFileError) {
+      let expert = try ExpertFile.read(path: path, fileName: FileSystem.split(path).name).validated(against: signatures)
+      return [
+        "ok": true, "name": .string(expert.name), "model": .string(expert.model),
+        "digest": .string(expert.contentDigest.description), "matrices": JSONValue(expert.parameters.count),
+        "warnings": JSONValue(expert.warnings.map(\.description)),
+      ]
+    } catch {
+      return [
+        "ok": false, "warnings": [], "error": ["kind": .string(error.code), "message": .string(error.description)],
+      ]
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+
+extension Service {
+  /// The careful way of the hot path: `pass_fd`, and whatever is an error.
+  static let mixtureGet: Handler = { (service, params, reply) throws(RPCError) in
+    let snapshot = service.snapshots.get()
+    let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
+    let model = params["model"]?.stringValue
+    if let answer = snapshot.answer(task: task.name, model: model) {
+      if let known = params["if_generation"]?.integerValue, known == answer.generation {
+        return reply.succeed(raw: answer.notModified)
+      }
+      let descriptor = params["pass_fd"]?.boolValue == true ? try openBlob(answer.vectorsPath) : nil
+      return reply.succeed(raw: answer.result, descriptor: descriptor)
+    }
+    // Only an error is left, or a mixture that came this moment.
+    let found = try service.served(task.name, model: try snapshot.resolveModel(model, task: task.name).name)
+    reply.succeed(.object(found.json(vectorsPath: service.paths.store.path(found.mixture.blob))))
+  }
+
+  static let mixtureList: Handler = { (service, params, reply) throws(RPCError) in
+    reply.succeed(["mixtures": .array(service.snapshots.get().mixtures.map { .object($0.row) })])
+  }
+
+  static let mixtureLog: Handler = { (service, params, reply) throws(RPCError) in
+    let task = try service.snapshots.get().resolveTask(params["task"]?.stringValue ?? "")
+    let model = params["model"]?.stringValue
+    let limit = Int(params["limit"]?.integerValue ?? 100)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let revisions = try answering { () throws(RegistryError) in
+        try steward.catalogue.mixtureLog(task: task.name, model: model, limit: limit)
+      }
+      reply.succeed([
+        "task": .string(task.name),
+        "revisions": .array(
+          revisions.map {
+            [
+              "revision": JSONValue($0.revision), "generation": .integer($0.generation),
+              "time": .string($0.added.description), "model": .string($0.pair.model),
+              "alpha": $0.record["alpha"] ?? .null, "experts": $0.record["experts"] ?? .null,
+              "scores": $0.record["scores"] ?? .null, "served": $0.record["served"] ?? .null,
+              "reason": .string($0.reason), "job": .integer($0.job),
+            ]
+          }),
+      ])
+    }
+  }
+}

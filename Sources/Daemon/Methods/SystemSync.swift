@@ -1,0 +1,36 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import SystemSupport
+import Watcher
+
+extension Service {
+  static let systemSync: Handler = { (service, params, reply) throws(RPCError) in
+    let timeout = Duration.milliseconds(params["timeout_ms"]?.integerValue ?? 30_000)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      guard let watcher = steward.watcher else {
+        throw RPCError(.shuttingDown, "t2d is starting or ending")
+      }
+      watcher.sync(until: .after(timeout)) { result in
+        // From the watcher's thread; what it announced before was posted before.
+        service.onCatalogue(reply) { steward throws(RPCError) in
+          switch result {
+          case .done: break
+          case .timedOut:
+            throw RPCError(
+              .timeout, "not everything in the watched directories could be decided upon in \(timeout.inSeconds) s",
+              hint: "a file is still being written, or a large one is being read; see: t2ctl status")
+          case .stopped: throw RPCError(.shuttingDown, "t2d is ending")
+          }
+          steward.stopWaiting()
+          let snapshot = steward.snapshot
+          reply.succeed([
+            "generation": .integer(snapshot.generation), "experts": JSONValue(snapshot.experts.count),
+            "tasks": JSONValue(snapshot.tasks.count), "rejected": snapshot.rejected(nil, service.paths),
+          ])
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+
+extension Service {
+  static let taskAdapt: Handler = { (service, params, reply) throws(RPCError) in
+    var options = params
+    options["task"] = nil
+    options["model"] = nil
+    let asked = options
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let snapshot = steward.snapshot
+      let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
+      let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
+      for name in asked["experts"]?.arrayValue?.compactMap(\.stringValue) ?? [] {
+        let (expert, _) = try snapshot.resolveExpert(name)
+        guard expert.active != nil else {
+          throw RPCError(.conflict, "no version of expert '\(name)' is active", hint: "t2ctl expert promote \(name)@V")
+        }
+      }
+      guard let need = steward.need(task, on: model, options: asked) else {
+        throw RPCError(
+          .waitingForExperts, "no expert of model '\(model.name)' is active",
+          hint: "drop one into \(steward.paths.experts)")
+      }
+      let job = try answering { () throws(RegistryError) in
+        try steward.adapt(need, options: asked, who: Service.who(reply), reason: "task.adapt")
+      }
+      reply.succeed(["job": .integer(job), "task": .string(task.name), "model": .string(model.name)])
+    }
+  }
+}

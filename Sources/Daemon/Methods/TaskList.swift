@@ -1,0 +1,44 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+
+extension Service {
+  static let taskList: Handler = { (service, params, reply) throws(RPCError) in
+    let snapshot = service.snapshots.get()
+    reply.succeed([
+      "tasks": .array(snapshot.tasks.map { .object(snapshot.taskRow($0)) }),
+      "rejected": snapshot.rejected(.tasks, service.paths),
+    ])
+  }
+
+  static let taskShow: Handler = { (service, params, reply) throws(RPCError) in
+    let name = params["task"]?.stringValue ?? ""
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let snapshot = steward.snapshot
+      let task = try snapshot.resolveTask(name)
+      var row = snapshot.taskRow(task)
+      row["digest"] = .string(task.current.digest)
+      row["template"] = .string(task.current.template)
+      row["settings"] = task.current.settings
+      row["source"] = .string(task.current.source)
+      row["added"] = .string(task.current.added.description)
+      row["warnings"] = JSONValue(task.current.warnings)
+      row["mixtures"] = .array(
+        snapshot.mixtures.filter { sameName($0.mixture.pair.task, task.name) }.map { .object($0.row) })
+      let jobs = try answering { () throws(RegistryError) in
+        try steward.catalogue.jobs(state: nil, task: task.name, limit: 20)
+      }
+      row["jobs"] = .array(jobs.map { .object($0.json(steward.board.progress(of: $0.id), full: false)) })
+      // Nothing is under way and the newest search did not succeed: that is the state to show.
+      if row["job"] == .null, row["state"] == "pending" || row["state"] == "stale",
+        let last = jobs.first(where: { $0.kind == "adapt" }), last.state == .failed || last.state == .cancelled,
+        steward.debounce.isEmpty
+      {
+        row["state"] = "failed"
+        row["error"] = last.error ?? .null
+      }
+      reply.succeed(.object(row))
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+
+extension Service {
+  static let taskRegister: Handler = { (service, params, reply) throws(RPCError) in
+    let name = params["task"]?.stringValue ?? ""
+    let model = params["model"]?.stringValue
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let task = try steward.snapshot.resolveTask(name)
+      let only = try model.map { (name) throws(RPCError) in try steward.snapshot.resolveModel(name).name }
+      if let only, task.onlyModel != only {
+        try answering { () throws(RegistryError) in
+          try steward.change { () throws(RegistryError) in
+            try steward.catalogue.bind(task: task.name, toModel: only)
+            try steward.catalogue.record(
+              "task.bound", task.name, ["model": .string(only), "who": .string(Service.who(reply))], now: .now)
+          }
+        }
+      }
+      steward.reconcile()
+      steward.stopWaiting()
+      let snapshot = steward.snapshot
+      var row = snapshot.taskRow(try snapshot.resolveTask(name))
+      row["model"] = JSONValue(only)
+      reply.succeed(.object(row))
+    }
+  }
+}

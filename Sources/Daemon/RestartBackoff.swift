@@ -1,0 +1,23 @@
+import SystemSupport
+
+/// How long to wait before a process that ended is started again: at once the first time, then longer and longer, until
+/// one has lived for a while. A pure struct.
+package struct RestartBackoff: Sendable {
+  package var first: Duration = .milliseconds(200)
+  package var longest: Duration = .seconds(30)
+  /// Who lived this long starts over without a past.
+  package var goodLife: Duration = .seconds(60)
+  private var failures = 0
+
+  package init() {}
+
+  /// The process has ended after this long a life.
+  package mutating func ended(afterLiving life: Duration) -> Duration {
+    if life >= goodLife { failures = 0 }
+    defer { failures += 1 }
+    guard failures > 0 else { return .zero }
+    var wait = first
+    for _ in 1..<min(failures, 32) where wait < longest { wait = wait * 2 }
+    return min(wait, longest)
+  }
+}

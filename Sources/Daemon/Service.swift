@@ -1,0 +1,99 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import Synchronization
+import SystemSupport
+
+/// What the daemon answers. Lives on the RPC server's thread: what can be read from the snapshot is answered there,
+/// the rest goes to the catalogue's thread with its reply.
+///
+/// A method is a file in `Methods`, an entry in `handlers`, and a row of `RPCMethod.all`; a test compares the three.
+final class Service: RPCHandler {
+  typealias Handler = @Sendable (Service, JSONObject, RPCReply) throws(RPCError) -> Void
+
+  let paths: DaemonPaths
+  let configuration: Configuration
+  let snapshots: SnapshotBox
+  let board: StatusBoard
+  let catalogue: CatalogueThread
+  let log: Logger
+  let started = MonotonicInstant.now
+  private let countersOfServer = Mutex<RPCCounters?>(nil)
+  /// Ends the daemon; any thread.
+  let shutDown: @Sendable () -> Void
+
+  init(
+    paths: DaemonPaths, configuration: Configuration, snapshots: SnapshotBox, board: StatusBoard,
+    catalogue: CatalogueThread, log: Logger, shutDown: @escaping @Sendable () -> Void
+  ) {
+    self.paths = paths
+    self.configuration = configuration
+    self.snapshots = snapshots
+    self.board = board
+    self.catalogue = catalogue
+    self.log = log
+    self.shutDown = shutDown
+  }
+
+  static let handlers: [String: Handler] = [
+    "system.hello": systemHello, "system.status": systemStatus, "system.methods": systemMethods,
+    "system.sync": systemSync, "system.shutdown": systemShutdown,
+    "model.add": modelAdd, "model.list": modelList, "model.show": modelShow, "model.tokenize": modelTokenize,
+    "expert.list": expertList, "expert.show": expertShow, "expert.log": expertLog, "expert.verify": expertVerify,
+    "expert.promote": expertPromote, "expert.rollback": expertRollback, "expert.retire": expertRetire,
+    "expert.export": expertExport,
+    "task.list": taskList, "task.show": taskShow, "task.register": taskRegister, "task.adapt": taskAdapt,
+    "mixture.get": mixtureGet, "mixture.list": mixtureList, "mixture.log": mixtureLog,
+    "score": score, "generate": generate, "evaluate.run": evaluateRun,
+    "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
+    "events.subscribe": eventsSubscribe,
+  ]
+
+  /// Of the server that this service answers; known once there is one.
+  var counters: RPCCounters? {
+    get { countersOfServer.withLock { $0 } }
+    set { countersOfServer.withLock { $0 = newValue } }
+  }
+
+  let fastMethods = ["mixture.get"]
+
+  func fastAnswer(_ request: FlatRequest) -> PreparedAnswer? {
+    // Opening a file is for the careful way, and so is every error.
+    guard request.boolean("pass_fd") != true, let task = request.string("task"),
+      let mixture = snapshots.get().answer(task: task, model: request.string("model"))
+    else { return nil }
+    let isKnown = request.integer("if_generation") == mixture.generation
+    return PreparedAnswer(result: isKnown ? mixture.notModified : mixture.result)
+  }
+
+  func handle(_ request: RPCRequest, _ reply: RPCReply) {
+    guard let handler = Self.handlers[request.method.name] else {
+      return reply.fail(RPCError(.internal, "'\(request.method.name)' is in the table and has no handler"))
+    }
+    do throws(RPCError) {
+      try handler(self, request.params, reply)
+    } catch {
+      reply.fail(error)
+    }
+  }
+
+  /// Goes on on the catalogue's thread; what is thrown there is the answer.
+  func onCatalogue(_ reply: RPCReply, _ body: @escaping @Sendable (Steward) throws(RPCError) -> Void) {
+    catalogue.post { steward in
+      do throws(RPCError) {
+        try body(steward)
+      } catch {
+        reply.fail(error)
+      }
+    }
+  }
+
+  /// "uid 1000", for journals.
+  static func who(_ reply: RPCReply) -> String { "uid \(reply.peer.user)" }
+}
+
+/// Turns the catalogue's errors into answers.
+func answering<Value>(_ body: () throws(RegistryError) -> Value) throws(RPCError) -> Value {
+  do throws(RegistryError) { return try body() } catch { throw RPCError(error) }
+}

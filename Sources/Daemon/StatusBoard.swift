@@ -1,0 +1,37 @@
+import Synchronization
+package import WorkerProtocol
+
+/// What changes too often for the catalogue and is shown by `status`: the worker, and how far jobs are.
+///
+/// Any thread reads; the catalogue's thread writes.
+package final class StatusBoard: Sendable {
+  package struct Worker: Sendable, Equatable {
+    package enum State: String, Sendable {
+      case starting, ready, failed
+    }
+    package var state = State.starting
+    package var hello: HelloAnswer?
+    package var memory: MemoryAnswer?
+    /// Why the last one ended.
+    package var problem: String?
+    package var restarts = 0
+  }
+
+  private struct Contents {
+    var worker = Worker()
+    var progress: [Int64: JobProgress] = [:]
+    var warnings: [DaemonWarning] = []
+  }
+
+  private let contents = Mutex(Contents())
+
+  package init() {}
+
+  package var worker: Worker { contents.withLock { $0.worker } }
+  package func progress(of job: Int64) -> JobProgress? { contents.withLock { $0.progress[job] } }
+  package var warnings: [DaemonWarning] { contents.withLock { $0.warnings } }
+
+  func update(_ change: (inout Worker) -> Void) { contents.withLock { change(&$0.worker) } }
+  func setProgress(_ progress: JobProgress?, of job: Int64) { contents.withLock { $0.progress[job] = progress } }
+  func setWarnings(_ warnings: [DaemonWarning]) { contents.withLock { $0.warnings = warnings } }
+}

@@ -1,0 +1,122 @@
+import Digests
+import Experts
+import Multipliers
+import Registry
+import StrictJSON
+import SystemSupport
+import Watcher
+import WorkerProtocol
+
+extension Steward {
+  /// Copies a dropped file, checks the copy against the registered models, and makes it the next version of its name.
+  func takeExpert(_ file: String, in directory: FileDescriptor, identity: String) throws(Refusal) {
+    let staged: StagedFile
+    var limits = StagingLimits()
+    limits.maximumBytes = configuration.maximumExpertBytes
+    do throws(StagingError) {
+      staged = try stageCopy(file, from: directory, into: store.staging, limits: limits)
+    } catch {
+      throw Refusal(error)
+    }
+    let expert = try validate(staged.path, file: file)
+    do throws(RegistryError) {
+      try accept(expert, staged: staged, file: file, identity: identity)
+    } catch {
+      throw Refusal(error)
+    }
+  }
+
+  private func validate(_ path: String, file: String) throws(Refusal) -> ValidatedExpert {
+    do throws(ExpertFileError) {
+      return try ExpertFile.read(path: path, fileName: file).validated(against: signatures)
+    } catch {
+      switch error {
+      case .noModels: throw Refusal(.waitingForModel, kind: error.code, error.description)
+      case .file where error.isIncomplete:
+        throw Refusal(.incomplete, kind: error.code, error.description, outcome: .incomplete)
+      default: throw Refusal(kind: error.code, error.description)
+      }
+    }
+  }
+
+  /// Of the models that are ready.
+  var signatures: [ModelSignature] { snapshot.models.compactMap(\.signature) }
+
+  private func accept(
+    _ expert: ValidatedExpert, staged: StagedFile, file: String, identity: String
+  ) throws(RegistryError) {
+    let digest = expert.contentDigest.description
+    let warnings = expert.warnings.map(\.description)
+    var record = IngestRecord(
+      directory: .experts, file: file, state: .accepted, warnings: warnings, subject: expert.name, identity: identity,
+      time: .now)
+    if let same = try catalogue.version(
+      ofExpert: expert.name, digest: digest, modelDigest: expert.modelDigest.description)
+    {
+      let known = snapshot.ingested.first { $0.directory == .experts && sameName($0.file, file) }
+      // The file that brought the version, seen again: nothing new to say of it.
+      let isItsOwn = known?.state == .accepted && known?.version == same
+      record.state = isItsOwn ? .accepted : .duplicate
+      record.version = same
+      record.kind = isItsOwn ? nil : "duplicate"
+      record.message = isItsOwn ? nil : "the same content as \(expert.name)@\(same)"
+      let stored = record
+      return try change { () throws(RegistryError) in try catalogue.store(stored) }
+    }
+
+    let blob = try store.publish(staged: staged.relinquish())
+    let version = ExpertVersion(
+      name: expert.name, version: 0, state: .candidate, model: expert.model,
+      modelDigest: expert.modelDigest.description, digest: digest, blob: blob, kind: expert.kind.rawValue,
+      label: expert.label, task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
+      details: JSONValue.object(expert.summary).jsonText, warnings: warnings, source: file, added: .now,
+      addedBy: "uid \(staged.source.owner)")
+    let number = try change { () throws(RegistryError) -> Int in
+      let number = try catalogue.addVersion(version)
+      try catalogue.record(
+        "expert.version", expert.name,
+        [
+          "version": JSONValue(number), "model": .string(expert.model), "digest": .string(digest),
+          "who": .string(version.addedBy), "file": .string(file),
+        ], now: .now)
+      // A version for another base waits for a transfer check or for someone who insists.
+      if configuration.promotion == .immediate, !expert.isForeign {
+        try promote(
+          expert.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
+      }
+      record.version = number
+      try catalogue.store(record)
+      return number
+    }
+    log.info("expert", ["name": expert.name, "version": number, "model": expert.model, "file": file])
+  }
+
+  /// Moves an alias within the running transaction, with its event.
+  @discardableResult
+  func promote(
+    _ name: String, to version: Int?, _ action: AliasMove.Action, who: String, why: String
+  ) throws(RegistryError) -> AliasMove {
+    let move = try catalogue.moveAlias(name, action, to: version, who: who, why: why, now: .now)
+    let kind =
+      switch action {
+      case .promote: "expert.promoted"
+      case .rollback: "expert.rolled_back"
+      case .retire: "expert.retired"
+      }
+    var detail: JSONObject = ["who": .string(who), "reason": .string(why)]
+    if let from = move.from { detail["from"] = JSONValue(from) }
+    if let to = move.to { detail["to"] = JSONValue(to) }
+    try catalogue.record(kind, name, detail, now: .now)
+    return move
+  }
+}
+
+extension ModelRecord {
+  /// What experts are checked against; nil while the model is not ready.
+  var signature: ModelSignature? {
+    guard let facts = readyFacts, let digest = Digest(description: facts.digest) else { return nil }
+    return ModelSignature(
+      name: name, modelID: facts.modelID, digest: digest, architecture: facts.architecture,
+      layout: MultiplierLayout(facts.targets))
+  }
+}

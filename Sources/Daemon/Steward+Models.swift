@@ -1,0 +1,125 @@
+import Digests
+import Registry
+import RPCProtocol
+import StrictJSON
+import SystemSupport
+import WorkerProtocol
+
+extension Steward {
+  /// Registers a model, or looks at one again. Returns the job that inspects it, nil where it is known and unchanged.
+  func addModel(name: String, path: String, who: String) throws(RPCError) -> (ModelRecord, job: Int64?) {
+    guard let identity = modelIdentity(path) else {
+      throw RPCError(
+        .fileNotReadable, "cannot read the model '\(path)'",
+        hint: "give the absolute path of a .gguf file or of a directory with config.json that t2d's user can read")
+    }
+    if let known = snapshot.model(name) {
+      if known.state != .failed, !sameName(known.path, path) {
+        throw RPCError(
+          .conflict, "there is a model '\(name)' already, at '\(known.path)'", hint: "choose another name with --name")
+      }
+      if known.state == .ready, known.identity == identity { return (known, nil) }
+    }
+    var model = ModelRecord(
+      name: name, path: path, identity: identity, state: .inspecting, facts: nil, problem: nil, added: .now,
+      addedBy: who)
+    if let known = snapshot.model(name) {
+      // What it was is served until it is known what it has become.
+      model = known
+      model.path = path
+      model.identity = identity
+      model.problem = nil
+      if known.state != .ready { model.state = .inspecting }
+    }
+    do throws(RegistryError) {
+      return (model, try inspect(model, who: who, why: "model.add"))
+    } catch {
+      throw RPCError(error)
+    }
+  }
+
+  private func inspect(_ model: ModelRecord, who: String, why: String) throws(RegistryError) -> Int64 {
+    let work = JobWork.inspect(path: model.path, cacheDirectory: store.factorizations)
+    try change { () throws(RegistryError) in
+      try catalogue.store(model)
+      try catalogue.record("model.added", model.name, ["path": .string(model.path), "who": .string(who)], now: .now)
+    }
+    return try submit(
+      JobRecord(
+        kind: work.kind, key: "inspect\0\(model.name)\0\(model.path)\0\(model.identity)",
+        target: "inspect\0\(model.name)", inputs: model.identity, priority: 10, task: nil, model: model.name,
+        spec: work.spec, who: who, reason: why, created: .now))
+  }
+
+  /// At start: a model whose file has changed is inspected again; one whose file is gone gets a warning.
+  func lookAgain(at model: ModelRecord) {
+    guard let identity = modelIdentity(model.path) else {
+      let warning = DaemonWarning(
+        code: "missing_model", message: "model '\(model.name)' is missing: '\(model.path)' cannot be read",
+        help: "put it back, or add it again from where it is now: t2ctl model add PATH --name \(model.name)")
+      board.setWarnings(board.warnings + [warning])
+      return log.warning(warning.message)
+    }
+    guard identity != model.identity || model.state == .inspecting else { return }
+    guard queue.live(target: "inspect\0\(model.name)").isEmpty else { return }
+    var changed = model
+    changed.identity = identity
+    attempt("inspect a model again") { () throws(RegistryError) in
+      _ = try inspect(changed, who: "t2d", why: "its file has changed")
+    }
+  }
+
+  /// The worker has read a model, or has not.
+  func inspected(_ job: JobRecord, _ outcome: Result<ModelFacts, WorkerFault>) throws(RegistryError) {
+    guard let name = job.model, var model = snapshot.model(name) else { return }
+    let before = model.readyFacts?.digest
+    switch outcome {
+    case .success(let facts):
+      model.state = .ready
+      model.facts = facts
+      model.problem = nil
+      board.setWarnings(board.warnings.filter { $0.code != "missing_model" || !$0.message.contains("'\(name)'") })
+    case .failure(let fault):
+      // A model that was served goes on being known as it was.
+      if before == nil { model.state = .failed }
+      model.problem = fault.message
+    }
+    let stored = model
+    try change { () throws(RegistryError) in
+      try catalogue.store(stored)
+      if let facts = stored.readyFacts, stored.problem == nil {
+        try catalogue.record(
+          "model.ready", name, ["digest": .string(facts.digest), "architecture": .string(facts.architecture)], now: .now
+        )
+      } else {
+        try catalogue.record("model.failed", name, ["message": JSONValue(stored.problem)], now: .now)
+      }
+    }
+    if let facts = stored.readyFacts, stored.problem == nil {
+      log.info("model", ["name": name, "digest": facts.digest, "layers": facts.layers])
+      retryExperts(all: before != nil && before != facts.digest)
+    }
+  }
+
+  /// What tells this state of a model's files from another; nil where they cannot be read.
+  func modelIdentity(_ path: String) -> String? {
+    guard let status = (try? FileSystem.status(path, followingLinks: true)) ?? nil else { return nil }
+    func text(_ name: String, _ identity: FileIdentity) -> String {
+      "\(name):\(identity.device):\(identity.inode):\(identity.size):\(identity.modifiedNanoseconds)"
+    }
+    switch status.kind {
+    case .regular: return text("file", status.identity)
+    case .directory:
+      guard let entries = try? FileSystem.entries(path, limit: 10_000) else { return nil }
+      let names = entries.compactMap(\.text).filter {
+        $0.hasSuffix(".safetensors") || $0.hasSuffix(".json") || $0.hasSuffix(".txt")
+      }
+      let parts = names.sorted().map { name in
+        ((try? FileSystem.status(path + "/" + name, followingLinks: true)) ?? nil).map { text(name, $0.identity) }
+          ?? name
+      }
+      return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
+    case .symbolicLink, .fifo, .socket, .device: return nil
+    }
+  }
+}

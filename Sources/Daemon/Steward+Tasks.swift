@@ -1,0 +1,159 @@
+import Evaluation
+import Glibc
+import Registry
+import StrictJSON
+import SystemSupport
+import Watcher
+
+extension Steward {
+  /// The files that make a task directory.
+  private static let taskFiles = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
+
+  /// Copies a dropped task, reads the copy, and makes it the task's next revision.
+  func takeTask(_ item: DropItem, identity: String) throws(Refusal) {
+    let name = TaskFile.taskName(ofPath: item.name)
+    let staged = store.stagingPath("task")
+    defer { _ = try? FileSystem.removeTree(staged) }
+    let task: TaskDefinition
+    try stage(item, to: staged)
+    do throws(TaskFileError) {
+      task = try TaskFile.load(path: staged + "/" + item.name, name: name)
+    } catch {
+      throw Refusal(kind: "bad_task", error.description)
+    }
+    try checkOtherForm(of: name, item)
+    do throws(RegistryError) {
+      try accept(task, staged: staged, file: item.name, identity: identity)
+    } catch {
+      throw Refusal(error)
+    }
+  }
+
+  /// `NAME.jsonl` and `NAME/` in the directory at once would change places with every scan.
+  private func checkOtherForm(of name: String, _ item: DropItem) throws(Refusal) {
+    let other = item.isDirectory ? name + ".jsonl" : name
+    let isThere = ((try? FileSystem.status(other, in: item.directory)) ?? nil) != nil
+    let isTaken = snapshot.ingested.contains {
+      $0.directory == .tasks && sameName($0.file, other) && ($0.state == .accepted || $0.state == .duplicate)
+    }
+    if isThere, isTaken {
+      throw Refusal(
+        kind: "two_forms", "'\(other)' is there too and is the task '\(name)' already; remove one of the two")
+    }
+  }
+
+  /// A private, durable copy of the file, or of those files of the directory that make a task.
+  private func stage(_ item: DropItem, to staged: String) throws(Refusal) {
+    var limits = StagingLimits()
+    limits.maximumBytes = configuration.maximumTaskBytes
+    do {
+      try FileSystem.createDirectories(staged, mode: 0o700)
+      guard item.isDirectory else {
+        let copy = try stageCopy(item.name, from: item.directory, into: store.staging, limits: limits)
+        return try FileSystem.rename(copy.relinquish(), to: staged + "/" + item.name)
+      }
+      let place = staged + "/" + item.name
+      try FileSystem.createDirectories(place, mode: 0o700)
+      let directory = try FileDescriptor.open(
+        item.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: item.directory)
+      for entry in try FileSystem.entries(in: directory, path: item.name, limit: 256) {
+        guard let name = entry.text, !name.hasPrefix(".") else { continue }
+        if Self.taskFiles.contains(name) {
+          let copy = try stageCopy(name, from: directory, into: store.staging, limits: limits)
+          try FileSystem.rename(copy.relinquish(), to: place + "/" + name)
+        } else if name.hasSuffix(".jsonl") || name.hasSuffix(".json") || name.hasSuffix(".json5") {
+          // Its name alone is the error, which the reader words.
+          try FileSystem.writeAtomically(place + "/" + name, [])
+        }
+      }
+    } catch let error as StagingError {
+      throw Refusal(error)
+    } catch let error as SystemCallError {
+      throw Refusal(.incomplete, kind: "io_error", error.description, outcome: .retryLater)
+    } catch {
+      throw Refusal(.incomplete, kind: "io_error", "\(error)", outcome: .retryLater)
+    }
+  }
+
+  private func accept(
+    _ task: TaskDefinition, staged: String, file: String, identity: String
+  ) throws(RegistryError) {
+    let digest = task.digest.description
+    var record = IngestRecord(
+      directory: .tasks, file: file, state: .accepted, warnings: task.warnings, subject: task.name,
+      identity: identity, time: .now)
+    if let known = snapshot.task(task.name), known.current.digest == digest {
+      record.version = known.current.revision
+      if known.current.source != file {
+        record.state = .duplicate
+        record.kind = "duplicate"
+        record.message = "the same content as revision \(known.current.revision)"
+      }
+      let stored = record
+      return try change { () throws(RegistryError) in try catalogue.store(stored) }
+    }
+
+    let place = "\(store.tasks)/\(task.name)/\(task.digest.hex.prefix(16))"
+    if try !catalogue.isTaskPathKnown(place + "/" + file) { try store.publishTask(staged: staged, as: place) }
+    let revision = TaskRevision(
+      task: task.name, revision: 0, digest: digest, path: place + "/" + file, rows: task.shots.count,
+      evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring.rawValue,
+      metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
+      warnings: task.warnings, source: file, added: .now)
+    let number = try change { () throws(RegistryError) -> Int in
+      let number = try catalogue.addRevision(revision)
+      try catalogue.record(
+        "task.revision", task.name,
+        [
+          "revision": JSONValue(number), "rows": JSONValue(task.shots.count), "eval_rows": JSONValue(task.eval.count),
+          "digest": .string(digest), "file": .string(file),
+        ], now: .now)
+      record.version = number
+      try catalogue.store(record)
+      return number
+    }
+    log.info("task", ["name": task.name, "revision": number, "rows": task.shots.count, "file": file])
+  }
+}
+
+extension TaskDefinition {
+  /// Of the first row: for people.
+  fileprivate var templateText: String { settings.template?.text ?? "default" }
+}
+
+extension TaskSettings {
+  /// What the daemon must know without reading the task's files again.
+  fileprivate var stored: JSONObject {
+    var object: JSONObject = ["search": .object(search.stored)]
+    if let model { object["model"] = .string(model) }
+    if let experts { object["experts"] = JSONValue(experts) }
+    if let description { object["description"] = .string(description) }
+    return object
+  }
+}
+
+extension SearchSettings {
+  /// By the names that `SearchSpec.overlay` reads.
+  fileprivate var stored: JSONObject {
+    var object = JSONObject()
+    object["method"] = method.map { .string($0.rawValue) }
+    object["granularity"] = granularity.map { .string($0.rawValue) }
+    object["mix"] = mix.map { .string($0.rawValue) }
+    object["objective"] = objective.map { .string($0.rawValue) }
+    object["iterations"] = iterations.map { JSONValue($0) }
+    object["population"] = population.map { JSONValue($0) }
+    if let eliteRatio {
+      object["elites"] = JSONValue(max(1, Int(eliteRatio * Double(population ?? 32))))
+    }
+    object["seed"] = seed.map { .integer(Int64(bitPattern: $0)) }
+    object["shots"] = shots.map { JSONValue($0) }
+    object["normalized"] = normalized.map { .bool($0) }
+    if let range {
+      object["lower"] = .number(range.lowerBound)
+      object["upper"] = .number(range.upperBound)
+    }
+    object["budget_prompts"] = budgetPrompts.map { JSONValue($0) }
+    object["budget_seconds"] = budgetSeconds.map { .number($0) }
+    return object
+  }
+}

@@ -1,0 +1,60 @@
+import Glibc
+package import SystemSupport
+
+/// A worker that was started: its end of the socketpair is elsewhere, ours is here.
+package struct RunningWorker: Sendable {
+  package var socket: FileDescriptor
+  /// Nil for a double in the tests, which ends with its socket.
+  package var process: ChildProcess?
+
+  package init(socket: FileDescriptor, process: ChildProcess?) {
+    self.socket = socket
+    self.process = process
+  }
+}
+
+/// Starts workers: the real program, or a double in the tests.
+package protocol WorkerLauncher: Sendable {
+  func launch() throws(SystemCallError) -> RunningWorker
+}
+
+/// Starts `t2-worker`, with the other end of a socketpair as its descriptor 3.
+package struct ProgramLauncher: WorkerLauncher {
+  package var executable: String
+  package var arguments: [String]
+
+  /// The configured program, or the one beside our own.
+  package init(_ configuration: Configuration.Worker, prefix: String) throws(SystemCallError) {
+    if let path = configuration.path {
+      executable = path.hasPrefix("/") ? path : prefix + "/" + path
+    } else {
+      executable = FileSystem.split(try ownExecutable()).directory + "/t2-worker"
+    }
+    arguments = ["t2-worker"]
+    let settings = [
+      ("--data-limit", configuration.memoryLimit), ("--memory-budget", configuration.memoryBudget),
+      ("--threads", Int64(configuration.threads)),
+    ]
+    for (name, value) in settings where value > 0 { arguments += [name, "\(value)"] }
+  }
+
+  package func launch() throws(SystemCallError) -> RunningWorker {
+    let (ours, theirs) = try FileDescriptor.socketPair()
+    // Clients' settings are not the worker's business; OPENBLAS_CORETYPE, which a user may set, is.
+    let process = try ChildProcess(
+      executable, arguments: arguments,
+      environment: ChildProcess.environment(without: ["T2D_SOCKET", "T2D_PREFIX", "NOTIFY_SOCKET", "LISTEN_FDS"]),
+      socket: theirs)
+    return RunningWorker(socket: ours, process: process)
+  }
+}
+
+/// Where the running program's file is.
+private func ownExecutable() throws(SystemCallError) -> String {
+  var buffer = [CChar](repeating: 0, count: 4096)
+  let capacity = buffer.count
+  let count = try systemCall("read the link", "/proc/self/exe") {
+    unsafe readlink("/proc/self/exe", &buffer, capacity)
+  }
+  return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -1,0 +1,314 @@
+import Glibc
+import StrictJSON
+import Synchronization
+package import SystemSupport
+package import WorkerProtocol
+
+/// Keeps a worker running and passes lines to and fro, on a thread of its own.
+///
+/// It knows nothing of jobs: the owner gets every reply and event, in order, and is told when a worker has answered
+/// `hello` and when it is gone. Only after `started` may requests be sent; those that are unanswered at `ended` never
+/// will be. A worker that leaves `memory` unanswered for `hangAfter` is killed. One that ends is started again,
+/// after a while that grows.
+package final class WorkerLink: Sendable {
+  package enum Message: Sendable {
+    case started(HelloAnswer)
+    case reply(WorkerReply)
+    case memory(MemoryAnswer)
+    /// Why, and when the next one is tried.
+    case ended(reason: String, retryAfter: Duration)
+  }
+
+  private struct Mailbox {
+    var outgoing: [[UInt8]] = []
+    var isStopping = false
+    /// Which worker the lines are meant for: those for one that has ended are dropped.
+    var life = 0
+  }
+
+  private enum Token: UInt64 { case wake = 1, socket, process }
+
+  private let launcher: any WorkerLauncher
+  private let hangAfter: Duration
+  private let log: Logger
+  private let deliver: @Sendable (Message) -> Void
+  private let mailbox = Mutex(Mailbox())
+  private let wake: EventDescriptor
+  private let epoll: Epoll
+  private let thread = Mutex<OwnedThread?>(nil)
+
+  /// `deliver` is called on the link's thread and must not block.
+  package init(
+    launcher: any WorkerLauncher, hangAfter: Duration, log: Logger, deliver: @escaping @Sendable (Message) -> Void
+  ) throws(SystemCallError) {
+    self.launcher = launcher
+    self.hangAfter = hangAfter
+    self.log = log
+    self.deliver = deliver
+    wake = try EventDescriptor()
+    epoll = try Epoll()
+    try epoll.add(wake.descriptor, .read, token: Token.wake.rawValue)
+  }
+
+  package func start() throws(SystemCallError) {
+    let started = try OwnedThread(name: "worker link") { self.run() }
+    thread.withLock { $0 = started }
+  }
+
+  /// Any thread. A request while no worker is there goes nowhere: the owner knows from `started` and `ended`.
+  package func send(_ request: WorkerRequest) {
+    let line = request.json.serialized() + [0x0a]
+    mailbox.withLock { $0.outgoing.append(line) }
+    wake.signal()
+  }
+
+  /// Ends the worker and the thread, and waits for both. The worker has two seconds after the end of its socket.
+  package func stop() {
+    mailbox.withLock { $0.isStopping = true }
+    wake.signal()
+    thread.withLock { $0 }?.join()
+  }
+
+  private var isStopping: Bool { mailbox.withLock { $0.isStopping } }
+
+  private func run() {
+    var backoff = RestartBackoff()
+    while !isStopping {
+      let born = MonotonicInstant.now
+      mailbox.withLock { $0.outgoing = [] }
+      let reason: String
+      do throws(SystemCallError) {
+        let worker = try launcher.launch()
+        reason = try serve(worker)
+      } catch {
+        reason = error.description
+      }
+      if isStopping { return }
+      let wait = backoff.ended(afterLiving: .now - born)
+      log.warning("the worker ended", ["reason": reason, "retry_seconds": wait.inSeconds])
+      deliver(.ended(reason: reason, retryAfter: wait))
+      pause(until: .after(wait))
+    }
+  }
+
+  private func pause(until deadline: Deadline) {
+    while !isStopping, !deadline.hasPassed {
+      _ = try? epoll.wait(until: deadline) { _, _ in wake.drain() }
+    }
+  }
+
+  /// Serves one worker to its end and says why it ended.
+  private func serve(_ worker: RunningWorker) throws(SystemCallError) -> String {
+    var life = Life(worker: worker, pingEvery: hangAfter / 3, hangAfter: hangAfter)
+    try worker.socket.setNonBlocking(true)
+    try epoll.add(worker.socket, .read, token: Token.socket.rawValue)
+    if let process = worker.process {
+      try epoll.add(process.exitDescriptor, .read, token: Token.process.rawValue)
+    }
+    defer {
+      try? epoll.remove(worker.socket)
+      if let process = worker.process { try? epoll.remove(process.exitDescriptor) }
+    }
+    life.queue(WorkerRequest(id: ownIDs, call: .hello))
+    var reason: String?
+    while reason == nil {
+      let (lines, stopping) = mailbox.withLock { box in
+        defer { if life.isReady { box.outgoing = [] } }
+        return (life.isReady ? box.outgoing : [], box.isStopping)
+      }
+      if stopping { return end(worker, "t2d ends", grace: .seconds(2)) }
+      for line in lines { life.outgoing.append(contentsOf: line) }
+      let isEmpty = try life.flush()
+      try epoll.change(worker.socket, isEmpty ? .read : [.read, .write], token: Token.socket.rawValue)
+      var readable = false
+      var exited = false
+      try epoll.wait(until: Deadline(instant: life.nextDeadline)) { token, events in
+        switch Token(rawValue: token) {
+        case .wake: wake.drain()
+        case .socket: readable = readable || !events.subtracting(.write).isEmpty
+        case .process: exited = true
+        case nil: break
+        }
+      }
+      if readable { reason = receive(&life) }
+      // What it said before it ended is read first.
+      if reason == nil, exited, !readable { reason = "it ended" }
+      if reason == nil, let problem = life.tick(at: .now) { return end(worker, problem, grace: .zero) }
+    }
+    return end(worker, reason ?? "", grace: .milliseconds(200))
+  }
+
+  private func receive(_ life: inout Life) -> String? {
+    do {
+      let isOpen = try life.receive()
+      while let line = try life.lines.next() {
+        if let problem = take(line, &life) { return problem }
+      }
+      return isOpen ? nil : "it closed its socket"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// Handles one line; the text of what makes the worker useless.
+  private func take(_ line: [UInt8], _ life: inout Life) -> String? {
+    let reply: WorkerReply
+    do {
+      reply = try WorkerReply(
+        decoding: try parseJSON(
+          line, limits: JSONLimits(maximumDepth: 64, maximumMembers: 4 << 20, maximumBytes: WorkerProtocol.longestLine))
+      )
+    } catch {
+      return "it sent what t2d does not understand: \(error)"
+    }
+    life.lastSign = .now
+    switch reply {
+    case .result(let id, let result) where id >= ownIDs:
+      do {
+        if id == ownIDs {
+          let hello = try HelloAnswer(decoding: result)
+          guard hello.protocolVersion == WorkerProtocol.version else {
+            return "it speaks protocol \(hello.protocolVersion), t2d speaks \(WorkerProtocol.version); "
+              + "are t2d and t2-worker of one build?"
+          }
+          life.isReady = true
+          deliver(.started(hello))
+          life.askMemory()
+        } else {
+          life.isAsked = false
+          deliver(.memory(try MemoryAnswer(decoding: result)))
+        }
+      } catch {
+        return "it sent what t2d does not understand: \(error)"
+      }
+    case .fault(let id, let fault) where id >= ownIDs: return fault.message
+    case .result, .fault, .event: deliver(.reply(reply))
+    }
+    return nil
+  }
+
+  /// Closes the socket, waits, kills, and gives the reason with how it ended.
+  private func end(_ worker: RunningWorker, _ reason: String, grace: Duration) -> String {
+    guard let process = worker.process else { return reason }
+    _ = shutdown(worker.socket.number, Int32(SHUT_RDWR))
+    if let exit = process.waitForExit(until: .after(grace)) { return "\(reason) (\(exit))" }
+    process.signal(SIGKILL)
+    _ = process.waitForExit()
+    return "\(reason) (killed)"
+  }
+}
+
+/// Ids from here on are the link's own questions.
+private let ownIDs: Int64 = 1 << 48
+
+/// The state of one worker's life on the link's thread.
+private struct Life {
+  let worker: RunningWorker
+  let pingEvery: Duration
+  let hangAfter: Duration
+  var lines = LineAssembler()
+  var outgoing: [UInt8] = []
+  var isReady = false
+  /// A `memory` is unanswered.
+  var isAsked = false
+  var lastSign = MonotonicInstant.now
+  private var nextPing = MonotonicInstant.now
+  private var pings: Int64 = 0
+
+  init(worker: RunningWorker, pingEvery: Duration, hangAfter: Duration) {
+    self.worker = worker
+    self.pingEvery = pingEvery
+    self.hangAfter = hangAfter
+    nextPing = .now + hangAfter
+  }
+
+  mutating func queue(_ request: WorkerRequest) {
+    outgoing += request.json.serialized() + [0x0a]
+  }
+
+  mutating func askMemory() {
+    pings += 1
+    isAsked = true
+    queue(WorkerRequest(id: ownIDs + pings, call: .memory))
+    nextPing = .now + pingEvery
+  }
+
+  var nextDeadline: MonotonicInstant { isAsked || !isReady ? lastSign + hangAfter : nextPing }
+
+  /// What makes the worker useless, if anything; asks it for a sign of life where it is time.
+  mutating func tick(at now: MonotonicInstant) -> String? {
+    if isAsked || !isReady, now >= lastSign + hangAfter {
+      return "it gave no sign of life for \(Int(hangAfter.inSeconds)) s"
+    }
+    if isReady, !isAsked, now >= nextPing { askMemory() }
+    return nil
+  }
+
+  /// Writes what the socket takes; true where nothing is left.
+  mutating func flush() throws(SystemCallError) -> Bool {
+    while !outgoing.isEmpty {
+      do throws(SystemCallError) {
+        outgoing.removeFirst(try worker.socket.send(some: outgoing))
+      } catch {
+        if error.number == EAGAIN { return false }
+        // A broken pipe: the reading side will see the end too.
+        if error.number == EPIPE || error.number == ECONNRESET {
+          outgoing = []
+          return true
+        }
+        throw error
+      }
+    }
+    return true
+  }
+
+  /// Reads what is there; false at the end.
+  mutating func receive() throws(SystemCallError) -> Bool {
+    while true {
+      do throws(SystemCallError) {
+        var end = false
+        let bytes = try [UInt8](reading: worker.socket, upTo: 1 << 16, end: &end)
+        lines.append(bytes)
+        if end { return false }
+        if bytes.count < 1 << 16 { return true }
+      } catch {
+        if error.number == EAGAIN { return true }
+        if error.number == ECONNRESET { return false }
+        throw error
+      }
+    }
+  }
+}
+
+extension FileDescriptor {
+  /// How many of the bytes the socket took.
+  fileprivate func send(some bytes: [UInt8]) throws(SystemCallError) -> Int {
+    var failure: SystemCallError?
+    let sent = unsafe bytes.withUnsafeBytes { buffer -> Int in
+      do throws(SystemCallError) {
+        return try unsafe send(buffer)
+      } catch {
+        failure = error
+        return 0
+      }
+    }
+    if let failure { throw failure }
+    return sent
+  }
+}
+
+extension [UInt8] {
+  /// What one read gives; `end` where that is the end.
+  fileprivate init(reading socket: FileDescriptor, upTo count: Int, end: inout Bool) throws(SystemCallError) {
+    var failure: SystemCallError?
+    unsafe self.init(unsafeUninitializedCapacity: count) { buffer, filled in
+      do throws(SystemCallError) {
+        filled = try unsafe socket.read(into: UnsafeMutableRawBufferPointer(buffer))
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    end = isEmpty
+  }
+}

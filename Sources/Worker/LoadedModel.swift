@@ -1,0 +1,155 @@
+import LinearAlgebra
+import ModelFormats
+import Multipliers
+import Synchronization
+import SystemSupport
+import Tokenizer
+import Transformer
+import WorkerProtocol
+
+/// A model in memory and the experts that were read for it.
+final class LoadedModel: Sendable {
+  let model: LanguageModel
+  private let cache = Mutex<[(path: String, expert: LoadedExpert)]>([])
+  /// An expert of SmolLM2-135M has half a megabyte; nobody mixes more of them at a time than this.
+  private static let cachedExperts = 32
+
+  struct LoadedExpert: Sendable {
+    var reference: ExpertReference
+    var multipliers: MultiplierVector
+    var rescale: Rescale
+  }
+
+  init(_ model: LanguageModel) { self.model = model }
+
+  // MARK: - experts
+
+  /// Reads experts, or finds them; blobs never change, so the path decides.
+  func experts(_ references: [ExpertReference]) throws(WorkerFault) -> [LoadedExpert] {
+    var experts: [LoadedExpert] = []
+    for reference in references {
+      let known = cache.withLock { cache in cache.first { $0.path == reference.path }?.expert }
+      if var known {
+        known.reference = reference
+        experts.append(known)
+        continue
+      }
+      let expert = try readExpert(reference)
+      cache.withLock { cache in
+        if cache.count >= Self.cachedExperts { cache.removeFirst() }
+        cache.append((reference.path, expert))
+      }
+      experts.append(expert)
+    }
+    return experts
+  }
+
+  /// The rescale that all share; a mixture has one.
+  static func rescale(of experts: [LoadedExpert]) throws(WorkerFault) -> Rescale {
+    guard let first = experts.first else {
+      throw WorkerFault(.mixtureInvalid, "a mixture needs at least one expert")
+    }
+    for other in experts where other.rescale != first.rescale {
+      throw WorkerFault(
+        .mixtureInvalid,
+        "cannot mix '\(first.reference.name)' (rescale \(first.rescale.rawValue)) with '\(other.reference.name)' "
+          + "(rescale \(other.rescale.rawValue)): all experts of a mixture need the same rescale")
+    }
+    return first.rescale
+  }
+
+  func mixer(_ experts: [LoadedExpert], _ rescale: Rescale) -> Mixer {
+    Mixer(
+      layout: model.layout, sigma: model.factorization.sigma, experts: experts.map(\.multipliers), rescale: rescale)
+  }
+
+  func view(_ weights: Weights) throws(WorkerFault) -> WeightView {
+    guard case .mixture(let mixture) = weights else { return .base }
+    let mixer = mixer(try experts(mixture.experts), mixture.rescale)
+    do {
+      return .factored(
+        try mixer.multipliers(
+          MixtureCoefficients(granularity: mixture.granularity, mix: mixture.mix, alpha: mixture.alpha)))
+    } catch {
+      throw WorkerFault(.mixtureInvalid, "\(error)")
+    }
+  }
+
+  // MARK: - short requests
+
+  var tokenizer: Tokenizer {
+    get throws(WorkerFault) {
+      guard let tokenizer = model.tokenizer else {
+        throw WorkerFault(
+          .noTokenizer,
+          "the model '\(model.configuration.modelID)' has no tokenizer; put its tokenizer.json beside the weights")
+      }
+      return tokenizer
+    }
+  }
+
+  func tokenize(_ text: String, special: Bool) throws(WorkerFault) -> TokenizeAnswer {
+    TokenizeAnswer(ids: try tokenizer.encode(text, recognizeSpecial: special))
+  }
+
+  func answer(_ call: ScoreCall) throws(WorkerFault) -> ScoreAnswer {
+    let tokenizer = try tokenizer
+    let prompt = tokenizer.encode(call.prompt, recognizeSpecial: call.special)
+    let continuation = tokenizer.encode(call.continuation, recognizeSpecial: call.special)
+    let view = try view(call.weights)
+    do throws(TransformerError) {
+      let scores = try model.score(
+        [ScoringItem(prompt: prompt, continuations: [continuation])], under: view, priority: .interactive)
+      var top: [ScoreAnswer.Top] = []
+      if call.top > 0 {
+        let logits = try model.logits(prompt: prompt, under: view, priority: .interactive)
+        let order = logits.indices.sorted { (-logits[$0], $0) < (-logits[$1], $1) }
+        top = order.prefix(call.top).map { ScoreAnswer.Top(id: Int32($0), logit: logits[$0]) }
+      }
+      return ScoreAnswer(
+        promptIDs: prompt, continuationIDs: continuation, logprobs: scores[0][0].logprobs, top: top)
+    } catch {
+      throw WorkerFault(error)
+    }
+  }
+
+  /// `onText` is told the request's index and text as it becomes known.
+  func answer(_ call: GenerateCall, onText: (Int, String) -> Void) throws(WorkerFault) -> GenerateAnswer {
+    throw WorkerFault(.unsupported, "answers cannot be generated yet, only scored")
+  }
+
+  // MARK: - facts
+
+  func facts(seconds: Double) -> ModelFacts {
+    let configuration = model.configuration
+    let (template, problem): (String?, String?) =
+      switch model.chatTemplate {
+      case .success(let template): (template.name, nil)
+      case .failure(let error): (nil, error.description)
+      }
+    return ModelFacts(
+      digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
+      parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } },
+      layers: configuration.layers, hidden: configuration.hidden,
+      vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
+      quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
+      chatTemplateProblem: problem, targets: model.layout.matrices, factorizationSeconds: seconds)
+  }
+}
+
+extension WorkerFault {
+  /// What went wrong in the model, as the daemon should treat it.
+  init(_ error: TransformerError) {
+    let kind: Kind =
+      switch error {
+      case .notFinite, .unreadable, .factorization: .modelUnreadable
+      case .tokenizer: .noTokenizer
+      case .tooLong: .promptTooLong
+      case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling: .badRequest
+      case .wrongMultiplierCount, .countMismatch: .expertUnreadable
+      case .overflow: .mixtureInvalid
+      case .stopped: .cancelled
+      }
+    self.init(kind, error.description)
+  }
+}

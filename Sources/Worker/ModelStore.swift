@@ -1,0 +1,149 @@
+import LinearAlgebra
+import ModelFormats
+import Synchronization
+import SystemSupport
+import Transformer
+import WorkerProtocol
+
+/// The models in memory, within a budget: the least recently used goes first, never one in use.
+///
+/// Both threads that compute use it. Whoever needs a model that is being loaded waits for that one alone.
+final class ModelStore: Sendable {
+  let pool: ComputePool
+  private let budget: Int?
+  private let entries = Mutex<[Entry]>([])
+
+  /// A place for one model: its mutex is held while the model is loaded.
+  private final class Entry: Sendable {
+    let path: String
+    let model = Mutex<LoadedModel?>(nil)
+    /// Written under the store's mutex.
+    let users = Atomic<Int>(0)
+    let bytes = Atomic<Int>(0)
+
+    init(_ path: String) { self.path = path }
+  }
+
+  init(pool: ComputePool, budget: Int?) {
+    self.pool = pool
+    self.budget = budget
+  }
+
+  /// Runs `body` with the model, which stays in memory until `body` returns.
+  func using<Result>(
+    _ reference: ModelReference, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
+    _ body: (LoadedModel) throws(WorkerFault) -> Result
+  ) throws(WorkerFault) -> Result {
+    let entry = take(reference.path)
+    defer { give(entry) }
+    var model = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, progress)
+    if !reference.digest.isEmpty, model.model.digest != reference.digest {
+      // The file may have been replaced since: what counts is what lies there now.
+      model = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, progress)
+      guard model.model.digest == reference.digest else {
+        throw WorkerFault(
+          .modelChanged,
+          "another model lies at '\(reference.path)': its digest is \(model.model.digest), registered was "
+            + "\(reference.digest); register it anew")
+      }
+    }
+    return try body(model)
+  }
+
+  /// Opens, digests and factorizes the model anew, and describes it.
+  func inspect(
+    path: String, cacheDirectory: String,
+    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+  ) throws(WorkerFault) -> ModelFacts {
+    let entry = take(path)
+    defer { give(entry) }
+    let begun = Mutex<MonotonicInstant?>(nil)
+    let model = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true) { step in
+      if case .factorizing = step { begun.withLock { $0 = $0 ?? .now } }
+      progress(step)
+    }
+    let seconds = begun.withLock { $0 }.map { (MonotonicInstant.now - $0).inSeconds } ?? 0
+    return model.facts(seconds: seconds)
+  }
+
+  var contents: [MemoryAnswer.Model] {
+    entries.withLock { $0 }.compactMap { entry in
+      // A model that is being loaded is not there yet; its mutex must not be waited for.
+      guard let model = entry.model.withLockIfAvailable({ $0 }), let model else { return nil }
+      return MemoryAnswer.Model(
+        path: entry.path, digest: model.model.digest, bytes: Int64(entry.bytes.load(ordering: .relaxed)))
+    }
+  }
+
+  // MARK: - entries
+
+  /// The entry of a path, newest in the order of use.
+  private func take(_ path: String) -> Entry {
+    entries.withLock { entries in
+      let entry: Entry
+      if let index = entries.firstIndex(where: { $0.path.utf8.elementsEqual(path.utf8) }) {
+        entry = entries.remove(at: index)
+      } else {
+        entry = Entry(path)
+      }
+      entries.append(entry)
+      entry.users.add(1, ordering: .relaxed)
+      return entry
+    }
+  }
+
+  private func give(_ entry: Entry) {
+    entries.withLock { entries in
+      entry.users.subtract(1, ordering: .relaxed)
+      // One that could not be loaded leaves no trace.
+      if entry.users.load(ordering: .relaxed) == 0, entry.bytes.load(ordering: .relaxed) == 0 {
+        entries.removeAll { $0 === entry }
+      }
+    }
+  }
+
+  private func load(
+    _ entry: Entry, cacheDirectory: String, isReloaded: Bool,
+    _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+  ) throws(WorkerFault) -> LoadedModel {
+    do {
+      return try entry.model.withLock { slot in
+        if let model = slot, !isReloaded { return model }
+        slot = nil
+        makeRoom(for: try Self.estimate(entry.path))
+        let model = try LanguageModel.load(
+          path: entry.path, factorizationDirectory: cacheDirectory, pool: pool, progress: progress)
+        let loaded = LoadedModel(model)
+        entry.bytes.store(model.weightBytes, ordering: .relaxed)
+        slot = loaded
+        return loaded
+      }
+    } catch let error as TransformerError {
+      entry.bytes.store(0, ordering: .relaxed)
+      throw WorkerFault(error)
+    } catch {
+      entry.bytes.store(0, ordering: .relaxed)
+      throw WorkerFault(.modelUnreadable, "\(error)")
+    }
+  }
+
+  /// Bytes that the model will take: its parameters, widened to f32. Reads the header only.
+  private static func estimate(_ path: String) throws(ModelFormatError) -> Int {
+    try openModel(at: path).parameterCount * MemoryLayout<Float>.stride
+  }
+
+  /// Lets go of unused models, the least recently used first, until `bytes` more fit the budget.
+  private func makeRoom(for bytes: Int) {
+    guard let budget else { return }
+    entries.withLock { entries in
+      func total() -> Int { entries.reduce(0) { $0 + $1.bytes.load(ordering: .relaxed) } }
+      while total() + bytes > budget,
+        let index = entries.firstIndex(where: {
+          $0.users.load(ordering: .relaxed) == 0 && $0.bytes.load(ordering: .relaxed) > 0
+        })
+      {
+        entries.remove(at: index)
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import CLinux
+import Glibc
+import LinearAlgebra
+import SystemSupport
+import WorkerProtocol
+
+/// `t2-worker`: started by t2d, with one end of a socketpair as descriptor 3.
+///
+///   t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N]
+package enum WorkerProgram {
+  private static let usage = """
+    usage: t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N]
+    Started by t2d, which talks to it through descriptor 3; not for use by hand.
+
+    """
+
+  struct Options: Equatable {
+    var dataLimit: Int?
+    var memoryBudget: Int?
+    var threads: Int?
+
+    /// Nil where the arguments are not understood.
+    init?(_ arguments: [String]) {
+      var rest = arguments[...]
+      while let name = rest.popFirst() {
+        guard let text = rest.popFirst(), let value = Int(text), value > 0 else { return nil }
+        switch name {
+        case "--data-limit": dataLimit = value
+        case "--memory-budget": memoryBudget = value
+        case "--threads": threads = value
+        default: return nil
+        }
+      }
+    }
+  }
+
+  /// Returns the exit status: 0 when the daemon closed the connection, 3 for wrong usage, 1 for the rest.
+  package static func run(_ arguments: [String]) -> Int32 {
+    guard let options = Options(Array(arguments.dropFirst())) else { return complain(usage, status: 3) }
+    BLAS.restartWithDeservedKernelIfNeeded()
+    guard fcntl(WorkerProtocol.descriptor, F_GETFD) >= 0 else {
+      return complain("t2-worker: there is no descriptor 3; it is started by t2d, not by hand\n", status: 3)
+    }
+    do {
+      ignoreSignal(SIGPIPE)
+      var limits = ProcessLimits()
+      limits.niceness = 10
+      limits.batchScheduling = true
+      limits.parentDeathSignal = SIGKILL
+      limits.dataBytes = options.dataLimit.map { UInt64($0) }
+      try limits.applyToSelf()
+
+      let connection = Connection(FileDescriptor(takingOwnershipOf: WorkerProtocol.descriptor))
+      let pool = options.threads.map { ComputePool(threads: $0) } ?? .shared
+      let service = try WorkerService(
+        connection: connection, pool: pool, dataLimit: options.dataLimit ?? 0, memoryBudget: options.memoryBudget)
+      try connection.readLines { service.handle($0) }
+      return 0
+    } catch {
+      return complain("t2-worker: \(error)\n", status: 1)
+    }
+  }
+
+  private static func complain(_ text: String, status: Int32) -> Int32 {
+    let bytes = Array(text.utf8)
+    _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    return status
+  }
+}

@@ -1,0 +1,90 @@
+import Multipliers
+import SystemSupport
+import Testing
+
+@testable import Daemon
+
+@Suite struct ConfigurationTests {
+  private func read(_ text: String) throws(ConfigurationError) -> Configuration {
+    try Configuration(json5: Array(text.utf8), path: "t2d.json5")
+  }
+
+  @Test func everyKeyIsOptional() throws {
+    let configuration = try read("{}")
+    #expect(configuration.socket == "var/run/t2d/t2d.sock")
+    #expect(configuration.socketMode == 0o660)
+    #expect(configuration.promotion == .immediate)
+    #expect(configuration.debounce.quiet == .seconds(2))
+    #expect(configuration.debounce.limit == .seconds(30))
+    #expect(configuration.search.iterations == 100)
+  }
+
+  @Test func theCommittedFileReadsAsTheDefaults() throws {
+    // This file lies in Tests/DaemonTests of the checkout.
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let path = "/\(root)/etc/t2d/t2d.json5"
+    let configuration = try Configuration(json5: try FileSystem.readAll(path, maximumBytes: 1 << 16), path: path)
+    #expect(configuration.search == Configuration().search)
+    #expect(configuration.worker == Configuration().worker)
+  }
+
+  @Test func whatIsWrittenIsTaken() throws {
+    let configuration = try read(
+      """
+      { // a comment
+        socket: 'run/s', socket_mode: "0600", default_model: "tiny", promotion: "manual", log_level: "debug",
+        debounce: { quiet_seconds: 0.5, limit_seconds: 3 },
+        worker: { path: "bin/t2-worker", threads: 1, memory_limit: 1000000000, hang_seconds: 5 },
+        memory_budget: 5000000000, max_expert_bytes: 1000,
+        search: { iterations: 20, population: 16, granularity: "layer", mix: "sum", seed: 7, budget_seconds: 60 },
+      }
+      """)
+    #expect(configuration.socketMode == 0o600)
+    #expect(configuration.promotion == .manual)
+    #expect(configuration.debounce.quiet == .milliseconds(500))
+    #expect(configuration.worker.memoryBudget == 5_000_000_000)
+    #expect(configuration.search.granularities == [.layer])
+    #expect(configuration.search.elites == 3)
+    #expect(configuration.search.mix == .sum)
+    #expect(configuration.search.seed == 7)
+  }
+
+  @Test(arguments: [
+    ("{ sockt: 'x' }", "unknown key \"sockt\"; did you mean \"socket\"?"),
+    ("{ search: { iteration: 3 } }", "search: unknown key \"iteration\"; did you mean \"iterations\"?"),
+    ("{ debounce: { quiet: 3 } }", "debounce: unknown key \"quiet\""),
+    ("{ promotion: 'never' }", "allowed are immediate, manual"),
+    ("{ socket_mode: '0999' }", "octal"),
+    ("{ search: { lower: 2 } }", "not below \"upper\""),
+    ("{ search: { elites: 40 } }", "of a population of 32"),
+    ("{ search: { mix: 'product' } }", "allowed are sum, delta"),
+    ("{", "t2d.json5"),
+    ("[]", "expected an object"),
+  ]) func aMistakeIsNamed(_ text: String, _ expected: String) {
+    let error = #expect(throws: ConfigurationError.self) { try read(text) }
+    #expect(error?.description.contains(expected) == true, "\(String(describing: error))")
+    #expect(error?.description.contains("'t2d.json5'") == true)
+  }
+
+  @Test func optionsAreReadAndMistakesNamed() throws {
+    let options = try DaemonProgram.Options(["--prefix", "/x", "--socket=/y", "--config", "z"])
+    #expect(options.prefix == "/x")
+    #expect(options.socket == "/y")
+    #expect(options.config == "z")
+    #expect(try DaemonProgram.Options(["--version"]).text == "t2d 0.1.0\n")
+    for bad in [["--prefix"], ["--nothing"], ["x"], ["--socket="]] {
+      let error = #expect(throws: DaemonError.self) { try DaemonProgram.Options(bad) }
+      #expect(error?.exitCode == 64)
+    }
+  }
+
+  @Test func aProcessThatKeepsDyingIsStartedMoreAndMoreSlowly() {
+    var backoff = RestartBackoff()
+    #expect(backoff.ended(afterLiving: .zero) == .zero)
+    #expect(backoff.ended(afterLiving: .zero) == .milliseconds(200))
+    #expect(backoff.ended(afterLiving: .zero) == .milliseconds(400))
+    for _ in 0..<40 { _ = backoff.ended(afterLiving: .zero) }
+    #expect(backoff.ended(afterLiving: .zero) == .seconds(30))
+    #expect(backoff.ended(afterLiving: .seconds(90)) == .zero)
+  }
+}

@@ -1,0 +1,223 @@
+import Daemon
+import Digests
+import Experts
+import Glibc
+import ModelFormats
+import Multipliers
+import StrictJSON
+import Synchronization
+import SystemSupport
+import WorkerProtocol
+
+/// Speaks the worker's protocol over a socketpair without a model: what it computes is invented, and when it does what
+/// is scripted by the test.
+final class FakeWorker: WorkerLauncher {
+  /// What becomes of the next search, taken from the front; an empty list means `finish`.
+  enum Search: Equatable {
+    case finish
+    /// Journals so many generations and then is gone, as after kill -9.
+    case die(afterGenerations: Int)
+    case fail
+    /// Does nothing until it is cancelled, or released with `release`.
+    case wait
+  }
+
+  private struct State {
+    var script: [Search] = []
+    var launches = 0
+    var starts: [JobStart] = []
+    var isMute = false
+    var isReleased = false
+    var waiting: [(JobStart, FileDescriptor)] = []
+  }
+
+  private let state = Mutex(State())
+
+  init(_ script: [Search] = []) { state.withLock { $0.script = script } }
+
+  /// Every job that was started, in order.
+  var starts: [JobStart] { state.withLock { $0.starts } }
+  var launches: Int { state.withLock { $0.launches } }
+  func script(_ searches: [Search]) { state.withLock { $0.script = searches } }
+  /// From now on no request is answered.
+  func fallSilent() { state.withLock { $0.isMute = true } }
+
+  /// Lets the search go on that waits, or will.
+  func release() {
+    let waiting = state.withLock { state in
+      state.isReleased = state.waiting.isEmpty
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for (start, socket) in waiting { finish(start, socket) }
+  }
+
+  func launch() throws(SystemCallError) -> RunningWorker {
+    let (ours, theirs) = try FileDescriptor.socketPair()
+    state.withLock { state in
+      state.launches += 1
+      state.isMute = false
+    }
+    _ = try OwnedThread(name: "fake worker") { self.serve(theirs) }
+    return RunningWorker(socket: ours, process: nil)
+  }
+
+  private func serve(_ socket: FileDescriptor) {
+    var lines = LineAssembler()
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe buffer.withUnsafeMutableBytes { unsafe (try? socket.read(into: $0)) ?? 0 }
+      guard count > 0 else { return }
+      lines.append(buffer[..<count])
+      while let line = try? lines.next() {
+        guard let json = try? parseJSON(line), let request = try? WorkerRequest(decoding: json) else { return }
+        if state.withLock({ $0.isMute }) { continue }
+        guard handle(request, socket) else {
+          _ = shutdown(socket.number, Int32(SHUT_RDWR))
+          return
+        }
+      }
+    }
+  }
+
+  private func say(_ reply: WorkerReply, _ socket: FileDescriptor) {
+    _ = try? socket.write(all: reply.json.serialized() + [0x0a])
+  }
+
+  /// False where the worker dies of it.
+  private func handle(_ request: WorkerRequest, _ socket: FileDescriptor) -> Bool {
+    func answer(_ json: JSONValue) { say(.result(id: request.id, json), socket) }
+    switch request.call {
+    case .hello:
+      answer(
+        HelloAnswer(pid: 1, cores: 2, kernel: "Haswell", deservedKernel: "Haswell", kernelTooOld: false).json)
+    case .memory: answer(MemoryAnswer(resident: 1 << 20, limit: 0, models: []).json)
+    case .tokenize(_, let text, _):
+      answer(TokenizeAnswer(ids: text.utf8.map { Int32($0) }).json)
+    case .score(let call):
+      let count = call.continuation.utf8.count
+      answer(
+        ScoreAnswer(
+          promptIDs: [1], continuationIDs: [Int32](repeating: 2, count: count),
+          logprobs: [Float](repeating: -0.5, count: count), top: []
+        ).json)
+    case .generate:
+      answer(
+        GenerateAnswer(
+          generations: [.init(text: "an answer", promptTokens: 3, tokens: 2, finish: "stop")], seconds: 0.1
+        ).json)
+    case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
+    case .cancelJob(let job):
+      answer([:])
+      let wasWaiting = state.withLock { state in
+        defer { state.waiting.removeAll { $0.0.job == job } }
+        return state.waiting.contains { $0.0.job == job }
+      }
+      if wasWaiting { say(.event(.cancelled(job: job)), socket) }
+    case .startJob(let start):
+      answer([:])
+      return run(start, socket)
+    }
+    return true
+  }
+
+  private func run(_ start: JobStart, _ socket: FileDescriptor) -> Bool {
+    let search = state.withLock { state -> Search in
+      state.starts.append(start)
+      guard start.work.kind == "adapt", !state.script.isEmpty else { return .finish }
+      return state.script.removeFirst()
+    }
+    switch search {
+    case .finish: finish(start, socket)
+    case .die(let generations):
+      let done = start.journal.count
+      for generation in 1...generations { journal(done + generation, start, socket) }
+      return false
+    case .fail:
+      say(.event(.failed(job: start.job, WorkerFault(.taskUnreadable, "the task makes no sense"))), socket)
+    case .wait:
+      let goesOn = state.withLock { state in
+        defer { state.isReleased = false }
+        if !state.isReleased { state.waiting.append((start, socket)) }
+        return state.isReleased
+      }
+      if goesOn { finish(start, socket) }
+    }
+    return true
+  }
+
+  private func journal(_ generation: Int, _ start: JobStart, _ socket: FileDescriptor) {
+    say(.event(.journal(job: start.job, entry: ["generation": .integer(Int64(generation))])), socket)
+    say(
+      .event(
+        .progress(job: start.job, JobProgress(fraction: 0.1, phase: "search", detail: "generation \(generation)"))),
+      socket)
+  }
+
+  private func finish(_ start: JobStart, _ socket: FileDescriptor) {
+    do {
+      let result: JSONValue
+      switch start.work {
+      case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
+      case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
+      case .adapt(let spec):
+        for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
+        result = try adapt(spec, generations: start.journal.count + 2).json
+      }
+      say(.event(.done(job: start.job, result: result)), socket)
+    } catch let fault as WorkerFault {
+      say(.event(.failed(job: start.job, fault)), socket)
+    } catch {
+      say(.event(.failed(job: start.job, WorkerFault(.failed, "\(error)"))), socket)
+    }
+  }
+
+  /// The first expert gets 0.75, the others share the rest.
+  private func adapt(_ spec: AdaptSpec, generations: Int) throws -> AdaptResult {
+    let signature = try TinyModel.signature(ofFile: spec.model.path)
+    let vector = MultiplierVector([Float](repeating: 1.5, count: signature.layout.count))
+    try MixtureFile(name: spec.task.name, task: spec.task.name, vector: vector, model: signature, parents: [])
+      .write(to: spec.vectorsPath)
+    let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1, heldOut: 0.5, heldOutLogLikelihood: -1)
+    let alpha = spec.experts.indices.map { [$0 == 0 ? Float(0.75) : 0.25 / Float(spec.experts.count - 1)] }
+    return AdaptResult(
+      alpha: alpha,
+      experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: score) },
+      base: score, uniform: score, mixture: score, granularity: .vector, units: ["model"], mix: .delta,
+      rescale: .none, metric: "acc", template: "default", served: "mixture", servedBecause: "it is better",
+      foundAlpha: alpha,
+      search: SearchSummary(
+        method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
+        elites: 6, shots: 4, generations: generations, stopReason: "converged", prompts: 100, promptsSavedByCache: 0,
+        promptsSavedByPruning: 0, seconds: [("total", 0.1)]),
+      vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
+  }
+}
+
+/// Two matrices; the "model file" is any file, and its digest is that of its bytes.
+enum TinyModel {
+  static let targets = [
+    TargetMatrix(name: "model.layers.0.mlp.gate_proj.weight", rows: 6, columns: 4, layer: 0),
+    TargetMatrix(name: "model.layers.0.mlp.up_proj.weight", rows: 6, columns: 4, layer: 0),
+  ]
+
+  static func facts(ofFile path: String) throws -> ModelFacts {
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readAll(path, maximumBytes: 1000) } catch {
+      throw WorkerFault(.modelUnreadable, "\(error)")
+    }
+    guard bytes.starts(with: "GGUF".utf8) else { throw WorkerFault(.modelUnreadable, "'\(path)' is no model") }
+    return ModelFacts(
+      digest: SHA256.digest(bytes).description, modelID: "tiny", architecture: "LlamaForCausalLM", parameters: 48,
+      layers: 1, hidden: 4, vocabulary: 8, contextLength: 16, quantization: "F32", hasTokenizer: true,
+      chatTemplate: nil, chatTemplateProblem: "it has none", targets: targets, factorizationSeconds: 0)
+  }
+
+  static func signature(ofFile path: String) throws -> ModelSignature {
+    let facts = try facts(ofFile: path)
+    guard let digest = Digest(description: facts.digest) else { throw WorkerFault(.failed, "no digest") }
+    return ModelSignature(
+      name: "tiny", modelID: facts.modelID, digest: digest, architecture: facts.architecture,
+      layout: MultiplierLayout(facts.targets))
+  }
+}

@@ -1,0 +1,145 @@
+import Daemon
+import RPCClient
+import StrictJSON
+import SystemSupport
+import Testing
+
+@Suite struct IngestTests {
+  @Test func aDroppedExpertIsAVersionAfterSync() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      let experts = try daemon.call("expert.list")["experts"]?.arrayValue ?? []
+      #expect(experts.count == 1)
+      #expect(experts.first?["name"] == "science")
+      #expect(experts.first?["version"] == 1)
+      #expect(experts.first?["active"] == 1)
+      #expect(experts.first?["state"] == "active")
+      #expect(experts.first?["model"] == "tiny")
+      #expect(try daemon.ingestState(of: "science.safetensors") == "accepted")
+    }
+  }
+
+  @Test func otherContentIsTheNextVersionAndTheSameContentIsNone() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      for value in [1.25, 1.5, 1.25] as [Float] {
+        try daemon.dropExpert("science", value: value)
+        try daemon.sync()
+      }
+      let rows = try daemon.call("expert.list", ["all": true])["experts"]?.arrayValue ?? []
+      #expect(rows.map { $0["version"] } == [1, 2])
+      #expect(rows.map { $0["state"] } == ["superseded", "active"])
+      #expect(try daemon.ingestState(of: "science.safetensors") == "duplicate")
+    }
+  }
+
+  @Test func eachBadFileHasItsReasonAndStopsNoOther() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.drop("experts", "nan.safetensors", expertBytes("nan", value: .nan))
+      try daemon.drop("experts", "short.safetensors", expertBytes("short", value: 1, count: 3))
+      try daemon.drop(
+        "experts", "space.safetensors", expertBytes("space", value: 1, metadata: [("t2.param_space", "polar")]))
+      try daemon.drop("experts", "old.pt", [0x80, 0x02])
+      try daemon.drop("experts", "notes.txt", Array("hello".utf8))
+      try daemon.drop("experts", "cut.safetensors", Array(expertBytes("cut", value: 1).dropLast(5)))
+      try daemon.drop("tasks", "bad.jsonl", Array("{\"nothing\": 1}".utf8))
+      try daemon.dropExpert("good", value: 1.5)
+      try daemon.sync()
+
+      let experts = try daemon.call("expert.list")
+      #expect(experts["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue } == ["good"])
+      func message(_ file: String, in result: JSONValue) -> String {
+        let row = result["rejected"]?.arrayValue?.first { $0["path"]?.stringValue?.hasSuffix("/" + file) == true }
+        return row?["message"]?.stringValue ?? "not shown"
+      }
+      #expect(message("nan.safetensors", in: experts).contains("at index 0"))
+      #expect(message("short.safetensors", in: experts).contains("has 3 values"))
+      #expect(message("space.safetensors", in: experts).contains("polar"))
+      #expect(message("old.pt", in: experts).contains("expert import"))
+      #expect(message("bad.jsonl", in: try daemon.call("task.list")).contains("nothing"))
+      #expect(try daemon.ingestState(of: "notes.txt") == "ignored")
+      #expect(try daemon.ingestState(of: "cut.safetensors") == "incomplete")
+    }
+  }
+
+  @Test func anExpertWithoutAModelWaitsForOne() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      #expect(try daemon.ingestState(of: "science.safetensors") == "waiting_for_model")
+      try daemon.addModel()
+      #expect(try daemon.ingestState(of: "science.safetensors") == "accepted")
+      #expect(try daemon.call("expert.list")["experts"]?.arrayValue?.count == 1)
+    }
+  }
+
+  @Test func anExpertForAnotherBaseIsStoredAndNotUsedUnlessSomeoneInsists() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let other = "sha256:" + String(repeating: "0", count: 64)
+      try daemon.dropExpert("stranger", value: 1.25, metadata: [("t2.base.digest", other)])
+      try daemon.sync()
+      let row = try daemon.call("expert.show", ["expert": "stranger"])
+      #expect(row["state"] == "candidate")
+      #expect(row["foreign"] == true)
+      #expect(row["warnings"]?.arrayValue?.first?.stringValue?.contains("foreign_base") == true)
+      #expect(try daemon.refusal("expert.promote", ["expert": "stranger@1"]) == "foreign_expert")
+      let promoted = try daemon.call("expert.promote", ["expert": "stranger@1", "allow_base": true])
+      #expect(promoted["active"] == 1)
+    }
+  }
+
+  @Test func theAliasCanBeMovedBackAndItsLogSaysWhy() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      for value in [1.25, 1.5] as [Float] {
+        try daemon.dropExpert("science", value: value)
+        try daemon.sync()
+      }
+      let back = try daemon.call("expert.rollback", ["expert": "science", "reason": "worse"])
+      #expect(back["active"] == 1)
+      #expect(back["previous"] == 2)
+      #expect(try daemon.refusal("expert.rollback", ["expert": "science"]) == "conflict")
+      #expect(try daemon.refusal("expert.promote", ["expert": "science@1"]) == "conflict")
+      #expect(try daemon.refusal("expert.promote", ["expert": "science@9"]) == "unknown_expert")
+      try daemon.call("expert.retire", ["expert": "science"])
+      let log = try daemon.call("expert.log", ["expert": "science"])["events"]?.arrayValue ?? []
+      #expect(
+        log.compactMap { $0["event"]?.stringValue } == [
+          "expert.version", "expert.promoted", "expert.version", "expert.promoted", "expert.rolled_back",
+          "expert.retired",
+        ])
+      #expect(log.dropLast().last?["reason"] == "worse")
+    }
+  }
+
+  @Test func theStoredFileOfAVersionIsExactlyWhatWasDropped() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      let answer = try daemon.call("expert.export", ["expert": "science", "pass_fd": true])
+      let file = try #require(daemon.client.takeDescriptor())
+      let bytes = expertBytes("science", value: 1.25)
+      #expect(answer["bytes"]?.intValue == bytes.count)
+      #expect(try file.bytes(at: 0, count: 1 << 20) == bytes)
+    }
+  }
+
+  @Test func aFileIsVerifiedWithoutBeingStored() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let path = daemon.prefix + "/candidate.safetensors"
+      try FileSystem.writeAtomically(path, expertBytes("candidate", value: 1.5), mode: 0o644)
+      #expect(try daemon.call("expert.verify", ["path": .string(path)])["ok"] == true)
+      try FileSystem.writeAtomically(path, Array("rubbish, and a lot of it".utf8), mode: 0o644)
+      let bad = try daemon.call("expert.verify", ["path": .string(path)])
+      #expect(bad["ok"] == false)
+      #expect(bad["error"]?["message"]?.stringValue?.isEmpty == false)
+      #expect(try daemon.call("expert.list")["experts"] == [])
+    }
+  }
+}

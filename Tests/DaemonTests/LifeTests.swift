@@ -1,0 +1,198 @@
+import Daemon
+import Glibc
+import RPCClient
+import RPCProtocol
+import StrictJSON
+import SystemSupport
+import Testing
+
+@testable import Daemon
+
+@Suite struct LifeTests {
+  @Test func theTableTheHandlersAndNothingElse() {
+    #expect(Set(Service.handlers.keys) == Set(RPCMethod.all.map(\.name)))
+  }
+
+  @Test func aRestartedDaemonServesAtOnceWhatItServed() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.dropTask("arc")
+      let before = try daemon.settledMixture("arc")
+      // A worker that never answers: what is served must not need one.
+      daemon.worker.script([])
+      try daemon.restart()
+      #expect(try daemon.call("mixture.get", ["task": "arc"]) == before)
+      #expect(try daemon.call("expert.list")["experts"]?.arrayValue?.count == 1)
+      try daemon.sync()
+      #expect(try daemon.call("mixture.get", ["task": "arc"]) == before)
+    }
+  }
+
+  @Test func aJobThatWasCutByTheDaemonsEndGoesOnAfterIt() throws {
+    try withDaemon(FakeWorker([.wait])) { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.dropTask("arc")
+      try daemon.sync()
+      let job = try daemon.newestSearch("arc")
+      try daemon.restart()
+      let ended = try daemon.wait(job)
+      #expect(ended["state"] == "done")
+      #expect(ended["attempts"] == 1)
+    }
+  }
+
+  @Test func aFileThatChangedWhileTheDaemonWasDownIsSeen() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      daemon.stop()
+      try daemon.dropExpert("science", value: 1.5)
+      try daemon.restart()
+      try daemon.sync()
+      #expect(try daemon.call("expert.show", ["expert": "science"])["version"] == 2)
+    }
+  }
+
+  @Test func aSecondDaemonIsRefusedAndDoesNotDisturbTheFirst() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let error = #expect(throws: DaemonError.self) {
+        try Daemon(
+          paths: DaemonPaths(prefix: daemon.prefix, socket: "other.sock"), configuration: .forTests,
+          launcher: FakeWorker(), log: .silent, shutDown: {})
+      }
+      #expect(error?.exitCode == 75)
+      let text = error?.description ?? ""
+      #expect(text.contains("(pid \(getpid()))") && text.contains(daemon.prefix))
+      #expect(try daemon.call("system.hello")["name"] == "t2d")
+    }
+  }
+
+  @Test func aSocketPathThatIsTooLongIsAClearError() throws {
+    try withTemporaryDirectory { prefix in
+      let long = prefix + "/" + String(repeating: "x", count: 120) + "/s"
+      let error = #expect(throws: DaemonError.self) {
+        try Daemon(
+          paths: DaemonPaths(prefix: prefix, socket: long), configuration: .forTests, launcher: FakeWorker(),
+          log: .silent, shutDown: {})
+      }
+      #expect(error?.description.contains("at most 107") == true, "\(String(describing: error))")
+    }
+  }
+
+  @Test func aStateDirectoryThatOthersCanWriteIsRefused() throws {
+    try withTemporaryDirectory { prefix in
+      try FileSystem.createDirectories(prefix + "/var/lib/t2d", mode: 0o777)
+      let error = #expect(throws: DaemonError.self) {
+        try Daemon(
+          paths: DaemonPaths(prefix: prefix, socket: "s"), configuration: .forTests, launcher: FakeWorker(),
+          log: .silent, shutDown: {})
+      }
+      #expect(error?.description.contains("chmod 0700 '\(prefix)/var/lib/t2d'") == true)
+    }
+  }
+
+  @Test func garbageFromOneClientDoesNotDisturbAnother() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let path = daemon.daemon.paths.socket
+      for garbage in ["GET / HTTP/1.1\r\n\r\n", "{\n", "[1,2]\n", "\u{0}\u{0}\n", "{\"jsonrpc\":\"2.0\"}\n"] {
+        let socket = try connectRaw(path)
+        try socket.write(all: Array(garbage.utf8))
+        var answer = [UInt8](repeating: 0, count: 4096)
+        let count = try unsafe answer.withUnsafeMutableBytes { try unsafe socket.read(into: $0) }
+        #expect(String(decoding: answer.prefix(count), as: UTF8.self).contains("\"error\""))
+        #expect(try daemon.call("system.hello")["name"] == "t2d")
+      }
+    }
+  }
+
+  @Test func requestsWhileTheWorkerIsSilentFailWhenItIsGivenUp() throws {
+    var configuration = Configuration.forTests
+    configuration.worker.hangAfter = .milliseconds(300)
+    try withDaemon(configuration: configuration) { (daemon: Harness) throws in
+      try daemon.addModel()
+      daemon.worker.fallSilent()
+      #expect(try daemon.refusal("model.tokenize", ["text": "a"]) == "worker_unavailable")
+      // The next worker answers.
+      #expect(try daemon.call("model.tokenize", ["text": "a"]) == ["ids": [97]])
+      #expect(daemon.worker.launches == 2)
+    }
+  }
+
+  @Test func eventsAreNumberedAndFollowed() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let follower = try RPCClient(socketPath: daemon.daemon.paths.socket)
+      let start = try follower.call("events.subscribe", ["events": ["expert.version", "expert.promoted"]])
+      #expect(start["events"] == [])
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      let first = try #require(try follower.nextNotification(timeout: .seconds(10)))
+      let second = try #require(try follower.nextNotification(timeout: .seconds(10)))
+      #expect(first.params["event"] == "expert.version")
+      #expect(first.params["subject"] == "science")
+      #expect(second.params["event"] == "expert.promoted")
+      let numbers = [first, second].compactMap { $0.params["sequence"]?.integerValue }
+      #expect(numbers[0] < numbers[1])
+      let past = try daemon.call("events.subscribe", ["after": .integer(numbers[0]), "follow": false, "limit": 1000])
+      #expect(past["events"]?.arrayValue?.contains { $0["sequence"]?.integerValue == numbers[1] } == true)
+    }
+  }
+
+  @Test func scoreTokenizeAndGenerateAreTheWorkers() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      let score = try daemon.call("score", ["prompt": "a", "continuation": "bc", "expert": "science"])
+      #expect(score["sum"] == -1.0)
+      #expect(score["weights"] == ["expert": "science@1"])
+      #expect(
+        try daemon.refusal("score", ["prompt": "a", "continuation": "b", "expert": "nobody"]) == "unknown_expert")
+      #expect(
+        try daemon.refusal(
+          "score", ["prompt": "a", "continuation": "b", "expert": "science", "alpha": ["science": 1]])
+          == "invalid_params")
+      #expect(
+        try daemon.refusal("score", ["prompt": "a", "continuation": "b", "alpha": ["science": [1, 2, 3]]])
+          == "bad_mixture")
+      #expect(try daemon.call("generate", ["prompt": "hello"])["text"] == "an answer")
+    }
+  }
+
+  @Test func aModelThatCannotBeReadIsAFailedJobAndAFailedModel() throws {
+    try withDaemon { (daemon: Harness) throws in
+      #expect(try daemon.refusal("model.add", ["path": "/nonexistent/model.gguf"]) == "file_not_readable")
+      let path = daemon.prefix + "/broken.gguf"
+      try FileSystem.writeAtomically(path, Array("rubbish".utf8), mode: 0o644)
+      let added = try daemon.call("model.add", ["path": .string(path)])
+      #expect(added["name"] == "broken")
+      let job = try daemon.wait(added["job"] ?? .null)
+      #expect(job["state"] == "failed")
+      #expect(job["error"]?["kind"] == "model_unreadable")
+      #expect(try daemon.call("model.show", ["name": "broken"])["state"] == "failed")
+      #expect(try daemon.refusal("model.tokenize", ["text": "a"]) == "bad_model")
+      try FileSystem.writeAtomically(path, Array("GGUF whole".utf8), mode: 0o644)
+      let again = try daemon.call("model.add", ["path": .string(path)])
+      #expect(try daemon.wait(again["job"] ?? .null)["state"] == "done")
+      #expect(try daemon.call("model.add", ["path": .string(path)])["state"] == "ready")
+    }
+  }
+
+  private func connectRaw(_ path: String) throws -> FileDescriptor {
+    let socket = FileDescriptor(takingOwnershipOf: Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { buffer in
+      unsafe buffer.copyBytes(from: path.utf8.prefix(buffer.count - 1))
+    }
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    let result = unsafe withUnsafePointer(to: &address) {
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe connect(socket.number, $0, size) }
+    }
+    try #require(result == 0)
+    return socket
+  }
+}

@@ -1,0 +1,47 @@
+import LinearAlgebra
+import Testing
+
+@testable import Transformer
+
+@Suite struct ProductTests {
+  /// All paths: one row, few rows in pairs and one left over, OpenBLAS; columns and inner dimensions of any remainder.
+  @Test(arguments: [1, 2, 3, 4, 7, 11, 12, 20], [(1, 1), (3, 5), (4, 16), (9, 33), (13, 48)])
+  func productsAgreeWithTheirDefinition(rows: Int, shape: (columns: Int, inner: Int)) {
+    let (columns, inner) = shape
+    var numbers = Numbers(21)
+    let (xStride, yStride) = (inner + 3, columns + 2)
+    let x = (0..<rows * xStride).map { _ in numbers.float(-1, 1) }
+    let w = (0..<columns * inner).map { _ in numbers.float(-1, 1) }
+    let start = (0..<rows * yStride).map { _ in numbers.float(-1, 1) }
+    for accumulate in [false, true] {
+      var expected = start
+      for row in 0..<rows {
+        for column in 0..<columns {
+          let sum = (0..<inner).reduce(0.0) {
+            $0 + Double(x[row * xStride + $1]) * Double(w[column * inner + $1])
+          }
+          expected[row * yStride + column] = Float(sum) + (accumulate ? start[row * yStride + column] : 0)
+        }
+      }
+      // M = Wᵀ lies as (inner, columns).
+      let transposed = (0..<inner * columns).map { w[$0 % columns * inner + $0 / columns] }
+      var found = start
+      var plain = start
+      unsafe found.withUnsafeMutableBufferPointer { y in
+        guard let y = y.baseAddress else { return }
+        unsafe multiplyTransposed(
+          rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, weights: w, y: y, yStride: yStride,
+          accumulate: accumulate)
+      }
+      unsafe plain.withUnsafeMutableBufferPointer { y in
+        guard let y = y.baseAddress else { return }
+        unsafe multiply(
+          rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, matrix: transposed,
+          matrixStride: columns, y: y, yStride: yStride, accumulate: accumulate)
+      }
+      // What lies between the rows of y is left alone.
+      #expect(distance(found, expected) < 1e-5)
+      #expect(distance(plain, expected) < 1e-5)
+    }
+  }
+}

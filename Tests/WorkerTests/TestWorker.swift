@@ -1,0 +1,87 @@
+import LinearAlgebra
+import StrictJSON
+import SystemSupport
+import Worker
+import WorkerProtocol
+
+/// A worker in this process, spoken to as the daemon does: over a socketpair.
+final class TestWorker {
+  private let descriptor: FileDescriptor
+  private let service: WorkerService
+  private let reader: OwnedThread
+  private var assembler = LineAssembler()
+  private var nextID: Int64 = 1
+
+  struct Closed: Error {}
+
+  init(threads: Int = 2) throws {
+    let (mine, theirs) = try FileDescriptor.socketPair()
+    descriptor = mine
+    let connection = Connection(theirs)
+    let service = try WorkerService(
+      connection: connection, pool: ComputePool(threads: threads), dataLimit: 0, memoryBudget: nil)
+    self.service = service
+    reader = try OwnedThread(name: "reader") { try? connection.readLines { service.handle($0) } }
+  }
+
+  deinit {
+    service.stop()
+    try? descriptor.close()
+    reader.join()
+  }
+
+  @discardableResult func send(_ call: WorkerCall) throws -> Int64 {
+    nextID += 1
+    try descriptor.write(all: WorkerRequest(id: nextID, call: call).json.workerLine)
+    return nextID
+  }
+
+  func sendRaw(_ text: String) throws { try descriptor.write(all: Array(text.utf8)) }
+
+  func read() throws -> WorkerReply {
+    while true {
+      if let line = try assembler.next() { return try WorkerReply(decoding: JSONValue(workerLine: line)) }
+      let bytes = try descriptor.read(upTo: 1 << 16)
+      if bytes.isEmpty { throw Closed() }
+      assembler.append(bytes)
+    }
+  }
+
+  /// The answer to one request; events that come before it are passed over.
+  func answer(_ call: WorkerCall) throws -> Result<JSONValue, WorkerFault> {
+    let id = try send(call)
+    while true {
+      switch try read() {
+      case .result(id, let result): return .success(result)
+      case .fault(id, let fault): return .failure(fault)
+      case .result, .fault, .event: continue
+      }
+    }
+  }
+
+  enum Ending: Equatable {
+    case done(JSONValue)
+    case failed(WorkerFault)
+    case cancelled
+  }
+
+  /// Runs a job to its end; `seen` is shown each journal entry as it comes.
+  func run(
+    _ work: JobWork, journal: [JSONValue] = [], job: Int64 = 1, seen: (JSONValue) throws -> Void = { _ in }
+  ) throws -> (ending: Ending, journal: [JSONValue]) {
+    try send(.startJob(JobStart(job: job, work: work, journal: journal)))
+    var entries = journal
+    while true {
+      switch try read() {
+      case .fault(_, let fault): return (.failed(fault), entries)
+      case .event(.journal(job, let entry)):
+        entries.append(entry)
+        try seen(entry)
+      case .event(.done(job, let result)): return (.done(result), entries)
+      case .event(.failed(job, let fault)): return (.failed(fault), entries)
+      case .event(.cancelled(job)): return (.cancelled, entries)
+      case .result, .event: continue
+      }
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import Experts
+import ModelFormats
+import StrictJSON
+import SystemSupport
+import Testing
+import WorkerProtocol
+
+@Suite struct WorkerServiceTests {
+  static func adapt(_ model: SyntheticModel, iterations: Int = 2, eval: Int = 6) throws -> AdaptSpec {
+    var search = SearchSpec()
+    search.population = 6
+    search.elites = 3
+    search.iterations = iterations
+    search.seed = 5
+    search.granularities = [.vector, .layer]
+    return AdaptSpec(
+      model: model.reference, task: try model.task(shots: 4, eval: eval),
+      experts: [try model.expert("one", seed: 11), try model.expert("two", seed: 12)], search: search,
+      vectorsPath: model.directory + "/vectors.safetensors")
+  }
+
+  /// A result without what time decides.
+  static func timeless(_ ending: TestWorker.Ending) throws -> AdaptResult {
+    guard case .done(let json) = ending else {
+      Issue.record("the job ended with \(ending)")
+      throw TestWorker.Closed()
+    }
+    var result = try AdaptResult(decoding: json)
+    result.search.seconds = []
+    return result
+  }
+
+  static func scores(_ journal: [JSONValue]) -> [JSONValue] {
+    journal.map { entry in
+      guard case .object(var object) = entry else { return entry }
+      object["seconds"] = nil
+      return .object(object)
+    }
+  }
+
+  @Test func anAdaptationEndsWithAMixtureThatIsAValidExpert() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let spec = try Self.adapt(model)
+      let result = try Self.timeless(try worker.run(.adapt(spec)).ending)
+      #expect(result.experts.map(\.name) == ["one", "two"])
+      #expect(result.metric == "acc" && result.mix == .delta && result.search.shots == 4)
+      #expect(result.base.eval?.count == 6)
+      #expect(result.base.heldOut != nil && result.mixture.heldOut != nil)
+      #expect(!result.kernel.isEmpty)
+      #expect(result.search.prompts > 0)
+
+      let facts = try ModelFacts(
+        decoding: try worker.answer(
+          .inspectModel(path: model.path, cacheDirectory: model.reference.cacheDirectory)
+        ).get())
+      #expect(facts.layers == 2 && facts.targets == SyntheticModel.targets && facts.hasTokenizer)
+      // What was written is what is served: scoring under either gives the same numbers.
+      var alpha = Weights.Mixture(
+        experts: spec.experts, granularity: result.granularity, mix: result.mix, rescale: result.rescale,
+        alpha: result.alpha)
+      let mixed = try score(worker, model, .mixture(alpha))
+      alpha.experts = [
+        ExpertReference(name: "mixture", version: 1, digest: spec.experts[0].digest, path: spec.vectorsPath)
+      ]
+      alpha.granularity = .vector
+      alpha.mix = .delta
+      alpha.alpha = [[1]]
+      #expect(try score(worker, model, .mixture(alpha)) == mixed)
+    }
+  }
+
+  private func score(_ worker: TestWorker, _ model: SyntheticModel, _ weights: Weights) throws -> [Float] {
+    let call = ScoreCall(model: model.reference, prompt: "ab", continuation: "cde", weights: weights, top: 3)
+    let answer = try ScoreAnswer(decoding: try worker.answer(.score(call)).get())
+    #expect(answer.promptIDs == [97, 98] && answer.continuationIDs == [99, 100, 101])
+    #expect(answer.top.count == 3 && answer.top[0].logit >= answer.top[1].logit)
+    return answer.logprobs
+  }
+
+  /// kill -9, and another number of threads: the journal decides.
+  @Test func anInterruptedAdaptationEndsAsTheUninterrupted() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.adapt(model)
+      let whole = try TestWorker(threads: 2).run(.adapt(spec))
+      let expected = try Self.timeless(whole.ending)
+      let bytes = try FileSystem.readAll(spec.vectorsPath, maximumBytes: 1 << 20)
+      for kept in [4, whole.journal.count - 4, whole.journal.count] {
+        let worker = try TestWorker(threads: 1)
+        let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        #expect(try Self.timeless(resumed.ending) == expected, "after \(kept) entries")
+        #expect(Self.scores(resumed.journal) == Self.scores(whole.journal), "after \(kept) entries")
+        #expect(try FileSystem.readAll(spec.vectorsPath, maximumBytes: 1 << 20) == bytes)
+      }
+    }
+  }
+
+  @Test func aCancelledJobEndsAndTheWorkerGoesOn() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      var spec = try Self.adapt(model, iterations: 100, eval: 0)
+      spec.search.granularities = [.matrix]
+      var isAsked = false
+      let ending = try worker.run(.adapt(spec)) { _ in
+        if !isAsked { try worker.send(.cancelJob(1)) }
+        isAsked = true
+      }.ending
+      #expect(ending == .cancelled)
+      guard case .done = try worker.run(.adapt(try Self.adapt(model, iterations: 1)), job: 2).ending else {
+        Issue.record("a job after a cancelled one ends")
+        return
+      }
+    }
+  }
+
+  @Test func oneJobComputesAndShortRequestsGoBetween() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      var spec = try Self.adapt(model, iterations: 100, eval: 0)
+      spec.search.granularities = [.matrix]
+      let first = try worker.send(.startJob(JobStart(job: 1, work: .adapt(spec))))
+      let second = try worker.send(.startJob(JobStart(job: 2, work: .adapt(spec))))
+      let tokenize = try worker.send(.tokenize(model: model.reference, text: "hi", special: false))
+      var answers: [Int64: Bool] = [:]
+      var isCancelled = false
+      while !isCancelled {
+        switch try worker.read() {
+        case .result(let id, let result):
+          answers[id] = true
+          if id == tokenize {
+            #expect(try TokenizeAnswer(decoding: result).ids == [104, 105])
+            try worker.send(.cancelJob(1))
+          }
+        case .fault(let id, let fault):
+          answers[id] = false
+          #expect(fault.kind == .busy && fault.retry)
+        case .event(.cancelled(1)): isCancelled = true
+        case .event(.done): Issue.record("the job ended before the short request was answered")
+        case .event: continue
+        }
+      }
+      #expect(answers[first] == true && answers[second] == false && answers[tokenize] == true)
+    }
+  }
+
+  @Test func anEvaluationGivesEveryItem() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let spec = EvaluateSpec(
+        model: model.reference, task: try model.task(shots: 4, eval: 34),
+        weights: .expert(try model.expert("one", seed: 11), rescale: .none), limit: 33)
+      guard case .done(let result) = try worker.run(.evaluate(spec)).ending else {
+        Issue.record("the evaluation ends")
+        return
+      }
+      #expect(result["n"] == 33 && result["split"] == "eval")
+      #expect(result["items"]?.arrayValue?.count == 33)
+      #expect(result["acc"]?.doubleValue != nil && result["acc_norm"]?.doubleValue != nil)
+      #expect(result["ci95"]?.arrayValue?.count == 2)
+    }
+  }
+
+  @Test func whatIsWrongIsSaid() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      func failure(_ change: (inout AdaptSpec) throws -> Void) throws -> WorkerFault? {
+        var spec = try Self.adapt(model)
+        try change(&spec)
+        guard case .failed(let fault) = try worker.run(.adapt(spec)).ending else { return nil }
+        return fault
+      }
+      let missing = try failure { $0.model.path = directory + "/none.gguf" }
+      #expect(missing?.kind == .modelUnreadable && missing?.message.contains("none.gguf") == true)
+      let changed = try failure { $0.model.digest = "sha256:" + String(repeating: "a", count: 64) }
+      #expect(changed?.kind == .modelChanged)
+      let method = try failure { $0.search.method = "annealing" }
+      #expect(method?.kind == .unsupported && method?.message.contains("annealing") == true)
+      let rescale = try failure { $0.experts.append(try model.expert("third", seed: 13, rescale: "nuclear")) }
+      #expect(rescale?.kind == .mixtureInvalid && rescale?.message.contains("third") == true)
+      let short = try failure { $0.experts = [try model.expert("short", seed: 14, drop: 1)] }
+      #expect(short?.kind == .expertUnreadable && short?.message.contains("q_proj") == true)
+      let nobody = try failure { $0.experts = [] }
+      #expect(nobody?.kind == .mixtureInvalid)
+      let task = try failure { $0.task.path = directory + "/notask" }
+      #expect(task?.kind == .taskUnreadable)
+      let vectors = try failure { $0.vectorsPath = directory + "/nowhere/v.safetensors" }
+      #expect(vectors?.kind == .files)
+      let elites = try failure { $0.search.elites = 9 }
+      #expect(elites?.kind == .badRequest)
+    }
+  }
+
+  @Test func aRequestThatIsNotUnderstoodIsRefusedByNumber() throws {
+    let worker = try TestWorker()
+    try worker.sendRaw("{\"id\":41,\"method\":\"sing\"}\n")
+    guard case .fault(41, let fault) = try worker.read() else {
+      Issue.record("a fault with the request's number")
+      return
+    }
+    #expect(fault.kind == .badRequest && fault.message.contains("sing"))
+    let hello = try HelloAnswer(decoding: try worker.answer(.hello).get())
+    #expect(hello.protocolVersion == WorkerProtocol.version && hello.cores == 2 && !hello.kernel.isEmpty)
+    #expect(try MemoryAnswer(decoding: try worker.answer(.memory).get()).models.isEmpty)
+  }
+}
