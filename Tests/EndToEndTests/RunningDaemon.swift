@@ -116,7 +116,7 @@ func eventually(_ claim: String, within limit: Duration, _ holds: () throws -> B
   let deadline = Deadline.after(limit)
   while try !holds() {
     guard !deadline.hasPassed else { throw Failure("did not come true within \(limit): \(claim)") }
-    _ = unsafe poll(nil, 0, 20)
+    _ = poll(nil, 0, 20)
   }
 }
 
