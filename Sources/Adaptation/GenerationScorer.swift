@@ -3,21 +3,20 @@ package import LinearAlgebra
 package import Multipliers
 package import Transformer
 
-/// What a model answered to a row.
-struct GeneratedAnswer {
-  /// Without the tokens that ended it.
-  var text: String
-  /// Mean log-probability of its own tokens; nil where it was not wanted.
-  var logLikelihood: Double?
-}
-
-/// Greedy answers to rows.
+/// Greedy answers to rows, decoded together under one set of weights.
 func generateAnswers(
-  _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView, likelihoods: Bool,
-  priority: ComputePool.Priority
-) throws(TransformerError) -> [GeneratedAnswer] {
-  guard !rows.isEmpty else { return [] }
-  throw .invalidSampling("answers cannot be generated yet, only choices scored")
+  _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView,
+  priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+) throws(TransformerError) -> [Generation] {
+  let stopIDs = model.tokenizer.map { $0.endOfTurn + [$0.eos].compactMap(\.self) } ?? []
+  let requests = rows.map { row in
+    GenerationRequest(
+      prompt: row.prompt, view: view, maximumTokens: task.settings.maximumTokens, stopIDs: stopIDs,
+      stopStrings: task.stops(chat: row.isChat))
+  }
+  let answers = try model.generate(requests, priority: priority, onToken: { _ in !shouldStop() })
+  if shouldStop() { throw .stopped }
+  return answers
 }
 
 /// Scores candidates on rows that are generated: greedy, a chunk of rows in one batch under the candidate's multipliers.
@@ -63,10 +62,10 @@ package struct GenerationScorer: CandidateScorer {
     for piece in work {
       guard !shouldStop() else { throw .cancelled }
       do {
-        let view = WeightView.factored(try mixer.multipliers(piece.candidate))
-        let answers = try generateAnswers(
-          piece.shots.map { rows[$0] }, of: task, by: model, under: view, likelihoods: true, priority: priority)
-        scores.append(try zip(piece.shots, answers).map { shot, answer in try score(rows[shot].row, answer) })
+        scores.append(
+          try score(piece.shots.map { rows[$0] }, under: .factored(try mixer.multipliers(piece.candidate))))
+      } catch TransformerError.stopped {
+        throw .cancelled
       } catch {
         throw .failed("\(error)")
       }
@@ -74,8 +73,24 @@ package struct GenerationScorer: CandidateScorer {
     return scores
   }
 
-  private func score(_ row: TaskRow, _ answer: GeneratedAnswer) throws(EvaluationError) -> ShotScore {
-    let isRight = try scorer.score(row, output: answer.text).isCorrect(task.metric)
-    return ShotScore(right: isRight ? 1 : 0, logLikelihood: isRight ? answer.logLikelihood : nil)
+  private func score(_ rows: [EncodedRow], under view: WeightView) throws -> [ShotScore] {
+    let answers = try generateAnswers(
+      rows, of: task, by: model, under: view, priority: priority, shouldStop: shouldStop)
+    var right: [Int] = []
+    for (index, answer) in answers.enumerated() {
+      if try scorer.score(rows[index].row, output: answer.text).isCorrect(task.metric) { right.append(index) }
+    }
+    // The likelihood of what the model itself said, token by token as it was chosen: no text is tokenised again.
+    let spoken = right.filter { !answers[$0].tokens.isEmpty }
+    let likelihoods = try model.score(
+      spoken.map { ScoringItem(prompt: rows[$0].prompt, continuations: [answers[$0].tokens]) }, under: view,
+      priority: priority)
+    var scores = rows.indices.map { _ in ShotScore(right: 0, logLikelihood: nil) }
+    for index in right { scores[index] = ShotScore(right: 1, logLikelihood: 0) }
+    for (index, likelihood) in zip(spoken, likelihoods) {
+      let mean = likelihood[0].sum / Double(likelihood[0].logprobs.count)
+      scores[index] = ShotScore(right: 1, logLikelihood: mean)
+    }
+    return scores
   }
 }

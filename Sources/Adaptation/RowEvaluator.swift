@@ -40,33 +40,34 @@ package struct RowEvaluator {
     for start in stride(from: 0, to: encoded.count, by: Self.batch) {
       guard !shouldStop() else { throw .cancelled }
       let batch = Array(encoded[start..<min(start + Self.batch, encoded.count)])
-      items += try score(batch, under: view, with: scorer)
+      items += try score(batch, under: view, with: scorer, shouldStop)
       progress(items.count)
     }
     return items
   }
 
   private func score(
-    _ batch: [EncodedRow], under view: WeightView, with scorer: TaskScorer
+    _ batch: [EncodedRow], under view: WeightView, with scorer: TaskScorer, _ shouldStop: () -> Bool
   ) throws(Failure) -> [EvaluationResult.Item] {
     var items: [EvaluationResult.Item?] = Array(repeating: nil, count: batch.count)
     let choices = batch.indices.filter { !batch[$0].continuations.isEmpty }
     let generated = batch.indices.filter { batch[$0].continuations.isEmpty }
     let scores: [[ContinuationScore]]
-    let texts: [GeneratedAnswer]
+    let answers: [Generation]
     do {
       scores = try model.score(choices.map { batch[$0].item }, under: view, priority: priority)
-      texts = try generateAnswers(
-        generated.map { batch[$0] }, of: task, by: model, under: view, likelihoods: false, priority: priority)
+      answers = try generateAnswers(
+        generated.map { batch[$0] }, of: task, by: model, under: view, priority: priority, shouldStop: shouldStop)
     } catch {
+      if case .stopped = error { throw .cancelled }
       throw .model(error)
     }
     do {
       for (index, score) in zip(choices, scores) {
         items[index] = try scorer.score(batch[index].row, sums: score.map(\.sum))
       }
-      for (index, text) in zip(generated, texts) {
-        items[index] = try scorer.score(batch[index].row, output: text.text)
+      for (index, answer) in zip(generated, answers) {
+        items[index] = try scorer.score(batch[index].row, output: answer.text)
       }
     } catch {
       throw .scoring(error)

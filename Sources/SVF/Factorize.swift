@@ -4,10 +4,10 @@ package import Multipliers
 
 /// Factors one matrix by its Gram matrix, in the calling thread: writes Q (r, r), A or B (m, n) and σ (r).
 ///
-/// The Gram matrix of the short side (W Wᵀ or Wᵀ W) is accumulated in double, and so is its eigensystem: σ is then good
+/// The Gram matrix of the short side (W Wᵀ or Wᵀ W) is accumulated in double, and its eigensystem found in double: σ is then good
 /// to 1e-10 even at condition 5e4, where a float SVD loses half of its digits, in half of the time. Rank deficiency and
 /// ties need no care: any orthonormal basis of the subspace gives the same W'.
-/// - Parameter scratch: slots 0 to 2 are used: 3 r² doubles or r² and a block of W in double.
+/// - Parameter scratch: slots 0 to 2 are used: 3 r² doubles, or r² and a block of W.
 package func factorize(
   _ target: TargetMatrix, weight: UnsafePointer<Float>, q: UnsafeMutablePointer<Float>,
   product: UnsafeMutablePointer<Float>, sigma: UnsafeMutablePointer<Float>, scratch: Scratch
@@ -18,10 +18,11 @@ package func factorize(
 
   let values = unsafe scratch.doubles(2, count: r)
   let workspace = unsafe scratch.doubles(1, count: eigenWorkspaceCount(order: r))
-  try unsafe symmetricEigenAscending(gram, order: r, values: values, workspace: workspace)
+  // The product's array holds the vectors until they are transposed: it is r x max(m, n) floats.
+  try unsafe symmetricEigen(gram, order: r, values: values, vectors: product, workspace: workspace)
   // Rounding may leave a tiny negative value where the matrix has none.
   for i in 0..<r { unsafe sigma[i] = Float(max(values[r - 1 - i], 0).squareRoot()) }
-  unsafe transposeDescending(gram, order: r, into: q)
+  unsafe transposeDescending(product, order: r, into: q)
 
   switch FactoredMatrix.side(of: target) {
   case .left:
@@ -62,13 +63,13 @@ private func accumulateGram(
 
 /// q[j][i] = vectors[r - 1 - i][j]: from a vector to a row, ascending, to a vector to a column, descending.
 private func transposeDescending(
-  _ vectors: UnsafePointer<Double>, order r: Int, into q: UnsafeMutablePointer<Float>
+  _ vectors: UnsafePointer<Float>, order r: Int, into q: UnsafeMutablePointer<Float>
 ) {
-  let edge = 16  // A square of 16 x 16 doubles is read whole cache lines at a time and written so too.
+  let edge = 16  // A square of 16 x 16 floats is read whole cache lines at a time and written so too.
   for i0 in stride(from: 0, to: r, by: edge) {
     for j0 in stride(from: 0, to: r, by: edge) {
       for j in j0..<min(j0 + edge, r) {
-        for i in i0..<min(i0 + edge, r) { unsafe q[j * r + i] = Float(vectors[(r - 1 - i) * r + j]) }
+        for i in i0..<min(i0 + edge, r) { unsafe q[j * r + i] = vectors[(r - 1 - i) * r + j] }
       }
     }
   }

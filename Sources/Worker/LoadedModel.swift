@@ -113,11 +113,6 @@ final class LoadedModel: Sendable {
     }
   }
 
-  /// `onText` is told the request's index and text as it becomes known.
-  func answer(_ call: GenerateCall, onText: (Int, String) -> Void) throws(WorkerFault) -> GenerateAnswer {
-    throw WorkerFault(.unsupported, "answers cannot be generated yet, only scored")
-  }
-
   // MARK: - facts
 
   func facts(seconds: Double) -> ModelFacts {

@@ -124,7 +124,8 @@ package struct AdaptResult: Sendable, Equatable {
   package init(
     alpha: [[Float]], experts: [Expert], base: ScoreSummary, uniform: ScoreSummary, mixture: ScoreSummary,
     granularity: Granularity, units: [String], mix: MixRule, rescale: Rescale, metric: String, template: String,
-    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity, search: SearchSummary,
+    served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity? = nil,
+    search: SearchSummary,
     vectorsPath: String, kernel: String, warnings: [String]
   ) {
     self.alpha = alpha
@@ -141,7 +142,7 @@ package struct AdaptResult: Sendable, Equatable {
     self.served = served
     self.servedBecause = servedBecause
     self.foundAlpha = foundAlpha
-    self.foundGranularity = foundGranularity
+    self.foundGranularity = foundGranularity ?? granularity
     self.search = search
     self.vectorsPath = vectorsPath
     self.kernel = kernel

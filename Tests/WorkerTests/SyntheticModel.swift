@@ -135,6 +135,21 @@ struct SyntheticModel {
   }
 }
 
+extension SyntheticModel {
+  /// A task whose answers are generated, at most `tokens` long.
+  func generatedTask(shots: Int, tokens: Int) throws -> TaskReference {
+    let path = directory + "/generated"
+    try FileSystem.createDirectories(path)
+    let rows = (0..<shots).flatMap { index -> [UInt8] in
+      (["question": .string("What is \(index)?"), "answer": .string("#### \(index)")] as JSONValue).workerLine
+    }
+    try FileSystem.writeAtomically(path + "/fewshot.jsonl", rows)
+    let settings: JSONValue = ["max_tokens": JSONValue(tokens), "chat": false]
+    try FileSystem.writeAtomically(path + "/task.json5", settings.serialized())
+    return TaskReference(name: "generated", path: path, digest: "")
+  }
+}
+
 /// Numbers in -1...1 that a seed decides (a linear congruential generator: tests need no better).
 struct Random {
   private var state: UInt64

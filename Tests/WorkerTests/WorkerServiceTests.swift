@@ -165,6 +165,62 @@ import WorkerProtocol
     }
   }
 
+  @Test func rowsThatAreGeneratedAreSearchedAndEvaluatedToo() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      var spec = try Self.adapt(model)
+      spec.task = try model.generatedTask(shots: 2, tokens: 3)
+      spec.search.granularities = [.vector]
+      let whole = try worker.run(.adapt(spec))
+      let result = try Self.timeless(whole.ending)
+      #expect(result.metric == "exact_match" && result.search.shots == 2)
+      let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(4)))
+      #expect(try Self.timeless(resumed.ending) == result)
+      spec.search.objective = "loglik"
+      guard case .failed(let fault) = try worker.run(.adapt(spec)).ending else {
+        Issue.record("generated rows have no gold likelihood")
+        return
+      }
+      #expect(fault.kind == .unsupported)
+      let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .base)
+      guard case .done(let items) = try worker.run(.evaluate(evaluation)).ending else {
+        Issue.record("the evaluation ends")
+        return
+      }
+      #expect(items["n"] == 2 && items["split"] == "fewshot" && items["exact_match"]?.doubleValue != nil)
+    }
+  }
+
+  @Test func requestsWithDifferentWeightsAreGeneratedTogether() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let weights = Weights.expert(try model.expert("one", seed: 11), rescale: .none)
+      var call = GenerateCall(
+        model: model.reference, requests: [.init(input: .prompt("ab")), .init(input: .prompt("ab"), weights: weights)],
+        maximumTokens: 5, stream: true)
+      let id = try worker.send(.generate(call))
+      var streamed = ["", ""]
+      var answer: GenerateAnswer?
+      while answer == nil {
+        switch try worker.read() {
+        case .event(.token(id, let request, let text)): streamed[request] += text
+        case .result(id, let result): answer = try GenerateAnswer(decoding: result)
+        case .event, .result, .fault: Issue.record("only tokens and the answer come")
+        }
+      }
+      #expect(answer?.generations.map(\.text) == streamed)
+      #expect(answer?.generations.allSatisfy { $0.promptTokens == 2 && (1...5).contains($0.tokens) } == true)
+      call.requests = [.init(input: .messages([.init(role: "user", content: "hi")]))]
+      guard case .failure(let fault) = try worker.answer(.generate(call)) else {
+        Issue.record("a model without a template takes no messages")
+        return
+      }
+      #expect(fault.kind == .unsupported)
+    }
+  }
+
   @Test func whatIsWrongIsSaid() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
