@@ -152,7 +152,9 @@ package struct Adaptation<Scorer: CandidateScorer> {
   private mutating func startSearches() {
     for (number, configuration) in settings.configurations.enumerated() {
       for fold in [nil] + plan.folds.indices.map(Optional.some) {
-        let stream = UInt32(truncatingIfNeeded: searches.count)
+        // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
+        // those on the folds, so the first generation of three searches costs that of one.
+        let stream = UInt32(truncatingIfNeeded: number)
         searches.append(
           Search(
             configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,

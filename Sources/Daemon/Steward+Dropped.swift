@@ -36,8 +36,7 @@ extension Steward {
   func dropped(_ event: DropEvent) {
     switch event {
     case .due(let item):
-      let outcome = take(item)
-      watcher?.finished(item, outcome)
+      item.finished(take(item))
     case .vanished(let label, let name):
       guard let directory = IngestRecord.Directory(rawValue: label) else { return }
       attempt("forget a file that is gone") { () throws(RegistryError) in

@@ -85,9 +85,6 @@ package final class DirectoryWatcher: Sendable {
 
   deinit { mailbox.post(.stop) }
 
-  /// The same as `item.finished`.
-  package func finished(_ item: DropItem, _ outcome: DropOutcome) { item.finished(outcome) }
-
   /// Calls back, from the watcher's thread, once everything that was complete in the directories before this call has
   /// been attempted and reported. Waiting times are cut short for it.
   package func sync(until deadline: Deadline, _ completion: @escaping @Sendable (SyncResult) -> Void) {

@@ -188,6 +188,13 @@ import Testing
     #expect(!outcome.mixture.fit.isBelow(outcome.base.fit, by: .accuracy))
   }
 
+  @Test func theFirstGenerationOfThreeSearchesCostsThatOfOne() throws {
+    let (outcome, journal) = try Self.run(Self.settings(iterations: 1), TableScorer(shots: 10), prunes: false)
+    let generations = journal.filter { $0["entry"] == "generation" }
+    #expect(generations.map { $0["scores"]?.arrayValue?.isEmpty } == [false, true, true])
+    #expect(outcome.savedByCache >= 32 * 10)
+  }
+
   @Test func foldsPartTheShotsAndChunksLieWithinFolds() {
     for shots in 2...11 {
       let plan = ShotPlan(shots: shots, seed: 5) { TableScorer(shots: shots, chunkSize: 2).chunks(of: $0) }

@@ -185,7 +185,7 @@ final class FakeWorker: WorkerLauncher {
       experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: score) },
       base: score, uniform: score, mixture: score, granularity: .vector, units: ["model"], mix: .delta,
       rescale: .none, metric: "acc", template: "default", served: "mixture", servedBecause: "it is better",
-      foundAlpha: alpha,
+      foundAlpha: alpha, foundGranularity: .vector,
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", prompts: 100, promptsSavedByCache: 0,

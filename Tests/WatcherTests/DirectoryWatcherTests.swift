@@ -31,7 +31,6 @@ struct DirectoryWatcherTests {
   @Test func aRenamedFileIsTakenAtOnce() throws {
     try withPlace { place in
       try place.start(patient)
-      #expect(place.waitEvent("condition watching"))
       try place.put("a.safetensors", "one END")
       #expect(place.waitTaken("a.safetensors", ["one END"]))
     }

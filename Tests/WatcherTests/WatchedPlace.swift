@@ -53,6 +53,8 @@ final class WatchedPlace: Sendable {
     watcherBox.withLock { $0 = watcher }
     let thread = try OwnedThread(name: "ingester") { [self] in ingest() }
     ingester.withLock { $0 = thread }
+    // The first scan is over then, so that it is the events that tests see afterwards.
+    #expect(try sync() == .done)
   }
 
   func stop() {
