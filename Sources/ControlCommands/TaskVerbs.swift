@@ -110,7 +110,13 @@ extension Invocation {
         }
       }
       if let job, seenJobs.insert(job).inserted {
-        _ = try waitForJob(job)
+        do throws(ControlError) {
+          _ = try waitForJob(job)
+        } catch {
+          // A search whose inputs changed is cancelled for the next one, and a failed one is the task's own state: what
+          // holds is asked again.
+          guard case .failed = error else { throw error }
+        }
         continue
       }
       if let state, state.hasPrefix("waiting_for_"), !saidWaiting {

@@ -167,6 +167,8 @@ extension Snapshot {
         state = .running
       } else if !live.isEmpty {
         state = .queued
+      } else if served?.staleReason != nil || served == nil, failedSearches[pair] != nil {
+        state = .failed
       } else if let served {
         state = served.staleReason == nil ? .ready : .stale
       } else if experts(ofModel: model.name) == 0 {

@@ -142,6 +142,21 @@ extension Catalogue {
     }.first
   }
 
+  /// The error of each pair's newest search, where that did not succeed.
+  package func failedSearches() throws(RegistryError) -> [Pair: JSONValue] {
+    let found = try rows(
+      """
+      SELECT task, model, error FROM jobs
+      WHERE id IN (SELECT max(id) FROM jobs WHERE kind = 'adapt' GROUP BY task, model)
+        AND state IN ('failed', 'cancelled') AND task IS NOT NULL AND model IS NOT NULL
+      """
+    ) { (row) throws(RegistryError) in
+      let error = try row.optionalText(2).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
+      return (Pair(task: row.text(0), model: row.text(1)), error ?? .null)
+    }
+    return Dictionary(found, uniquingKeysWith: { first, _ in first })
+  }
+
   /// Stores a queued job and returns its number.
   package func add(_ job: JobRecord) throws(RegistryError) -> Int64 {
     changed.insert(.jobs)

@@ -16,14 +16,19 @@ package final class Snapshot: Sendable {
   package let ingested: [IngestRecord]
   /// Jobs that are not at their end, oldest first.
   package let jobs: [JobRecord]
+  /// Pairs whose newest search failed or was cancelled, with its error.
+  package let failedSearches: [Pair: JSONValue]
   /// The model that a request without one means; nil where several are there and none is the default.
   package let defaultModel: String?
   private let answers: [Pair: PreparedMixture]
 
   /// `path` says where a blob lies.
+  /// `previous`, if given, served the same mixtures: its answers are taken as they are.
   package init(
     generation: Int64, models: [ModelRecord], experts: [ExpertRecord], tasks: [TaskRecord], mixtures: [ServedMixture],
-    ingested: [IngestRecord], jobs: [JobRecord], configuredModel: String?, path: (BlobReference) -> String
+    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: JSONValue] = [:], configuredModel: String?,
+    answersOf previous: Snapshot? = nil,
+    path: (BlobReference) -> String
   ) {
     self.generation = generation
     self.models = models
@@ -32,12 +37,17 @@ package final class Snapshot: Sendable {
     self.mixtures = mixtures
     self.ingested = ingested
     self.jobs = jobs
+    self.failedSearches = failedSearches
     let ready = models.filter { $0.state == .ready }
     let configured = models.first { model in configuredModel.map { sameName($0, model.name) } ?? false }
     defaultModel = configured?.name ?? (ready.count == 1 ? ready.first?.name : nil)
-    var answers: [Pair: PreparedMixture] = [:]
-    for served in mixtures { answers[served.mixture.pair] = PreparedMixture(served, path: path(served.mixture.blob)) }
-    self.answers = answers
+    if let previous {
+      answers = previous.answers
+    } else {
+      var answers: [Pair: PreparedMixture] = [:]
+      for served in mixtures { answers[served.mixture.pair] = PreparedMixture(served, path: path(served.mixture.blob)) }
+      self.answers = answers
+    }
   }
 
   /// What stands before the catalogue is open.
@@ -129,7 +139,8 @@ extension Catalogue {
       experts: try part(.experts, previous?.experts, experts), tasks: try part(.tasks, previous?.tasks, tasks),
       mixtures: try part(.mixtures, previous?.mixtures, servedMixtures),
       ingested: try part(.ingest, previous?.ingested, ingested), jobs: try part(.jobs, previous?.jobs, liveJobs),
-      configuredModel: configuredModel, path: path)
+      failedSearches: try part(.jobs, previous?.failedSearches, failedSearches),
+      configuredModel: configuredModel, answersOf: changed.contains(.mixtures) ? nil : previous, path: path)
     changed = []
     return snapshot
   }

@@ -32,10 +32,8 @@ func multiplyFewRows(
         let (a, b) = unsafe dot4x2(
           w, inner, x + row * xStride, x + (row + 1) * xStride, inner,
           next: hasNext && row < 8 ? w + (4 + row / 2) * inner : w)
-        let targets = UnsafeMutableRawPointer(target)
-        let next = unsafe UnsafeMutableRawPointer(target + yStride)
-        unsafe targets.storeBytes(of: accumulate ? load4(target) + a : a, as: SIMD4<Float>.self)
-        unsafe next.storeBytes(of: accumulate ? load4(target + yStride) + b : b, as: SIMD4<Float>.self)
+        unsafe put(a, target, accumulate)
+        unsafe put(b, target + yStride, accumulate)
         row += 2
       } else {
         for place in 0..<count {
@@ -104,4 +102,85 @@ private func dot(_ w: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ inner: 
     i += 1
   }
   return sum
+}
+
+/// y (rows, columns) = x (rows, inner) M or y += for 2 to ``fewRowsLimit`` rows, where M lies as (inner, columns) with
+/// `stride` between its rows.
+///
+/// Sixteen columns, a cache line of M, meet two rows of x at a time: eight sums again.
+func multiplyFewRowsPlain(
+  rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, matrix: UnsafePointer<Float>,
+  stride: Int, y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool
+) {
+  var column = 0
+  while column < columns {
+    let count = min(16, columns - column)
+    let m = unsafe matrix + column
+    for row in Swift.stride(from: 0, to: rows, by: 2) {
+      let target = unsafe y + row * yStride + column
+      let a = unsafe x + row * xStride
+      // A last row without a partner is its own: computed twice, stored once.
+      let isPair = row + 1 < rows
+      let b = unsafe isPair ? a + xStride : a
+      if count == 16 {
+        let (first, second) = unsafe combine16x2(m, stride, a, b, inner)
+        unsafe put(first, target, accumulate)
+        if isPair { unsafe put(second, target + yStride, accumulate) }
+      } else {
+        for place in 0..<count {
+          var (p, q) = (Float.zero, Float.zero)
+          for i in 0..<inner {
+            p += unsafe m[i * stride + place] * a[i]
+            q += unsafe m[i * stride + place] * b[i]
+          }
+          unsafe target[place] = accumulate ? target[place] + p : p
+          if isPair { unsafe target[yStride + place] = accumulate ? target[yStride + place] + q : q }
+        }
+      }
+    }
+    column += count
+  }
+}
+
+private typealias Sixteen = (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)
+
+/// Σ_i a[i] M[i] and Σ_i b[i] M[i] for sixteen columns of M.
+@inline(__always)
+private func combine16x2(
+  _ m: UnsafePointer<Float>, _ stride: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ inner: Int
+) -> (Sixteen, Sixteen) {
+  var (p0, p1, p2, p3) = (SIMD4<Float>.zero, SIMD4<Float>.zero, SIMD4<Float>.zero, SIMD4<Float>.zero)
+  var (q0, q1, q2, q3) = (SIMD4<Float>.zero, SIMD4<Float>.zero, SIMD4<Float>.zero, SIMD4<Float>.zero)
+  var row = unsafe m
+  for i in 0..<inner {
+    let (s, t) = unsafe (SIMD4(repeating: a[i]), SIMD4(repeating: b[i]))
+    let v0 = unsafe load4(row)
+    p0 += v0 * s
+    q0 += v0 * t
+    let v1 = unsafe load4(row + 4)
+    p1 += v1 * s
+    q1 += v1 * t
+    let v2 = unsafe load4(row + 8)
+    p2 += v2 * s
+    q2 += v2 * t
+    let v3 = unsafe load4(row + 12)
+    p3 += v3 * s
+    q3 += v3 * t
+    unsafe row += stride
+  }
+  return ((p0, p1, p2, p3), (q0, q1, q2, q3))
+}
+
+@inline(__always)
+private func put(_ values: Sixteen, _ target: UnsafeMutablePointer<Float>, _ accumulate: Bool) {
+  unsafe put(values.0, target, accumulate)
+  unsafe put(values.1, target + 4, accumulate)
+  unsafe put(values.2, target + 8, accumulate)
+  unsafe put(values.3, target + 12, accumulate)
+}
+
+@inline(__always)
+private func put(_ value: SIMD4<Float>, _ target: UnsafeMutablePointer<Float>, _ accumulate: Bool) {
+  let sum = unsafe accumulate ? load4(target) + value : value
+  unsafe UnsafeMutableRawPointer(target).storeBytes(of: sum, as: SIMD4<Float>.self)
 }

@@ -29,6 +29,10 @@ func multiply(
     unsafe BLAS.gemv(
       transpose: true, rows: inner, columns: columns, a: matrix, lda: matrixStride, x: x, beta: accumulate ? 1 : 0, y: y
     )
+  } else if rows <= fewRowsLimit {
+    unsafe multiplyFewRowsPlain(
+      rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, matrix: matrix, stride: matrixStride, y: y,
+      yStride: yStride, accumulate: accumulate)
   } else {
     unsafe BLAS.gemm(
       transposeA: false, transposeB: false, m: rows, n: columns, k: inner, a: x, lda: xStride, b: matrix,

@@ -19,7 +19,9 @@ func store8(_ value: SIMD8<Float>, _ pointer: UnsafeMutablePointer<Float>) {
 /// Cephes' scheme: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, and n put into the exponent.
 @inline(__always)
 func exponential(_ x: SIMD8<Float>) -> SIMD8<Float> {
-  let x = pointwiseMin(pointwiseMax(x, SIMD8(repeating: -87.3)), SIMD8(repeating: 88))
+  // Comparisons and selections: the library's pointwise minimum is a call.
+  var x = x.replacing(with: -87.3, where: x .< -87.3)
+  x.replace(with: 88, where: x .> 88)
   // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits; SSE2 has no rounding instruction.
   let shifted = x * 1.442_695_04 + 12_582_912
   let n = shifted - 12_582_912
@@ -76,7 +78,10 @@ func gatedSiLU(_ gate: UnsafeMutablePointer<Float>, _ up: UnsafePointer<Float>, 
 func maximum(_ x: UnsafePointer<Float>, count: Int) -> Float {
   let whole = count & ~7
   var largest = SIMD8<Float>(repeating: -.infinity)
-  for i in stride(from: 0, to: whole, by: 8) { largest = unsafe pointwiseMax(largest, load8(x + i)) }
+  for i in stride(from: 0, to: whole, by: 8) {
+    let v = unsafe load8(x + i)
+    largest.replace(with: v, where: v .> largest)
+  }
   var result = largest.max()
   for i in whole..<count { result = unsafe max(result, x[i]) }
   return result

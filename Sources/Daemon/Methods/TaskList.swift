@@ -30,14 +30,12 @@ extension Service {
         try steward.catalogue.jobs(state: nil, task: task.name, limit: 20)
       }
       row["jobs"] = .array(jobs.map { .object($0.json(steward.board.progress(of: $0.id), full: false)) })
-      // Nothing is under way and the newest search did not succeed: that is the state to show.
-      if row["job"] == .null, row["state"] == "pending" || row["state"] == "stale",
-        let last = jobs.first(where: { $0.kind == "adapt" }), last.state == .failed || last.state == .cancelled,
-        steward.debounce.isEmpty
-      {
-        row["state"] = "failed"
-        row["error"] = last.error ?? .null
+      // A search that failed is not the end where something has changed since.
+      let pairs = snapshot.pairs(of: task)
+      if row["state"] == "failed", pairs.contains(where: { steward.debounce.contains($0.pair) }) {
+        row["state"] = "pending"
       }
+      row["error"] = pairs.compactMap { $0.state == .failed ? snapshot.failedSearches[$0.pair] : nil }.first
       reply.succeed(.object(row))
     }
   }
