@@ -1,4 +1,9 @@
+internal import CKernels
 internal import LinearAlgebra
+
+/// Rows up to which a product is read from memory once instead of being packed.
+private let fewRowsLimit = t2_few_rows_limit()
+private let vectorUnit = t2_best_vector_unit()
 
 /// y (rows, columns) = x (rows, inner) Wᵀ, or y += where it accumulates; W lies as (columns, inner) without gaps, as
 /// checkpoints have it. Strides are distances between rows.
@@ -6,13 +11,8 @@ func multiplyTransposed(
   rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, weights: UnsafePointer<Float>,
   y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false
 ) {
-  if rows == 1 {
-    unsafe BLAS.gemv(
-      transpose: false, rows: columns, columns: inner, a: weights, lda: inner, x: x, beta: accumulate ? 1 : 0, y: y)
-  } else if rows <= fewRowsLimit {
-    unsafe multiplyFewRows(
-      rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, weights: weights, y: y, yStride: yStride,
-      accumulate: accumulate)
+  if rows <= fewRowsLimit {
+    unsafe t2_few_rows_transposed(vectorUnit, rows, columns, inner, x, xStride, weights, y, yStride, accumulate)
   } else {
     unsafe BLAS.gemm(
       transposeA: false, transposeB: true, m: rows, n: columns, k: inner, a: x, lda: xStride, b: weights, ldb: inner,
@@ -25,14 +25,8 @@ func multiply(
   rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, matrix: UnsafePointer<Float>,
   matrixStride: Int, y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false
 ) {
-  if rows == 1 {
-    unsafe BLAS.gemv(
-      transpose: true, rows: inner, columns: columns, a: matrix, lda: matrixStride, x: x, beta: accumulate ? 1 : 0, y: y
-    )
-  } else if rows <= fewRowsLimit {
-    unsafe multiplyFewRowsPlain(
-      rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, matrix: matrix, stride: matrixStride, y: y,
-      yStride: yStride, accumulate: accumulate)
+  if rows <= fewRowsLimit {
+    unsafe t2_few_rows_plain(vectorUnit, rows, columns, inner, x, xStride, matrix, matrixStride, y, yStride, accumulate)
   } else {
     unsafe BLAS.gemm(
       transposeA: false, transposeB: false, m: rows, n: columns, k: inner, a: x, lda: xStride, b: matrix,

@@ -18,5 +18,6 @@ struct Noise {
 }
 
 func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
-  zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+  // A comparison with NaN is false, so that max would lose it.
+  zip(a, b).reduce(0) { abs($1.0 - $1.1) <= $0 ? $0 : ($1.0 - $1.1).isNaN ? .infinity : abs($1.0 - $1.1) }
 }

@@ -39,5 +39,6 @@ func someExperts(_ count: Int, seed: UInt64 = 4) -> [MultiplierVector] {
 }
 
 func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
-  zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+  // A comparison with NaN is false, so that max would lose it.
+  zip(a, b).reduce(0) { abs($1.0 - $1.1) <= $0 ? $0 : ($1.0 - $1.1).isNaN ? .infinity : abs($1.0 - $1.1) }
 }

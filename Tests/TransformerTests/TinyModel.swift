@@ -54,7 +54,8 @@ func tokens(_ value: JSONValue?) throws -> [Int32] {
 /// The largest difference between two lists.
 func distance(_ a: [Float], _ b: [Float]) -> Float {
   guard a.count == b.count else { return .infinity }
-  return zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) }
+  // A comparison with NaN is false, so that max would lose it.
+  return zip(a, b).reduce(0) { abs($1.0 - $1.1) <= $0 ? $0 : ($1.0 - $1.1).isNaN ? .infinity : abs($1.0 - $1.1) }
 }
 
 func distance(_ a: [[ContinuationScore]], _ b: [[ContinuationScore]]) -> Float {

@@ -18,9 +18,6 @@ static inline void t2_cpu_pause(void) {
 #endif
 }
 
-// Asks for a cache line that will be read soon. Never faults.
-static inline void t2_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
-
 // "ENOENT" and its English text; null for a number that glibc does not know.
 const char *t2_error_name(int number);
 const char *t2_error_text(int number);
