@@ -1,5 +1,4 @@
-import RPCProtocol
-import RPCServer
+import RPCClient
 import StrictJSON
 import SystemSupport
 
@@ -8,23 +7,69 @@ extension Benchmark {
     name: "query", summary: "mixture.get over the socket, beside a raw echo of the same bytes", run: measureQuery)
 }
 
-/// With --socket the real daemon and a real task; otherwise the real server in this process, with an answer as large
-/// as a real one.
+/// With --socket a daemon that runs and a task of its; otherwise a daemon of its own, idle and while it searches.
 private func measureQuery(_ context: borrowing BenchmarkContext) throws -> [Measurement] {
-  let task = context.options.task ?? "arc_easy"
-  let request =
-    Array(
-      #"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":\#(JSONValue.string(task).jsonText)}}"#.utf8)
-    + [0x0a]
   if let socket = context.options.socket {
-    return try measure(request, at: socket, context)
+    return try measure(request(task: context.options.task ?? "arc_easy"), at: socket, context)
   }
-  return try withTemporaryDirectory { directory in
-    let path = "\(directory)/s"
-    let server = try RPCServer(path: path, handler: PreparedMixture(task: task))
-    try server.start()
-    defer { server.stop() }
-    return try measure(request, at: path, context)
+  let experts = try context.options.expertFiles.map { try FileSystem.readAll($0, maximumBytes: 1 << 26) }
+  let task = try FileSystem.readAll(context.options.task ?? BenchmarkOptions.standardTask, maximumBytes: 1 << 26)
+  return try withPrivateDaemon(context) { daemon in
+    for (index, expert) in experts.enumerated() {
+      try daemon.drop(expert, into: "experts", as: "expert\(index).safetensors")
+    }
+    let all = try daemon.client.call("system.sync", timeout: .seconds(60))
+    guard all["experts"]?.integerValue == Int64(experts.count) else {
+      throw BenchmarkError("not all of \(context.options.expertFiles) became experts: \(all.jsonText)")
+    }
+    // The watched task starts a search by itself, of as many generations as it likes: one is enough for a mixture.
+    try daemon.drop(task, into: "tasks", as: "bench.jsonl")
+    try daemon.client.call("system.sync", timeout: .seconds(60))
+    for job in try jobs(daemon) { try daemon.client.call("job.cancel", ["job": .integer(job)]) }
+    try daemon.finish(try search(daemon, iterations: 1))
+
+    var results = try measure(request(task: "bench"), at: daemon.socketPath, context)
+    context.say("  while a search runs")
+    let job = try search(daemon, iterations: 1000)
+    _ = try daemon.eventually("the search's first progress", within: .seconds(60)) {
+      try daemon.client.call("job.show", ["job": .integer(job)])["best"].flatMap { $0 == .null ? nil : $0 }
+    }
+    let answer = try QueryLoad.ask(request(task: "bench"), at: daemon.socketPath)
+    let load = QueryLoad(request: request(task: "bench"), answerBytes: answer.count)
+    let latency = try load.latency(at: daemon.socketPath, requests: 20_000)
+    let state = try daemon.client.call("job.show", ["job": .integer(job)])["state"]?.stringValue
+    guard state == "running" else {
+      throw BenchmarkError("the search was '\(state ?? "?")' before the measurement ended")
+    }
+    try daemon.client.call("job.cancel", ["job": .integer(job)])
+    results += [
+      Measurement("during a search, p50", latency.p50, "µs"),
+      Measurement("during a search, p99", latency.p99, "µs", .atMost(2000)),
+      Measurement("during a search, worst", latency.worst, "µs"),
+    ]
+    return results
+  }
+}
+
+private func request(task: String) -> [UInt8] {
+  Array(
+    #"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":\#(JSONValue.string(task).jsonText)}}"#.utf8)
+    + [0x0a]
+}
+
+/// Starts a search that does not end before its last generation.
+private func search(_ daemon: PrivateDaemon, iterations: Int64) throws -> Int64 {
+  let answer = try daemon.client.call("task.adapt", ["task": "bench", "iterations": .integer(iterations), "seed": 1])
+  guard let job = answer["job"]?.integerValue else {
+    throw BenchmarkError("task.adapt started no job: \(answer.jsonText)")
+  }
+  return job
+}
+
+private func jobs(_ daemon: PrivateDaemon) throws -> [Int64] {
+  let list = try daemon.client.call("job.list")["jobs"]?.arrayValue ?? []
+  return list.filter { ["queued", "running"].contains($0["state"]?.stringValue) }.compactMap {
+    $0["job"]?.integerValue
   }
 }
 
@@ -61,37 +106,5 @@ private func measure(
       Measurement("mixture.get, worst", asked.map(\.worst).max() ?? 0, "µs"),
       Measurement("pipelined, one connection", median(rates), "requests/s", .atLeast(100_000)),
     ]
-  }
-}
-
-/// What the daemon's handler does on its hot path: look the task up, hand out bytes that lie ready.
-private final class PreparedMixture: RPCHandler {
-  let fastMethods = ["mixture.get"]
-  private let answers: [String: PreparedAnswer]
-
-  init(task: String) {
-    let digest = "sha256:" + String(repeating: "4d", count: 32)
-    func score(_ fit: Double) -> JSONValue { ["fit": .number(fit), "held_out": .number(fit - 0.05)] }
-    let mixture: JSONValue = [
-      "task": .string(task), "model": "smollm2", "alpha": ["science": 0.8125, "social": 0.03125],
-      "granularity": "vector", "mix": "delta", "rescale": "none",
-      "experts": [
-        ["name": "science", "version": 3, "digest": .string(digest)],
-        ["name": "social", "version": 1, "digest": .string(digest)],
-      ],
-      "scores": [
-        "metric": "acc", "base": score(0.5), "experts": ["science": score(0.7), "social": score(0.4)],
-        "uniform": score(0.6), "mixture": score(0.8),
-      ],
-      "stale": false, "generation": 17,
-      "vectors": ["path": .string("/var/lib/t2d/blobs/4d/" + digest), "digest": .string(digest), "bytes": 412_000],
-    ]
-    answers = [task: PreparedAnswer(result: mixture.serialized())]
-  }
-
-  func fastAnswer(_ request: FlatRequest) -> PreparedAnswer? { request.string("task").flatMap { answers[$0] } }
-
-  func handle(_ request: RPCRequest, _ reply: RPCReply) {
-    reply.fail(RPCError(.unknownTask, "there is only one task here"))
   }
 }

@@ -8,8 +8,9 @@ struct BenchmarkOptions: Sendable {
   var help = false
   /// A model as `model add` takes it.
   var model: String
-  /// Expert files and a task, for the benchmarks that adapt.
-  var experts: [String] = []
+  /// Expert files and a task, for the benchmarks that start a daemon.
+  private var experts: [String] = []
+  var expertFiles: [String] { experts.isEmpty ? Self.standardExperts : experts }
   var task: String?
   /// Of a running daemon, for the benchmarks that ask one.
   var socket: String?
@@ -17,6 +18,8 @@ struct BenchmarkOptions: Sendable {
   var repetitions = 3
 
   static let standardModel = "var/lib/t2d/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+  private static let standardExperts = ["science", "social"].map { "etc/examples/experts/\($0).safetensors" }
+  static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
   private static let flags = ["--json", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
 
   init(_ arguments: some Sequence<String>) throws(BenchmarkError) {
@@ -75,9 +78,11 @@ struct BenchmarkOptions: Sendable {
         --json         one JSON object on stdout, nothing else
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
-        --expert FILE  an expert of that model; may be given several times
-        --task PATH    a few-shot file; with --socket the name of a task
-        --socket PATH  ask the daemon that runs there (query)
+        --expert FILE  an expert of that model; may be given several times (query, drop;
+                       default: those of etc/examples/experts)
+        --task PATH    a few-shot file (query; default: \(standardTask));
+                       with --socket the name of a task
+        --socket PATH  ask the daemon that runs there, which then is not made to search (query)
         --repeat N     how often short measurements are repeated (default 3); the best counts
 
       Figures mean something on an idle machine only. Exit: 0 measured, 1 a benchmark failed, 3 usage.

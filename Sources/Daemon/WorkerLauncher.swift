@@ -1,4 +1,3 @@
-import Glibc
 package import SystemSupport
 
 /// A worker that was started: its end of the socketpair is elsewhere, ours is here.
@@ -28,7 +27,7 @@ package struct ProgramLauncher: WorkerLauncher {
     if let path = configuration.path {
       executable = path.hasPrefix("/") ? path : prefix + "/" + path
     } else {
-      executable = FileSystem.split(try ownExecutable()).directory + "/t2-worker"
+      executable = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2-worker"
     }
     arguments = ["t2-worker"]
     let settings = [
@@ -47,14 +46,4 @@ package struct ProgramLauncher: WorkerLauncher {
       socket: theirs)
     return RunningWorker(socket: ours, process: process)
   }
-}
-
-/// Where the running program's file is.
-private func ownExecutable() throws(SystemCallError) -> String {
-  var buffer = [CChar](repeating: 0, count: 4096)
-  let capacity = buffer.count
-  let count = try systemCall("read the link", "/proc/self/exe") {
-    unsafe readlink("/proc/self/exe", &buffer, capacity)
-  }
-  return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

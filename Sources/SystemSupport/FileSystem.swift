@@ -149,6 +149,16 @@ package enum FileSystem {
     return (slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self), name)
   }
 
+  /// Where the running program's file is, by /proc.
+  package static func ownExecutable() throws(SystemCallError) -> String {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let capacity = buffer.count
+    let count = try systemCall("read the link", "/proc/self/exe") {
+      unsafe readlink("/proc/self/exe", &buffer, capacity)
+    }
+    return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Adds the path to an error of a call on a descriptor.
   package static func naming<Value>(
     _ path: String, _ body: () throws(SystemCallError) -> Value
