@@ -91,7 +91,10 @@ extension Verb {
     },
     make(
       "expert promote", [.one("NAME@V", "expert")],
-      [reason, .flag("--allow-base", "allow_base", "although it was made for another base model")],
+      [
+        reason, .flag("--allow-base", "allow_base", "although it was made for another base model"),
+        .flag("--allow-quarantined", "allow_quarantined", "although a check has quarantined it"),
+      ],
       methods: ["expert.promote"], "Make a version the active one."
     ) { invocation throws(ControlError) in try invocation.changeExpert("expert.promote") },
     make(

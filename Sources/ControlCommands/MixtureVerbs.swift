@@ -43,14 +43,32 @@ extension Verb {
       let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))
       invocation.answer(result) {
         var table = Table(
-          ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("ALPHA", .left), ("REASON", .left),
-          ("JOB", .right))
+          ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
+          ("EXPERTS", .left), ("REASON", .left), ("JOB", .right))
+        var lines: [(generation: Int64, cells: [String])] = []
         for revision in result["revisions"]?.arrayValue ?? [] {
-          table.add([
-            revision["generation"].cell, revision["time"].cell, revision["model"].cell,
-            Invocation.shortAlpha(revision["alpha"]), revision["reason"].cell, revision["job"].cell,
-          ])
+          let experts = (revision["experts"]?.arrayValue ?? []).map { "\($0["name"].cell)@\($0["version"].cell)" }
+          lines.append(
+            (
+              revision["generation"]?.integerValue ?? 0,
+              [
+                revision["generation"].cell, revision["time"].cell, revision["model"].cell, "served",
+                Invocation.shortAlpha(revision["alpha"]), experts.joined(separator: " "), revision["reason"].cell,
+                revision["job"].cell,
+              ]
+            ))
         }
+        for change in result["changes"]?.arrayValue ?? [] where change["event"] != "mixture.published" {
+          lines.append(
+            (
+              change["sequence"]?.integerValue ?? 0,
+              [
+                change["sequence"].cell, change["time"].cell, change["model"].cell,
+                change["event"] == "mixture.stale" ? "stale" : "fresh", "", "", change["reason"]?.stringValue ?? "", "",
+              ]
+            ))
+        }
+        for line in lines.sorted(by: { $0.generation > $1.generation }) { table.add(line.cells) }
         invocation.print(table, empty: "nothing was served yet")
       }
     },

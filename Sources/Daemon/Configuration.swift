@@ -1,4 +1,5 @@
 import Multipliers
+package import Registry
 package import StrictJSON
 package import SystemSupport
 package import WorkerProtocol
@@ -27,6 +28,33 @@ package struct Configuration: Sendable {
     package var hangAfter: Duration = .seconds(60)
   }
 
+  /// What is checked by itself, how, and what follows from it.
+  package struct Checks: Sendable, Equatable {
+    /// What follows from each verdict.
+    package struct Policy: Sendable, Equatable {
+      package var ordered = CheckAction.warn
+      package var noBetterThanShuffled = CheckAction.warn
+      package var inconclusive = CheckAction.warn
+
+      package subscript(verdict: CheckResult.Verdict) -> CheckAction {
+        switch verdict {
+        case .ordered: ordered
+        case .noBetterThanShuffled: noBetterThanShuffled
+        case .inconclusive: inconclusive
+        }
+      }
+    }
+
+    /// When a version arrives or a model is added.
+    package var onArrival = true
+    /// Shuffles of a check.
+    package var seeds = 5
+    package var seed: UInt64 = 1
+    /// Rows of the eval file at most, the first ones.
+    package var rows = 200
+    package var policy = Policy()
+  }
+
   package struct Debounce: Sendable, Equatable {
     package var quiet: Duration = .seconds(2)
     package var limit: Duration = .seconds(30)
@@ -40,6 +68,7 @@ package struct Configuration: Sendable {
   package var defaultModel: String?
   package var search = SearchSpec()
   package var debounce = Debounce()
+  package var checks = Checks()
   package var worker = Worker()
   /// An expert file larger than this is refused.
   package var maximumExpertBytes = 64 << 20
@@ -87,6 +116,7 @@ package struct Configuration: Sendable {
       if let seconds = try part.optionalDouble("limit_seconds", in: 0...86_400) { debounce.limit = .seconds(seconds) }
       try part.finish()
     }
+    if let part = try reader.optionalReader("checks") { checks = try Self.checks(part) }
     if var part = try reader.optionalReader("worker") {
       worker.path = try part.optionalString("path")
       if let number = try part.optionalInt("threads", in: 0...1024) { worker.threads = number }
@@ -95,6 +125,24 @@ package struct Configuration: Sendable {
       try part.finish()
     }
     if let part = try reader.optionalObject("search") { try search.overlay(part, path: "search") }
+  }
+
+  private static func checks(_ reader: ObjectReader) throws -> Checks {
+    var (reader, checks) = (reader, Checks())
+    if let flag = try reader.optionalBool("on_arrival") { checks.onArrival = flag }
+    if let number = try reader.optionalInt("seeds", in: 1...1000) { checks.seeds = number }
+    if let number = try reader.optionalInteger("seed", in: 0...Int64.max) { checks.seed = UInt64(number) }
+    if let number = try reader.optionalInt("rows", in: 1...1_000_000) { checks.rows = number }
+    if var part = try reader.optionalReader("policy") {
+      if let action = try part.optionalChoice("ordered", CheckAction.self) { checks.policy.ordered = action }
+      if let action = try part.optionalChoice("no_better_than_shuffled", CheckAction.self) {
+        checks.policy.noBetterThanShuffled = action
+      }
+      if let action = try part.optionalChoice("inconclusive", CheckAction.self) { checks.policy.inconclusive = action }
+      try part.finish()
+    }
+    try reader.finish()
+    return checks
   }
 
   /// `"0660"`.

@@ -33,7 +33,7 @@ package enum DaemonError: Error, CustomStringConvertible {
     case .configuration: 78
     case .files, .unsafeState, .socket: 73
     case .alreadyRunning: 75
-    case .store(let error): error.isDamage ? 65 : 73
+    case .store(let error): error.isOfNewerProgram ? 78 : error.isDamage ? 65 : 73
     }
   }
 }

@@ -143,11 +143,13 @@ extension Service {
   }
 
   private func reference(_ version: ExpertVersion, on model: ModelRecord) throws(RPCError) -> ExpertReference {
-    guard sameName(version.model, model.name) else {
+    // What a transfer check has passed may be tried there by name; searches mix experts of one base only.
+    guard sameName(version.model, model.name) || snapshots.get().hasPassed(version, on: model) else {
       throw RPCError(
         .foreignExpert,
         "expert '\(version.name)@\(version.version)' is one of model '\(version.model)', not of "
-          + "'\(model.name)'")
+          + "'\(model.name)', and no transfer check there has passed",
+        hint: "t2ctl check transfer \(version.name)@\(version.version) --to \(model.name)")
     }
     return ExpertReference(
       name: version.name, version: version.version, digest: version.digest, path: paths.store.path(version.blob))

@@ -45,6 +45,7 @@ extension ExpertVersion {
       "added": .string(added.description), "warnings": JSONValue(warnings),
     ]
     if isForeign { row["foreign"] = true }
+    if let quarantine { row["quarantine"] = .object(quarantine) }
     return row
   }
 }

@@ -181,6 +181,7 @@ extension Steward {
     guard queue.runningID == id else { return }
     let job = try catalogue.job(id)
     if job.kind == "inspect" { try inspected(job, .failure(fault)) }
+    if fault.kind == .modelChanged, let model = job.model.flatMap({ snapshot.model($0) }) { lookAgain(at: model) }
     try apply(
       queue.ended(id, fault.kind == .cancelled ? .cancelled : .failed, reason: fault.message),
       error: ["kind": .string(fault.kind.rawValue), "message": .string(fault.message)])
@@ -197,6 +198,7 @@ extension Steward {
         let facts = try ModelFacts(decoding: result)
         try inspected(job, .success(facts))
       case "adapt": shown = try adapted(job, AdaptResult(decoding: result))
+      case "check": shown = try checked(job, CheckResult(decoding: result))
       default: break
       }
       try apply(queue.ended(id, .done), result: shown)

@@ -55,28 +55,34 @@ extension Steward {
         attempt("compare a mixture with its inputs") { () throws(RegistryError) in try reconcile(task, model) }
       }
     }
+    reconcileChecks()
   }
 
   private func reconcile(_ task: TaskRecord, _ model: ModelRecord) throws(RegistryError) {
     let pair = Pair(task: task.name, model: model.name)
     let served = snapshot.mixture(pair)
     guard let need = need(task, on: model, options: standingOptions(pair)) else {
-      if let served, served.staleReason == nil { try mark(served, "no expert of model '\(model.name)' is active") }
+      if let served {
+        let causes = try causes(served, task, model, [])
+        try mark(served, (["no expert of model '\(model.name)' is active"] + causes).joined(separator: "; "))
+      }
       return debounce.settle(pair)
     }
     if let served {
       if served.mixture.inputs == need.inputs {
-        if served.staleReason != nil { try mark(served, nil) }
+        try mark(served, nil)
         return debounce.settle(pair)
       }
-      if served.staleReason == nil { try mark(served, whyStale(served, need)) }
+      try mark(served, try causes(served, task, model, need.experts).joined(separator: "; "))
     }
     if try isUnderWay(pair, need) { return debounce.settle(pair) }
     if try hasFailed(pair, need) { return debounce.settle(pair) }
     debounce.changed(pair, at: .now)
   }
 
+  /// Nil: fresh again. What is said already is not said again.
   private func mark(_ served: ServedMixture, _ reason: String?) throws(RegistryError) {
+    guard served.staleReason != reason else { return }
     let pair = served.mixture.pair
     try change { () throws(RegistryError) in
       var detail: JSONObject = ["model": .string(pair.model)]
@@ -87,21 +93,51 @@ extension Steward {
     }
   }
 
-  /// The first difference, in words.
-  private func whyStale(_ served: ServedMixture, _ need: MixtureNeed) -> String {
+  /// Every difference between what a mixture was made of and what its pair needs now, in words and with versions.
+  private func causes(
+    _ served: ServedMixture, _ task: TaskRecord, _ model: ModelRecord, _ experts: [ExpertVersion]
+  ) throws(RegistryError) -> [String] {
     let record = served.mixture.record
-    if record["task_digest"]?.stringValue != need.task.current.digest { return "the task's files have changed" }
-    if record["base_digest"]?.stringValue != need.model.facts?.digest { return "the model has changed" }
-    var before: [String: Int] = [:]
+    var causes: [String] = []
+    if let digest = record["task_digest"]?.stringValue, digest != task.current.digest {
+      let before = try catalogue.revision(ofTask: task.name, digest: digest)
+      causes.append(
+        "the task's files have changed (revision \(before.map { "\($0)" } ?? "?") to \(task.current.revision))")
+    }
+    if let digest = record["base_digest"]?.stringValue, let now = model.facts?.digest, digest != now {
+      causes.append("the model has changed (\(shortDigest(digest)) to \(shortDigest(now)))")
+    }
+    var before: [(name: String, version: Int)] = []
     for expert in record["experts"]?.arrayValue ?? [] {
-      if let name = expert["name"]?.stringValue { before[name] = expert["version"]?.intValue ?? 0 }
+      if let name = expert["name"]?.stringValue { before.append((name, expert["version"]?.intValue ?? 0)) }
     }
-    for expert in need.experts {
-      guard let version = before.removeValue(forKey: expert.name) else { return "'\(expert.name)' is a new expert" }
-      if version != expert.version { return "'\(expert.name)' is now at version \(expert.version)" }
+    for expert in experts {
+      if let old = before.first(where: { sameName($0.name, expert.name) }) {
+        guard old.version != expert.version else { continue }
+        let isBack = try catalogue.aliasMoves(expert.name, limit: 1).first?.action == .rollback
+        causes.append(
+          isBack
+            ? "'\(expert.name)' was rolled back from version \(old.version) to \(expert.version)"
+            : "'\(expert.name)' is now at version \(expert.version) (was \(old.version))")
+      } else {
+        causes.append("'\(expert.name)' is a new expert (version \(expert.version))")
+      }
     }
-    return before.keys.sorted().first.map { "'\($0)' is not active any more" } ?? "its experts have changed"
+    for old in before where !experts.contains(where: { sameName($0.name, old.name) }) {
+      let state = snapshot.expert(old.name)?.version(old.version)?.state
+      let how =
+        switch state {
+        case .retired: "was retired"
+        case .quarantined: "was quarantined by a check"
+        case .active, .candidate, .superseded, nil: "takes no part any more"
+        }
+      causes.append("'\(old.name)' (version \(old.version)) \(how)")
+    }
+    // Digests of what has the same names and versions: a restored catalogue, or a task that names other experts.
+    return causes.isEmpty ? ["its inputs have changed"] : causes
   }
+
+  private func shortDigest(_ digest: String) -> String { String(digest.prefix(15)) }
 
   /// A search with these very inputs is queued or running. One with options of its own counts where its inputs stand.
   private func isUnderWay(_ pair: Pair, _ need: MixtureNeed) throws(RegistryError) -> Bool {
@@ -197,6 +233,8 @@ extension Steward {
       let task = snapshot.task(taskName), let model = snapshot.model(modelName), let signature = model.signature
     else { throw RegistryError.conflict("the task or the model of the search is gone") }
     let pair = Pair(task: taskName, model: modelName)
+    // A daemon that was killed between the mixture and the end of its job runs the job again: what it published stands.
+    if let known = try catalogue.mixture(ofJob: job.id) { return .object(known.record) }
     let spec = try AdaptSpec(decodingJob: job.spec)
     guard result.vectorsPath == spec.vectorsPath else {
       throw RegistryError.conflict("the worker wrote '\(result.vectorsPath)' instead of '\(spec.vectorsPath)'")
@@ -207,7 +245,8 @@ extension Steward {
     let blob = try store.publish(staged: result.vectorsPath)
 
     let record = record(
-      result, spec: spec, job: job.id, base: model.facts?.digest ?? "", digest: vectors.contentDigest.description)
+      result, spec: spec, job: job.id, base: spec.model.digest, inputs: inputs,
+      digest: vectors.contentDigest.description)
     let isCurrent = need(task, on: model, options: job.options)?.inputs == inputs
     let mixture = MixtureRevision(
       pair: pair, revision: 0, job: job.id, inputs: inputs, record: record, blob: blob, options: job.options,
@@ -227,7 +266,7 @@ extension Steward {
   }
 
   private func record(
-    _ result: AdaptResult, spec: AdaptSpec, job: Int64, base: String, digest: String
+    _ result: AdaptResult, spec: AdaptSpec, job: Int64, base: String, inputs: String, digest: String
   ) -> JSONObject {
     var alpha = JSONObject()
     for (expert, values) in zip(result.experts, result.alpha) {
@@ -250,6 +289,7 @@ extension Steward {
     record["digest"] = .string(digest)
     record["task_digest"] = .string(spec.task.digest)
     record["base_digest"] = .string(base)
+    record["inputs_digest"] = .string(inputs)
     record["template"] = .string(result.template)
     var search = result.search.json.objectValue ?? [:]
     search["kernel"] = .string(result.kernel)

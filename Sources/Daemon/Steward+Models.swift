@@ -51,15 +51,19 @@ extension Steward {
         spec: work.spec, who: who, reason: why, created: .now))
   }
 
-  /// At start: a model whose file has changed is inspected again; one whose file is gone gets a warning.
+  /// At start, at `system.sync` and where the worker found another model: one whose file has changed is inspected again;
+  /// one whose file is gone gets a warning.
   func lookAgain(at model: ModelRecord) {
+    let others = board.warnings.filter { $0.code != "missing_model" || !$0.message.contains("'\(model.name)'") }
     guard let identity = modelIdentity(model.path) else {
+      guard others.count == board.warnings.count else { return }
       let warning = DaemonWarning(
         code: "missing_model", message: "model '\(model.name)' is missing: '\(model.path)' cannot be read",
         help: "put it back, or add it again from where it is now: t2ctl model add PATH --name \(model.name)")
       board.setWarnings(board.warnings + [warning])
       return log.warning(warning.message)
     }
+    if others.count != board.warnings.count { board.setWarnings(others) }
     guard identity != model.identity || model.state == .inspecting else { return }
     guard queue.live(target: "inspect\0\(model.name)").isEmpty else { return }
     var changed = model

@@ -28,6 +28,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case conflict = 1008
   case foreignExpert = 1009
   case badMixture = 1010
+  case incompatibleShapes = 1011
+  case unknownCheck = 1012
 
   case workerUnavailable = 1100
   case modelError = 1101
@@ -67,6 +69,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .conflict: "conflict"
     case .foreignExpert: "foreign_expert"
     case .badMixture: "bad_mixture"
+    case .incompatibleShapes: "incompatible_shapes"
+    case .unknownCheck: "unknown_check"
     case .workerUnavailable: "worker_unavailable"
     case .modelError: "model_error"
     case .jobFailed: "job_failed"
@@ -106,6 +110,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .conflict: "the request contradicts the present state"
     case .foreignExpert: "the expert was made for another base model"
     case .badMixture: "these coefficients and experts cannot be mixed"
+    case .incompatibleShapes: "the expert's matrices are not the model's; data.matrix is the first that differs"
+    case .unknownCheck: "there is no check of this number"
     case .workerUnavailable: "the worker is not running, or ended during the request"
     case .modelError: "the model could not be loaded or run"
     case .jobFailed: "the job ended with an error"

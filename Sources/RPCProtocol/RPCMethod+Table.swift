@@ -7,7 +7,7 @@ extension RPCMethod {
 
   /// Every method that the daemon answers, in the order of the manual.
   package static let all: [RPCMethod] =
-    system + models + experts + tasks + mixtures + inference + jobs
+    system + models + experts + tasks + mixtures + checks + inference + jobs
 
   package static func named(_ name: String) -> RPCMethod? { byName[name] }
 
@@ -85,7 +85,8 @@ extension RPCMethod {
       "One version of an expert; the active one, else the newest, unless named.",
       result:
         "name, version, versions, state, active, label, kind, model, digest, bytes, param_space, max_mult, rescale, "
-        + "base {model_id, digest, arch}, metadata, warnings, checks, added, matrices",
+        + "base {model_id, digest, arch}, metadata, warnings, checks (as in check.list), unchecked_because, quarantine "
+        + "{kind, check, check_kind, task, model}, added, matrices",
       [.required("expert", .string, expertSummary)]),
     RPCMethod(
       "expert.log", .read, verb: "expert log", "What happened to an expert: versions, promotions, who and why.",
@@ -108,6 +109,7 @@ extension RPCMethod {
         .required("expert", .string, "NAME@VERSION"),
         .optional("reason", .string, "for the journal"),
         .optional("allow_base", .boolean, "although it was made for another base model; false unless given"),
+        .optional("allow_quarantined", .boolean, "although a check has quarantined it; false unless given"),
       ]),
     RPCMethod(
       "expert.rollback", .change, verb: "expert rollback", "Makes the version active that was active before.",
@@ -183,12 +185,42 @@ extension RPCMethod {
       result: "mixtures [{task, model, alpha, scores, served, stale, generation, created}]"),
     RPCMethod(
       "mixture.log", .read, verb: "mixture log", "What was served for a task, when, and why it changed.",
-      result: "task, revisions [{generation, time, model, alpha, scores, reason, job}]",
+      result: "task, revisions [{generation, time, model, alpha, experts, scores, reason, job}], changes [{sequence, time, "
+        + "event (mixture.published, .stale or .fresh), model, reason}]",
       [
         .required("task", .string, "the task's name"),
         .optional("model", .string, modelSummary),
         .optional("limit", .integer(1...10_000), "the newest so many; 100 unless given"),
       ]),
+  ]
+
+  private static let checks: [RPCMethod] = [
+    RPCMethod(
+      "check.run", .change, verb: "check shuffle",
+      "Queues a check: an expert against shuffled copies of itself and the base, on its model or on another one.",
+      result: "job, kind, expert, version, model, task, rows; the job's result is as check.show",
+      [
+        .required("kind", .choice(["shuffle", "transfer"]), "on its own model, or on another of the same shapes"),
+        .required("expert", .string, expertSummary),
+        .optional("model", .string, "for transfer: the model that it is tried on"),
+        .optional("task", .string, "on whose eval rows; the expert's own task unless given"),
+        .optional("seeds", .integer(1...1_000), "so many shuffles; as configured unless given"),
+        .optional("rows", .integer(1...1_000_000), "the first so many rows; as configured unless given"),
+        .optional("seed", .integer(0...Int64.max), "of the first shuffle; as configured unless given"),
+      ]),
+    RPCMethod(
+      "check.list", .read, verb: "check list", "The newest checks, and those that are on their way.",
+      result: "checks [{check, kind, expert, version, model, task, verdict, passes, metric, n, split, p, effect, ci95, "
+        + "scores {base, expert, shuffles}, action, job, time}], pending [{job, kind, expert, version, model, task, state}]",
+      [
+        .optional("expert", .string, "only those of this expert"),
+        .optional("limit", .integer(1...10_000), "the newest so many; 100 unless given"),
+      ]),
+    RPCMethod(
+      "check.show", .read, verb: "check show", "One check with all its numbers.",
+      result: "as in check.list, and by_metric [{metric, verdict, scores, versus_shuffles, versus_base, each {p, p_mcnemar, "
+        + "p_sign_flip, effect, ci95, won, lost}}], seed, template, kernel, seconds, row_ids, items [{of, right}]",
+      [.required("check", .integer(1...Int64.max), "its number")]),
   ]
 
   private static let inference: [RPCMethod] = [

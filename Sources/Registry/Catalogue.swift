@@ -22,7 +22,7 @@ package final class Catalogue {
   /// What the next snapshot must read again.
   var changed: Set<Part> = Set(Part.allCases)
 
-  package enum Part: CaseIterable, Sendable { case models, experts, tasks, mixtures, jobs, ingest }
+  package enum Part: CaseIterable, Sendable { case models, experts, tasks, mixtures, jobs, ingest, checks }
 
   /// Opens or creates the database and brings it to this version's schema; before that it copies an older one to
   /// `backups`.

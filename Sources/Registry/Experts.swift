@@ -1,4 +1,4 @@
-import StrictJSON
+package import StrictJSON
 
 package enum VersionState: String, Sendable {
   /// Stored, and not (yet) used by searches; usable by NAME@V.
@@ -38,6 +38,8 @@ package struct ExpertVersion: Sendable, Equatable {
   package var source: String
   package var added: Timestamp
   package var addedBy: String
+  /// Why it is quarantined: `kind`, `check`, `task`, `model`; nil where it is not.
+  package var quarantine: JSONObject?
 
   package init(
     name: String, version: Int, state: VersionState, model: String, modelDigest: String, digest: String,
@@ -169,16 +171,18 @@ extension Catalogue {
     try rows(
       """
       SELECT expert, version, state, model, model_digest, digest, blob, bytes, kind, label, task, rescale, is_foreign,
-        details, warnings, source, added, added_by FROM expert_versions ORDER BY expert, version
+        details, warnings, source, added, added_by, quarantine FROM expert_versions ORDER BY expert, version
       """
     ) { (row) throws(RegistryError) in
-      ExpertVersion(
+      var version = ExpertVersion(
         name: row.text(0), version: Int(row.integer(1)), state: try storedName(row.text(2), table: "expert_versions"),
         model: row.text(3), modelDigest: row.text(4), digest: row.text(5),
         blob: BlobReference(hex: row.text(6), bytes: Int(row.integer(7))), kind: row.text(8),
         label: row.optionalText(9), task: row.optionalText(10), rescale: row.text(11), isForeign: row.integer(12) != 0,
         details: row.text(13), warnings: try storedStrings(row.text(14), table: "expert_versions"),
         source: row.text(15), added: Timestamp(milliseconds: row.integer(16)), addedBy: row.text(17))
+      if let text = row.optionalText(18) { version.quarantine = try storedObject(text, table: "expert_versions") }
+      return version
     }
   }
 
@@ -235,7 +239,8 @@ extension Catalogue {
         expert, from)
     }
     if let to {
-      try run("UPDATE expert_versions SET state = 'active' WHERE expert = ? AND version = ?", expert, to)
+      try run(
+        "UPDATE expert_versions SET state = 'active', quarantine = NULL WHERE expert = ? AND version = ?", expert, to)
     }
     try run("UPDATE experts SET active = ? WHERE name = ?", to, expert)
     try run(
@@ -245,7 +250,7 @@ extension Catalogue {
   }
 
   /// The version that was active before the present one: where a rollback goes. Rollbacks themselves are walked over,
-  /// so that two of them go two steps back and not to and fro.
+  /// so that two of them go two steps back and not to and fro; and so are versions that a check has quarantined since.
   package func versionBefore(_ expert: String) throws(RegistryError) -> Int? {
     var stack: [Int?] = []
     let moves = try rows(
@@ -257,7 +262,15 @@ extension Catalogue {
       default: stack.append(to)
       }
     }
-    return stack.dropLast().last ?? nil
+    let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) }).first
+    let quarantined = try rows(
+      "SELECT version FROM expert_versions WHERE expert = ? AND state = 'quarantined'", expert,
+      read: { Int($0.integer(0)) })
+    return stack.dropLast().last { version in
+      // Nothing was active then: there is nowhere to go back to.
+      guard let version else { return true }
+      return !quarantined.contains(version) && active.flatMap { $0 } != Int64(version)
+    } ?? nil
   }
 
   /// Newest first.

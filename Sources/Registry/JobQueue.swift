@@ -11,13 +11,15 @@ package enum JobState: String, Sendable, CaseIterable {
 }
 
 /// The rules of the queue: one job runs, identical submissions coalesce, a search whose inputs changed gives way to
-/// its successor, and a job that loses its worker is tried three times.
+/// its successor, a job of low priority gives way to one of higher, and a job that loses its worker is tried three times.
 ///
 /// A pure state machine: no clock, no lock, no I/O. Each call returns the changes for the caller to store, in order,
 /// and then to act upon (`start` and `stop` are messages to the worker).
 package struct JobQueue: Sendable {
   /// A job is given up after so many starts.
   package static let maximumAttempts = 3
+  /// A job of this priority that runs is put back when one of higher priority comes: its journal keeps what it did.
+  package static let yieldingPriority = -10
 
   /// What decides a job's place, and nothing of what it does.
   package struct Ticket: Sendable, Equatable {
@@ -35,6 +37,8 @@ package struct JobQueue: Sendable {
     package var attempts: Int
     /// Why the worker was told to stop it; nil while it may go on.
     package var stopping: String?
+    /// The job that it was told to make room for; nil while it may go on.
+    package var yieldsTo: Int64?
 
     package init(
       id: Int64, key: String, target: String, inputs: String?, priority: Int = 0, state: JobState = .queued,
@@ -116,7 +120,17 @@ package struct JobQueue: Sendable {
       }
     }
     tickets[ticket.id] = ticket
-    return .accepted(changes + startNext())
+    return .accepted(changes + makeRoom(for: ticket) + startNext())
+  }
+
+  /// Tells a job of low priority that runs to stop, where one of higher priority has come.
+  private mutating func makeRoom(for ticket: Ticket) -> [Change] {
+    guard let id = runningID, var running = tickets[id], running.priority <= Self.yieldingPriority,
+      running.priority < ticket.priority, running.stopping == nil, running.yieldsTo == nil
+    else { return [] }
+    running.yieldsTo = ticket.id
+    tickets[id] = running
+    return [.stop(id: id)]
   }
 
   /// Ends a job. One that runs is only told to stop; its end comes with `ended`. An unknown or ended one: no change.
@@ -134,9 +148,18 @@ package struct JobQueue: Sendable {
   /// The worker has ended the job. A message about a job that does not run (any more) changes nothing.
   package mutating func ended(_ id: Int64, _ state: JobState, reason: String? = nil) -> [Change] {
     precondition(state.isFinal, "a job cannot end as \(state)")
-    guard id == runningID, let ticket = tickets[id] else { return [] }
-    tickets[id] = nil
+    guard id == runningID, var ticket = tickets[id] else { return [] }
     runningID = nil
+    if state == .cancelled, ticket.stopping == nil, let other = ticket.yieldsTo {
+      // That was not its fault: it does not count as an attempt.
+      ticket.state = .queued
+      ticket.attempts -= 1
+      ticket.yieldsTo = nil
+      tickets[id] = ticket
+      let reason = "it makes room for job \(other)"
+      return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)] + startNext()
+    }
+    tickets[id] = nil
     // A search that was told to stop and came to its end first is as good as any other, unless its inputs changed:
     // the caller sees `stopping` before it calls this.
     return [.store(id: id, state: state, attempts: ticket.attempts, reason: reason ?? ticket.stopping)] + startNext()
@@ -163,6 +186,7 @@ package struct JobQueue: Sendable {
       return [.store(id: id, state: .failed, attempts: ticket.attempts, reason: text)]
     }
     ticket.state = .queued
+    ticket.yieldsTo = nil
     tickets[id] = ticket
     return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)]
   }

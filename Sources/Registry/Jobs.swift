@@ -3,7 +3,7 @@ package import StrictJSON
 /// A job as the catalogue keeps it. Its progress lives in memory only; what a resume needs is its journal.
 package struct JobRecord: Sendable, Equatable {
   package var id: Int64
-  /// `inspect`, `adapt` or `evaluate`.
+  /// `inspect`, `adapt`, `evaluate` or `check`.
   package var kind: String
   package var key: String
   package var target: String

@@ -7,6 +7,7 @@ extension Catalogue {
     Migration(
       "the first schema",
       (modelTables + expertTables + taskTables + mixtureTables + jobTables + eventTables + ingestTables)
-        .joined(separator: ";\n"))
+        .joined(separator: ";\n")),
+    Migration("checks of experts", checkTables.joined(separator: ";\n")),
   ]
 }

@@ -149,6 +149,13 @@ extension Catalogue {
     return Int(number)
   }
 
+  /// The revision that a job published, if it did: one that was cut before its end was stored finds it.
+  package func mixture(ofJob job: Int64) throws(RegistryError) -> MixtureRevision? {
+    try rows("SELECT \(Self.mixtureColumns) FROM mixtures m WHERE m.job = ?", job) { (row) throws(RegistryError) in
+      try mixture(row)
+    }.first
+  }
+
   /// Marks what is served as stale (with the reason) or as fresh again (nil).
   package func setStale(_ pair: Pair, reason: String?, generation: Int64) throws(RegistryError) {
     changed.insert(.mixtures)

@@ -29,6 +29,11 @@ package enum RegistryError: Error, CustomStringConvertible {
     }
   }
 
+  /// The database was written by a newer t2d, and was left as it is.
+  package var isOfNewerProgram: Bool {
+    if case .database(.newerVersion) = self { true } else { false }
+  }
+
   package var description: String {
     switch self {
     case .database(let error): error.description

@@ -18,6 +18,8 @@ package final class Snapshot: Sendable {
   package let jobs: [JobRecord]
   /// Pairs whose newest search failed or was cancelled, with its error.
   package let failedSearches: [Pair: JSONValue]
+  /// What checks found, oldest first.
+  package let checks: [CheckRecord]
   /// The model that a request without one means; nil where several are there and none is the default.
   package let defaultModel: String?
   private let answers: [Pair: PreparedMixture]
@@ -26,8 +28,8 @@ package final class Snapshot: Sendable {
   /// `previous`, if given, served the same mixtures: its answers are taken as they are.
   package init(
     generation: Int64, models: [ModelRecord], experts: [ExpertRecord], tasks: [TaskRecord], mixtures: [ServedMixture],
-    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: JSONValue] = [:], configuredModel: String?,
-    answersOf previous: Snapshot? = nil,
+    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: JSONValue] = [:], checks: [CheckRecord] = [],
+    configuredModel: String?, answersOf previous: Snapshot? = nil,
     path: (BlobReference) -> String
   ) {
     self.generation = generation
@@ -38,6 +40,7 @@ package final class Snapshot: Sendable {
     self.ingested = ingested
     self.jobs = jobs
     self.failedSearches = failedSearches
+    self.checks = checks
     let ready = models.filter { $0.state == .ready }
     let configured = models.first { model in configuredModel.map { sameName($0, model.name) } ?? false }
     defaultModel = configured?.name ?? (ready.count == 1 ? ready.first?.name : nil)
@@ -140,7 +143,8 @@ extension Catalogue {
       mixtures: try part(.mixtures, previous?.mixtures, servedMixtures),
       ingested: try part(.ingest, previous?.ingested, ingested), jobs: try part(.jobs, previous?.jobs, liveJobs),
       failedSearches: try part(.jobs, previous?.failedSearches, failedSearches),
-      configuredModel: configuredModel, answersOf: changed.contains(.mixtures) ? nil : previous, path: path)
+      checks: try part(.checks, previous?.checks, checks), configuredModel: configuredModel,
+      answersOf: changed.contains(.mixtures) ? nil : previous, path: path)
     changed = []
     return snapshot
   }

@@ -121,6 +121,14 @@ extension Catalogue {
     return Int(number)
   }
 
+  /// The number of the revision that has this digest: the newest, where a task went back to what it was.
+  package func revision(ofTask task: String, digest: String) throws(RegistryError) -> Int? {
+    try rows(
+      "SELECT revision FROM task_revisions WHERE task = ? AND digest = ? ORDER BY revision DESC LIMIT 1", task, digest,
+      read: { Int($0.integer(0)) }
+    ).first
+  }
+
   /// Restricts a task to one model, or with nil opens it to all.
   package func bind(task: String, toModel model: String?) throws(RegistryError) {
     changed.insert(.tasks)

@@ -120,6 +120,7 @@ package final class WorkerService: Sendable {
       switch job.work {
       case .adapt(let spec): result = try AdaptJob(spec, job, models).run().json
       case .evaluate(let spec): result = try EvaluateJob(spec, job, models).run()
+      case .check(let spec): result = try CheckJob(spec, job, models).run().json
       case .inspect(let path, let cache):
         result = try models.inspect(path: path, cacheDirectory: cache, progress: job.loadingProgress(of: 1)).json
       }

@@ -35,6 +35,8 @@ package enum JobWork: Sendable, Equatable {
   /// Result: Evaluation's `EvaluationResult` as JSON (`n`, the metrics, `ci95`, `items`, …) with `split`, `kernel` and
   /// `seconds`.
   case evaluate(EvaluateSpec)
+  /// Result: `CheckResult`.
+  case check(CheckSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
@@ -42,6 +44,7 @@ package enum JobWork: Sendable, Equatable {
     switch self {
     case .adapt: "adapt"
     case .evaluate: "evaluate"
+    case .check: "check"
     case .inspect: "inspect"
     }
   }
@@ -51,6 +54,7 @@ package enum JobWork: Sendable, Equatable {
     switch self {
     case .adapt(let spec): spec.json
     case .evaluate(let spec): spec.json
+    case .check(let spec): spec.json
     case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     }
   }
@@ -59,10 +63,11 @@ package enum JobWork: Sendable, Equatable {
     switch kind {
     case "adapt": self = .adapt(try AdaptSpec(decoding: spec))
     case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
+    case "check": self = .check(try CheckSpec(decoding: spec))
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
-    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "inspect"])
+    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "inspect"])
     }
   }
 }

@@ -102,7 +102,7 @@ import WorkerProtocol
       try daemon.sync()
       let stale = try daemon.call("mixture.get", ["task": "arc"])
       #expect(stale["stale"] == true)
-      #expect(stale["stale_reason"] == "'science' is now at version 2")
+      #expect(stale["stale_reason"] == "'science' is now at version 2 (was 1)")
       #expect(stale["alpha"] == first["alpha"])
       daemon.worker.release()
       let second = try daemon.settledMixture("arc")
@@ -110,7 +110,7 @@ import WorkerProtocol
       #expect(second["experts"]?.arrayValue?.compactMap { $0["version"]?.intValue } == [2, 1])
       let log = try daemon.call("mixture.log", ["task": "arc"])["revisions"]?.arrayValue ?? []
       #expect(log.compactMap { $0["revision"]?.intValue } == [2, 1])
-      #expect(log.first?["reason"] == "'science' is now at version 2")
+      #expect(log.first?["reason"] == "'science' is now at version 2 (was 1)")
       let generations = [first, stale, second].compactMap { $0["generation"]?.integerValue }
       #expect(generations == generations.sorted() && Set(generations).count == 3)
     }

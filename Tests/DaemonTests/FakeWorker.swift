@@ -24,6 +24,9 @@ final class FakeWorker: WorkerLauncher {
 
   private struct State {
     var script: [Search] = []
+    /// Jobs that follow the script beside searches.
+    var scriptedKind: String?
+    var verdicts: [CheckResult.Verdict] = []
     var launches = 0
     var starts: [JobStart] = []
     var isMute = false
@@ -39,6 +42,10 @@ final class FakeWorker: WorkerLauncher {
   var starts: [JobStart] { state.withLock { $0.starts } }
   var launches: Int { state.withLock { $0.launches } }
   func script(_ searches: [Search]) { state.withLock { $0.script = searches } }
+  /// The script holds for checks too.
+  func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
+  /// What the next checks find, in order; then all are inconclusive.
+  func find(_ verdicts: [CheckResult.Verdict]) { state.withLock { $0.verdicts = verdicts } }
   /// From now on no request is answered.
   func fallSilent() { state.withLock { $0.isMute = true } }
 
@@ -124,7 +131,7 @@ final class FakeWorker: WorkerLauncher {
   private func run(_ start: JobStart, _ socket: FileDescriptor) -> Bool {
     let search = state.withLock { state -> Search in
       state.starts.append(start)
-      guard start.work.kind == "adapt", !state.script.isEmpty else { return .finish }
+      guard start.work.kind == "adapt" || start.work.kind == state.scriptedKind, !state.script.isEmpty else { return .finish }
       return state.script.removeFirst()
     }
     switch search {
@@ -160,6 +167,7 @@ final class FakeWorker: WorkerLauncher {
       switch start.work {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
+      case .check(let spec): result = check(spec).json
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json
@@ -170,6 +178,24 @@ final class FakeWorker: WorkerLauncher {
     } catch {
       say(.event(.failed(job: start.job, WorkerFault(.failed, "\(error)"))), socket)
     }
+  }
+
+  /// A result whose verdict is what the test wants; `passes` where it is ordered.
+  private func check(_ spec: CheckSpec) -> CheckResult {
+    let verdict = state.withLock { state -> CheckResult.Verdict in
+      state.verdicts.isEmpty ? .inconclusive : state.verdicts.removeFirst()
+    }
+    let effect = verdict == .ordered ? 0.15 : -0.05
+    let comparison = CheckResult.Comparison(
+      effect: effect, low: effect - 0.05, high: effect + 0.05, mcNemar: 0.001, signFlip: 0.002, won: [30, 28],
+      lost: [10, 9])
+    let outcome = CheckResult.Outcome(
+      metric: "acc", verdict: verdict, versusShuffles: comparison, versusBase: comparison, base: 0.5,
+      expert: 0.5 + effect, shuffles: [0.5, 0.5])
+    return CheckResult(
+      kind: spec.kind, outcomes: [outcome], passes: verdict == .ordered, count: 2, split: "eval", seed: spec.seed,
+      template: "default", kernel: "Haswell", seconds: 0.1, rowIDs: ["1", "2"],
+      items: [.init(name: "base", right: ["01"]), .init(name: "expert", right: ["11"])])
   }
 
   /// The first expert gets 0.75, the others share the rest.
@@ -194,7 +220,8 @@ final class FakeWorker: WorkerLauncher {
   }
 }
 
-/// Two matrices; the "model file" is any file, and its digest is that of its bytes.
+/// Two matrices; the "model file" is any file, and its digest is that of its bytes. One that begins with "GGUF wide" has a
+/// second matrix of another shape.
 enum TinyModel {
   static let targets = [
     TargetMatrix(name: "model.layers.0.mlp.gate_proj.weight", rows: 6, columns: 4, layer: 0),
@@ -207,6 +234,10 @@ enum TinyModel {
       throw WorkerFault(.modelUnreadable, "\(error)")
     }
     guard bytes.starts(with: "GGUF".utf8) else { throw WorkerFault(.modelUnreadable, "'\(path)' is no model") }
+    var targets = targets
+    if bytes.starts(with: "GGUF wide".utf8) {
+      targets[1] = TargetMatrix(name: targets[1].name, rows: 6, columns: 5, layer: 0)
+    }
     return ModelFacts(
       digest: SHA256.digest(bytes).description, modelID: "tiny", architecture: "LlamaForCausalLM", parameters: 48,
       layers: 1, hidden: 4, vocabulary: 8, contextLength: 16, quantization: "F32", hasTokenizer: true,

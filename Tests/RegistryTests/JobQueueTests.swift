@@ -32,6 +32,59 @@ import Testing
     #expect(queue.waiting.map(\.id) == [3, 1, 2])
   }
 
+  @Test func aRunningJobOfLowPriorityMakesRoomAndGoesOnLater() {
+    var queue = JobQueue()
+    _ = queue.workerArrived()
+    let low = JobQueue.yieldingPriority
+    _ = queue.submit(ticket(1, key: "check", priority: low))
+    #expect(queue.submit(ticket(2)) == .accepted([.stop(id: 1)]))
+    // It is told once, and an equal one does not drive it out; the same check is still the same.
+    #expect(queue.submit(ticket(3, priority: low)) == .accepted([]))
+    #expect(queue.submit(ticket(4)) == .accepted([]))
+    #expect(queue.submit(ticket(5, key: "check", priority: low)) == .coalesced(1))
+    #expect(
+      queue.ended(1, .cancelled) == [
+        .store(id: 1, state: .queued, attempts: 0, reason: "it makes room for job 2"),
+        .store(id: 2, state: .running, attempts: 1, reason: nil), .start(id: 2),
+      ])
+    _ = queue.ended(2, .done)
+    _ = queue.ended(4, .done)
+    #expect(queue.runningID == 1)
+    #expect(
+      queue.ended(1, .done) == [
+        .store(id: 1, state: .done, attempts: 1, reason: nil), .store(id: 3, state: .running, attempts: 1, reason: nil),
+        .start(id: 3),
+      ])
+  }
+
+  @Test func oneThatMakesRoomAndIsCancelledOrDoneOrLosesItsWorkerEndsAsThat() {
+    for end in ["cancelled", "done", "lost"] {
+      var queue = JobQueue()
+      _ = queue.workerArrived()
+      _ = queue.submit(ticket(1, priority: JobQueue.yieldingPriority))
+      _ = queue.submit(ticket(2))
+      switch end {
+      case "cancelled":
+        #expect(queue.cancel(1, reason: "a person") == [.stop(id: 1)])
+        #expect(queue.ended(1, .cancelled).first == .store(id: 1, state: .cancelled, attempts: 1, reason: "a person"))
+      case "done": #expect(queue.ended(1, .done).first == .store(id: 1, state: .done, attempts: 1, reason: nil))
+      default:
+        #expect(queue.workerLost(reason: "x") == [.store(id: 1, state: .queued, attempts: 1, reason: "x")])
+        #expect(queue.workerArrived().last == .start(id: 2))
+        #expect(queue.ended(2, .done).last == .start(id: 1))
+        // Another worker, another life: it has nobody to make room for.
+        #expect(queue.ended(1, .cancelled) == [.store(id: 1, state: .cancelled, attempts: 2, reason: nil)])
+      }
+    }
+  }
+
+  @Test func aSearchDoesNotMakeRoom() {
+    var queue = JobQueue()
+    _ = queue.workerArrived()
+    _ = queue.submit(ticket(1))
+    #expect(queue.submit(ticket(2, priority: 10)) == .accepted([]))
+  }
+
   @Test func identicalSubmissionsCoalesce() {
     var queue = JobQueue()
     _ = queue.submit(ticket(1, key: "same"))

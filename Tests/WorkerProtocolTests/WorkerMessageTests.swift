@@ -42,6 +42,12 @@ import WorkerProtocol
         job: 5,
         work: .evaluate(EvaluateSpec(model: model, task: task, weights: .base, split: .eval, limit: 10)))),
     .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
+    .startJob(
+      JobStart(
+        job: 7,
+        work: .check(
+          CheckSpec(kind: .transfer, model: model, task: task, expert: experts[0], shuffles: 3, seed: .max, rows: 9)))),
+    .startJob(JobStart(job: 8, work: .check(CheckSpec(kind: .shuffle, model: model, task: task, expert: experts[1])))),
   ]
 
   @Test(arguments: calls)

@@ -12,7 +12,10 @@ extension Service {
       let events = try answering { () throws(RegistryError) in
         try steward.catalogue.events(
           limit: limit, subject: expert.name,
-          kinds: ["expert.version", "expert.promoted", "expert.rolled_back", "expert.retired"])
+          kinds: [
+            "expert.version", "expert.promoted", "expert.rolled_back", "expert.retired", "expert.quarantined",
+            "check.done",
+          ])
       }
       reply.succeed(["name": .string(expert.name), "events": .array(events.map { .object($0.json) })])
     }

@@ -7,6 +7,7 @@ extension Service {
   static let expertPromote: Handler = { (service, params, reply) throws(RPCError) in
     let text = params["expert"]?.stringValue ?? ""
     let insists = params["allow_base"]?.boolValue ?? false
+    let overrules = params["allow_quarantined"]?.boolValue ?? false
     let why = params["reason"]?.stringValue ?? ""
     guard text.contains("@") else {
       throw RPCError(
@@ -15,11 +16,21 @@ extension Service {
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
       let (expert, version) = try steward.snapshot.resolveExpert(text)
-      guard !version.isForeign || insists else {
+      let hasPassed = steward.snapshot.model(version.model).map { steward.snapshot.hasPassed(version, on: $0) } ?? false
+      guard !version.isForeign || insists || hasPassed else {
         throw RPCError(
           .foreignExpert,
-          "'\(version.name)@\(version.version)' was made for another base than model '\(version.model)'",
-          hint: "check the transfer first, or insist with --allow-base")
+          "'\(version.name)@\(version.version)' was made for another base than model '\(version.model)', and no transfer "
+            + "check has passed",
+          hint: "t2ctl check transfer \(text) --to \(version.model), or insist with --allow-base")
+      }
+      guard version.state != .quarantined || overrules else {
+        throw RPCError(
+          .conflict,
+          "'\(version.name)@\(version.version)' is quarantined: "
+            + "\(version.quarantine?["kind"]?.stringValue ?? "by a check"), check "
+            + "\(version.quarantine?["check"]?.integerValue ?? 0)",
+          hint: "see 't2ctl expert show \(text)', or insist with --allow-quarantined")
       }
       try steward.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
     }

@@ -22,7 +22,12 @@ extension Service {
       if let value = details[key] { metadata[key] = value }
     }
     row["metadata"] = .object(metadata)
-    row["checks"] = []
+    let snapshot = service.snapshots.get()
+    let checks = snapshot.checks.filter { sameName($0.expert, version.name) && $0.version == version.version }
+    row["checks"] = .array(checks.map { .object($0.row) })
+    if let reason = snapshot.whyUnchecked(version, isOnArrival: service.configuration.checks.onArrival) {
+      row["unchecked_because"] = .string(reason)
+    }
     row["source"] = .string(version.source)
     row["added_by"] = .string(version.addedBy)
     reply.succeed(.object(row))

@@ -30,8 +30,15 @@ extension Service {
     let model = params["model"]?.stringValue
     let limit = Int(params["limit"]?.integerValue ?? 100)
     service.onCatalogue(reply) { steward throws(RPCError) in
-      let revisions = try answering { () throws(RegistryError) in
-        try steward.catalogue.mixtureLog(task: task.name, model: model, limit: limit)
+      let (revisions, events) = try answering { () throws(RegistryError) in
+        (
+          try steward.catalogue.mixtureLog(task: task.name, model: model, limit: limit),
+          try steward.catalogue.events(
+            limit: limit, subject: task.name, kinds: ["mixture.published", "mixture.stale", "mixture.fresh"])
+        )
+      }
+      let changes = events.reversed().filter { event in
+        model.map { sameName($0, event.detail["model"]?.stringValue ?? "") } ?? true
       }
       reply.succeed([
         "task": .string(task.name),
@@ -44,7 +51,7 @@ extension Service {
               "scores": $0.record["scores"] ?? .null, "served": $0.record["served"] ?? .null,
               "reason": .string($0.reason), "job": .integer($0.job),
             ]
-          }),
+          }), "changes": .array(changes.map { .object($0.json) }),
       ])
     }
   }

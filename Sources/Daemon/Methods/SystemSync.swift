@@ -23,6 +23,7 @@ extension Service {
               hint: "a file is still being written, or a large one is being read; see: t2ctl status")
           case .stopped: throw RPCError(.shuttingDown, "t2d is ending")
           }
+          for model in steward.snapshot.models { steward.lookAgain(at: model) }
           steward.stopWaiting()
           let snapshot = steward.snapshot
           reply.succeed([

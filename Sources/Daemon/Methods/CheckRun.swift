@@ -1,0 +1,130 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import WorkerProtocol
+
+extension Service {
+  static let checkRun: Handler = { (service, params, reply) throws(RPCError) in
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let snapshot = steward.snapshot
+      let (_, version) = try snapshot.resolveExpert(params["expert"]?.stringValue ?? "")
+      let task = try snapshot.resolveTaskToCheck(version, named: params["task"]?.stringValue)
+      let kind = CheckKind(rawValue: params["kind"]?.stringValue ?? "") ?? .shuffle
+      let model = try snapshot.resolveModelToCheck(version, kind, named: params["model"]?.stringValue)
+      var options = JSONObject()
+      for key in ["seeds", "rows", "seed"] { options[key] = params[key] }
+      let job = try answering { () throws(RegistryError) in
+        try steward.check(version, kind, on: model, task: task, options: options, who: who, reason: "check.run")
+      }
+      reply.succeed([
+        "job": .integer(job), "kind": .string(kind.rawValue), "expert": .string(version.name),
+        "version": JSONValue(version.version), "model": .string(model.name), "task": .string(task.name),
+        "rows": .string(task.current.evalRows > 0 ? "eval" : "fewshot"),
+      ])
+    }
+  }
+
+  static let checkList: Handler = { (service, params, reply) throws(RPCError) in
+    let snapshot = service.snapshots.get()
+    let limit = Int(params["limit"]?.integerValue ?? 100)
+    let wanted = try params["expert"]?.stringValue.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
+    func isWanted(_ name: String?) -> Bool { wanted.map { sameName($0.name, name ?? "") } ?? true }
+    let live = snapshot.jobs.filter { $0.kind == "check" && isWanted($0.spec["expert"]?["name"]?.stringValue) }
+    reply.succeed([
+      "checks": .array(snapshot.checks.reversed().filter { isWanted($0.expert) }.prefix(limit).map { .object($0.row) }),
+      "pending": .array(live.map { .object($0.checkRow(service.board.progress(of: $0.id))) }),
+    ])
+  }
+
+  static let checkShow: Handler = { (service, params, reply) throws(RPCError) in
+    let id = params["check"]?.integerValue ?? 0
+    guard let check = service.snapshots.get().checks.first(where: { $0.id == id }) else {
+      throw RPCError(.unknownCheck, "there is no check \(id)", hint: "see: t2ctl check list")
+    }
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let job = try answering { () throws(RegistryError) in try steward.catalogue.job(check.job) }
+      var shown = check.row
+      for (key, value) in check.summary.members { shown[key] = value }
+      shown["check"] = .integer(check.id)
+      shown["kind"] = .string(check.kind.rawValue)
+      for key in ["row_ids", "items"] { shown[key] = job.result?[key] }
+      reply.succeed(.object(shown))
+    }
+  }
+}
+
+extension Snapshot {
+  /// The task that a request names, else that of the expert; few-shot rows will do where a person asks.
+  fileprivate func resolveTaskToCheck(_ version: ExpertVersion, named name: String?) throws(RPCError) -> TaskRecord {
+    if let name { return try resolveTask(name) }
+    switch taskToCheck(version) {
+    case .success(let task): return task
+    case .failure(let problem):
+      let known = [version.task, version.label].compactMap { $0 }.compactMap { task($0) }
+      if let task = known.first(where: { $0.current.scoring != "code" }) { return task }
+      throw RPCError(
+        .unknownTask, "'\(version.name)@\(version.version)' has no task to be checked on: \(problem.reason)",
+        hint: "name one with --task")
+    }
+  }
+
+  /// The model of a check, where the expert's matrices fit it.
+  fileprivate func resolveModelToCheck(
+    _ version: ExpertVersion, _ kind: CheckKind, named name: String?
+  ) throws(RPCError) -> ModelRecord {
+    let home = try resolveModel(version.model)
+    guard kind == .transfer else {
+      if let name, !sameName(name, home.name) {
+        throw RPCError(
+          .invalidParams, "'\(version.name)@\(version.version)' is of model '\(home.name)', not of \(quoted(name))",
+          hint: "on another model it is a transfer check")
+      }
+      return home
+    }
+    guard let name else {
+      throw RPCError(.invalidParams, "a transfer check needs 'model': to which one", hint: "see: t2ctl model list")
+    }
+    let model = try resolveModel(name)
+    if sameName(model.name, home.name), !version.isForeign {
+      throw RPCError(
+        .conflict, "'\(version.name)@\(version.version)' is of model '\(home.name)' itself",
+        hint: "t2ctl check shuffle \(version.name)")
+    }
+    guard let mine = home.facts, let theirs = model.facts else { return model }
+    if let difference = firstDifference(mine.targets, theirs.targets) {
+      throw RPCError(
+        .incompatibleShapes,
+        "'\(version.name)@\(version.version)' cannot be used on model '\(model.name)': \(difference.problem)",
+        hint: "experts go to models of the same shapes only", details: ["matrix": .string(difference.matrix)])
+    }
+    return model
+  }
+}
+
+extension CheckRecord {
+  /// A line of `check.list` and of `expert.show`.
+  var row: JSONObject {
+    let versusShuffles = summary["versus_shuffles"]
+    return [
+      "check": .integer(id), "kind": .string(kind.rawValue), "expert": .string(expert), "version": JSONValue(version),
+      "model": .string(model), "task": .string(task), "verdict": .string(verdict.rawValue), "passes": .bool(passes),
+      "metric": summary["metric"] ?? .null, "n": summary["n"] ?? .null, "split": summary["split"] ?? .null,
+      "p": versusShuffles?["p"] ?? .null, "effect": versusShuffles?["effect"] ?? .null,
+      "ci95": versusShuffles?["ci95"] ?? .null, "scores": summary["scores"] ?? .null,
+      "action": .string(action.rawValue), "job": .integer(job), "time": .string(added.description),
+    ]
+  }
+}
+
+extension JobRecord {
+  /// A check that is on its way.
+  fileprivate func checkRow(_ progress: JobProgress?) -> JSONObject {
+    [
+      "job": .integer(id), "kind": spec["check"] ?? .null, "expert": spec["expert"]?["name"] ?? .null,
+      "version": spec["expert"]?["version"] ?? .null, "model": JSONValue(model), "task": JSONValue(task),
+      "state": .string(state.rawValue), "fraction": .number(progress?.fraction ?? 0), "reason": .string(reason),
+    ]
+  }
+}
