@@ -102,7 +102,8 @@ package struct RowEvaluator {
           ).first ?? []
       }
       answers = try generateAnswers(
-        generated.map { batch[$0] }, of: task, by: model, under: source.view, priority: priority, shouldStop: shouldStop)
+        generated.map { batch[$0] }, of: task, by: model, under: source.view, priority: priority, shouldStop: shouldStop
+      )
     } catch {
       if case .stopped = error { throw .cancelled }
       throw .model(error)

@@ -13,15 +13,15 @@ extension Verb {
     make(
       "check shuffle", [.one("EXPERT", "expert")], checkOptions, methods: ["check.run", "job.wait"],
       "Is an expert better than shuffled copies of itself?",
-      notes: "Compares it row by row with permutations of its own multipliers. Ends with status 5 where it is no better "
-        + "than they are."
+      notes: "Compares it row by row with permutations of its own multipliers. Ends with status 5 where it is no "
+        + "better than they are."
     ) { invocation throws(ControlError) in try invocation.runCheck("shuffle") },
     make(
       "check transfer", [.one("EXPERT", "expert")],
       [.value("--to", "MODEL", "model", "the model that it is tried on")] + checkOptions,
       methods: ["check.run", "job.wait"], "Does an expert help another model of the same shapes?",
-      notes: "Compares it there with the base and with permutations of its own multipliers. Ends with status 5 where it "
-        + "is no better than they are."
+      notes: "Compares it there with the base and with permutations of its own multipliers. Ends with status 5 where "
+        + "it is no better than they are."
     ) { invocation throws(ControlError) in try invocation.runCheck("transfer") },
     make(
       "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit", "the newest so many")],
@@ -120,7 +120,8 @@ extension Invocation {
       console.print("")
       console.print(
         check["passes"] == true
-          ? "it passes: ordered, and no harm to the base" : "it does not pass: it must be ordered and do the base no harm")
+          ? "it passes: ordered, and no harm to the base"
+          : "it does not pass: it must be ordered and do the base no harm")
     }
   }
 }

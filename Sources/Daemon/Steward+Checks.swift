@@ -29,7 +29,8 @@ extension Steward {
   }
 
   /// Checked, about to be, or tried and not succeeded: what failed once is left to a person.
-  private func isChecked(_ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord) throws(RegistryError) -> Bool
+  private func isChecked(_ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord) throws(RegistryError)
+    -> Bool
   {
     let isRecorded = snapshot.checks.contains { check in
       check.kind == kind && sameName(check.expert, version.name) && check.version == version.version
@@ -95,9 +96,11 @@ extension Steward {
     let about = "\(version.name)@\(version.version)"
     if action == .warn, first.verdict == .noBetterThanShuffled {
       log.warning(
-        "an expert is no better than its shuffles", ["expert": about, "model": modelName, "task": taskName, "check": id])
+        "an expert is no better than its shuffles",
+        ["expert": about, "model": modelName, "task": taskName, "check": id])
     } else {
-      log.info("check", ["expert": about, "kind": result.kind.rawValue, "verdict": first.verdict.rawValue, "check": id])
+      log.info(
+        "check", ["expert": about, "kind": result.kind.rawValue, "verdict": first.verdict.rawValue, "check": id])
     }
     var shown = result.json.objectValue ?? [:]
     shown["action"] = .string(action.rawValue)

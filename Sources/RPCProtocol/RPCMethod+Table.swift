@@ -185,7 +185,8 @@ extension RPCMethod {
       result: "mixtures [{task, model, alpha, scores, served, stale, generation, created}]"),
     RPCMethod(
       "mixture.log", .read, verb: "mixture log", "What was served for a task, when, and why it changed.",
-      result: "task, revisions [{generation, time, model, alpha, experts, scores, reason, job}], changes [{sequence, time, "
+      result:
+        "task, revisions [{generation, time, model, alpha, experts, scores, reason, job}], changes [{sequence, time, "
         + "event (mixture.published, .stale or .fresh), model, reason}]",
       [
         .required("task", .string, "the task's name"),
@@ -196,7 +197,7 @@ extension RPCMethod {
 
   private static let checks: [RPCMethod] = [
     RPCMethod(
-      "check.run", .change, verb: "check shuffle",
+      "check.run", .change, verb: "check transfer",
       "Queues a check: an expert against shuffled copies of itself and the base, on its model or on another one.",
       result: "job, kind, expert, version, model, task, rows; the job's result is as check.show",
       [
@@ -218,7 +219,8 @@ extension RPCMethod {
       ]),
     RPCMethod(
       "check.show", .read, verb: "check show", "One check with all its numbers.",
-      result: "as in check.list, and by_metric [{metric, verdict, scores, versus_shuffles, versus_base, each {p, p_mcnemar, "
+      result:
+        "as in check.list, and by_metric [{metric, verdict, scores, versus_shuffles, versus_base, each {p, p_mcnemar, "
         + "p_sign_flip, effect, ci95, won, lost}}], seed, template, kernel, seconds, row_ids, items [{of, right}]",
       [.required("check", .integer(1...Int64.max), "its number")]),
   ]

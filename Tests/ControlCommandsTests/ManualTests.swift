@@ -63,7 +63,7 @@ import Testing
 
   @Test(.enabled(if: hasMandoc))
   func mandocFindsNothingWrong() throws {
-    for page in ["t2ctl.1", "t2-protocol.7"] {
+    for page in ["t2ctl.1", "t2-protocol.7", "t2d.conf.5"] {
       // References to the other pages are not found before they are installed.
       let command = "/usr/bin/mandoc -T lint -W warning '\(Self.directory)/\(page)' 2>&1"
       let pipe = unsafe try #require(unsafe popen(command, "r"))

@@ -21,10 +21,10 @@ import WorkerProtocol
     }
   }
 
-  /// Syncs and waits until nothing is queued or runs.
+  /// Waits until nothing is queued or runs, also of what a job's end brought about.
   private func settle(_ daemon: Harness) throws {
-    try daemon.sync()
     while true {
+      try daemon.sync()
       let jobs = try daemon.call("job.list")["jobs"]?.arrayValue ?? []
       guard let live = jobs.first(where: { $0["state"] == "queued" || $0["state"] == "running" }) else { return }
       try daemon.wait(live["job"] ?? .null)
@@ -256,12 +256,14 @@ import WorkerProtocol
     configuration.checks.policy.noBetterThanShuffled = .quarantine
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
       daemon.worker.find([.noBetterThanShuffled])
+      try daemon.dropTask("arc")
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
+      #expect(try daemon.settledMixture("arc")["stale"] == false)
+      try dropTaskWithEval(daemon, "bees")
       try settle(daemon)
       #expect(try daemon.call("expert.show", ["expert": "science"])["active"] == .null)
-      let mixture = try daemon.call("mixture.get", ["task": "bees"])
+      let mixture = try daemon.call("mixture.get", ["task": "arc"])
       #expect(mixture["stale"] == true)
       #expect(
         mixture["stale_reason"]

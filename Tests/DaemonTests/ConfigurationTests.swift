@@ -35,6 +35,7 @@ import Testing
         socket: 'run/s', socket_mode: "0600", default_model: "tiny", promotion: "manual", log_level: "debug",
         debounce: { quiet_seconds: 0.5, limit_seconds: 3 },
         worker: { path: "bin/t2-worker", threads: 1, memory_limit: 1000000000, hang_seconds: 5 },
+        checks: { on_arrival: false, seeds: 3, rows: 50, seed: 9, policy: { no_better_than_shuffled: "quarantine" } },
         memory_budget: 5000000000, max_expert_bytes: 1000,
         search: { iterations: 20, population: 16, granularity: "layer", mix: "sum", seed: 7, budget_seconds: 60 },
       }
@@ -43,6 +44,10 @@ import Testing
     #expect(configuration.promotion == .manual)
     #expect(configuration.debounce.quiet == .milliseconds(500))
     #expect(configuration.worker.memoryBudget == 5_000_000_000)
+    #expect(!configuration.checks.onArrival && configuration.checks.seeds == 3 && configuration.checks.rows == 50)
+    #expect(configuration.checks.seed == 9)
+    #expect(configuration.checks.policy[.noBetterThanShuffled] == .quarantine)
+    #expect(configuration.checks.policy[.ordered] == .warn)
     #expect(configuration.search.granularities == [.layer])
     #expect(configuration.search.elites == 3)
     #expect(configuration.search.mix == .sum)
@@ -53,6 +58,10 @@ import Testing
     ("{ sockt: 'x' }", "unknown key \"sockt\"; did you mean \"socket\"?"),
     ("{ search: { iteration: 3 } }", "search: unknown key \"iteration\"; did you mean \"iterations\"?"),
     ("{ debounce: { quiet: 3 } }", "debounce: unknown key \"quiet\""),
+    ("{ checks: { polic: {} } }", "checks: unknown key \"polic\"; did you mean \"policy\"?"),
+    ("{ checks: { policy: { orderd: 'warn' } } }", "unknown key \"orderd\"; did you mean \"ordered\"?"),
+    ("{ checks: { policy: { ordered: 'reward' } } }", "allowed are warn, promote, quarantine"),
+    ("{ checks: { seeds: 0 } }", "seeds"),
     ("{ promotion: 'never' }", "allowed are immediate, manual"),
     ("{ socket_mode: '0999' }", "octal"),
     ("{ search: { lower: 2 } }", "not below \"upper\""),

@@ -131,7 +131,9 @@ final class FakeWorker: WorkerLauncher {
   private func run(_ start: JobStart, _ socket: FileDescriptor) -> Bool {
     let search = state.withLock { state -> Search in
       state.starts.append(start)
-      guard start.work.kind == "adapt" || start.work.kind == state.scriptedKind, !state.script.isEmpty else { return .finish }
+      guard start.work.kind == "adapt" || start.work.kind == state.scriptedKind, !state.script.isEmpty else {
+        return .finish
+      }
       return state.script.removeFirst()
     }
     switch search {

@@ -155,7 +155,8 @@ import WorkerProtocol
       let job = try #require(first["search"]?["job"]?.integerValue)
       daemon.stop()
       let state = daemon.daemon.paths
-      let catalogue = try Catalogue(path: state.catalogue, backups: state.store.backups, now: Timestamp(milliseconds: 1))
+      let catalogue = try Catalogue(
+        path: state.catalogue, backups: state.store.backups, now: Timestamp(milliseconds: 1))
       try catalogue.transaction { () throws(RegistryError) in
         try catalogue.setState(job, .running, attempts: 1, now: Timestamp(milliseconds: 1))
       }
