@@ -4,6 +4,8 @@ import SystemSupport
 /// The whole of `t2bench`: reads the arguments (without the program's name), measures, prints, and returns the exit code.
 package func runBenchmarks(_ arguments: some Sequence<String>) -> Int32 {
   BLAS.restartWithDeservedKernelIfNeeded()
+  let arguments = Array(arguments)
+  if arguments.first == "sibling" { return makeSibling(arguments.dropFirst()) }
   let options: BenchmarkOptions
   do throws(BenchmarkError) {
     options = try BenchmarkOptions(arguments)
@@ -34,4 +36,22 @@ package func runBenchmarks(_ arguments: some Sequence<String>) -> Int32 {
   }
   print(options.json ? report.json.jsonText + "\n" : report.table, terminator: "")
   return report.entries.contains { $0.failure != nil } ? 1 : 0
+}
+
+/// `t2bench sibling`: measures nothing, but needs everything that is linked here.
+private func makeSibling(_ arguments: ArraySlice<String>) -> Int32 {
+  do throws(BenchmarkError) {
+    let sibling = try Sibling(arguments)
+    let context = BenchmarkContext(options: try BenchmarkOptions([]))
+    do {
+      try sibling.run(context)
+      return 0
+    } catch {
+      BenchmarkContext.printError("t2bench: cannot make a sibling of '\(sibling.model)': \(error)\n")
+      return 1
+    }
+  } catch {
+    BenchmarkContext.printError("t2bench: \(error)\n")
+    return 3
+  }
 }

@@ -17,6 +17,9 @@ struct GGUFHeader {
   let metadata: [String: GGUFValue]
   let tensors: [Tensor]
   let alignment: Int
+  /// The bytes of the metadata entries, for a copy that keeps them as they are, and how many there are.
+  let metadataRange: Range<Int>
+  let metadataCount: Int
 
   /// ggml's GGML_MAX_DIMS.
   private static let maximumDimensions = 4
@@ -37,6 +40,7 @@ struct GGUFHeader {
     let entryCount = try cursor.count(ofAtLeast: 13, what: "metadata entries")
 
     var metadata: [String: GGUFValue] = [:]
+    let metadataStart = cursor.position
     for index in 0..<entryCount {
       cursor.place = "metadata entry \(index)"
       let key = try cursor.string(atMost: 65535)
@@ -45,6 +49,8 @@ struct GGUFHeader {
       guard metadata.updateValue(value, forKey: key) == nil else { throw cursor.malformed("the key appears twice") }
     }
     self.metadata = metadata
+    metadataRange = metadataStart..<cursor.position
+    metadataCount = entryCount
     alignment = try Self.alignment(metadata["general.alignment"], path: path)
     tensors = try Self.tensors(tensorCount, &cursor, alignment: alignment)
   }

@@ -94,9 +94,12 @@ final class GGUFTensors: TensorStore {
     }
   }
 
-  private func rowInFile(of row: Int) -> Int {
-    let (head, inHead) = row.quotientAndRemainder(dividingBy: headDim)
-    let (half, pair) = inHead.quotientAndRemainder(dividingBy: headDim / 2)
-    return head * headDim + 2 * pair + half
-  }
+  private func rowInFile(of row: Int) -> Int { rowInGGUF(of: row, headDim: headDim) }
+}
+
+/// Where the converter puts a row of q or k.
+func rowInGGUF(of row: Int, headDim: Int) -> Int {
+  let (head, inHead) = row.quotientAndRemainder(dividingBy: headDim)
+  let (half, pair) = inHead.quotientAndRemainder(dividingBy: headDim / 2)
+  return head * headDim + 2 * pair + half
 }
