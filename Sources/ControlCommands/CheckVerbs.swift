@@ -126,6 +126,13 @@ extension Invocation {
   }
 }
 
+/// A check in one line.
+func shortCheck(_ check: JSONValue) -> String {
+  let action = check["action"]?.stringValue.flatMap { $0 == "warn" ? nil : ", \($0)" } ?? ""
+  return "\(check["kind"].cell) on \(check["model"].cell), task \(check["task"].cell): \(check["verdict"].cell) "
+    + "(p \(shortP(check["p"])), effect \(signed(check["effect"])), n \(check["n"].cell)\(action))"
+}
+
 /// 0.0031, or 2e-7 where that says nothing.
 private func shortP(_ value: JSONValue?) -> String {
   guard let p = value?.doubleValue, p.isFinite else { return "-" }

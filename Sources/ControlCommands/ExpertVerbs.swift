@@ -47,7 +47,13 @@ extension Verb {
     make("expert show", [.one("NAME[@V]", "expert")], methods: ["expert.show"], "One version of an expert.") {
       invocation throws(ControlError) in
       let result = try invocation.call("expert.show", try invocation.parameters(for: "expert.show"))
-      invocation.answer(result) { invocation.showMembers(result) }
+      invocation.answer(result) {
+        var shown = result.objectValue ?? [:]
+        var checks = JSONObject()
+        for check in result["checks"]?.arrayValue ?? [] { checks[check["check"].cell] = .string(shortCheck(check)) }
+        shown["checks"] = .object(checks)
+        invocation.showMembers(.object(shown))
+      }
     },
     make(
       "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit", "the newest so many")],

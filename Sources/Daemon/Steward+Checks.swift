@@ -89,6 +89,8 @@ extension Steward {
           "model": .string(modelName), "task": .string(taskName), "verdict": .string(first.verdict.rawValue),
           "p": .number(first.versusShuffles.pValue), "effect": .number(first.versusShuffles.effect),
           "passes": .bool(result.passes), "action": .string(action.rawValue), "job": .integer(job.id),
+          "reason": .string(
+            "\(result.kind.rawValue) check on '\(modelName)', task '\(taskName)': \(first.verdict.rawValue)"),
         ], now: .now)
       try act(action, on: version, check: id, record)
       return id
@@ -169,7 +171,8 @@ extension Snapshot {
   /// proven on rows without an eval file. Else why there is none.
   func taskToCheck(_ version: ExpertVersion) -> Result<TaskRecord, NoTaskToCheck> {
     guard version.kind != ExpertKind.dispatcher.rawValue else { return .failure(.init("a dispatcher has no task")) }
-    let names = [version.task, version.label].compactMap { $0 }
+    var names = [version.task, version.label].compactMap { $0 }
+    if names.count == 2, sameName(names[0], names[1]) { names.removeLast() }
     guard !names.isEmpty else {
       return .failure(.init("its file names neither a task (t2.task) nor a label (t2.label)"))
     }

@@ -172,8 +172,9 @@ extension RPCMethod {
       "mixture.get", .read, verb: "mixture get", "The best mixture of a task, from memory.",
       result:
         "task, model, alpha {expert: coefficient or list}, granularity, mix, rescale, units, experts [{name, version, "
-        + "digest}], scores {metric, base, experts, uniform, mixture, each {fit, held_out, eval}}, served, stale, generation, "
-        + "created, digest, vectors {path, digest, bytes}; or not_modified and generation",
+        + "digest}], scores {metric, base, experts, uniform, mixture, each {fit, held_out, eval}}, served, stale, stale_reason, "
+        + "generation, created, digest, task_digest, base_digest, inputs_digest (of all that it depends on), vectors {path, "
+        + "digest, bytes}; or not_modified and generation",
       [
         .required("task", .string, "the task's name"),
         .optional("model", .string, modelSummary),

@@ -36,6 +36,8 @@ import Testing
       try daemon.dropTask("arc")
       try daemon.sync()
       let job = try daemon.newestSearch("arc")
+      // The worker must have begun: else what it was told to wait for is the second run. Each question takes a turn.
+      while !daemon.worker.starts.contains(where: { $0.work.kind == "adapt" }) { try daemon.call("system.hello") }
       try daemon.restart()
       let ended = try daemon.wait(job)
       #expect(ended["state"] == "done")
