@@ -20,10 +20,10 @@ struct Sibling {
   var seed: UInt64 = 1
   var permutes = false
   /// Singular values change places while they differ by less than this factor.
-  var spread: Float = 1.25
+  var spread: Float = 1.1
 
   static let usage = """
-    usage: t2bench sibling MODEL.gguf OUT.gguf [--mix 0.03] [--seed N] [--permute] [--spread 1.25]
+    usage: t2bench sibling MODEL.gguf OUT.gguf [--mix 0.03] [--seed N] [--permute] [--spread 1.1]
 
     Makes a base model of the same shapes as MODEL: of every target matrix 1 - mix, and mix of a randomly rotated copy.
 
