@@ -27,7 +27,7 @@ struct Sibling {
 
     Makes a base model of the same shapes as MODEL: of every target matrix 1 - mix, and mix of a randomly rotated copy.
 
-      --mix SHARE      0 to 1; at 0.1 SmolLM2-135M is ruined
+      --mix SHARE      0 to 1
       --seed N         of every random number; the same seed gives the same file
       --permute        singular values change places with those nearly as large: an expert's order is lost
       --spread FACTOR  how much larger "nearly" may be
