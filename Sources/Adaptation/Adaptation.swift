@@ -10,29 +10,30 @@ package import StrictJSON
 /// Runs in the calling thread and knows neither clock nor files. An interrupted run is resumed by running it again with
 /// its journal: every step asks the journal before the scorer, so the same decisions follow, and the same end.
 package struct Adaptation<Scorer: CandidateScorer> {
-  private let settings: AdaptationSettings
-  private let scorer: Scorer
-  private let plan: ShotPlan
+  let settings: AdaptationSettings
+  let scorer: Scorer
+  let plan: ShotPlan
   private let report: (AdaptationEvent) -> Void
   private let clock: () -> Double
 
-  private var evaluator: Evaluator<Scorer>
-  private var searches: [Search] = []
+  var evaluator: Evaluator<Scorer>
+  var searches: [Search] = []
   private var journal: [JSONValue]
   private var cursor = 0
   private var secondsBefore = 0.0
   private var startOfRun = 0.0
-  private var elapsed = 0.0
-  private var fraction = 0.0
-  private var warnings: [String] = []
+  var elapsed = 0.0
+  var fraction = 0.0
+  var warnings: [String] = []
 
-  private struct Search {
+  struct Search {
     var configuration: Int
     /// Nil fits on all shots.
     var fold: Int?
     var chunks: [Int]
     var method: any SearchMethod
     var budgetStop: StopReason?
+    var costs = SearchCosts()
 
     var stopReason: StopReason? { method.stopReason ?? budgetStop }
   }
@@ -65,7 +66,10 @@ package struct Adaptation<Scorer: CandidateScorer> {
 
   private mutating func openJournal() {
     startOfRun = clock()
-    let start: JSONValue = ["entry": "start", "version": 1, "identity": .string(settings.fingerprint)]
+    let start: JSONValue = [
+      "entry": "start", "version": .integer(AdaptationSettings.journalVersion),
+      "identity": .string(settings.fingerprint),
+    ]
     if let first = journal.first {
       if first == start {
         cursor = 1
@@ -78,9 +82,10 @@ package struct Adaptation<Scorer: CandidateScorer> {
     report(.journal(start))
   }
 
-  /// Does one step: out of the journal if it holds the step, and into it otherwise. `label` says which step it is.
-  private mutating func step<Result>(
-    _ label: JSONObject, _ body: (inout Self) throws(ScorerError) -> Result,
+  /// Does one step: out of the journal if it holds the step, and into it otherwise. `label` says which step it is,
+  /// `search` who bears its costs.
+  mutating func step<Result>(
+    _ label: JSONObject, of search: Int? = nil, _ body: (inout Self) throws(ScorerError) -> Result,
     state: (inout Self, Result) -> JSONObject
   ) throws(AdaptationError) -> Result {
     // `.none`, since a bare nil would be JSON's null.
@@ -89,6 +94,8 @@ package struct Adaptation<Scorer: CandidateScorer> {
       throw .journalMismatch(entry: cursor)
     }
     evaluator.begin(replaying: replayed?["scores"])
+    var before = evaluator.costs
+    before.seconds = elapsed
     let result: Result
     do throws(ScorerError) { result = try body(&self) } catch { throw AdaptationError(error) }
     let after = state(&self, result)
@@ -107,21 +114,26 @@ package struct Adaptation<Scorer: CandidateScorer> {
       entry["seconds"] = .number(elapsed)
       report(.journal(.object(entry)))
     }
+    if let search {
+      var after = evaluator.costs
+      after.seconds = elapsed
+      searches[search].costs += after - before
+    }
     return result
   }
 
   // MARK: - baselines
 
-  private struct Baselines {
+  struct Baselines {
     var candidates: [MixtureCoefficients]
     var fits: [MemberScore]
     var heldOut: [MemberScore?]
   }
 
-  private var expertCount: Int { settings.configurations[0].space.experts }
+  var expertCount: Int { settings.configurations[0].space.experts }
 
   /// The base, the experts in order, and the uniform mixture.
-  private mutating func scoreBaselines() throws(AdaptationError) -> Baselines {
+  mutating func scoreBaselines() throws(AdaptationError) -> Baselines {
     let count = expertCount
     var candidates = [MixtureCoefficients.base(of: count)]
     for k in 0..<count { candidates.append(.single(k, of: count)) }
@@ -147,154 +159,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
     return Baselines(candidates: candidates, fits: fits, heldOut: heldOut)
   }
 
-  // MARK: - searches
-
-  private mutating func startSearches() {
-    for (number, configuration) in settings.configurations.enumerated() {
-      for fold in [nil] + plan.folds.indices.map(Optional.some) {
-        // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
-        // those on the folds, so the first generation of three searches costs that of one.
-        let stream = UInt32(truncatingIfNeeded: number)
-        searches.append(
-          Search(
-            configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,
-            method: configuration.start(seed: settings.seed, stream: stream)))
-      }
-    }
-  }
-
-  private mutating func runSearches() throws(AdaptationError) {
-    let most = max(1, settings.configurations.map(\.generations).max() ?? 1)
-    var round = 0
-    while searches.contains(where: { $0.stopReason == nil }) {
-      for index in searches.indices where searches[index].stopReason == nil {
-        try advance(index)
-        let done = Double(round) + Double(index + 1) / Double(searches.count)
-        fraction = max(fraction, min(0.99, budgetFraction(done / Double(most))))
-        let best = searches.first { $0.fold == nil }?.method.best?.score
-        progress(.search, "generation \(round + 1) of at most \(most)", best)
-      }
-      round += 1
-      var reason: StopReason?
-      if let budget = settings.secondsBudget, elapsed >= budget { reason = .secondsBudget }
-      if let budget = settings.promptBudget, evaluator.prompts >= budget { reason = .promptBudget }
-      if let reason {
-        for index in searches.indices where searches[index].stopReason == nil { searches[index].budgetStop = reason }
-      }
-    }
-  }
-
-  private func budgetFraction(_ ofGenerations: Double) -> Double {
-    var fraction = ofGenerations
-    if let budget = settings.promptBudget {
-      fraction = max(fraction, Double(evaluator.prompts) / Double(max(1, budget)))
-    }
-    if let budget = settings.secondsBudget { fraction = max(fraction, elapsed / max(1e-9, budget)) }
-    return fraction
-  }
-
-  /// One generation of one search.
-  private mutating func advance(_ index: Int) throws(AdaptationError) {
-    guard let proposal = searches[index].method.ask() else { return }
-    let space = settings.configurations[searches[index].configuration].space
-    let members = proposal.members.map { space.coefficients(at: $0) }
-    let label: JSONObject = [
-      "entry": "generation", "search": .integer(Int64(index)), "generation": .integer(Int64(proposal.generation)),
-    ]
-    _ = try step(label) { (run) throws(ScorerError) in
-      try run.evaluator.rank(
-        members, on: run.searches[index].chunks, leaders: proposal.leaders, objective: run.settings.objective)
-    } state: { run, leaders in
-      run.searches[index].method.tell(leaders)
-      return [
-        "leaders": .array(leaders.map { .array([.integer(Int64($0.member)), scoreJSON($0.score)]) }),
-        "state": run.searches[index].method.state,
-      ]
-    }
-  }
-
-  // MARK: - choice
-
-  private mutating func choose(_ baselines: Baselines) throws(AdaptationError) -> AdaptationOutcome {
-    let objective = settings.objective
-    var best: (configuration: Int, heldOut: MemberScore?, fit: MemberScore)?
-    for configuration in settings.configurations.indices {
-      let heldOut = try heldOut(configuration)
-      let fit = whole(configuration).method.best?.score ?? .worst
-      let isBetter = best.map { ($0.heldOut ?? $0.fit).isBelow(heldOut ?? fit, by: objective) } ?? true
-      if isBetter { best = (configuration, heldOut, fit) }
-    }
-    guard let best else { preconditionFailure("an adaptation without configurations") }
-
-    let search = whole(best.configuration)
-    let space = settings.configurations[best.configuration].space
-    let point = search.method.best.flatMap { space.coefficients(at: $0.point) }
-    let mine = best.heldOut ?? best.fit
-    let theirs = baselines.candidates.indices.map { baselines.heldOut[$0] ?? baselines.fits[$0] }
-    var rival = 0
-    for index in theirs.indices where theirs[rival].isBelow(theirs[index], by: objective) { rival = index }
-
-    let names = (0..<expertCount).map { AdaptationOutcome.Served.expert($0) }
-    let kinds = [AdaptationOutcome.Served.base] + names + [.uniform]
-    let isServed = point != nil && !mine.isBelow(theirs[rival], by: objective)
-    let standing = { (index: Int) in
-      AdaptationOutcome.Standing(fit: baselines.fits[index], heldOut: baselines.heldOut[index])
-    }
-    return AdaptationOutcome(
-      served: isServed ? .mixture : kinds[rival],
-      because: because(isServed, heldOut: best.heldOut != nil, mine: mine, theirs: theirs[rival]),
-      alpha: isServed ? point ?? baselines.candidates[rival] : baselines.candidates[rival],
-      found: point ?? MixtureCoefficients.base(of: expertCount), base: standing(0),
-      experts: (0..<expertCount).map { standing($0 + 1) }, uniform: standing(expertCount + 1),
-      mixture: .init(fit: best.fit, heldOut: best.heldOut), configuration: best.configuration,
-      generations: search.method.generation, stopReason: search.stopReason ?? .iterations,
-      prompts: evaluator.prompts, savedByCache: evaluator.savedByCache, savedByPruning: evaluator.savedByPruning,
-      seconds: elapsed, warnings: warnings)
-  }
-
-  private func whole(_ configuration: Int) -> Search {
-    guard let search = searches.first(where: { $0.configuration == configuration && $0.fold == nil }) else {
-      preconditionFailure("configuration \(configuration) was not searched on all shots")
-    }
-    return search
-  }
-
-  /// The mean over the folds of what the search without that fold found, on that fold.
-  private mutating func heldOut(_ configuration: Int) throws(AdaptationError) -> MemberScore? {
-    let space = settings.configurations[configuration].space
-    var scores: [MemberScore] = []
-    for search in searches where search.configuration == configuration {
-      guard let fold = search.fold else { continue }
-      let candidate = search.method.best.flatMap { space.coefficients(at: $0.point) }
-      let label: JSONObject = [
-        "entry": "held_out", "configuration": .integer(Int64(configuration)), "fold": .integer(Int64(fold)),
-      ]
-      let found = try step(label) { (run) throws(ScorerError) in
-        try run.evaluator.scores(of: [candidate], on: run.plan.heldOut(fold))
-      } state: { _, scores in
-        ["held_out": .array(scores.map(scoreJSON))]
-      }
-      scores += found
-    }
-    return scores.isEmpty ? nil : .mean(scores)
-  }
-
-  private func because(_ isServed: Bool, heldOut: Bool, mine: MemberScore, theirs: MemberScore) -> String {
-    let place = heldOut ? "on held-out shots" : "on the shots (too few to hold any out)"
-    return "\(place) the mixture has \(shown(mine)), the best baseline \(shown(theirs)); "
-      + (isServed ? "not below, so it is served" : "below, so the baseline is served")
-  }
-
-  private func shown(_ score: MemberScore) -> String {
-    func three(_ value: Double) -> String {
-      guard value.isFinite else { return "-inf" }
-      let thousandths = (value * 1000).rounded() / 1000
-      return "\(thousandths)"
-    }
-    return "score \(three(score.score)), log-likelihood \(three(score.logLikelihood))"
-  }
-
-  private func progress(_ phase: AdaptationEvent.Phase, _ detail: String, _ best: MemberScore? = nil) {
+  func progress(_ phase: AdaptationEvent.Phase, _ detail: String, _ best: MemberScore? = nil) {
     report(.progress(fraction: fraction, phase: phase, detail: detail, best: best))
   }
 }

@@ -1,33 +1,4 @@
-package import Multipliers
 package import StrictJSON
-
-/// One way to search; several are compared on the folds.
-package struct SearchConfiguration: Sendable, Equatable {
-  package enum Method: Sendable, Equatable {
-    case crossEntropy(CrossEntropyMethod.Settings)
-  }
-
-  package var method: Method
-  package var space: MixtureSpace
-
-  package init(method: Method, space: MixtureSpace) {
-    self.method = method
-    self.space = space
-  }
-
-  /// At most so many generations.
-  var generations: Int {
-    switch method {
-    case .crossEntropy(let settings): settings.iterations
-    }
-  }
-
-  func start(seed: UInt64, stream: UInt32) -> any SearchMethod {
-    switch method {
-    case .crossEntropy(let settings): CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: stream)
-    }
-  }
-}
 
 package struct AdaptationSettings: Sendable, Equatable {
   package var seed: UInt64
@@ -53,6 +24,9 @@ package struct AdaptationSettings: Sendable, Equatable {
     self.secondsBudget = secondsBudget
     self.identity = identity
   }
+
+  /// Of the journal's entries. An older journal is not used: its search begins anew.
+  static let journalVersion: Int64 = 2
 
   var fingerprint: String {
     let searches = configurations.map { "\($0.method)/\($0.space)" }.joined(separator: ";")
@@ -91,38 +65,4 @@ package enum AdaptationEvent: Sendable {
   case progress(fraction: Double, phase: Phase, detail: String, best: MemberScore?)
 
   package enum Phase: String, Sendable { case baselines, search, choosing }
-}
-
-/// What an adaptation found.
-package struct AdaptationOutcome: Sendable, Equatable {
-  package enum Served: Sendable, Equatable {
-    case mixture, base, uniform
-    case expert(Int)
-  }
-
-  /// How a mixture does on all shots, and in the mean on folds that it was not fitted on.
-  package struct Standing: Sendable, Equatable {
-    package var fit: MemberScore
-    package var heldOut: MemberScore?
-  }
-
-  package var served: Served
-  /// A sentence with the numbers that decided.
-  package var because: String
-  /// What is served, and what the search itself chose.
-  package var alpha: MixtureCoefficients
-  package var found: MixtureCoefficients
-  package var base: Standing
-  package var experts: [Standing]
-  package var uniform: Standing
-  package var mixture: Standing
-  /// Which configuration won, and how its search on all shots went.
-  package var configuration: Int
-  package var generations: Int
-  package var stopReason: StopReason
-  package var prompts: Int
-  package var savedByCache: Int
-  package var savedByPruning: Int
-  package var seconds: Double
-  package var warnings: [String]
 }

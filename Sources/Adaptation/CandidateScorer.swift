@@ -20,6 +20,18 @@ package enum ScorerError: Error, Equatable {
   case failed(String)
 }
 
+/// Scores of the shots of one piece of work, and which way they rise.
+package struct ShotGradient: Sendable, Equatable {
+  package var shots: [ShotScore]
+  /// Of the sum of the shots' log-likelihoods, by the candidate's coefficients: expert by expert, unit by unit.
+  package var gradient: [Double]
+
+  package init(shots: [ShotScore], gradient: [Double]) {
+    self.shots = shots
+    self.gradient = gradient
+  }
+}
+
 /// What scores candidates: a model in this process, a table in a test, another back end.
 package protocol CandidateScorer {
   var shotCount: Int { get }
@@ -34,4 +46,15 @@ package protocol CandidateScorer {
 
   /// Scores of the shots of every piece of work, in their order. Blocks; work is done side by side.
   func score(_ work: [ScoringWork]) throws(ScorerError) -> [[ShotScore]]
+
+  /// The same with gradients: a forward and a backward pass for every piece. Like a score, a gradient is a pure function
+  /// of its piece of work.
+  func gradients(_ work: [ScoringWork]) throws(ScorerError) -> [ShotGradient]
+}
+
+extension CandidateScorer {
+  package func gradients(_ work: [ScoringWork]) throws(ScorerError) -> [ShotGradient] {
+    throw .failed(
+      "these rows have no gradient: only the gold answer of rows with choices has a log-likelihood to ascend")
+  }
 }

@@ -4,7 +4,7 @@ package import StrictJSON
 ///
 /// Each generation draws members around a mean, keeps the best six and takes their mean and spread for the next. Member 0
 /// is the best so far (in the first generation the initial mean), so the best never gets lost.
-package struct CrossEntropyMethod: SearchMethod {
+package struct CrossEntropyMethod: PopulationMethod {
   package static let name = "cem"
 
   package struct Settings: Sendable, Equatable {
@@ -39,7 +39,7 @@ package struct CrossEntropyMethod: SearchMethod {
     self.settings = settings
     generator = Philox(seed: seed)
     self.stream = stream
-    mean = Array(repeating: space.snapped(1 / Double(space.experts)), count: space.dimensions)
+    mean = space.center
     deviation = Array(repeating: (space.upper - space.lower) / 2, count: space.dimensions)
     if settings.iterations < 1 { stopReason = .iterations }
   }
@@ -52,20 +52,11 @@ package struct CrossEntropyMethod: SearchMethod {
   }
 
   private func draw(_ member: Int) -> [Double] {
-    var point: [Double] = []
-    point.reserveCapacity(space.dimensions)
-    for pair in 0..<(space.dimensions + 1) / 2 {
-      let counter = SIMD4<UInt32>(
-        UInt32(truncatingIfNeeded: pair), UInt32(truncatingIfNeeded: member), UInt32(truncatingIfNeeded: generation),
-        stream)
-      let (first, second) = generator.normals(counter)
-      for (offset, normal) in [first, second].enumerated() where 2 * pair + offset < space.dimensions {
-        let coordinate = 2 * pair + offset
-        point.append(space.snapped(mean[coordinate] + deviation[coordinate] * normal))
-      }
-    }
-    return point
+    let normals = generator.normals(space.dimensions, member: member, generation: generation, stream: stream)
+    return mean.indices.map { space.snapped(mean[$0] + deviation[$0] * normals[$0]) }
   }
+
+  package var unspent: Int { (settings.iterations - generation) * settings.population }
 
   package mutating func tell(_ leaders: [RankedMember]) {
     guard let proposal = ask() else { preconditionFailure("told a search that has ended") }
@@ -99,10 +90,7 @@ package struct CrossEntropyMethod: SearchMethod {
       "generation": .integer(Int64(generation)), "mean": .array(mean.map { .number($0) }),
       "deviation": .array(deviation.map { .number($0) }), "unchanged": .integer(Int64(unchanged)),
     ]
-    if let best {
-      object["best"] = .array(best.point.map { .number($0) })
-      object["best_score"] = scoreJSON(best.score)
-    }
+    store(best, in: &object)
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
     return .object(object)
   }
@@ -110,15 +98,10 @@ package struct CrossEntropyMethod: SearchMethod {
   package mutating func restore(_ state: JSONValue) -> Bool {
     guard let generation = state["generation"]?.intValue, let unchanged = state["unchanged"]?.intValue,
       let mean = numbers(state["mean"]), let deviation = numbers(state["deviation"]),
-      mean.count == space.dimensions, deviation.count == space.dimensions
+      mean.count == space.dimensions, deviation.count == space.dimensions,
+      let best = StoredBest(state, dimensions: space.dimensions)
     else { return false }
-    if let value = state["best"] {
-      guard let point = numbers(value), point.count == space.dimensions, let score = score(from: state["best_score"])
-      else { return false }
-      best = (point, score)
-    } else {
-      best = nil
-    }
+    self.best = best.value
     self.generation = generation
     self.unchanged = unchanged
     self.mean = mean
@@ -126,20 +109,4 @@ package struct CrossEntropyMethod: SearchMethod {
     stopReason = state["stop"]?.stringValue.flatMap { StopReason(rawValue: $0) }
     return true
   }
-}
-
-func numbers(_ value: JSONValue?) -> [Double]? {
-  guard let values = value?.arrayValue else { return nil }
-  let numbers = values.compactMap(\.doubleValue)
-  return numbers.count == values.count ? numbers : nil
-}
-
-/// A score as two numbers, −∞ being null.
-func scoreJSON(_ score: MemberScore) -> JSONValue {
-  .array([score.score, score.logLikelihood].map { $0.isFinite ? .number($0) : .null })
-}
-
-func score(from value: JSONValue?) -> MemberScore? {
-  guard let parts = value?.arrayValue, parts.count == 2 else { return nil }
-  return MemberScore(score: parts[0].doubleValue ?? -.infinity, logLikelihood: parts[1].doubleValue ?? -.infinity)
 }

@@ -12,12 +12,9 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private let prunes: Bool
   private var known: [MixtureKey: [[ShotScore]?]] = [:]
 
-  /// Scores that were made, here or in the run that is resumed, counted in shots; and those that were not needed.
-  package private(set) var prompts = 0
-  package private(set) var savedByCache = 0
-  package private(set) var savedByPruning = 0
+  package private(set) var costs = SearchCosts()
 
-  private var replay: [Place: [ShotScore]] = [:]
+  private var replay: [Place: ShotGradient] = [:]
   private var record: [JSONValue] = []
 
   private struct Place: Hashable {
@@ -38,14 +35,16 @@ package struct Evaluator<Scorer: CandidateScorer> {
     replay = [:]
     record = []
     for entry in scores?.arrayValue ?? [] {
-      guard let parts = entry.arrayValue, parts.count == 3, let candidate = parts[0].intValue,
+      guard let parts = entry.arrayValue, parts.count == 3 || parts.count == 4, let candidate = parts[0].intValue,
         let chunk = parts[1].intValue, let shots = parts[2].arrayValue
       else { continue }
-      replay[Place(candidate: candidate, chunk: chunk)] = shots.compactMap(shotScore)
+      let gradient = parts.count == 4 ? numbers(parts[3]) ?? [] : []
+      replay[Place(candidate: candidate, chunk: chunk)] = ShotGradient(
+        shots: shots.compactMap(shotScore), gradient: gradient)
     }
   }
 
-  /// `[[candidate, chunk, [[right, loglik], …]], …]` of this step.
+  /// `[[candidate, chunk, [[right, loglik], …]], …]` of this step; a gradient stands after the shots.
   package var scores: JSONValue { .array(record) }
 
   // MARK: - whole scores
@@ -111,7 +110,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
       for distinct in missing.indices where !missing[distinct].isEmpty && !population.dropped.contains(distinct) {
         if population.score(ofDistinct: distinct, rule: rule).isBelow(last, by: objective) {
           population.dropped.insert(distinct)
-          savedByPruning += missing[distinct].reduce(0) { $0 + self.chunks[$1.chunk].count }
+          costs.savedByPruning += missing[distinct].reduce(0) { $0 + self.chunks[$1.chunk].count }
         } else {
           alive.append(distinct)
         }
@@ -124,12 +123,59 @@ package struct Evaluator<Scorer: CandidateScorer> {
     }
   }
 
+  // MARK: - a gradient
+
+  /// What a gradient costs beside a score: a forward pass, and a backward one of twice its work.
+  package static var gradientCost: Int { 3 }
+
+  /// The score of a candidate on whole chunks and the gradient of its log-likelihood by its coefficients.
+  ///
+  /// Kept apart from the known scores: the passes differ in their last bits, and what is known must not depend on who
+  /// asked first.
+  package mutating func gradient(
+    at candidate: MixtureCoefficients, on chunks: [Int]
+  ) throws(ScorerError) -> PointGradient {
+    let coefficients = candidate.alpha.reduce(0) { $0 + $1.count }
+    var found: [Int: ShotGradient] = [:]
+    for chunk in chunks {
+      if let known = replay[Place(candidate: 0, chunk: chunk)], known.gradient.count == coefficients,
+        known.shots.count == self.chunks[chunk].count
+      {
+        found[chunk] = known
+      }
+    }
+    let asked = chunks.filter { found[$0] == nil }
+    if !asked.isEmpty {
+      let results = try scorer.gradients(asked.map { ScoringWork(candidate: candidate, shots: self.chunks[$0]) })
+      precondition(results.count == asked.count, "\(results.count) gradients for \(asked.count) pieces of work")
+      for (chunk, result) in zip(asked, results) {
+        precondition(result.gradient.count == coefficients, "a gradient by \(result.gradient.count) coefficients")
+        found[chunk] = result
+      }
+    }
+    var shots: [ShotScore?] = []
+    var sum = [Double](repeating: 0, count: coefficients)
+    for chunk in chunks {
+      guard let part = found[chunk] else { preconditionFailure("chunk \(chunk) has no gradient") }
+      shots += part.shots
+      for index in sum.indices { sum[index] += part.gradient[index] }
+      costs.prompts += Self.gradientCost * part.shots.count
+      record.append(
+        .array([
+          0, .integer(Int64(chunk)), .array(part.shots.map(shotJSON)), .array(part.gradient.map { .number($0) }),
+        ]))
+    }
+    let count = Double(shots.count)
+    return PointGradient(
+      score: MemberScore(shots, rule: scorer.likelihoodRule), gradient: sum.map { $0 / count })
+  }
+
   private mutating func countCached(_ population: Population, _ chunks: [Int]) {
     var met: Set<Int> = []
     for case let distinct? in population.members {
       let isRepeated = !met.insert(distinct).inserted
       for chunk in chunks where isRepeated || known[population.keys[distinct]]?[chunk] != nil {
-        savedByCache += self.chunks[chunk].count
+        costs.savedByCache += self.chunks[chunk].count
       }
     }
   }
@@ -138,10 +184,10 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private mutating func compute(_ pieces: [Piece], of population: Population) throws(ScorerError) {
     var asked: [Piece] = []
     for piece in pieces {
-      if let scores = replay[Place(candidate: piece.distinct, chunk: piece.chunk)],
-        scores.count == chunks[piece.chunk].count
+      if let known = replay[Place(candidate: piece.distinct, chunk: piece.chunk)],
+        known.shots.count == chunks[piece.chunk].count
       {
-        keep(scores, piece, population)
+        keep(known.shots, piece, population)
       } else {
         asked.append(piece)
       }
@@ -156,7 +202,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private mutating func keep(_ scores: [ShotScore], _ piece: Piece, _ population: Population) {
     let nothing: [[ShotScore]?] = Array(repeating: nil, count: chunks.count)
     known[population.keys[piece.distinct], default: nothing][piece.chunk] = scores
-    prompts += scores.count
+    costs.prompts += scores.count
     record.append(
       .array([
         .integer(Int64(piece.distinct)), .integer(Int64(piece.chunk)), .array(scores.map(shotJSON)),

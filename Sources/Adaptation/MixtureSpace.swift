@@ -32,24 +32,50 @@ package struct MixtureSpace: Sendable, Equatable {
 
   package var dimensions: Int { experts * units }
 
+  /// All experts in equal parts: where every method begins.
+  var center: [Double] { Array(repeating: snapped(1 / Double(experts)), count: dimensions) }
+
+  func clamped(_ value: Double) -> Double { min(max(value, lower), upper) }
+
   /// The nearest grid point inside the box.
   package func snapped(_ value: Double) -> Double {
-    let clamped = min(max(value, lower), upper)
-    return min(max((clamped * Self.gridSteps).rounded() / Self.gridSteps, lower), upper)
+    clamped((clamped(value) * Self.gridSteps).rounded() / Self.gridSteps)
   }
 
+  /// Coefficients that nothing ties to each other.
+  package var freedom: Int { normalised ? dimensions - units : dimensions }
+
   /// The mixture at a point; nil where it is to be normalised and its coefficients sum to nothing.
-  package func coefficients(at point: [Double]) -> MixtureCoefficients? {
+  ///
+  /// Normalised coefficients are rounded to the grid too, by the largest remainders, so that they still sum to exactly 1
+  /// and points of one direction are one candidate. A gradient is taken where it is asked for: `onGrid` false.
+  package func coefficients(at point: [Double], onGrid: Bool = true) -> MixtureCoefficients? {
     precondition(point.count == dimensions, "a point of \(point.count) coordinates in \(dimensions) dimensions")
     var alpha = (0..<experts).map { k in Array(point[k * units..<(k + 1) * units]) }
     if normalised {
       for unit in 0..<units {
         let sum = alpha.reduce(0.0) { $0 + $1[unit] }
         guard abs(sum) >= 1 / Self.gridSteps else { return nil }
-        for k in 0..<experts { alpha[k][unit] /= sum }
+        let shares = alpha.map { $0[unit] / sum }
+        for (k, share) in (onGrid ? Self.rounded(shares) : shares).enumerated() { alpha[k][unit] = share }
       }
     }
     return MixtureCoefficients(granularity: granularity, mix: mix, alpha: alpha.map { $0.map { Float($0) } })
+  }
+}
+
+extension MixtureSpace {
+  /// Shares that sum to one as multiples of a grid step that sum to one: each rounded down, and the steps that are left
+  /// given to the largest remainders, the first of equal ones.
+  private static func rounded(_ shares: [Double]) -> [Double] {
+    var steps = shares.map { ($0 * gridSteps).rounded(.down) }
+    let left = Int(gridSteps - steps.reduce(0, +))
+    let byRemainder = shares.indices.sorted { a, b in
+      let (x, y) = (shares[a] * gridSteps - steps[a], shares[b] * gridSteps - steps[b])
+      return x != y ? x > y : a < b
+    }
+    for k in byRemainder.prefix(max(0, left)) { steps[k] += 1 }
+    return steps.map { $0 / gridSteps }
   }
 }
 

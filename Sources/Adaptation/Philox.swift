@@ -42,6 +42,31 @@ package struct Philox: Sendable {
     return (radius * cos(2 * .pi * v), radius * sin(2 * .pi * v))
   }
 
+  /// Standard normal numbers for the coordinates of one member of a generation.
+  func normals(_ count: Int, member: Int, generation: Int, stream: UInt32) -> [Double] {
+    values(count, member: member, generation: generation, stream: stream, normals)
+  }
+
+  /// Uniform numbers in (0, 1) for the coordinates of one member of a generation.
+  func uniforms(_ count: Int, member: Int, generation: Int, stream: UInt32) -> [Double] {
+    values(count, member: member, generation: generation, stream: stream, uniforms)
+  }
+
+  private func values(
+    _ count: Int, member: Int, generation: Int, stream: UInt32, _ pair: (SIMD4<UInt32>) -> (Double, Double)
+  ) -> [Double] {
+    var values: [Double] = []
+    values.reserveCapacity(count + 1)
+    for index in 0..<(count + 1) / 2 {
+      let counter = SIMD4<UInt32>(
+        UInt32(truncatingIfNeeded: index), UInt32(truncatingIfNeeded: member), UInt32(truncatingIfNeeded: generation),
+        stream)
+      let (first, second) = pair(counter)
+      values += [first, second]
+    }
+    return Array(values.prefix(count))
+  }
+
   /// 0..<count in random order (Fisher and Yates), drawn from `stream`.
   package func permutation(of count: Int, stream: UInt32) -> [Int] {
     var order = Array(0..<count)

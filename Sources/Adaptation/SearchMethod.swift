@@ -1,6 +1,6 @@
 package import StrictJSON
 
-/// What a method wants to know next.
+/// A population whose leaders a method wants to know.
 package struct Proposal: Sendable, Equatable {
   package var generation: Int
   /// Points of the space, on its grid.
@@ -26,6 +26,50 @@ package struct RankedMember: Sendable, Equatable {
   }
 }
 
+/// A point at which a method wants to know the score and which way the log-likelihood rises.
+package struct GradientRequest: Sendable, Equatable {
+  package var generation: Int
+  /// Anywhere in the box: it need not lie on the grid.
+  package var point: [Double]
+
+  package init(generation: Int, point: [Double]) {
+    self.generation = generation
+    self.point = point
+  }
+}
+
+package struct PointGradient: Sendable, Equatable {
+  package var score: MemberScore
+  /// Of the score's log-likelihood, by the coefficients of the mixture at the point (after they were normalised, where
+  /// they are), expert by expert like the point itself.
+  package var gradient: [Double]
+
+  package init(score: MemberScore, gradient: [Double]) {
+    self.score = score
+    self.gradient = gradient
+  }
+}
+
+/// What a method wants to know next.
+package enum Question: Sendable, Equatable {
+  case ranking(Proposal)
+  case gradient(GradientRequest)
+
+  var generation: Int {
+    switch self {
+    case .ranking(let proposal): proposal.generation
+    case .gradient(let request): request.generation
+    }
+  }
+}
+
+/// Of the same case as the question.
+package enum Answer: Sendable, Equatable {
+  /// The leading members, best first.
+  case ranking([RankedMember])
+  case gradient(PointGradient)
+}
+
 /// Why a search ended.
 package enum StopReason: String, Sendable, CaseIterable {
   /// Every spread is at its floor.
@@ -35,24 +79,44 @@ package enum StopReason: String, Sendable, CaseIterable {
   case iterations
   case promptBudget = "prompt_budget"
   case secondsBudget = "seconds_budget"
+
+  /// Whether the method itself saw that going on is of no use.
+  var isConvergence: Bool { self == .converged || self == .stalled }
 }
 
-/// A search as a pure struct: it proposes points and is told their ranking. No clock, no model, no randomness but what its
+/// A search as a pure struct: it asks a question and is told the answer. No clock, no model, no randomness but what its
 /// seed and the counters give; so it is tested with invented scores and continues bit for bit from its state.
 package protocol SearchMethod: Sendable {
   static var name: String { get }
 
-  /// The next points to score; nil once it has ended. Asking twice without telling gives the same answer.
-  func ask() -> Proposal?
-  /// The leading members of the last proposal, best first.
-  mutating func tell(_ leaders: [RankedMember])
+  /// Nil once the search has ended. Asking twice without answering gives the same question.
+  var question: Question? { get }
+  mutating func take(_ answer: Answer)
 
   /// The best point so far and its score; nil before the first generation was told.
   var best: (point: [Double], score: MemberScore)? { get }
   var generation: Int { get }
   var stopReason: StopReason? { get }
+  /// Evaluations of each shot that it might still have asked for when it ended: what its convergence saved.
+  var unspent: Int { get }
 
   /// All that changes from one generation to the next, exactly: numbers read back are the same numbers.
   var state: JSONValue { get }
   mutating func restore(_ state: JSONValue) -> Bool
+}
+
+/// A method that compares the members of a population.
+package protocol PopulationMethod: SearchMethod {
+  func ask() -> Proposal?
+  /// The leading members of the last proposal, best first.
+  mutating func tell(_ leaders: [RankedMember])
+}
+
+extension PopulationMethod {
+  package var question: Question? { ask().map { .ranking($0) } }
+
+  package mutating func take(_ answer: Answer) {
+    guard case .ranking(let leaders) = answer else { preconditionFailure("\(Self.name) asks for rankings alone") }
+    tell(leaders)
+  }
 }

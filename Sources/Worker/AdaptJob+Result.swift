@@ -15,15 +15,10 @@ extension AdaptJob {
     var mixture: ScoreSummary
 
     init(_ outcome: AdaptationOutcome) {
-      func summary(_ standing: AdaptationOutcome.Standing) -> ScoreSummary {
-        ScoreSummary(
-          fit: standing.fit.score, fitLogLikelihood: standing.fit.logLikelihood, heldOut: standing.heldOut?.score,
-          heldOutLogLikelihood: standing.heldOut?.logLikelihood)
-      }
-      base = summary(outcome.base)
-      experts = outcome.experts.map(summary)
-      uniform = summary(outcome.uniform)
-      mixture = summary(outcome.mixture)
+      base = ScoreSummary(outcome.base)
+      experts = outcome.experts.map { ScoreSummary($0) }
+      uniform = ScoreSummary(outcome.uniform)
+      mixture = ScoreSummary(outcome.mixture)
     }
   }
 
@@ -97,8 +92,8 @@ extension AdaptJob {
     let interval = WilsonInterval(successes: count, of: right.count)
     return EvalSummary(
       value: Double(count) / Double(max(1, right.count)), count: right.count, lower: interval.low,
-      upper: interval.high, versusBase: base.map { McNemarTest(first: right, second: $0).pValue },
-      versusBestExpert: expert.map { McNemarTest(first: right, second: $0).pValue })
+      upper: interval.high, versusBase: base.map { EvalSummary.Paired(right, against: $0) },
+      versusBestExpert: expert.map { EvalSummary.Paired(right, against: $0) })
   }
 
   func result(
@@ -113,7 +108,7 @@ extension AdaptJob {
       case .expert(let k): names[k]
       }
     var warnings = outcome.warnings
-    let coefficients = outcome.found.alpha.reduce(0) { $0 + $1.count }
+    let coefficients = outcome.searches[outcome.configuration].configuration.space.freedom
     if coefficients > inputs.rows.count {
       warnings.append(
         "\(coefficients) coefficients were fitted to \(inputs.rows.count) shots; trust the held-out score, not the fit")
@@ -136,8 +131,43 @@ extension AdaptJob {
     SearchSummary(
       method: spec.search.method, objective: spec.search.objective, normalised: spec.search.normalised,
       seed: spec.search.seed, population: spec.search.population, elites: spec.search.elites, shots: shots,
-      generations: outcome.generations, stopReason: outcome.stopReason.rawValue, prompts: outcome.prompts,
-      promptsSavedByCache: outcome.savedByCache, promptsSavedByPruning: outcome.savedByPruning,
-      seconds: clocks.seconds + [("total", clocks.total)])
+      generations: outcome.generations, stopReason: outcome.stopReason.rawValue, costs: CostSummary(outcome.costs),
+      configurations: outcome.searches.enumerated().map { index, search in
+        ConfigurationSummary(search, isChosen: index == outcome.configuration)
+      }, seconds: clocks.seconds + [("total", clocks.total)])
+  }
+}
+
+extension EvalSummary.Paired {
+  init(_ mine: [Bool], against others: [Bool]) {
+    let test = McNemarTest(first: mine, second: others)
+    self.init(wins: test.firstOnly, losses: test.secondOnly, p: test.pValue)
+  }
+}
+
+extension CostSummary {
+  init(_ costs: SearchCosts) {
+    self.init(
+      prompts: costs.prompts, savedByCache: costs.savedByCache, savedByPruning: costs.savedByPruning,
+      savedByConvergence: costs.savedByConvergence, secondsPerPrompt: costs.secondsPerPrompt)
+  }
+}
+
+extension ConfigurationSummary {
+  init(_ search: AdaptationOutcome.SearchOutcome, isChosen: Bool) {
+    let space = search.configuration.space
+    self.init(
+      method: search.configuration.method.name, granularity: space.granularity, mix: space.mix,
+      coefficients: space.freedom, alpha: search.alpha.alpha, scores: ScoreSummary(search.standing),
+      generations: search.generations, stopReason: search.stopReason.rawValue, seconds: search.costs.seconds,
+      costs: CostSummary(search.costs), isChosen: isChosen)
+  }
+}
+
+extension ScoreSummary {
+  init(_ standing: AdaptationOutcome.Standing) {
+    self.init(
+      fit: standing.fit.score, fitLogLikelihood: standing.fit.logLikelihood, heldOut: standing.heldOut?.score,
+      heldOutLogLikelihood: standing.heldOut?.logLikelihood)
   }
 }

@@ -80,34 +80,7 @@ struct AdaptJob {
   private func settings(
     experts: Int, layout: MultiplierLayout, mix: MixRule, identity: String
   ) throws(WorkerFault) -> AdaptationSettings {
-    let search = spec.search
-    guard search.method == CrossEntropyMethod.name else {
-      throw WorkerFault(.unsupported, "the search method '\(search.method)' is not known here; known is 'cem'")
-    }
-    guard let objective = Objective(rawValue: search.objective) else {
-      throw WorkerFault(.badRequest, "the objective '\(search.objective)' is not one of accuracy, loglik")
-    }
-    guard search.population >= 2, search.population <= 4096, search.elites >= 2, search.elites <= search.population,
-      search.iterations >= 1, search.lower < search.upper, !search.granularities.isEmpty
-    else {
-      throw WorkerFault(
-        .badRequest,
-        "a search needs 2 to 4096 members, 2 elites or more, an iteration and a range; got \(search.population) members, "
-          + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
-    }
-    var method = CrossEntropyMethod.Settings()
-    method.population = search.population
-    method.elites = search.elites
-    method.iterations = search.iterations
-    return AdaptationSettings(
-      seed: search.seed, objective: objective,
-      configurations: search.granularities.map { granularity in
-        SearchConfiguration(
-          method: .crossEntropy(method),
-          space: MixtureSpace(
-            experts: experts, units: layout.unitCount(granularity), granularity: granularity, mix: mix,
-            normalised: search.normalised, lower: search.lower, upper: search.upper))
-      }, promptBudget: search.promptBudget, secondsBudget: search.secondsBudget, identity: identity)
+    try adaptationSettings(spec.search, experts: experts, layout: layout, mix: mix, identity: identity)
   }
 
   /// All that the scores depend on. The kernel is not among it: scores that were journalled under another one stay.

@@ -42,44 +42,6 @@ package struct ScoreSummary: Sendable, Equatable {
   }
 }
 
-/// A score on the eval file with its Wilson interval and, where it is compared with the base, McNemar's exact p.
-package struct EvalSummary: Sendable, Equatable {
-  package var value: Double
-  package var count: Int
-  package var lower: Double
-  package var upper: Double
-  package var versusBase: Double?
-  package var versusBestExpert: Double?
-
-  package init(
-    value: Double, count: Int, lower: Double, upper: Double, versusBase: Double? = nil, versusBestExpert: Double? = nil
-  ) {
-    self.value = value
-    self.count = count
-    self.lower = lower
-    self.upper = upper
-    self.versusBase = versusBase
-    self.versusBestExpert = versusBestExpert
-  }
-
-  package var json: JSONValue {
-    object([
-      ("value", .number(value)), ("n", .integer(Int64(count))), ("ci95", .array([.number(lower), .number(upper)])),
-      ("p_versus_base", versusBase.map { .number($0) }), ("p_versus_best_expert", versusBestExpert.map { .number($0) }),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "eval")
-    let interval = try fields.doubles("ci95")
-    guard interval.count == 2 else { throw .wrongType(path: "eval.ci95", expected: "two numbers") }
-    self.init(
-      value: try fields.double("value"), count: try fields.integer("n"), lower: interval[0], upper: interval[1],
-      versusBase: try fields.optionalDouble("p_versus_base"),
-      versusBestExpert: try fields.optionalDouble("p_versus_best_expert"))
-  }
-}
-
 /// What an adaptation found; the daemon makes the mixture record of it.
 package struct AdaptResult: Sendable, Equatable {
   package struct Expert: Sendable, Equatable {
@@ -200,74 +162,5 @@ package struct AdaptResult: Sendable, Equatable {
       foundGranularity: try fields.granularity("found_granularity"),
       search: try SearchSummary(decoding: try fields.value("search")), vectorsPath: try fields.string("vectors_path"),
       kernel: try fields.string("kernel"), warnings: try fields.strings("warnings"))
-  }
-}
-
-/// What the search did and what it saved. A prompt is one few-shot row under one candidate.
-package struct SearchSummary: Sendable, Equatable {
-  package var method: String
-  package var objective: String
-  package var normalised: Bool
-  package var seed: UInt64
-  package var population: Int
-  package var elites: Int
-  package var shots: Int
-  /// Of the search on all shots.
-  package var generations: Int
-  package var stopReason: String
-  /// Over all searches of all configurations.
-  package var prompts: Int
-  package var promptsSavedByCache: Int
-  package var promptsSavedByPruning: Int
-  /// Seconds by phase: `loading`, `baselines`, `search`, `evaluating`, `writing`, and `total`.
-  package var seconds: [(phase: String, seconds: Double)]
-
-  package init(
-    method: String, objective: String, normalised: Bool, seed: UInt64, population: Int, elites: Int, shots: Int,
-    generations: Int, stopReason: String, prompts: Int, promptsSavedByCache: Int, promptsSavedByPruning: Int,
-    seconds: [(phase: String, seconds: Double)]
-  ) {
-    self.method = method
-    self.objective = objective
-    self.normalised = normalised
-    self.seed = seed
-    self.population = population
-    self.elites = elites
-    self.shots = shots
-    self.generations = generations
-    self.stopReason = stopReason
-    self.prompts = prompts
-    self.promptsSavedByCache = promptsSavedByCache
-    self.promptsSavedByPruning = promptsSavedByPruning
-    self.seconds = seconds
-  }
-
-  package static func == (a: SearchSummary, b: SearchSummary) -> Bool { a.json == b.json }
-
-  package var json: JSONValue {
-    object([
-      ("method", .string(method)), ("objective", .string(objective)), ("normalised", .bool(normalised)),
-      ("seed", seedJSON(seed)), ("population", .integer(Int64(population))), ("elites", .integer(Int64(elites))),
-      ("shots", .integer(Int64(shots))), ("generations", .integer(Int64(generations))),
-      ("stop_reason", .string(stopReason)), ("prompts", .integer(Int64(prompts))),
-      ("prompts_saved_by_cache", .integer(Int64(promptsSavedByCache))),
-      ("prompts_saved_by_pruning", .integer(Int64(promptsSavedByPruning))),
-      ("seconds", object(seconds.map { ($0.phase, .number($0.seconds)) })),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "search")
-    let times = try fields.fields("seconds")
-    var seconds: [(phase: String, seconds: Double)] = []
-    for member in times.object.members { seconds.append((member.key, try times.double(member.key))) }
-    self.init(
-      method: try fields.string("method"), objective: try fields.string("objective"),
-      normalised: try fields.bool("normalised"), seed: try fields.seed("seed"),
-      population: try fields.integer("population"), elites: try fields.integer("elites"),
-      shots: try fields.integer("shots"), generations: try fields.integer("generations"),
-      stopReason: try fields.string("stop_reason"), prompts: try fields.integer("prompts"),
-      promptsSavedByCache: try fields.integer("prompts_saved_by_cache"),
-      promptsSavedByPruning: try fields.integer("prompts_saved_by_pruning"), seconds: seconds)
   }
 }

@@ -42,10 +42,8 @@ import Testing
 
   static func withoutCosts(_ outcome: AdaptationOutcome) -> AdaptationOutcome {
     var outcome = outcome
-    outcome.prompts = 0
-    outcome.savedByCache = 0
-    outcome.savedByPruning = 0
-    outcome.seconds = 0
+    outcome.costs = SearchCosts()
+    for index in outcome.searches.indices { outcome.searches[index].costs = SearchCosts() }
     return outcome
   }
 
@@ -56,7 +54,7 @@ import Testing
     #expect(abs(outcome.alpha.alpha[0][0] - 0.75) < 0.25 && abs(outcome.alpha.alpha[1][0] - 0.25) < 0.25)
     let best = [outcome.base, outcome.uniform].map(\.fit) + outcome.experts.map(\.fit)
     #expect(best.allSatisfy { !outcome.mixture.fit.isBelow($0, by: .accuracy) })
-    #expect(outcome.savedByCache > 0 && outcome.savedByPruning > 0)
+    #expect(outcome.costs.savedByCache > 0 && outcome.costs.savedByPruning > 0)
   }
 
   @Test func aSeedGivesOneOutcomeWithAndWithoutPruning() throws {
@@ -91,7 +89,8 @@ import Testing
 
   static func withoutTime(_ outcome: AdaptationOutcome) -> AdaptationOutcome {
     var outcome = outcome
-    outcome.seconds = 0
+    outcome.costs.seconds = 0
+    for index in outcome.searches.indices { outcome.searches[index].costs.seconds = 0 }
     return outcome
   }
 
@@ -130,7 +129,7 @@ import Testing
     let (byPrompts, journal) = try Self.run(
       Self.settings(iterations: 50, prompts: 700), TableScorer(shots: 10))
     #expect(byPrompts.stopReason == .promptBudget)
-    #expect(byPrompts.prompts >= 700 && byPrompts.prompts < 700 + 3 * 32 * 10)
+    #expect(byPrompts.costs.prompts >= 700 && byPrompts.costs.prompts < 700 + 3 * 32 * 10)
     var generations: [Int: Int] = [:]
     for entry in journal where entry["entry"] == "generation" {
       generations[entry["search"]?.intValue ?? -1, default: 0] += 1
@@ -192,7 +191,7 @@ import Testing
     let (outcome, journal) = try Self.run(Self.settings(iterations: 1), TableScorer(shots: 10), prunes: false)
     let generations = journal.filter { $0["entry"] == "generation" }
     #expect(generations.map { $0["scores"]?.arrayValue?.isEmpty } == [false, true, true])
-    #expect(outcome.savedByCache >= 32 * 10)
+    #expect(outcome.costs.savedByCache >= 32 * 10)
   }
 
   @Test func foldsPartTheShotsAndChunksLieWithinFolds() {

@@ -33,8 +33,8 @@ import Testing
         let theirs = try whole.rank(members, on: all, leaders: leaders, objective: objective)
         #expect(mine == theirs, "trial \(trial), generation \(generation)")
       }
-      #expect(pruning.prompts <= whole.prompts)
-      saved += pruning.savedByPruning
+      #expect(pruning.costs.prompts <= whole.costs.prompts)
+      saved += pruning.costs.savedByPruning
     }
     #expect(saved > 0)
   }
@@ -67,7 +67,7 @@ import Testing
       _ = try evaluator.rank(members, on: [0, 1, 2], leaders: 6, objective: .loglik)
     }
     #expect(scorer.asked.values.allSatisfy { $0 == 1 })
-    #expect(evaluator.savedByCache > 0)
+    #expect(evaluator.costs.savedByCache > 0)
   }
 
   @Test func aCandidateThatDoesNotExistIsLast() throws {

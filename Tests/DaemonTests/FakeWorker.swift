@@ -216,8 +216,8 @@ final class FakeWorker: WorkerLauncher {
       foundAlpha: alpha, foundGranularity: .vector,
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
-        elites: 6, shots: 4, generations: generations, stopReason: "converged", prompts: 100, promptsSavedByCache: 0,
-        promptsSavedByPruning: 0, seconds: [("total", 0.1)]),
+        elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
+        configurations: [], seconds: [("total", 0.1)]),
       vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
   }
 }

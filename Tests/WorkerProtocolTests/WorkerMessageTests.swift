@@ -102,7 +102,8 @@ import WorkerProtocol
   static var result: AdaptResult {
     let scores = ScoreSummary(fit: 0.5, fitLogLikelihood: -.infinity, heldOut: 0.4, heldOutLogLikelihood: -1.5)
     var evaluated = scores
-    evaluated.eval = EvalSummary(value: 0.6, count: 400, lower: 0.55, upper: 0.65, versusBase: 1e-6)
+    evaluated.eval = EvalSummary(
+      value: 0.6, count: 400, lower: 0.55, upper: 0.65, versusBase: .init(wins: 60, losses: 20, p: 1e-5))
     return AdaptResult(
       alpha: [[1], [0]],
       experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: scores) },
@@ -111,8 +112,15 @@ import WorkerProtocol
       servedBecause: "held out better", foundAlpha: [[0.5], [0.25]], foundGranularity: .layer,
       search: SearchSummary(
         method: "cem", objective: "accuracy", normalised: false, seed: .max, population: 32, elites: 6, shots: 10,
-        generations: 4, stopReason: "converged", prompts: 900, promptsSavedByCache: 100, promptsSavedByPruning: 40,
-        seconds: [("search", 12.5), ("total", 14)]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
+        generations: 4, stopReason: "converged",
+        costs: CostSummary(
+          prompts: 900, savedByCache: 100, savedByPruning: 40, savedByConvergence: 7, secondsPerPrompt: 0.5),
+        configurations: [
+          ConfigurationSummary(
+            method: "random", granularity: .layer, mix: .sum, coefficients: 60, alpha: [[0.5, 1], [0.25, 0]],
+            scores: scores, generations: 4, stopReason: "stalled", seconds: 3.5, costs: CostSummary(prompts: 0),
+            isChosen: true)
+        ], seconds: [("search", 12.5), ("total", 14)]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
   }
 
   @Test func aLikelihoodOfZeroProbabilityIsNullOnTheWire() throws {

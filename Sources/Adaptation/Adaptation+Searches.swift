@@ -1,0 +1,87 @@
+import StrictJSON
+
+extension Adaptation {
+  // MARK: - searches
+
+  mutating func startSearches() {
+    for (number, configuration) in settings.configurations.enumerated() {
+      for fold in [nil] + plan.folds.indices.map(Optional.some) {
+        // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
+        // those on the folds, so the first generation of three searches costs that of one.
+        let stream = UInt32(truncatingIfNeeded: number)
+        searches.append(
+          Search(
+            configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,
+            method: configuration.start(seed: settings.seed, stream: stream)))
+      }
+    }
+  }
+
+  mutating func runSearches() throws(AdaptationError) {
+    let most = max(1, settings.configurations.map(\.method.generations).max() ?? 1)
+    var round = 0
+    while searches.contains(where: { $0.stopReason == nil }) {
+      for index in searches.indices where searches[index].stopReason == nil {
+        try advance(index)
+        let done = Double(round) + Double(index + 1) / Double(searches.count)
+        fraction = max(fraction, min(0.99, budgetFraction(done / Double(most))))
+        let best = searches.first { $0.fold == nil }?.method.best?.score
+        progress(.search, "generation \(round + 1) of at most \(most)", best)
+      }
+      round += 1
+      var reason: StopReason?
+      if let budget = settings.secondsBudget, elapsed >= budget { reason = .secondsBudget }
+      if let budget = settings.promptBudget, evaluator.costs.prompts >= budget { reason = .promptBudget }
+      if let reason {
+        for index in searches.indices where searches[index].stopReason == nil { searches[index].budgetStop = reason }
+      }
+    }
+  }
+
+  private func budgetFraction(_ ofGenerations: Double) -> Double {
+    var fraction = ofGenerations
+    if let budget = settings.promptBudget {
+      fraction = max(fraction, Double(evaluator.costs.prompts) / Double(max(1, budget)))
+    }
+    if let budget = settings.secondsBudget { fraction = max(fraction, elapsed / max(1e-9, budget)) }
+    return fraction
+  }
+
+  /// One generation of one search.
+  private mutating func advance(_ index: Int) throws(AdaptationError) {
+    guard let question = searches[index].method.question else { return }
+    let space = settings.configurations[searches[index].configuration].space
+    let chunks = searches[index].chunks
+    let label: JSONObject = [
+      "entry": "generation", "search": .integer(Int64(index)), "generation": .integer(Int64(question.generation)),
+    ]
+    switch question {
+    case .ranking(let proposal):
+      let members = proposal.members.map { space.coefficients(at: $0) }
+      _ = try step(label, of: index) { (run) throws(ScorerError) in
+        try run.evaluator.rank(members, on: chunks, leaders: proposal.leaders, objective: run.settings.objective)
+      } state: { run, leaders in
+        run.searches[index].method.take(.ranking(leaders))
+        return [
+          "leaders": .array(leaders.map { .array([.integer(Int64($0.member)), scoreJSON($0.score)]) }),
+          "state": run.searches[index].method.state,
+        ]
+      }
+    case .gradient(let request):
+      guard let candidate = space.coefficients(at: request.point, onGrid: false), scorer.admits(candidate) else {
+        throw .scorer("a gradient was asked for at a point that is no mixture: \(request.point)")
+      }
+      _ = try step(label, of: index) { (run) throws(ScorerError) in
+        try run.evaluator.gradient(at: candidate, on: chunks)
+      } state: { run, found in
+        run.searches[index].method.take(.gradient(found))
+        return ["score": scoreJSON(found.score), "state": run.searches[index].method.state]
+      }
+    }
+    // Known as soon as the method stops, and the same number whenever it is resumed.
+    if searches[index].method.stopReason?.isConvergence == true {
+      let shots = chunks.reduce(0) { $0 + plan.chunks[$1].count }
+      searches[index].costs.savedByConvergence = searches[index].method.unspent * shots
+    }
+  }
+}

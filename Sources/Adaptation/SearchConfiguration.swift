@@ -1,0 +1,48 @@
+/// One way to search; several are compared on the folds.
+package struct SearchConfiguration: Sendable, Equatable {
+  package enum Method: Sendable, Equatable {
+    case crossEntropy(CrossEntropyMethod.Settings)
+    case random(RandomShooting.Settings)
+    case covariance(SeparableCMAES.Settings)
+
+    package var name: String {
+      switch self {
+      case .crossEntropy: CrossEntropyMethod.name
+      case .random: RandomShooting.name
+      case .covariance: SeparableCMAES.name
+      }
+    }
+
+    /// At most so many generations.
+    var generations: Int {
+      switch self {
+      case .crossEntropy(let settings): settings.iterations
+      case .random(let settings): settings.iterations
+      case .covariance(let settings): settings.iterations
+      }
+    }
+
+    /// Whether its points lie on the grid of the space, which a method that follows a gradient leaves.
+    var isOnGrid: Bool {
+      switch self {
+      case .crossEntropy, .random, .covariance: true
+      }
+    }
+  }
+
+  package var method: Method
+  package var space: MixtureSpace
+
+  package init(method: Method, space: MixtureSpace) {
+    self.method = method
+    self.space = space
+  }
+
+  func start(seed: UInt64, stream: UInt32) -> any SearchMethod {
+    switch method {
+    case .crossEntropy(let settings): CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: stream)
+    case .random(let settings): RandomShooting(space: space, settings: settings, seed: seed, stream: stream)
+    case .covariance(let settings): SeparableCMAES(space: space, settings: settings, seed: seed, stream: stream)
+    }
+  }
+}

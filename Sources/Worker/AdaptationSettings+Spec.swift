@@ -1,0 +1,66 @@
+import Adaptation
+import Multipliers
+import WorkerProtocol
+
+/// The methods that `--search` knows, in the order in which `all` runs them.
+enum SearchChoice {
+  static let all = [CrossEntropyMethod.name, RandomShooting.name, SeparableCMAES.name]
+
+  static func method(_ name: String, _ search: SearchSpec) -> SearchConfiguration.Method? {
+    switch name {
+    case CrossEntropyMethod.name:
+      var settings = CrossEntropyMethod.Settings()
+      settings.population = search.population
+      settings.elites = search.elites
+      settings.iterations = search.iterations
+      return .crossEntropy(settings)
+    case RandomShooting.name:
+      var settings = RandomShooting.Settings()
+      settings.population = search.population
+      settings.iterations = search.iterations
+      return .random(settings)
+    case SeparableCMAES.name:
+      var settings = SeparableCMAES.Settings()
+      settings.population = search.population
+      settings.iterations = search.iterations
+      return .covariance(settings)
+    default: return nil
+    }
+  }
+}
+
+/// What an adaptation is to do, checked: one configuration for every method and granularity.
+func adaptationSettings(
+  _ search: SearchSpec, experts: Int, layout: MultiplierLayout, mix: MixRule, identity: String
+) throws(WorkerFault) -> AdaptationSettings {
+  guard let objective = Objective(rawValue: search.objective) else {
+    throw WorkerFault(.badRequest, "the objective '\(search.objective)' is not one of accuracy, loglik")
+  }
+  guard search.population >= 2, search.population <= 4096, search.elites >= 2, search.elites <= search.population,
+    search.iterations >= 1, search.lower < search.upper, !search.granularities.isEmpty
+  else {
+    throw WorkerFault(
+      .badRequest,
+      "a search needs 2 to 4096 members, 2 elites or more, an iteration and a range; got \(search.population) members, "
+        + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
+  }
+  var configurations: [SearchConfiguration] = []
+  for name in search.method == "all" ? SearchChoice.all : [search.method] {
+    guard let method = SearchChoice.method(name, search) else {
+      throw WorkerFault(
+        .unsupported,
+        "the search method '\(name)' is not known here; known are \(SearchChoice.all.joined(separator: ", ")) and all")
+    }
+    for granularity in search.granularities {
+      configurations.append(
+        SearchConfiguration(
+          method: method,
+          space: MixtureSpace(
+            experts: experts, units: layout.unitCount(granularity), granularity: granularity, mix: mix,
+            normalised: search.normalised, lower: search.lower, upper: search.upper)))
+    }
+  }
+  return AdaptationSettings(
+    seed: search.seed, objective: objective, configurations: configurations, promptBudget: search.promptBudget,
+    secondsBudget: search.secondsBudget, identity: identity)
+}

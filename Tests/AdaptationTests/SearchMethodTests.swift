@@ -1,0 +1,173 @@
+import Adaptation
+import Multipliers
+import StrictJSON
+import Testing
+
+/// What every method must do, whatever it is called.
+@Suite struct SearchMethodTests {
+  enum Kind: String, CaseIterable {
+    case cem, random, cma
+  }
+
+  static func method(
+    _ kind: Kind, _ space: MixtureSpace, seed: UInt64 = 42, iterations: Int = 100, population: Int = 32
+  ) -> any PopulationMethod {
+    switch kind {
+    case .cem:
+      var settings = CrossEntropyMethod.Settings()
+      (settings.iterations, settings.population) = (iterations, population)
+      settings.elites = max(2, population / 5)
+      return CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: 0)
+    case .random:
+      var settings = RandomShooting.Settings()
+      (settings.iterations, settings.population) = (iterations, population)
+      return RandomShooting(space: space, settings: settings, seed: seed, stream: 0)
+    case .cma:
+      var settings = SeparableCMAES.Settings()
+      (settings.iterations, settings.population) = (iterations, population)
+      return SeparableCMAES(space: space, settings: settings, seed: seed, stream: 0)
+    }
+  }
+
+  static func space(
+    _ experts: Int = 2, units: Int = 1, lower: Double = 0, upper: Double = 1
+  ) -> MixtureSpace {
+    MixtureSpace(
+      experts: experts, units: units, granularity: units == 1 ? .vector : .layer, mix: .delta, lower: lower,
+      upper: upper)
+  }
+
+  /// Members by their squared distance to a target, axes weighted by how much they matter.
+  static func leaders(_ proposal: Proposal, near target: [Double], weights: [Double]? = nil) -> [RankedMember] {
+    let weights = weights ?? target.map { _ in 1 }
+    let ranked = proposal.members.indices.map { index -> (Double, Int) in
+      let member = proposal.members[index]
+      return (distance(member, target, weights), index)
+    }.sorted { $0 < $1 }
+    return ranked.prefix(proposal.leaders).map {
+      RankedMember(member: $0.1, score: MemberScore(score: 1, logLikelihood: -$0.0))
+    }
+  }
+
+  static func distance(_ point: [Double], _ target: [Double], _ weights: [Double]) -> Double {
+    target.indices.reduce(0) { $0 + weights[$1] * (point[$1] - target[$1]) * (point[$1] - target[$1]) }
+  }
+
+  static func run(
+    _ method: inout any PopulationMethod, near target: [Double], weights: [Double]? = nil, generations: Int = .max
+  ) {
+    var told = 0
+    while told < generations, let proposal = method.ask() {
+      method.tell(leaders(proposal, near: target, weights: weights))
+      told += 1
+    }
+  }
+
+  @Test(arguments: Kind.allCases, [[0.75, 0.25], [0, 1], [1, 1], [0.5, 0.03]])
+  func theOptimumOfAKnownFunctionIsFound(kind: Kind, target: [Double]) throws {
+    var method = Self.method(kind, Self.space())
+    Self.run(&method, near: target)
+    let best = try #require(method.best)
+    // Chance alone comes near in two dimensions; the others come as near as the grid lets them.
+    let tolerance = kind == .random ? 0.12 : 0.04
+    #expect(zip(best.point, target).allSatisfy { abs($0 - $1) <= tolerance }, "\(kind) found \(best.point)")
+    #expect(method.stopReason?.rawValue == "converged" || method.stopReason?.rawValue == "stalled")
+  }
+
+  @Test(arguments: [Kind.cem, .cma])
+  func manyCoefficientsAreLearntWhereChanceIsLost(kind: Kind) throws {
+    let space = Self.space(3, units: 10)
+    let target = (0..<30).map { Double(($0 * 7) % 10) / 10 }
+    // Axes of very different weight, along which the diagonal must learn different spreads.
+    let weights = (0..<30).map { $0 % 2 == 0 ? 1.0 : 16.0 }
+    func distance(_ kind: Kind) throws -> Double {
+      var method = Self.method(kind, space, iterations: 150)
+      Self.run(&method, near: target, weights: weights)
+      return Self.distance(try #require(method.best).point, target, weights)
+    }
+    #expect(try distance(kind) < 0.2 * distance(.random))
+  }
+
+  @Test(arguments: Kind.allCases, [(0.0, 1.0), (-0.5, 1.5), (-0.3, 0.99)])
+  func everyMemberLiesInTheBox(kind: Kind, bounds: (Double, Double)) {
+    var method = Self.method(kind, Self.space(lower: bounds.0, upper: bounds.1), iterations: 12)
+    // A target far outside: the search leans against the border.
+    while let proposal = method.ask() {
+      for value in proposal.members.flatMap(\.self) { #expect(value >= bounds.0 && value <= bounds.1) }
+      method.tell(Self.leaders(proposal, near: [9, -9]))
+    }
+    let near = kind == .random ? 0.4 : 0.05
+    #expect((method.best?.point[0] ?? -9) > bounds.1 - near && (method.best?.point[1] ?? 9) < bounds.0 + near)
+  }
+
+  @Test(arguments: Kind.allCases)
+  func aSeedReproducesAndAnotherDrawsOtherwise(kind: Kind) {
+    var (one, two, other) = (
+      Self.method(kind, Self.space()), Self.method(kind, Self.space()), Self.method(kind, Self.space(), seed: 43)
+    )
+    #expect(one.ask() == two.ask() && one.ask() != other.ask())
+    for search in [0, 1] {
+      if search == 0 { Self.run(&one, near: [0.3, 0.8]) } else { Self.run(&two, near: [0.3, 0.8]) }
+    }
+    Self.run(&other, near: [0.3, 0.8])
+    #expect(one.state == two.state && one.state != other.state)
+  }
+
+  /// Stopped after any generation, its state read back from text, it goes on to the same end bit for bit.
+  @Test(arguments: Kind.allCases)
+  func aSearchRestoredAnywhereEndsTheSame(kind: Kind) throws {
+    let space = Self.space(2, units: 3)
+    let target = [0.1, 0.9, 0.5, 0.3, 0.7, 0]
+    var whole = Self.method(kind, space, iterations: 14)
+    Self.run(&whole, near: target)
+    for interruption in 0...whole.generation {
+      var first = Self.method(kind, space, iterations: 14)
+      Self.run(&first, near: target, generations: interruption)
+      let text = first.state.jsonText
+      var second = Self.method(kind, space, iterations: 14)
+      let accepted = second.restore(try parseJSON(Array(text.utf8)))
+      #expect(accepted && second.ask() == first.ask(), "after \(interruption)")
+      Self.run(&second, near: target)
+      #expect(second.state == whole.state, "after \(interruption)")
+    }
+    var odd = Self.method(kind, Self.space())
+    let acceptsOtherDimensions = odd.restore(whole.state)
+    let acceptsHalf = odd.restore(.object(["generation": .integer(1)]))
+    #expect(!acceptsOtherDimensions && !acceptsHalf)
+  }
+
+  @Test(arguments: Kind.allCases)
+  func theBestIsNeverLostAndCostsNothingTwice(kind: Kind) throws {
+    var method = Self.method(kind, Self.space(), iterations: 10)
+    var best: MemberScore?
+    while let proposal = method.ask() {
+      if let point = method.best?.point { #expect(proposal.members[0] == point) }
+      #expect(proposal.members.count == 32 && proposal.generation == method.generation)
+      method.tell(Self.leaders(proposal, near: [0.6, 0.2]))
+      let now = try #require(method.best).score
+      if let best { #expect(!now.isBelow(best, by: .loglik)) }
+      best = now
+    }
+  }
+
+  @Test(arguments: Kind.allCases)
+  func smallPopulationsAndFewIterationsAreLegal(kind: Kind) {
+    for population in [2, 3, 5] {
+      var method = Self.method(kind, Self.space(), iterations: 3, population: population)
+      Self.run(&method, near: [0.5, 0.5])
+      #expect(method.ask() == nil && method.generation <= 3 && method.best != nil)
+      #expect(method.unspent == (3 - method.generation) * population)
+    }
+  }
+
+  @Test func covarianceSpreadsLearnTheScaleOfTheirAxes() {
+    var settings = SeparableCMAES.Settings()
+    settings.floor = 0
+    var method = SeparableCMAES(space: Self.space(), settings: settings, seed: 3, stream: 0)
+    for _ in 0..<12 {
+      guard let proposal = method.ask() else { break }
+      method.tell(Self.leaders(proposal, near: [0.5, 0.5], weights: [100, 1]))
+    }
+    #expect(method.variances[0] * 4 < method.variances[1])
+  }
+}
