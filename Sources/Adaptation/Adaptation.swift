@@ -41,6 +41,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
   /// `clock` gives seconds from any start; `report` is called in the thread that runs.
   package init(
     _ settings: AdaptationSettings, scorer: Scorer, journal: [JSONValue] = [], prunes: Bool = true,
+    caches: Bool = true,
     clock: @escaping () -> Double, report: @escaping (AdaptationEvent) -> Void
   ) {
     self.settings = settings
@@ -48,7 +49,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
     self.report = report
     self.clock = clock
     plan = ShotPlan(shots: scorer.shotCount, seed: settings.seed, chunking: scorer.chunks(of:))
-    evaluator = Evaluator(scorer, chunks: plan.chunks, prunes: prunes)
+    evaluator = Evaluator(scorer, chunks: plan.chunks, prunes: prunes, caches: caches)
     self.journal = journal
   }
 

@@ -10,6 +10,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private let chunks: [[Int]]
   /// Off only in tests: pruning and the cache change costs, never results.
   private let prunes: Bool
+  private let caches: Bool
   private var known: [MixtureKey: [[ShotScore]?]] = [:]
 
   package private(set) var costs = SearchCosts()
@@ -22,10 +23,11 @@ package struct Evaluator<Scorer: CandidateScorer> {
     var chunk: Int
   }
 
-  package init(_ scorer: Scorer, chunks: [[Int]], prunes: Bool = true) {
+  package init(_ scorer: Scorer, chunks: [[Int]], prunes: Bool = true, caches: Bool = true) {
     self.scorer = scorer
     self.chunks = chunks
     self.prunes = prunes
+    self.caches = caches
   }
 
   // MARK: - steps
@@ -34,6 +36,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
   package mutating func begin(replaying scores: JSONValue?) {
     replay = [:]
     record = []
+    if !caches { known = [:] }
     for entry in scores?.arrayValue ?? [] {
       guard let parts = entry.arrayValue, parts.count == 3 || parts.count == 4, let candidate = parts[0].intValue,
         let chunk = parts[1].intValue, let shots = parts[2].arrayValue

@@ -5,6 +5,8 @@ package struct SearchSettings: Sendable, Equatable {
   package enum Method: String, Sendable, CaseIterable {
     case cem, random, gradient
     case cmaES = "cma-es"
+    /// All of them side by side; the folds choose.
+    case all
   }
   package enum Granularity: String, Sendable, CaseIterable { case vector, layer, matrix }
   package enum Mix: String, Sendable, CaseIterable { case sum, delta }

@@ -7,9 +7,12 @@ package enum TaskFile {
   package static let maximumBytes = 256 << 20
   private static let known = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
 
-  /// Reads and checks a task; blocks for the reading. `name` is the path's last part where it is not given.
-  package static func load(path: String, name: String? = nil) throws(TaskFileError) -> TaskDefinition {
-    let files = try read(path: path)
+  /// Reads and checks a task; blocks for the reading. `name` is the path's last part where it is not given. With
+  /// `onlyShots` the eval and the training file are not opened: a search must not be able to see them.
+  package static func load(
+    path: String, name: String? = nil, onlyShots: Bool = false
+  ) throws(TaskFileError) -> TaskDefinition {
+    let files = try read(path: path, onlyShots: onlyShots)
     return try TaskDefinition(name: name ?? taskName(ofPath: path), files: files)
   }
 
@@ -20,7 +23,7 @@ package enum TaskFile {
   }
 
   /// The bytes of the task's files, unchecked.
-  package static func read(path: String) throws(TaskFileError) -> TaskDefinition.Files {
+  package static func read(path: String, onlyShots: Bool = false) throws(TaskFileError) -> TaskDefinition.Files {
     guard try isDirectory(path) else {
       return TaskDefinition.Files(fewshot: .init(name: lastPart(path), bytes: try bytes(path)))
     }
@@ -33,8 +36,10 @@ package enum TaskFile {
       return .init(name: "\(lastPart(path))/\(name)", bytes: try bytes("\(path)/\(name)"))
     }
     guard let fewshot = try file("fewshot.jsonl") else { throw .missingFile(directory: path, name: "fewshot.jsonl") }
+    let settings = try file("task.json5")
+    if onlyShots { return TaskDefinition.Files(fewshot: fewshot, settings: settings) }
     return TaskDefinition.Files(
-      fewshot: fewshot, eval: try file("eval.jsonl"), train: try file("train.jsonl"), settings: try file("task.json5"))
+      fewshot: fewshot, eval: try file("eval.jsonl"), train: try file("train.jsonl"), settings: settings)
   }
 
   /// Other files (a README, a licence) may lie beside; one that could be meant as ours may not be passed over in silence.

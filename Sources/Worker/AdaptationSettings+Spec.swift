@@ -31,8 +31,15 @@ enum SearchChoice {
 
 /// What an adaptation is to do, checked: one configuration for every method and granularity.
 func adaptationSettings(
-  _ search: SearchSpec, experts: Int, layout: MultiplierLayout, mix: MixRule, identity: String
+  _ search: SearchSpec, experts: Int, layout: MultiplierLayout, rescale: Rescale, identity: String
 ) throws(WorkerFault) -> AdaptationSettings {
+  let mix = search.mix ?? .standard(for: rescale)
+  guard mix == .delta || rescale == .nuclear || search.normalised else {
+    throw WorkerFault(
+      .badRequest,
+      "experts without rescale cannot be mixed by 'sum' with free coefficients, whose sum would scale whole matrices; "
+        + "ask for normalized coefficients, or for the mix 'delta'")
+  }
   guard let objective = Objective(rawValue: search.objective) else {
     throw WorkerFault(.badRequest, "the objective '\(search.objective)' is not one of accuracy, loglik")
   }

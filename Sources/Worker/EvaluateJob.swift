@@ -73,10 +73,10 @@ struct EvaluateJob {
   }
 }
 
-/// A task as the daemon keeps it.
-func loadTask(_ reference: TaskReference) throws(WorkerFault) -> TaskDefinition {
+/// A task as the daemon keeps it; with `onlyShots` its eval and training files stay closed.
+func loadTask(_ reference: TaskReference, onlyShots: Bool = false) throws(WorkerFault) -> TaskDefinition {
   do {
-    return try TaskFile.load(path: reference.path, name: reference.name)
+    return try TaskFile.load(path: reference.path, name: reference.name, onlyShots: onlyShots)
   } catch {
     throw WorkerFault(.taskUnreadable, error.description)
   }

@@ -30,12 +30,13 @@ import Testing
   }
 
   static func run(
-    _ settings: AdaptationSettings, _ scorer: TableScorer, journal: [JSONValue] = [], prunes: Bool = true
+    _ settings: AdaptationSettings, _ scorer: TableScorer, journal: [JSONValue] = [], prunes: Bool = true,
+    caches: Bool = true
   ) throws(AdaptationError) -> (outcome: AdaptationOutcome, journal: [JSONValue]) {
     var entries = journal
     let ticks = Ticks()
     var adaptation = Adaptation(
-      settings, scorer: scorer, journal: journal, prunes: prunes, clock: { ticks.read() },
+      settings, scorer: scorer, journal: journal, prunes: prunes, caches: caches, clock: { ticks.read() },
       report: { if case .journal(let entry) = $0 { entries.append(entry) } })
     return (try adaptation.run(), entries)
   }

@@ -1,0 +1,121 @@
+import Adaptation
+import Evaluation
+import Multipliers
+import StrictJSON
+import Transformer
+import WorkerProtocol
+
+/// Where searches of one task happen: its shots, the model, the experts and their basis. An adaptation searches on it
+/// once, a sweep once for each cell.
+struct SearchGround {
+  /// Without eval and training rows: what searches cannot see them.
+  let task: TaskDefinition
+  let model: LoadedModel
+  let experts: [LoadedModel.LoadedExpert]
+  let rescale: Rescale
+  let mixer: Mixer
+  /// Of the task's few-shot rows, in their order.
+  let rows: [EncodedRow]
+  /// W_k of each expert; nil for rows that are generated, which are decoded in the factored form.
+  private let basis: ExpertBasis?
+
+  init(
+    _ task: TaskDefinition, _ model: LoadedModel, _ references: [ExpertReference]
+  ) throws(WorkerFault) {
+    precondition(task.eval.isEmpty && task.train.isEmpty, "a search was handed rows that it must not see")
+    self.task = task
+    self.model = model
+    experts = try model.experts(references)
+    rescale = try LoadedModel.rescale(of: experts)
+    mixer = model.mixer(experts, rescale)
+    do {
+      rows = try TaskEncoder(task, for: model.model).encode(task.shots)
+      basis =
+        task.scoring == .choice
+        ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers)) : nil
+    } catch let error as TransformerError {
+      throw WorkerFault(error)
+    } catch {
+      throw WorkerFault(evaluating: error)
+    }
+  }
+
+  /// What a search is to do on these shots, by their numbers.
+  func settings(_ search: SearchSpec, shots: [Int]) throws(WorkerFault) -> AdaptationSettings {
+    try adaptationSettings(
+      search, experts: experts.count, layout: model.model.layout, rescale: rescale, identity: identity(shots))
+  }
+
+  /// All that the scores depend on. The kernel is not among it: scores that were journalled under another one stay.
+  private func identity(_ shots: [Int]) -> String {
+    let first = Array(rows.indices.prefix(shots.count))
+    let which = shots == first ? "\(shots.count)" : shots.map { "\($0)" }.joined(separator: ",")
+    return ([model.model.digest, task.shotsDigest.description, which] + experts.map(\.reference.digest))
+      .joined(separator: " ")
+  }
+
+  /// Searches; `journal` holds what an interrupted run of this very search left.
+  func search(
+    _ settings: AdaptationSettings, shots: [Int], journal: [JSONValue], for job: RunningJob,
+    report: @escaping (AdaptationEvent) -> Void
+  ) throws(WorkerFault) -> AdaptationOutcome {
+    let rows = shots.map { self.rows[$0] }
+    let shouldStop: @Sendable () -> Bool = { [job] in job.isCancelled }
+    do {
+      if let basis {
+        let scorer = ChoiceScorer(
+          model: model.model, basis: basis, mixer: mixer, rows: rows, metric: task.metric, shouldStop: shouldStop)
+        return try run(settings, scorer, journal, job, report)
+      }
+      guard settings.objective == .accuracy else {
+        throw WorkerFault(
+          .unsupported, "the objective 'loglik' needs rows with choices; '\(task.name)' has generated ones")
+      }
+      let scorer = try GenerationScorer(
+        model: model.model, mixer: mixer, task: task, rows: rows, shouldStop: shouldStop)
+      return try run(settings, scorer, journal, job, report)
+    } catch let error as AdaptationError {
+      switch error {
+      case .cancelled: throw WorkerFault(.cancelled, error.description)
+      case .scorer, .journalMismatch: throw WorkerFault(.failed, error.description)
+      }
+    } catch {
+      throw WorkerFault(evaluating: error)
+    }
+  }
+
+  private func run(
+    _ settings: AdaptationSettings, _ scorer: some CandidateScorer, _ journal: [JSONValue], _ job: RunningJob,
+    _ report: @escaping (AdaptationEvent) -> Void
+  ) throws(AdaptationError) -> AdaptationOutcome {
+    var adaptation = Adaptation(
+      settings, scorer: scorer, journal: journal, clock: { [job] in job.seconds }, report: report)
+    return try adaptation.run()
+  }
+
+  /// The expert that does best alone: on held-out shots where there are any. Chosen before any eval row is read.
+  func bestExpert(_ outcome: AdaptationOutcome, by objective: Objective) -> Int {
+    func worth(_ k: Int) -> MemberScore { outcome.experts[k].heldOut ?? outcome.experts[k].fit }
+    var best = 0
+    for k in outcome.experts.indices where worth(best).isBelow(worth(k), by: objective) { best = k }
+    return best
+  }
+
+  func name(of served: AdaptationOutcome.Served) -> String {
+    switch served {
+    case .mixture: "mixture"
+    case .base: "base"
+    case .uniform: "uniform"
+    case .expert(let k): experts[k].reference.name
+    }
+  }
+
+  /// Where more was fitted than the shots can say.
+  func warnings(_ outcome: AdaptationOutcome, shots: Int) -> [String] {
+    let coefficients = outcome.searches[outcome.configuration].configuration.space.freedom
+    guard coefficients > shots else { return outcome.warnings }
+    return outcome.warnings + [
+      "\(coefficients) coefficients were fitted to \(shots) shots; trust the held-out score, not the fit"
+    ]
+  }
+}

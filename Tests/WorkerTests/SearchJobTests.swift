@@ -1,0 +1,135 @@
+import Multipliers
+import StrictJSON
+import SystemSupport
+import Testing
+import WorkerProtocol
+
+/// Adaptations of the worker by every method, granularity and mix, and what they may read.
+@Suite struct SearchJobTests {
+  static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSpec) -> Void) throws -> AdaptSpec {
+    var spec = try WorkerServiceTests.adapt(model, eval: eval)
+    spec.search.granularities = [.vector]
+    change(&spec.search)
+    return spec
+  }
+
+  @Test func allMethodsAreSearchedSideBySideAndTheTableSaysWhatEachCost() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) { $0.method = "all" }
+      let whole = try TestWorker().run(.adapt(spec))
+      let result = try WorkerServiceTests.timeless(whole.ending)
+      let table = result.search.configurations
+      #expect(table.map(\.method) == ["cem", "random", "cma-es"] && result.search.method == "all")
+      #expect(table.count { $0.isChosen } == 1)
+      for line in table {
+        #expect(line.generations == 2 && line.coefficients == 2 && line.scores.heldOut != nil)
+        let made = line.costs.prompts + line.costs.savedByCache + line.costs.savedByPruning
+        #expect(made + line.costs.savedByConvergence == 2 * 6 * (4 + 4), "\(line.method)")
+      }
+      #expect(result.search.costs.prompts >= table.reduce(0) { $0 + $1.costs.prompts })
+      let chosen = try #require(table.first { $0.isChosen })
+      #expect(chosen.alpha == result.foundAlpha && chosen.scores.fit == result.mixture.fit)
+      for kept in [3, whole.journal.count / 2, whole.journal.count] {
+        let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        #expect(try WorkerServiceTests.timeless(resumed.ending) == result, "after \(kept) entries")
+      }
+    }
+  }
+
+  @Test(arguments: ["cem", "random", "cma-es"], [Granularity.vector, .layer, .matrix])
+  func everyMethodWorksInEveryGranularity(method: String, granularity: Granularity) throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let units = [Granularity.vector: 1, .layer: 2, .matrix: 14][granularity] ?? 0
+      for (mix, normalised) in [(MixRule.delta, false), (.delta, true), (.sum, true)] {
+        let spec = try Self.spec(model) {
+          $0.method = method
+          $0.granularities = [granularity]
+          $0.mix = mix
+          $0.normalised = normalised
+        }
+        let result = try WorkerServiceTests.timeless(try worker.run(.adapt(spec)).ending)
+        #expect(result.foundGranularity == granularity && result.foundAlpha.map(\.count) == [units, units])
+        if normalised {
+          for unit in 0..<units { #expect(result.foundAlpha[0][unit] + result.foundAlpha[1][unit] == 1) }
+        }
+        if result.served == "mixture", granularity != .vector {
+          #expect(result.mix == mix && result.units.count == units)
+        }
+        let isOverfitted = units * (normalised ? 1 : 2) > 4
+        #expect(result.warnings.contains { $0.contains("coefficients were fitted to 4 shots") } == isOverfitted)
+      }
+    }
+  }
+
+  @Test func aFreeSumWithoutRescaleIsRefusedAndUnderTheRescaleItIsFine() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model) { $0.mix = .sum }
+      guard case .failed(let fault) = try TestWorker().run(.adapt(spec)).ending else {
+        Issue.record("a free sum scales whole matrices")
+        return
+      }
+      #expect(fault.kind == .badRequest && fault.message.contains("normalized"))
+      spec.experts = [
+        try model.expert("one", seed: 11, rescale: "nuclear"), try model.expert("two", seed: 12, rescale: "nuclear"),
+      ]
+      for mix in [MixRule.sum, .delta] {
+        spec.search.mix = mix
+        let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+        #expect(result.rescale == .nuclear && result.search.configurations[0].mix == mix)
+      }
+    }
+  }
+
+  // MARK: - the eval file
+
+  /// With an eval file that cannot even be parsed the whole search runs: only what comes after it opens the file.
+  @Test func theSearchNeverReadsTheEvalFile() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let spec = try Self.spec(model, eval: 5) { $0.method = "all" }
+      let sound = try worker.run(.adapt(spec))
+      guard case .done = sound.ending else {
+        Issue.record("the adaptation ends with \(sound.ending)")
+        return
+      }
+      try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))
+      let broken = try worker.run(.adapt(spec))
+      guard case .failed(let fault) = broken.ending else {
+        Issue.record("rows that cannot be read cannot be scored")
+        return
+      }
+      #expect(fault.kind == .taskUnreadable && fault.message.contains("eval.jsonl"))
+      let searched = WorkerServiceTests.scores(sound.journal).filter { $0["entry"] != "eval" }
+      #expect(WorkerServiceTests.scores(broken.journal) == searched && searched.count > 20)
+      // Nor does the search know whether there will be an evaluation.
+      var quiet = spec
+      quiet.evaluates = false
+      #expect(WorkerServiceTests.scores(try worker.run(.adapt(quiet)).journal) == searched)
+    }
+  }
+
+  @Test func theEvalRowsArePairedWithTheBaseAndTheBestExpert() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model, eval: 30) { _ in }
+      let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+      let base = try #require(result.base.eval)
+      let expert = try #require(result.experts.compactMap(\.scores.eval).first)
+      let mixture = try #require(result.mixture.eval)
+      #expect(base.count == 30 && base.versusBase == nil && expert.versusBestExpert == nil)
+      for eval in [base, expert, mixture] {
+        #expect(eval.lower <= eval.value && eval.value <= eval.upper && eval.upper - eval.lower > 0.2)
+      }
+      let paired = try #require(mixture.versusBase)
+      #expect(paired.wins - paired.losses == Int(((mixture.value - base.value) * 30).rounded()))
+      let rival = try #require(mixture.versusBestExpert)
+      #expect(rival.wins - rival.losses == Int(((mixture.value - expert.value) * 30).rounded()))
+      #expect((0...1).contains(paired.p) && (0...1).contains(rival.p))
+    }
+  }
+}
