@@ -151,7 +151,7 @@ extension RPCMethod {
       [
         .required("task", .string, "its name"),
         .optional("model", .string, modelSummary),
-        .optional("search", .choice(["cem"]), "the method; cem unless given"),
+        .optional("search", .choice(searchMethods), "the method; all compares them on the folds; cem unless given"),
         .optional(
           "granularity", .choice(["vector", "layer", "matrix"]), "one coefficient per expert, and layer, or matrix"),
         .optional("mix", .choice(["sum", "delta"]), "how experts are mixed; by their rescale unless given"),
@@ -309,6 +309,7 @@ extension RPCMethod {
       ]),
   ]
 
+  private static let searchMethods = ["cem", "random", "cma-es", "all"]
   private static let jobNumber = RPCParameterType.integer(1...Int64.max)
   private static let modelSummary = "the model; the default or only one unless given"
   private static let expertSummary = "NAME or NAME@VERSION"

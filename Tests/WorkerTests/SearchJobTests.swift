@@ -43,7 +43,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let units = [Granularity.vector: 1, .layer: 2, .matrix: 14][granularity] ?? 0
-      for (mix, normalised) in [(MixRule.delta, false), (.delta, true), (.sum, true)] {
+      for (mix, normalised) in [(MixRule.delta, false), (.sum, true)] {
         let spec = try Self.spec(model) {
           $0.method = method
           $0.granularities = [granularity]
