@@ -114,20 +114,25 @@ extension Invocation {
     console.print("")
     var table = Table(
       (scores["metric"]?.stringValue.map { "SCORE (\($0))" } ?? "SCORE", .left), ("FIT", .right), ("HELD OUT", .right),
-      ("EVAL", .right))
+      ("EVAL", .right), ("95 %", .left), ("AGAINST BASE", .left), ("AGAINST BEST EXPERT", .left))
     func add(_ name: String, _ score: JSONValue?) {
       guard let score, score != .null else { return }
       func value(_ key: String) -> String {
         let part = score[key]
-        return (part?["score"] ?? part?["acc"] ?? part).cell
+        return (part?["value"] ?? part?["score"] ?? part?["acc"] ?? part).cell
       }
-      table.add([name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval")])
+      let eval = score["eval"]
+      table.add([
+        name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval"),
+        Self.interval(eval), Self.paired(eval?["versus_base"]), Self.paired(eval?["versus_best_expert"]),
+      ])
     }
     add("base", scores["base"])
     for (name, score) in scores["experts"]?.objectValue?.members ?? [] { add(name, score) }
     add("uniform", scores["uniform"])
     add("mixture", scores["mixture"])
     print(table, empty: "no scores")
+    for warning in mixture["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
     if let vectors = mixture["vectors"], let path = vectors["path"]?.stringValue {
       console.print("")
       let size = vectors["bytes"]?.integerValue.map { " (\(bytesText($0)))" } ?? ""

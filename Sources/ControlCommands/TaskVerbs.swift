@@ -64,6 +64,7 @@ extension Verb {
       var params: JSONObject = ["task": .string(invocation.argument(0))]
       params["model"] = result["model"]?.stringValue.map { .string($0) }
       invocation.showMixture(try invocation.call("mixture.get", params))
+      invocation.showSearch(job["result"]?["search"], metric: job["result"]?["scores"]?["metric"])
     },
     make(
       "task wait", [.one("NAME", "task")], [model], methods: ["mixture.get", "task.show", "job.wait"],

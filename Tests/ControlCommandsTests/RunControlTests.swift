@@ -105,6 +105,46 @@ import Testing
     }
   }
 
+  @Test func aSearchOfSeveralMethodsIsATableWithWhatEachCostAndSaved() throws {
+    let line: JSONValue = [
+      "method": "cma-es", "granularity": "layer", "chosen": true, "generations": 9, "stop_reason": "stalled",
+      "scores": ["fit": 0.9, "fit_loglik": -1.25, "held_out": 0.8, "held_out_loglik": -1.5], "seconds": 12.5,
+      "prompts": 700, "prompts_saved_by_cache": 101, "prompts_saved_by_pruning": 202,
+      "prompts_saved_by_convergence": 303,
+    ]
+    let eval: JSONValue = [
+      "value": 0.61, "n": 400, "ci95": [0.56, 0.66], "versus_base": ["wins": 60, "losses": 20, "p": 1e-5],
+      "versus_best_expert": ["wins": 9, "losses": 7, "p": 0.804],
+    ]
+    let search: JSONValue = [
+      "configurations": [line], "estimated_seconds_saved": ["cache": 2.0, "pruning": 61.0, "convergence": 9.0],
+    ]
+    guard case .object(var mixture) = Self.mixture else { return }
+    mixture["scores"] = ["metric": "acc", "mixture": ["fit": 0.9, "held_out": 0.8, "eval": eval]]
+    mixture["warnings"] = ["60 coefficients were fitted to 10 shots"]
+    let shown = JSONValue.object(mixture)
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "task.adapt": reply.succeed(["job": 3, "task": "t", "model": "m"])
+      case "job.wait": reply.succeed(["job": 3, "state": "done", "result": ["search": search]])
+      default: reply.succeed(shown)
+      }
+    } _: { daemon, options, _ in
+      let outcome = run(["task", "adapt", "t", "--search", "all"] + options)
+      #expect(daemon.calls(of: "task.adapt") == [["task": "t", "search": "all"]])
+      let scores = [
+        "mixture", "0.9000", "0.8000", "0.6100", "0.560 to 0.660, n 400", "+60 -20, p < 0.001", "+9 -7, p 0.804",
+      ]
+      #expect(outcome.lines.contains(scores.joined(separator: "\t")))
+      let cells = [
+        "cma-es *", "layer", "0.9000", "-1.250", "0.8000", "-1.500", "9", "stalled", "700", "12.5", "101", "202", "303",
+      ]
+      #expect(outcome.lines.last == cells.joined(separator: "\t"))
+      #expect(outcome.error.contains("warning: 60 coefficients") && outcome.error.contains("pruning 1:01"))
+      #expect(run(["task", "adapt", "t", "--search", "annealing"] + options).status == 3)
+    }
+  }
+
   @Test func rawCallsConvertTheirValues() throws {
     try withDaemon { request, reply in
       reply.succeed(.object(request.params))
