@@ -124,7 +124,7 @@ extension Invocation {
       let eval = score["eval"]
       table.add([
         name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval"),
-        Self.interval(eval), Self.paired(eval?["versus_base"]), Self.paired(eval?["versus_best_expert"]),
+        Self.evalInterval(eval), Self.paired(eval?["versus_base"]), Self.paired(eval?["versus_best_expert"]),
       ])
     }
     add("base", scores["base"])

@@ -3,7 +3,7 @@ import SystemSupport
 
 extension Invocation {
   /// "0.56 to 0.65 of 400".
-  static func interval(_ eval: JSONValue?) -> String {
+  static func evalInterval(_ eval: JSONValue?) -> String {
     guard let bounds = eval?["ci95"]?.arrayValue?.compactMap(\.doubleValue), bounds.count == 2 else { return "-" }
     return "\(fixed(bounds[0], 3)) to \(fixed(bounds[1], 3)), n \((eval?["n"]).cell)"
   }
