@@ -98,10 +98,10 @@ package struct Mixer: Sendable {
     }
   }
 
-  /// What the base and each expert weigh in a matrix, the rescale included.
+  /// What the base and each expert weigh in a matrix, the rescale included, which is `scale`.
   private func share(
     of matrix: Int, _ coefficients: MixtureCoefficients
-  ) throws(MixtureError) -> (base: Double, experts: [Double]) {
+  ) throws(MixtureError) -> (base: Double, experts: [Double], scale: Double) {
     let alpha = experts.indices.map {
       Double(coefficients.coefficient(expert: $0, matrix: matrix, in: layout))
     }
@@ -116,18 +116,59 @@ package struct Mixer: Sendable {
       guard abs(total - 1) <= Self.normalizationTolerance else {
         throw .unnormalizedSum(matrix: layout.matrices[matrix].name, total: Float(total))
       }
-      return (base, alpha)
+      return (base, alpha, 1)
     }
 
     let norm = nuclearNorm[matrix]
     // A matrix of zeros stays what it is whatever multiplies it.
-    guard norm > 0 else { return (base, alpha) }
+    guard norm > 0 else { return (base, alpha, 1) }
     let weighted = zip(alpha, weightedNorm[matrix]).reduce(base * norm) { $0 + $1.0 * $1.1 }
     guard weighted >= Self.smallestShare * norm else {
       throw .vanishing(matrix: layout.matrices[matrix].name, share: Float(weighted / norm))
     }
     let factor = norm / weighted
-    return (base * factor, alpha.map { $0 * factor })
+    return (base * factor, alpha.map { $0 * factor }, factor)
+  }
+}
+
+// MARK: Gradient
+
+extension Mixer {
+  /// dL/dα (experts, units) from dL/ds, flat by the layout, at a mixture.
+  ///
+  /// Without a rescale s = base + Σ α_k z_k, so dL/dα_k = Σ_i g_i (z_ki − δ), where δ is 1 in `delta`, whose base gives way
+  /// to every expert, and 0 in `sum`. With the rescale s = c u, c = Σσ / (σ·u), the same sum goes over
+  /// c (g_i − σ_i (g·u) / (σ·u)); σ·z_k is known.
+  package func gradient(
+    _ multiplierGradient: [Float], at coefficients: MixtureCoefficients
+  ) throws(MixtureError) -> [[Double]] {
+    precondition(
+      multiplierGradient.count == layout.count, "a gradient of \(multiplierGradient.count) of \(layout.count)")
+    try check(coefficients)
+    var result = [[Double]](
+      repeating: [Double](repeating: 0, count: layout.unitCount(coefficients.granularity)), count: experts.count)
+    for matrix in layout.matrices.indices {
+      let share = try share(of: matrix, coefficients)
+      let range = layout.range(of: matrix)
+      let total = range.reduce(0.0) { $0 + Double(multiplierGradient[$1]) }
+      let products = experts.map { expert in
+        range.reduce(0.0) { $0 + Double(multiplierGradient[$1]) * Double(expert.values[$1]) }
+      }
+      let unit = layout.unit(ofMatrix: matrix, coefficients.granularity)
+      for k in experts.indices {
+        let own = coefficients.mix == .delta ? products[k] - total : products[k]
+        guard rescale == .nuclear, nuclearNorm[matrix] > 0 else {
+          result[k][unit] += own
+          continue
+        }
+        // `share` is c times what each weighs, so g·(c u) comes of it, and σ·(c u) is Σσ.
+        let norm = nuclearNorm[matrix]
+        let along = zip(share.experts, products).reduce(share.base * total) { $0 + $1.0 * $1.1 }
+        let weight = weightedNorm[matrix][k] - (coefficients.mix == .delta ? norm : 0)
+        result[k][unit] += share.scale * (own - weight * along / norm)
+      }
+    }
+    return result
   }
 }
 

@@ -26,6 +26,9 @@ final class MultiplierTable: Sendable {
   func values(_ vector: Int, _ matrix: Int) -> UnsafePointer<Float> {
     unsafe UnsafePointer(buffer.pointer + vector * layout.count + layout.offsets[matrix])
   }
+
+  /// Where a matrix's multipliers begin in the flat arrays of the layout.
+  func offset(_ matrix: Int) -> Int { layout.offsets[matrix] }
 }
 
 // The factored form: y = Q (s ⊙ (A x)) with A = Qᵀ W for a matrix with no more outputs than inputs, else

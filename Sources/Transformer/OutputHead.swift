@@ -6,7 +6,7 @@ internal import LinearAlgebra
 /// `@unchecked Sendable`: each tile writes the places of its own block and rows.
 final class OutputHead: @unchecked Sendable {
   private let weights: ModelWeights
-  private let pass: ForwardPass
+  private let input: FloatBuffer  // (rows, hidden), after the final norm
   /// For each output row, the tokens asked for.
   private let targets: [[Int32]]
   /// The first place of each row in `picked`.
@@ -15,17 +15,24 @@ final class OutputHead: @unchecked Sendable {
   private let vocabularyBlocks: [Range<Int>]
   private let partial: FloatBuffer  // (rows, vocabulary blocks, 2): largest, sum of e^(logit - largest)
   private let picked: FloatBuffer  // (all targets)
+  /// (rows, vocabulary): where the logits stay, if they do.
+  private let kept: FloatBuffer?
 
   /// Rows of weights in a tile: 2048 of SmolLM2 are 4.7 MB.
   static let vocabularyBlock = 2048
   private static let rowBlock = 128
 
-  init(pass: ForwardPass, targets: [[Int32]]) {
+  convenience init(pass: ForwardPass, targets: [[Int32]]) {
     precondition(
       targets.count == pass.outputRows.count, "targets for \(targets.count) of \(pass.outputRows.count) rows")
-    self.pass = pass
+    self.init(weights: pass.weights, input: pass.gathered, targets: targets)
+  }
+
+  init(weights: ModelWeights, input: FloatBuffer, targets: [[Int32]], keeping kept: FloatBuffer? = nil) {
+    self.weights = weights
+    self.input = input
     self.targets = targets
-    weights = pass.weights
+    self.kept = kept
     var firstTarget: [Int] = []
     var total = 0
     for row in targets {
@@ -49,13 +56,19 @@ final class OutputHead: @unchecked Sendable {
     let block = tile / rowBlocks.count
     let rows = rowBlocks[tile % rowBlocks.count]
     let columns = vocabularyBlocks[block]
-    let hidden = weights.shape.hidden
-    let logits = unsafe scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
+    let (hidden, vocabulary) = (weights.shape.hidden, weights.shape.vocabulary)
+    let stride = kept == nil ? columns.count : vocabulary
+    let logits: UnsafeMutablePointer<Float>
+    if let kept {
+      unsafe logits = kept.pointer + rows.lowerBound * vocabulary + columns.lowerBound
+    } else {
+      unsafe logits = scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
+    }
     unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: hidden, x: pass.gathered.pointer + rows.lowerBound * hidden,
-      xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: logits, yStride: columns.count)
+      rows: rows.count, columns: columns.count, inner: hidden, x: input.pointer + rows.lowerBound * hidden,
+      xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: logits, yStride: stride)
     for row in rows {
-      let x = unsafe logits + (row - rows.lowerBound) * columns.count
+      let x = unsafe logits + (row - rows.lowerBound) * stride
       let largest = unsafe maximum(x, count: columns.count)
       let place = (row * vocabularyBlocks.count + block) * 2
       unsafe partial.pointer[place] = largest
@@ -66,19 +79,24 @@ final class OutputHead: @unchecked Sendable {
     }
   }
 
+  /// After all tiles: ln Σ e^logit of an output row.
+  func normalizer(_ row: Int) -> Float {
+    var largest = -Float.infinity
+    for block in vocabularyBlocks.indices {
+      largest = unsafe max(largest, partial.pointer[(row * vocabularyBlocks.count + block) * 2])
+    }
+    var sum = 0.0
+    for block in vocabularyBlocks.indices {
+      let place = (row * vocabularyBlocks.count + block) * 2
+      sum += unsafe Double(partial.pointer[place + 1]) * Double(exponential(partial.pointer[place] - largest))
+    }
+    return largest + Float(logarithm(sum))
+  }
+
   /// After all tiles: for each output row the log-probabilities of its targets.
   func logprobs() -> [[Float]] {
     targets.indices.map { row in
-      var largest = -Float.infinity
-      for block in vocabularyBlocks.indices {
-        largest = unsafe max(largest, partial.pointer[(row * vocabularyBlocks.count + block) * 2])
-      }
-      var sum = 0.0
-      for block in vocabularyBlocks.indices {
-        let place = (row * vocabularyBlocks.count + block) * 2
-        sum += unsafe Double(partial.pointer[place + 1]) * Double(exponential(partial.pointer[place] - largest))
-      }
-      let normalizer = largest + Float(logarithm(sum))
+      let normalizer = normalizer(row)
       return targets[row].indices.map { unsafe picked.pointer[firstTarget[row] + $0] - normalizer }
     }
   }

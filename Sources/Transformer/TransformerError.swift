@@ -18,6 +18,10 @@ package enum TransformerError: Error, CustomStringConvertible {
   case countMismatch(what: String, found: Int, expected: Int)
   /// Logits that are NaN or infinite: the weights under these multipliers left the range of float.
   case overflow(item: Int)
+  /// A gradient that is NaN or infinite although the log-probabilities are not.
+  case gradientOverflow(matrix: String)
+  /// The derivative of a loss with respect to a log-probability that is NaN or infinite.
+  case derivativeNotFinite(item: Int, continuation: Int)
   case invalidSampling(String)
   /// `shouldStop` said so.
   case stopped
@@ -46,6 +50,11 @@ package enum TransformerError: Error, CustomStringConvertible {
       "\(found) \(what) given, \(expected) expected"
     case .overflow(let item):
       "the logits of prompt \(item) are not finite: these multipliers drive the model out of the range of float"
+    case .gradientOverflow(let matrix):
+      "the gradient of the multipliers of '\(matrix)' is not finite: these multipliers drive the model to the end of the "
+        + "range of float; use smaller ones"
+    case .derivativeNotFinite(let item, let continuation):
+      "the loss has a derivative that is not finite for continuation \(continuation) of prompt \(item)"
     case .invalidSampling(let problem):
       "cannot sample: \(problem)"
     case .stopped:

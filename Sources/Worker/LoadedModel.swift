@@ -142,7 +142,7 @@ extension WorkerFault {
       case .tooLong: .promptTooLong
       case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling: .badRequest
       case .wrongMultiplierCount, .countMismatch: .expertUnreadable
-      case .overflow: .mixtureInvalid
+      case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
       case .stopped: .cancelled
       }
     self.init(kind, error.description)

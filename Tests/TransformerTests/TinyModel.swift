@@ -1,5 +1,6 @@
 import Foundation
 import LinearAlgebra
+import ModelFormats
 import Multipliers
 import StrictJSON
 
@@ -90,5 +91,25 @@ struct Numbers {
       return ScoringItem(
         prompt: prompt, continuations: (0..<Int(next() % 4) + 1).map { _ in tokens(Int(next() % 6) + 1) })
     }
+  }
+}
+
+/// The tiny model without its head: the embedding is both.
+enum TiedModel {
+  static func load() throws -> LanguageModel {
+    let directory = NSTemporaryDirectory() + "t2-tied-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let config = try String(contentsOfFile: TinyModel.path + "/config.json", encoding: .utf8)
+      .replacing("\"tie_word_embeddings\": false", with: "\"tie_word_embeddings\": true")
+    try config.write(toFile: directory + "/config.json", atomically: true, encoding: .utf8)
+    let file = try SafetensorsFile.open(path: TinyModel.path + "/model.safetensors")
+    let tensors = try file.tensors.filter { $0.name != "lm_head.weight" }.map {
+      SafetensorsTensor(name: $0.name, shape: $0.shape, values: try file.floats($0.name))
+    }
+    try writeSafetensors(to: directory + "/model.safetensors", tensors: tensors, metadata: [])
+    let model = try LanguageModel.load(path: directory, factorizationDirectory: nil, pool: TinyModel.pool)
+    _ = try require(model.configuration.tiedEmbeddings ? model : nil)
+    return model
   }
 }

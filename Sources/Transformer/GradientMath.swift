@@ -1,0 +1,135 @@
+// The elementwise arithmetic of a backward pass, in the manner of VectorMath: pointers and counts, no allocation.
+
+/// dx += the gradient of y = weight * x / rms(x) at dy, each of `count` floats.
+///
+/// With r = 1 / rms(x): dx_j = r w_j dy_j − x_j r³ / n Σ_i w_i dy_i x_i.
+func addRMSNormGradient(
+  _ dx: UnsafeMutablePointer<Float>, dy: UnsafePointer<Float>, x: UnsafePointer<Float>,
+  weight: UnsafePointer<Float>, count: Int, epsilon: Float
+) {
+  let whole = count & ~7
+  var squares = SIMD8<Float>.zero
+  var products = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) {
+    let v = unsafe load8(x + i)
+    squares += v * v
+    products += unsafe load8(weight + i) * load8(dy + i) * v
+  }
+  var (square, product) = (squares.sum(), products.sum())
+  for i in whole..<count {
+    square += unsafe x[i] * x[i]
+    product += unsafe weight[i] * dy[i] * x[i]
+  }
+  let scale = 1 / (square / Float(count) + epsilon).squareRoot()
+  let back = scale * scale * scale * product / Float(count)
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(load8(dx + i) + load8(weight + i) * load8(dy + i) * scale - load8(x + i) * back, dx + i)
+  }
+  for i in whole..<count { unsafe dx[i] += weight[i] * dy[i] * scale - x[i] * back }
+}
+
+/// The gradients of y = silu(gate) * up at dy, each of `count` floats: dUp takes the place of dy.
+///
+/// With σ = 1 / (1 + e^-g): d silu = σ (1 + g (1 − σ)).
+func gatedSiLUGradient(
+  dy: UnsafeMutablePointer<Float>, dGate: UnsafeMutablePointer<Float>, gate: UnsafePointer<Float>,
+  up: UnsafePointer<Float>, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let (g, d) = unsafe (load8(gate + i), load8(dy + i))
+    let sigmoid = 1 / (1 + exponential(-g))
+    unsafe store8(d * load8(up + i) * sigmoid * (1 + g * (1 - sigmoid)), dGate + i)
+    unsafe store8(d * g * sigmoid, dy + i)
+  }
+  for i in whole..<count {
+    let (g, d) = unsafe (gate[i], dy[i])
+    let sigmoid = 1 / (1 + exponential(-g))
+    unsafe dGate[i] = d * up[i] * sigmoid * (1 + g * (1 - sigmoid))
+    unsafe dy[i] = d * g * sigmoid
+  }
+}
+
+/// out = silu(gate) * up, each of `count` floats; rounds as ``gatedSiLU(_:_:count:)`` does.
+func gatedSiLU(
+  _ out: UnsafeMutablePointer<Float>, gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let g = unsafe load8(gate + i)
+    unsafe store8(g / (1 + exponential(-g)) * load8(up + i), out + i)
+  }
+  for i in whole..<count {
+    let g = unsafe gate[i]
+    unsafe out[i] = g / (1 + exponential(-g)) * up[i]
+  }
+}
+
+/// d = scale * p * (d − Σ p d), each of `count` floats: the gradient through p = softmax(scale * x).
+func softmaxGradient(
+  _ d: UnsafeMutablePointer<Float>, probabilities p: UnsafePointer<Float>, count: Int, scale: Float
+) {
+  let whole = count & ~7
+  var total = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) { total += unsafe load8(p + i) * load8(d + i) }
+  var sum = total.sum()
+  for i in whole..<count { sum += unsafe p[i] * d[i] }
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8((load8(d + i) - sum) * load8(p + i) * scale, d + i) }
+  for i in whole..<count { unsafe d[i] = (d[i] - sum) * p[i] * scale }
+}
+
+/// out = the rotation back: the transpose of ``rotate(_:_:cosines:sines:half:)``.
+func rotateBack(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, cosines: UnsafePointer<Float>,
+  sines: UnsafePointer<Float>, half: Int
+) {
+  let whole = half & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let (a, b) = unsafe (load8(x + i), load8(x + half + i))
+    let (c, s) = unsafe (load8(cosines + i), load8(sines + i))
+    unsafe store8(a * c + b * s, out + i)
+    unsafe store8(b * c - a * s, out + half + i)
+  }
+  for i in whole..<half {
+    let (a, b) = unsafe (x[i], x[half + i])
+    unsafe out[i] = a * cosines[i] + b * sines[i]
+    unsafe out[half + i] = b * cosines[i] - a * sines[i]
+  }
+}
+
+/// out = x * factors, each of `count` floats.
+func multiplyElements(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, by factors: UnsafePointer<Float>, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) * load8(factors + i), out + i) }
+  for i in whole..<count { unsafe out[i] = x[i] * factors[i] }
+}
+
+/// sums += p * q and then q *= s, each of `count` floats: one row's part of dL/ds, and what goes on to the inputs.
+func accumulateGradient(
+  _ sums: UnsafeMutablePointer<Float>, p: UnsafePointer<Float>, q: UnsafeMutablePointer<Float>,
+  multipliers s: UnsafePointer<Float>, count: Int
+) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let v = unsafe load8(q + i)
+    unsafe store8(load8(sums + i) + load8(p + i) * v, sums + i)
+    unsafe store8(v * load8(s + i), q + i)
+  }
+  for i in whole..<count {
+    let v = unsafe q[i]
+    unsafe sums[i] += p[i] * v
+    unsafe q[i] = v * s[i]
+  }
+}
+
+/// x = −weight e^(x − normalizer), each of `count` floats: what a row's log-probabilities, weighted `weight` in all, say
+/// of every logit, but for the wanted tokens' own share.
+func softmaxShare(_ x: UnsafeMutablePointer<Float>, count: Int, normalizer: Float, weight: Float) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(exponential(load8(x + i) - normalizer) * -weight, x + i)
+  }
+  for i in whole..<count { unsafe x[i] = exponential(x[i] - normalizer) * -weight }
+}

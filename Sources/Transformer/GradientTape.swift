@@ -1,0 +1,172 @@
+package import LinearAlgebra
+package import Multipliers
+
+/// Items scored under a multiplier vector, with what is needed to say how any loss of their log-probabilities changes with
+/// each multiplier.
+///
+/// A loss is asked for in two steps, since what it is may depend on the scores (a reward, the share of a choice among the
+/// choices): ``LanguageModel/record(_:under:memory:priority:shouldStop:)`` gives the scores and this tape, and
+/// ``gradient(_:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of every continuation. Several losses may
+/// be asked of one tape, one after the other.
+///
+/// What is computed together depends on the arguments alone: neither threads nor the memory for activations change a bit
+/// of the gradient.
+package final class GradientTape: Sendable {
+  /// (items, continuations), as ``LanguageModel/score(_:under:priority:)-swift.method`` gives them.
+  package let scores: [[ContinuationScore]]
+  private let model: LanguageModel
+  private let parts: [Part]
+
+  /// Items of one pass.
+  fileprivate struct Part: Sendable {
+    var items: Range<Int>
+    var batch: ItemBatch
+    var pass: RecordedPass
+    var head: RecordedHead
+  }
+
+  /// Activations of some 700 rows of SmolLM2; with more rows the first layers are computed again on the way back.
+  package static let standardMemory = 800_000_000
+
+  fileprivate init(model: LanguageModel, parts: [Part], scores: [[ContinuationScore]]) {
+    self.model = model
+    self.parts = parts
+    self.scores = scores
+  }
+
+  /// Bytes of activations and logits that are kept, what every tape needs (the stream that enters each layer) aside.
+  package var recordBytes: Int { parts.reduce(0) { $0 + $1.pass.recordBytes + $1.head.recordBytes } }
+  /// Rows of all passes.
+  package var rowCount: Int { parts.reduce(0) { $0 + $1.pass.rowCount } }
+
+  /// dL/ds, flat by the model's layout, where `derivatives` (items, continuations, tokens) holds dL/d ln p.
+  /// - Parameters:
+  ///   - fromLayer: multipliers of lower layers are not wanted and have the gradient 0; the way back ends there.
+  ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
+  package func gradient(
+    _ derivatives: [[[Float]]], fromLayer: Int = 0, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+  ) throws(TransformerError) -> [Float] {
+    precondition((0..<model.shape.layers).contains(fromLayer), "layer \(fromLayer) of \(model.shape.layers)")
+    try check(derivatives)
+    var sums = [Double](repeating: 0, count: model.layout.count)
+    for part in parts {
+      let mine = part.batch.outputs(Array(derivatives[part.items]))
+      // A part that the loss does not look at says nothing.
+      guard mine.contains(where: { $0.contains { $0 != 0 } }) else { continue }
+      try part.backward(mine, model, fromLayer, priority, shouldStop, to: &sums)
+    }
+    let gradient = sums.map { Float($0) }
+    for (index, matrix) in model.layout.matrices.enumerated()
+    where !gradient[model.layout.range(of: index)].allSatisfy(\.isFinite) {
+      throw .gradientOverflow(matrix: matrix.name)
+    }
+    return gradient
+  }
+
+  private func check(_ derivatives: [[[Float]]]) throws(TransformerError) {
+    guard derivatives.count == scores.count else {
+      throw .countMismatch(what: "items' derivatives", found: derivatives.count, expected: scores.count)
+    }
+    for (item, (mine, scores)) in zip(derivatives, scores).enumerated() {
+      guard mine.count == scores.count else {
+        throw .countMismatch(what: "derivatives of item \(item)", found: mine.count, expected: scores.count)
+      }
+      for (continuation, (mine, score)) in zip(mine, scores).enumerated() {
+        guard mine.count == score.logprobs.count else {
+          throw .countMismatch(
+            what: "derivatives of continuation \(continuation) of item \(item)", found: mine.count,
+            expected: score.logprobs.count)
+        }
+        guard mine.allSatisfy(\.isFinite) else { throw .derivativeNotFinite(item: item, continuation: continuation) }
+      }
+    }
+  }
+}
+
+extension GradientTape.Part {
+  fileprivate func backward(
+    _ derivatives: [[Float]], _ model: LanguageModel, _ fromLayer: Int, _ priority: ComputePool.Priority,
+    _ shouldStop: () -> Bool, to sums: inout [Double]
+  ) throws(TransformerError) {
+    guard !shouldStop() else { throw .stopped }
+    let state = BackwardState(pass, multipliers: model.layout.count)
+    let normGradient = FloatBuffer(count: pass.outputRows.count * pass.shape.hidden)
+    pass.begin()
+    defer { pass.end() }
+    model.pool.run(
+      head.backward(derivatives, to: normGradient)
+        + [Phase(tiles: 1) { [pass] _, _ in pass.finalNormBackward(normGradient, state) }], priority: priority)
+    for layer in (fromLayer..<pass.shape.layers).reversed() {
+      guard !shouldStop() else { throw .stopped }
+      let again = pass.isKept(layer) ? [] : pass.forward(layer: layer, goesOn: false)
+      model.pool.run(again + pass.backward(layer: layer, state, goesOn: layer > fromLayer), priority: priority)
+    }
+    state.add(to: &sums)
+  }
+}
+
+extension LanguageModel {
+  /// Scores items under one vector and keeps what a gradient needs.
+  /// - Parameters:
+  ///   - memory: bytes for activations; more memory saves time only.
+  ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
+  package func record(
+    _ items: [ScoringItem], under multipliers: MultiplierVector, memory: Int = GradientTape.standardMemory,
+    priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+  ) throws(TransformerError) -> GradientTape {
+    for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
+    guard multipliers.values.count == layout.count else {
+      throw .wrongMultiplierCount(found: multipliers.values.count, expected: layout.count)
+    }
+    // The factored form even of a vector of ones: the gradient there is as good as anywhere.
+    let table = MultiplierTable([multipliers], factorization: factorization)
+    var left = memory
+    var parts: [GradientTape.Part] = []
+    var scores: [[ContinuationScore]] = []
+    for range in chunks(items, rowLimit: Self.batchRows) {
+      let batch = ItemBatch(Array(items[range]), views: range.map { _ in 0 })
+      guard !batch.targets.isEmpty else {
+        scores += batch.scores([])
+        continue
+      }
+      let vocabularyBytes = batch.targets.count * shape.vocabulary * MemoryLayout<Float>.stride
+      let pass = RecordedPass(
+        weights: weights, batch: batch.batch, table: table, memory: max(0, left - vocabularyBytes))
+      let head = RecordedHead(pass: pass, targets: batch.targets, memory: left - pass.recordBytes)
+      left -= pass.recordBytes + head.recordBytes
+      try run(pass, head, priority, shouldStop)
+      scores += batch.scores(head.finish())
+      parts.append(GradientTape.Part(items: range, batch: batch, pass: pass, head: head))
+    }
+    for (index, scores) in scores.enumerated() where !scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) {
+      throw .overflow(item: index)
+    }
+    return GradientTape(model: self, parts: parts, scores: scores)
+  }
+
+  private func run(
+    _ pass: RecordedPass, _ head: RecordedHead, _ priority: ComputePool.Priority, _ shouldStop: () -> Bool
+  ) throws(TransformerError) {
+    pass.embed()
+    pass.begin()
+    defer { pass.end() }
+    for layer in 0..<shape.layers {
+      guard !shouldStop() else { throw .stopped }
+      pool.run(pass.forward(layer: layer), priority: priority)
+    }
+    pool.run([Phase(tiles: 1) { _, _ in pass.finalNorm() }, head.forward()], priority: priority)
+  }
+}
+
+extension ItemBatch {
+  /// Numbers of (items, continuations, tokens) by output row and target: the way back of ``scores(_:)``.
+  func outputs(_ values: [[[Float]]]) -> [[Float]] {
+    var result = targets.map { [Float](repeating: 0, count: $0.count) }
+    for (places, values) in zip(places, values) {
+      for (places, values) in zip(places, values) {
+        for (place, value) in zip(places, values) { result[place.row][place.index] = value }
+      }
+    }
+    return result
+  }
+}

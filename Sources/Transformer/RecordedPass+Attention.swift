@@ -1,0 +1,255 @@
+internal import LinearAlgebra
+
+extension RecordedPass {
+  /// Attention of a block's rows for the query heads of one head of keys; see ``ForwardPass/attend(_:_:head:gather:_:)``.
+  /// The first head also puts the rows' stream where the output projection adds to it.
+  func attend(_ layer: Int, _ block: AttentionBlock, head: Int, _ scratch: Scratch) {
+    let (size, group) = (shape.headDimension, shape.group)
+    let rows = block.rowCount * group
+    let scores = unsafe scratch.floats(ScratchSlot.scores, count: rows * block.keyCount)
+    let out = unsafe scratch.floats(ScratchSlot.attended, count: rows * size)
+    unsafe probabilities(layer, block, head: head, into: scores)
+
+    var column = 0
+    for part in block.context {
+      unsafe multiply(
+        rows: rows, columns: size, inner: part.count, x: scores + column, xStride: block.keyCount,
+        matrix: values(layer, head: head, row: part.firstRow), matrixStride: size, y: out, yStride: size,
+        accumulate: column > 0)
+      column += part.count
+    }
+    for piece in block.pieces {
+      unsafe multiply(
+        rows: piece.count * group, columns: size, inner: piece.ownCount,
+        x: scores + piece.first * group * block.keyCount + block.contextCount, xStride: block.keyCount,
+        matrix: values(layer, head: head, row: piece.ownFirst), matrixStride: size,
+        y: out + piece.first * group * size, yStride: size, accumulate: column > 0)
+    }
+    for row in 0..<block.rowCount {
+      let target = unsafe space.attended.pointer + (block.firstOutput + row) * shape.queryWidth + head * group * size
+      unsafe target.update(from: out + row * group * size, count: group * size)
+    }
+    if head == 0 {
+      unsafe (record(layer).middle + block.firstOutput * shape.hidden).update(
+        from: streams[layer].pointer + block.firstRow * shape.hidden, count: block.rowCount * shape.hidden)
+    }
+  }
+
+  /// softmax(Q Kᵀ) of a block and a head of keys, (row x group, key): the columns are the context's positions, then those
+  /// of each piece's own segment, where what is above the diagonal is 0.
+  private func probabilities(
+    _ layer: Int, _ block: AttentionBlock, head: Int, into scores: UnsafeMutablePointer<Float>
+  ) {
+    let (size, group, stride) = (shape.headDimension, shape.group, block.keyCount)
+    unsafe againstKeys(
+      block, x: queries(layer, head: head, row: block.firstRow), keys: { unsafe keys(layer, head: head, row: $0) },
+      into: scores)
+    let scale = 1 / Float(size).squareRoot()
+    for piece in block.pieces {
+      for row in 0..<piece.count {
+        let seen = block.contextCount + piece.offset + row + 1
+        for place in 0..<group {
+          let x = unsafe scores + ((piece.first + row) * group + place) * stride
+          unsafe softmax(x, count: seen, scale: scale)
+          unsafe (x + seen).update(repeating: 0, count: block.contextCount + piece.ownCount - seen)
+        }
+      }
+    }
+  }
+
+  /// out (row x group, key) = x (row x group, component) times the keys, or the values, of all that a block attends to.
+  private func againstKeys(
+    _ block: AttentionBlock, x: UnsafePointer<Float>, keys: (Int) -> UnsafeMutablePointer<Float>,
+    into out: UnsafeMutablePointer<Float>
+  ) {
+    let (size, group, stride) = (shape.headDimension, shape.group, block.keyCount)
+    var column = 0
+    for part in block.context {
+      unsafe multiplyTransposed(
+        rows: block.rowCount * group, columns: part.count, inner: size, x: x, xStride: size,
+        weights: keys(part.firstRow), y: out + column, yStride: stride)
+      column += part.count
+    }
+    for piece in block.pieces {
+      unsafe multiplyTransposed(
+        rows: piece.count * group, columns: piece.ownCount, inner: size, x: x + piece.first * group * size,
+        xStride: size, weights: keys(piece.ownFirst),
+        y: out + piece.first * group * stride + block.contextCount, yStride: stride)
+    }
+  }
+}
+
+// MARK: Backward
+
+/// A part of a block's attention that falls on one segment's keys: rows of the block, columns of its scores.
+struct AttentionShare: Sendable {
+  var block: Int
+  var firstRow: Int  // from the block's first row
+  var rowCount: Int
+  var column: Int
+  /// Keys, from the segment's first row on.
+  var count: Int
+}
+
+// Two phases. First, block by block, the gradients of the scores and of the queries; then, segment by segment, those of the
+// keys and values, each gathered from the blocks that look at the segment, in their order. Blocks adding to shared keys as
+// they come would need locks, and an order that threads decide.
+extension RecordedPass {
+  /// Floats of all blocks' scores, for one set of buffers that serves every layer.
+  var scoreCount: Int {
+    max(Self.scoreCount(blocks, shape), Self.scoreCount(outputBlocks, shape)) * shape.keyValueHeads
+  }
+
+  private static func scoreCount(_ blocks: [AttentionBlock], _ shape: ModelShape) -> Int {
+    blocks.reduce(0) { $0 + $1.rowCount * shape.group * $1.keyCount }
+  }
+
+  func attentionBackward(layer: Int) -> [Phase] {
+    let blocks = restBlocks(layer)
+    let heads = shape.keyValueHeads
+    var offsets = [0]
+    for block in blocks { offsets.append(offsets[offsets.count - 1] + block.rowCount * shape.group * block.keyCount) }
+    let perHead = offsets[offsets.count - 1]
+    let starts = offsets
+    let shares = shares(blocks)
+    return [
+      Phase(tiles: blocks.count * heads) { [self] tile, scratch in
+        let (number, head) = tile.quotientAndRemainder(dividingBy: heads)
+        queryGradient(layer, blocks[number], head: head, at: head * perHead + starts[number], scratch)
+      },
+      Phase(tiles: batch.segments.count * heads) { [self] tile, scratch in
+        let (segment, head) = tile.quotientAndRemainder(dividingBy: heads)
+        keyGradient(
+          layer, rows: batch.segments[segment].rows, shares[segment], blocks, head: head,
+          starts: starts.map { head * perHead + $0 }, scratch)
+      },
+    ]
+  }
+
+  /// For each segment, what falls on its keys.
+  private func shares(_ blocks: [AttentionBlock]) -> [[AttentionShare]] {
+    var segments: [Int: Int] = [:]
+    for (number, segment) in batch.segments.enumerated() { segments[segment.rows.lowerBound] = number }
+    var shares = batch.segments.map { _ in [AttentionShare]() }
+    for (number, block) in blocks.enumerated() {
+      var column = 0
+      for part in block.context {
+        if let segment = segments[part.firstRow] {
+          shares[segment].append(
+            AttentionShare(
+              block: number, firstRow: 0, rowCount: block.rowCount, column: column, count: part.count))
+        }
+        column += part.count
+      }
+      for piece in block.pieces {
+        if let segment = segments[piece.ownFirst] {
+          shares[segment].append(
+            AttentionShare(
+              block: number, firstRow: piece.first, rowCount: piece.count, column: block.contextCount,
+              count: piece.ownCount))
+        }
+      }
+    }
+    return shares
+  }
+
+  /// With O = P V and P = softmax(Q Kᵀ / √d): dP = dO Vᵀ, dS = P ⊙ (dP − Σ P dP) / √d, dQ = dS K. P, dS and dO stay for
+  /// the keys' turn.
+  private func queryGradient(_ layer: Int, _ block: AttentionBlock, head: Int, at start: Int, _ scratch: Scratch) {
+    let (size, group, stride) = (shape.headDimension, shape.group, block.keyCount)
+    let p = unsafe space.probabilities.pointer + start
+    let d = unsafe space.scoreGradient.pointer + start
+    let dOut = unsafe outGradient(head: head, row: block.firstRow)
+    for row in 0..<block.rowCount {
+      let source = unsafe space.attended.pointer + (block.firstOutput + row) * shape.queryWidth + head * group * size
+      unsafe (dOut + row * group * size).update(from: source, count: group * size)
+    }
+    unsafe probabilities(layer, block, head: head, into: p)
+    unsafe againstKeys(block, x: dOut, keys: { unsafe values(layer, head: head, row: $0) }, into: d)
+    let scale = 1 / Float(size).squareRoot()
+    for piece in block.pieces {
+      for row in piece.first * group..<(piece.first + piece.count) * group {
+        unsafe softmaxGradient(
+          d + row * stride, probabilities: p + row * stride, count: block.contextCount + piece.ownCount, scale: scale)
+      }
+    }
+
+    let out = unsafe scratch.floats(ScratchSlot.attended, count: block.rowCount * group * size)
+    var column = 0
+    for part in block.context {
+      unsafe multiply(
+        rows: block.rowCount * group, columns: size, inner: part.count, x: d + column, xStride: stride,
+        matrix: keys(layer, head: head, row: part.firstRow), matrixStride: size, y: out, yStride: size,
+        accumulate: column > 0)
+      column += part.count
+    }
+    for piece in block.pieces {
+      unsafe multiply(
+        rows: piece.count * group, columns: size, inner: piece.ownCount,
+        x: d + piece.first * group * stride + block.contextCount, xStride: stride,
+        matrix: keys(layer, head: head, row: piece.ownFirst), matrixStride: size,
+        y: out + piece.first * group * size, yStride: size, accumulate: column > 0)
+    }
+    for row in 0..<block.rowCount {
+      let (cosines, sines) = unsafe weights.rotary.angles(at: batch.positions[block.firstRow + row])
+      for place in 0..<group {
+        unsafe rotateBack(
+          headGradient(row: block.firstRow + row, unit: head * group + place), out + (row * group + place) * size,
+          cosines: cosines, sines: sines, half: size / 2)
+      }
+    }
+  }
+
+  /// dK = Σ dSᵀ Q and dV = Σ Pᵀ dO over all that looked at the segment.
+  private func keyGradient(
+    _ layer: Int, rows: Range<Int>, _ shares: [AttentionShare], _ blocks: [AttentionBlock], head: Int,
+    starts: [Int], _ scratch: Scratch
+  ) {
+    let (size, group) = (shape.headDimension, shape.group)
+    let dKeys = unsafe scratch.floats(ScratchSlot.product, count: rows.count * size)
+    let dValues = unsafe scratch.floats(ScratchSlot.attended, count: rows.count * size)
+    unsafe dKeys.update(repeating: 0, count: rows.count * size)
+    unsafe dValues.update(repeating: 0, count: rows.count * size)
+    for share in shares {
+      let block = blocks[share.block]
+      let stride = block.keyCount
+      let corner = starts[share.block] + share.firstRow * group * stride + share.column
+      let row = block.firstRow + share.firstRow
+      unsafe BLAS.gemm(
+        transposeA: true, transposeB: false, m: share.count, n: size, k: share.rowCount * group,
+        a: space.scoreGradient.pointer + corner, lda: stride, b: queries(layer, head: head, row: row), ldb: size,
+        beta: 1, c: dKeys, ldc: size)
+      unsafe BLAS.gemm(
+        transposeA: true, transposeB: false, m: share.count, n: size, k: share.rowCount * group,
+        a: space.probabilities.pointer + corner, lda: stride, b: outGradient(head: head, row: row), ldb: size,
+        beta: 1, c: dValues, ldc: size)
+    }
+    for row in rows {
+      let place = (row - rows.lowerBound) * size
+      let (cosines, sines) = unsafe weights.rotary.angles(at: batch.positions[row])
+      unsafe rotateBack(
+        headGradient(row: row, unit: shape.heads + head), dKeys + place, cosines: cosines, sines: sines,
+        half: size / 2)
+      unsafe headGradient(row: row, unit: shape.heads + shape.keyValueHeads + head).update(
+        from: dValues + place, count: size)
+    }
+  }
+
+  private func headGradient(row: Int, unit: Int) -> UnsafeMutablePointer<Float> {
+    unsafe space.headGradient.pointer + (row * shape.headUnits + unit) * shape.headDimension
+  }
+
+  private func outGradient(head: Int, row: Int) -> UnsafeMutablePointer<Float> {
+    unsafe space.outGradient.pointer + (head * rowCount + row) * shape.group * shape.headDimension
+  }
+}
+
+extension KeyPart {
+  /// The batch row where it begins; a recorded pass has no caches.
+  fileprivate var firstRow: Int {
+    switch self {
+    case .rows(let first, _): first
+    case .cached: preconditionFailure("a recorded pass attends to a cache")
+    }
+  }
+}
