@@ -3,17 +3,32 @@ import StrictJSON
 extension Adaptation {
   // MARK: - searches
 
-  mutating func startSearches() {
+  mutating func startSearches(_ baselines: Baselines) throws(AdaptationError) {
     for (number, configuration) in settings.configurations.enumerated() {
       for fold in [nil] + plan.folds.indices.map(Optional.some) {
         // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
         // those on the folds, so the first generation of three searches costs that of one.
         let stream = UInt32(truncatingIfNeeded: number)
-        searches.append(
-          Search(
-            configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,
-            method: configuration.start(seed: settings.seed, stream: stream)))
+        let chunks = fold.map { plan.fitted(without: $0) } ?? plan.allChunks
+        var method = configuration.start(seed: settings.seed, stream: stream)
+        method.begin(knowing: try known(baselines, on: chunks, in: configuration.space))
+        searches.append(Search(configuration: number, fold: fold, chunks: chunks, method: method))
       }
+    }
+  }
+
+  /// The baselines that are points of a space, and their scores on some chunks, which are all known by now.
+  private mutating func known(
+    _ baselines: Baselines, on chunks: [Int], in space: MixtureSpace
+  ) throws(AdaptationError) -> [(point: [Double], score: MemberScore)] {
+    let scores: [MemberScore]
+    do throws(ScorerError) {
+      scores = try evaluator.scores(of: baselines.candidates, on: chunks)
+    } catch {
+      throw AdaptationError(error)
+    }
+    return zip(baselines.candidates, scores).compactMap { candidate, score in
+      space.point(of: candidate).map { ($0, score) }
     }
   }
 
@@ -68,11 +83,13 @@ extension Adaptation {
         ]
       }
     case .gradient(let request):
-      guard let candidate = space.coefficients(at: request.point, onGrid: false), scorer.admits(candidate) else {
-        throw .scorer("a gradient was asked for at a point that is no mixture: \(request.point)")
-      }
+      let candidate = space.coefficients(at: request.point, onGrid: false)
       _ = try step(label, of: index) { (run) throws(ScorerError) in
-        try run.evaluator.gradient(at: candidate, on: chunks)
+        // As a member of a population that does not exist.
+        guard let candidate, run.scorer.admits(candidate) else {
+          return PointGradient(score: .worst, gradient: request.point.map { _ in 0 })
+        }
+        return try run.evaluator.gradient(at: candidate, on: chunks)
       } state: { run, found in
         run.searches[index].method.take(.gradient(found))
         return ["score": scoreJSON(found.score), "state": run.searches[index].method.state]

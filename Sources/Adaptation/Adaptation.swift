@@ -57,7 +57,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
     openJournal()
     progress(.baselines, "scoring the base, each expert and the uniform mixture")
     let baselines = try scoreBaselines()
-    startSearches()
+    try startSearches(baselines)
     try runSearches()
     progress(.choosing, "comparing on the shots that were held out")
     return try choose(baselines)

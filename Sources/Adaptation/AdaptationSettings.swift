@@ -25,6 +25,9 @@ package struct AdaptationSettings: Sendable, Equatable {
     self.identity = identity
   }
 
+  /// Whether any search scores candidates by the thousand, so that it pays to have each expert's matrices ready.
+  package var comparesPopulations: Bool { configurations.contains { $0.method.isOnGrid } }
+
   /// Of the journal's entries. An older journal is not used: its search begins anew.
   static let journalVersion: Int64 = 2
 

@@ -4,15 +4,16 @@ package import Multipliers
 package import Transformer
 
 /// Scores candidates on rows with choices: each candidate's weights are mixed layer by layer, and all choices of a chunk of
-/// rows go through them together.
+/// rows go through them together. A search that scores few candidates needs no basis to mix from: it costs as much as some
+/// hundred rows, and its matrices would lie beside the activations of the gradient; the factored form does for it.
 package struct ChoiceScorer: CandidateScorer {
-  private let model: LanguageModel
-  private let basis: ExpertBasis
-  private let mixer: Mixer
-  private let rows: [EncodedRow]
+  let model: LanguageModel
+  private let basis: ExpertBasis?
+  let mixer: Mixer
+  let rows: [EncodedRow]
   private let metric: Metric
-  private let priority: ComputePool.Priority
-  private let shouldStop: @Sendable () -> Bool
+  let priority: ComputePool.Priority
+  let shouldStop: @Sendable () -> Bool
 
   package let likelihoodRule = LikelihoodRule.everyShot
   package var shotCount: Int { rows.count }
@@ -22,7 +23,7 @@ package struct ChoiceScorer: CandidateScorer {
   private static let chunkCost = 256
 
   package init(
-    model: LanguageModel, basis: ExpertBasis, mixer: Mixer, rows: [EncodedRow], metric: Metric,
+    model: LanguageModel, basis: ExpertBasis?, mixer: Mixer, rows: [EncodedRow], metric: Metric,
     priority: ComputePool.Priority = .job, shouldStop: @escaping @Sendable () -> Bool
   ) {
     self.model = model
@@ -51,6 +52,7 @@ package struct ChoiceScorer: CandidateScorer {
 
   /// Log-probabilities of every token of every choice, (work, shots, choices).
   package func choices(_ work: [ScoringWork]) throws(ScorerError) -> [[[ContinuationScore]]] {
+    guard let basis else { return try factoredChoices(work) }
     var candidates: [Candidate] = []
     for piece in work {
       do {
@@ -67,7 +69,27 @@ package struct ChoiceScorer: CandidateScorer {
     }
   }
 
-  private func shotScore(_ row: TaskRow, _ choices: [ContinuationScore]) -> ShotScore {
+  /// Piece by piece, since what is computed together decides the last bits.
+  private func factoredChoices(_ work: [ScoringWork]) throws(ScorerError) -> [[[ContinuationScore]]] {
+    var results: [[[ContinuationScore]]] = []
+    for piece in work {
+      guard !shouldStop() else { throw .cancelled }
+      let items = piece.shots.map { rows[$0].item }
+      do {
+        let view = WeightView.factored(try mixer.multipliers(piece.candidate))
+        results.append(try model.score(items, under: view, priority: priority))
+      } catch let error as TransformerError {
+        guard case .overflow = error else { throw .failed(error.description) }
+        results.append(
+          items.map { $0.continuations.map { ContinuationScore(logprobs: $0.map { _ in -.infinity }) } })
+      } catch {
+        throw .failed("\(error)")
+      }
+    }
+    return results
+  }
+
+  func shotScore(_ row: TaskRow, _ choices: [ContinuationScore]) -> ShotScore {
     guard case .choice(_, let texts, let gold) = row.content else {
       preconditionFailure("row '\(row.id)' has no choices")
     }

@@ -12,6 +12,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private let prunes: Bool
   private let caches: Bool
   private var known: [MixtureKey: [[ShotScore]?]] = [:]
+  private var knownGradients: [MixtureKey: [Int: ShotGradient]] = [:]
 
   package private(set) var costs = SearchCosts()
 
@@ -139,8 +140,10 @@ package struct Evaluator<Scorer: CandidateScorer> {
     at candidate: MixtureCoefficients, on chunks: [Int]
   ) throws(ScorerError) -> PointGradient {
     let coefficients = candidate.alpha.reduce(0) { $0 + $1.count }
-    var found: [Int: ShotGradient] = [:]
-    for chunk in chunks {
+    let key = MixtureKey(candidate)
+    var found = knownGradients[key] ?? [:]
+    let cached = Set(found.keys)
+    for chunk in chunks where found[chunk] == nil {
       if let known = replay[Place(candidate: 0, chunk: chunk)], known.gradient.count == coefficients,
         known.shots.count == self.chunks[chunk].count
       {
@@ -162,12 +165,17 @@ package struct Evaluator<Scorer: CandidateScorer> {
       guard let part = found[chunk] else { preconditionFailure("chunk \(chunk) has no gradient") }
       shots += part.shots
       for index in sum.indices { sum[index] += part.gradient[index] }
+      guard !cached.contains(chunk) else {
+        costs.savedByCache += Self.gradientCost * part.shots.count
+        continue
+      }
       costs.prompts += Self.gradientCost * part.shots.count
       record.append(
         .array([
           0, .integer(Int64(chunk)), .array(part.shots.map(shotJSON)), .array(part.gradient.map { .number($0) }),
         ]))
     }
+    knownGradients[key] = found
     let count = Double(shots.count)
     return PointGradient(
       score: MemberScore(shots, rule: scorer.likelihoodRule), gradient: sum.map { $0 / count })

@@ -65,6 +65,18 @@ package struct MixtureSpace: Sendable, Equatable {
 }
 
 extension MixtureSpace {
+  /// Where a mixture of one coefficient for each expert lies; nil where it is not in the box, or not of the space's kind:
+  /// the base is a point under `delta` only, and normalised coefficients sum to 1.
+  func point(of candidate: MixtureCoefficients) -> [Double]? {
+    guard candidate.granularity == .vector, candidate.alpha.count == experts else { return nil }
+    let alpha = candidate.alpha.map { Double($0[0]) }
+    let isWhole = abs(alpha.reduce(0, +) - 1) < 1e-6
+    // Where Σα = 1 the two rules agree.
+    guard isWhole || !normalised && mix == .delta && candidate.mix == .delta else { return nil }
+    guard alpha.allSatisfy({ $0 >= lower && $0 <= upper }) else { return nil }
+    return alpha.flatMap { Array(repeating: $0, count: units) }
+  }
+
   /// Shares that sum to one as multiples of a grid step that sum to one: each rounded down, and the steps that are left
   /// given to the largest remainders, the first of equal ones.
   private static func rounded(_ shares: [Double]) -> [Double] {

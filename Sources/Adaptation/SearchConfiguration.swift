@@ -4,12 +4,14 @@ package struct SearchConfiguration: Sendable, Equatable {
     case crossEntropy(CrossEntropyMethod.Settings)
     case random(RandomShooting.Settings)
     case covariance(SeparableCMAES.Settings)
+    case gradient(GradientAscent.Settings)
 
     package var name: String {
       switch self {
       case .crossEntropy: CrossEntropyMethod.name
       case .random: RandomShooting.name
       case .covariance: SeparableCMAES.name
+      case .gradient: GradientAscent.name
       }
     }
 
@@ -19,6 +21,7 @@ package struct SearchConfiguration: Sendable, Equatable {
       case .crossEntropy(let settings): settings.iterations
       case .random(let settings): settings.iterations
       case .covariance(let settings): settings.iterations
+      case .gradient(let settings): settings.iterations
       }
     }
 
@@ -26,6 +29,7 @@ package struct SearchConfiguration: Sendable, Equatable {
     var isOnGrid: Bool {
       switch self {
       case .crossEntropy, .random, .covariance: true
+      case .gradient: false
       }
     }
   }
@@ -43,6 +47,7 @@ package struct SearchConfiguration: Sendable, Equatable {
     case .crossEntropy(let settings): CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: stream)
     case .random(let settings): RandomShooting(space: space, settings: settings, seed: seed, stream: stream)
     case .covariance(let settings): SeparableCMAES(space: space, settings: settings, seed: seed, stream: stream)
+    case .gradient(let settings): GradientAscent(space: space, settings: settings)
     }
   }
 }

@@ -89,6 +89,9 @@ package enum StopReason: String, Sendable, CaseIterable {
 package protocol SearchMethod: Sendable {
   static var name: String { get }
 
+  /// Told before the first question what is known already, and costs nothing: the baselines that are points of the space.
+  mutating func begin(knowing scores: [(point: [Double], score: MemberScore)])
+
   /// Nil once the search has ended. Asking twice without answering gives the same question.
   var question: Question? { get }
   mutating func take(_ answer: Answer)
@@ -103,6 +106,11 @@ package protocol SearchMethod: Sendable {
   /// All that changes from one generation to the next, exactly: numbers read back are the same numbers.
   var state: JSONValue { get }
   mutating func restore(_ state: JSONValue) -> Bool
+}
+
+extension SearchMethod {
+  /// Most methods begin in the middle, whatever is known.
+  package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {}
 }
 
 /// A method that compares the members of a population.

@@ -4,7 +4,7 @@ import WorkerProtocol
 
 /// The methods that `--search` knows, in the order in which `all` runs them.
 enum SearchChoice {
-  static let all = [CrossEntropyMethod.name, RandomShooting.name, SeparableCMAES.name]
+  static let all = [CrossEntropyMethod.name, RandomShooting.name, SeparableCMAES.name, GradientAscent.name]
 
   static func method(_ name: String, _ search: SearchSpec) -> SearchConfiguration.Method? {
     switch name {
@@ -24,14 +24,21 @@ enum SearchChoice {
       settings.population = search.population
       settings.iterations = search.iterations
       return .covariance(settings)
+    case GradientAscent.name:
+      var settings = GradientAscent.Settings()
+      // The default is meant for populations.
+      settings.iterations = min(settings.iterations, search.iterations)
+      settings.objective = Objective(rawValue: search.objective) ?? settings.objective
+      return .gradient(settings)
     default: return nil
     }
   }
 }
 
 /// What an adaptation is to do, checked: one configuration for every method and granularity.
+/// - Parameter hasChoices: whether the shots are rows with choices, of which alone there is a gradient.
 func adaptationSettings(
-  _ search: SearchSpec, experts: Int, layout: MultiplierLayout, rescale: Rescale, identity: String
+  _ search: SearchSpec, hasChoices: Bool, experts: Int, layout: MultiplierLayout, rescale: Rescale, identity: String
 ) throws(WorkerFault) -> AdaptationSettings {
   let mix = search.mix ?? .standard(for: rescale)
   guard mix == .delta || rescale == .nuclear || search.normalised else {
@@ -52,7 +59,12 @@ func adaptationSettings(
         + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
   }
   var configurations: [SearchConfiguration] = []
-  for name in search.method == "all" ? SearchChoice.all : [search.method] {
+  if search.method == GradientAscent.name, !hasChoices {
+    throw WorkerFault(
+      .unsupported, "the search 'gradient' needs rows with choices: only a gold choice has a log-likelihood to ascend")
+  }
+  let all = SearchChoice.all.filter { hasChoices || $0 != GradientAscent.name }
+  for name in search.method == "all" ? all : [search.method] {
     guard let method = SearchChoice.method(name, search) else {
       throw WorkerFault(
         .unsupported,

@@ -16,8 +16,6 @@ struct SearchGround {
   let mixer: Mixer
   /// Of the task's few-shot rows, in their order.
   let rows: [EncodedRow]
-  /// W_k of each expert; nil for rows that are generated, which are decoded in the factored form.
-  private let basis: ExpertBasis?
 
   init(
     _ task: TaskDefinition, _ model: LoadedModel, _ references: [ExpertReference]
@@ -30,11 +28,6 @@ struct SearchGround {
     mixer = model.mixer(experts, rescale)
     do {
       rows = try TaskEncoder(task, for: model.model).encode(task.shots)
-      basis =
-        task.scoring == .choice
-        ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers)) : nil
-    } catch let error as TransformerError {
-      throw WorkerFault(error)
     } catch {
       throw WorkerFault(evaluating: error)
     }
@@ -43,7 +36,8 @@ struct SearchGround {
   /// What a search is to do on these shots, by their numbers.
   func settings(_ search: SearchSpec, shots: [Int]) throws(WorkerFault) -> AdaptationSettings {
     try adaptationSettings(
-      search, experts: experts.count, layout: model.model.layout, rescale: rescale, identity: identity(shots))
+      search, hasChoices: task.scoring == .choice, experts: experts.count, layout: model.model.layout,
+      rescale: rescale, identity: identity(shots))
   }
 
   /// All that the scores depend on. The kernel is not among it: scores that were journalled under another one stay.
@@ -62,7 +56,11 @@ struct SearchGround {
     let rows = shots.map { self.rows[$0] }
     let shouldStop: @Sendable () -> Bool = { [job] in job.isCancelled }
     do {
-      if let basis {
+      if task.scoring == .choice {
+        // W_k of each expert, of which populations are mixed; a gradient alone needs none.
+        let basis =
+          settings.comparesPopulations
+          ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers)) : nil
         let scorer = ChoiceScorer(
           model: model.model, basis: basis, mixer: mixer, rows: rows, metric: task.metric, shouldStop: shouldStop)
         return try run(settings, scorer, journal, job, report)
@@ -79,6 +77,8 @@ struct SearchGround {
       case .cancelled: throw WorkerFault(.cancelled, error.description)
       case .scorer, .journalMismatch: throw WorkerFault(.failed, error.description)
       }
+    } catch let error as TransformerError {
+      throw WorkerFault(error)
     } catch {
       throw WorkerFault(evaluating: error)
     }

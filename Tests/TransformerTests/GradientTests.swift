@@ -230,3 +230,54 @@ import Testing
       problem { _ = try tape.gradient([[[1, 1]]], priority: .job, shouldStop: { true }) } == "stopped on request")
   }
 }
+
+/// From the network to the coefficients of a mixture: what a search by gradient follows, against differences of scoring.
+@Suite struct AlphaGradientTests {
+  @Test(
+    arguments: [Granularity.vector, .layer, .matrix],
+    [(MixRule.delta, Rescale.none), (.delta, .nuclear), (.sum, .nuclear), (.sum, .none)])
+  func theGradientOfAlphaIsThatOfScoring(granularity: Granularity, rule: (mix: MixRule, rescale: Rescale)) throws {
+    let model = try TinyModel.model.get()
+    var numbers = Numbers(41)
+    let experts = (0..<3).map { _ in numbers.vector(model.layout.count) }
+    let mixer = Mixer(
+      layout: model.layout, sigma: model.factorization.sigma, experts: experts, rescale: rule.rescale)
+    let units = model.layout.unitCount(granularity)
+    func draw(_ low: Float, _ high: Float) -> [[Float]] {
+      experts.map { _ in (0..<units).map { _ in numbers.float(low, high) } }
+    }
+    var c = MixtureCoefficients(granularity: granularity, mix: rule.mix, alpha: draw(0.2, 0.6))
+    var d = draw(-1, 1)
+    if rule == (.sum, .none) {
+      // There the coefficients of a unit sum to 1, before and after a step.
+      c = c.normalized()
+      for unit in 0..<units {
+        let mean = d.reduce(0) { $0 + $1[unit] } / 3
+        for k in d.indices { d[k][unit] -= mean }
+      }
+    }
+    let items = numbers.items(4)
+
+    // The mean over the tokens of each item's first continuation.
+    let tape = try model.record(items, under: try mixer.multipliers(c), priority: .job)
+    let derivatives = items.map { item in
+      item.continuations.enumerated().map { index, tokens in
+        [Float](repeating: index == 0 ? 1 / Float(tokens.count) : 0, count: tokens.count)
+      }
+    }
+    let gradient = try mixer.gradient(tape.gradient(derivatives, priority: .job), at: c)
+    let found = zip(gradient, d).reduce(0.0) { sum, expert in
+      zip(expert.0, expert.1).reduce(sum) { $0 + $1.0 * Double($1.1) }
+    }
+
+    let h: Float = 0.01
+    func value(_ sign: Float) throws -> Double {
+      var moved = c
+      for k in d.indices { for unit in 0..<units { moved.alpha[k][unit] += sign * h * d[k][unit] } }
+      return try model.score(items, under: .factored(mixer.multipliers(moved)), priority: .job)
+        .reduce(0) { $0 + $1[0].sum / Double($1[0].logprobs.count) }
+    }
+    let expected = (try value(1) - value(-1)) / Double(2 * h)
+    #expect(abs(found - expected) < 5e-3 * max(1, abs(expected)), "\(found) against \(expected)")
+  }
+}

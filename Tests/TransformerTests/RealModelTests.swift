@@ -170,3 +170,35 @@ struct ReferenceCase {
     }
   }
 }
+
+extension RealModelTests {
+  /// dL/dα of both experts at once, against differences of what scoring says.
+  @Test func theGradientOfAlphaIsThatOfScoring() throws {
+    let model = try RealModel.model.get()
+    let experts = [try RealModel.expert("alpha"), try RealModel.expert("beta")]
+    let mixer = Mixer(layout: model.layout, sigma: model.factorization.sigma, experts: experts, rescale: .none)
+    let items = try ReferenceCase.all(object("smollm2.json")["base"]).map(\.item)
+    func mean(_ alpha: [Float]) throws -> Double {
+      let view = WeightView.factored(try mixer.multipliers(MixtureCoefficients(mix: .delta, alpha)))
+      return try model.score(items, under: view, priority: .job)
+        .reduce(0) { $0 + $1[0].sum / Double($1[0].logprobs.count) }
+    }
+    let alpha: [Float] = [0.4, 0.3]
+    let c = MixtureCoefficients(mix: .delta, alpha)
+    let tape = try model.record(items, under: mixer.multipliers(c), priority: .job)
+    let derivatives = items.map { item in
+      item.continuations.map { [Float](repeating: 1 / Float($0.count), count: $0.count) }
+    }
+    let multipliers = try tape.gradient(derivatives, priority: .job)
+    let gradient = try mixer.gradient(multipliers, at: c)
+    let h: Float = 0.02
+    for k in 0..<2 {
+      let moved = [Float(1), -1].map { sign in alpha.indices.map { alpha[$0] + ($0 == k ? sign * h : 0) } }
+      let expected = (try mean(moved[0]) - mean(moved[1])) / Double(2 * h)
+      #expect(abs(gradient[k][0] - expected) < 0.02 * max(0.05, abs(expected)), "\(gradient[k][0]) against \(expected)")
+    }
+    // Less memory changes time and nothing else.
+    let again = try model.record(items, under: mixer.multipliers(c), memory: 0, priority: .job)
+    #expect(try again.gradient(derivatives, priority: .job) == multipliers)
+  }
+}

@@ -1,0 +1,59 @@
+import Evaluation
+import Multipliers
+import Transformer
+
+extension ChoiceScorer {
+  /// Scores by the pass that records, and the gradient of the shots' log-likelihoods (the gold choice's mean over its
+  /// tokens, added up) by the coefficients of the mixture: back through the network to the multipliers, and from there by
+  /// the chain rule of the mixer.
+  package func gradients(_ work: [ScoringWork]) throws(ScorerError) -> [ShotGradient] {
+    var results: [ShotGradient] = []
+    for piece in work { results.append(try gradient(piece)) }
+    return results
+  }
+
+  private func gradient(_ piece: ScoringWork) throws(ScorerError) -> ShotGradient {
+    do {
+      let rows = piece.shots.map { self.rows[$0] }
+      let tape = try model.record(
+        rows.map(\.item), under: try mixer.multipliers(piece.candidate), priority: priority, shouldStop: shouldStop)
+      let derivatives = zip(rows, tape.scores).map { row, choices in
+        choices.indices.map { choice in
+          let count = choices[choice].logprobs.count
+          return [Float](repeating: choice == row.row.gold ? 1 / Float(count) : 0, count: count)
+        }
+      }
+      let byMultiplier = try tape.gradient(derivatives, priority: priority, shouldStop: shouldStop)
+      let byCoefficient = try mixer.gradient(byMultiplier, at: piece.candidate)
+      return ShotGradient(
+        shots: zip(rows, tape.scores).map { shotScore($0.row, $1) }, gradient: byCoefficient.flatMap(\.self))
+    } catch TransformerError.stopped {
+      throw .cancelled
+    } catch let error as TransformerError where error.isOverflow {
+      // As bad as a mixture can be, and no error of the search's.
+      let nothing = ShotScore(right: 0, logLikelihood: -.infinity)
+      return ShotGradient(
+        shots: piece.shots.map { _ in nothing },
+        gradient: [Double](repeating: 0, count: piece.candidate.alpha.reduce(0) { $0 + $1.count }))
+    } catch {
+      throw .failed("\(error)")
+    }
+  }
+}
+
+extension TaskRow {
+  /// The number of the right choice.
+  fileprivate var gold: Int? {
+    guard case .choice(_, _, let gold) = content else { return nil }
+    return gold
+  }
+}
+
+extension TransformerError {
+  /// Weights that leave the range of float.
+  fileprivate var isOverflow: Bool {
+    if case .overflow = self { return true }
+    if case .gradientOverflow = self { return true }
+    return false
+  }
+}

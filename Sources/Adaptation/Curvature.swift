@@ -1,0 +1,79 @@
+/// How a function bends, as far as it is known: B = κ I + Σ c v vᵀ, about minus its matrix of second derivatives. A term for
+/// each thing learnt, so that it costs what was learnt, however many dimensions there are.
+struct Curvature: Sendable {
+  private var diagonal = 1.0
+  private var terms: [(factor: Double, vector: [Double])] = []
+
+  /// From the gradient at one point and values at others: towards each, sᵀ B s = 2 (f₀ + g·s − f).
+  mutating func begin(
+    at point: [Double], value: Double, gradient: [Double], known: [(point: [Double], logLikelihood: Double)]
+  ) {
+    terms = []
+    var steps: [[Double]] = []
+    var bends: [Double] = []
+    for other in known {
+      let step = zip(other.point, point).map { $0 - $1 }
+      guard step.contains(where: { $0 != 0 }) else { continue }
+      steps.append(step)
+      bends.append(2 * (value + dot(gradient, step) - other.logLikelihood))
+    }
+    guard !steps.isEmpty else {
+      // As if the gradient were spent after a tenth of a unit: a small first step, whose gradient then tells more.
+      diagonal = max(10 * gradient.reduce(0) { max($0, abs($1)) }, 1e-3)
+      return
+    }
+    let squares = steps.map { dot($0, $0) }
+    diagonal = max(zip(bends, squares).reduce(0) { $0 + max($1.0, 0) / $1.1 } / Double(steps.count), 1e-3)
+    // The least change of κ I that has all of them, by going round.
+    var factors = [Double](repeating: 0, count: steps.count)
+    for _ in 0..<200 {
+      for j in steps.indices {
+        let bend = steps.indices.reduce(diagonal * squares[j]) { sum, i in
+          let product = dot(steps[i], steps[j])
+          return sum + factors[i] * product * product
+        }
+        factors[j] += (bends[j] - bend) / (squares[j] * squares[j])
+      }
+    }
+    terms = zip(factors, steps).map { ($0, $1) }
+  }
+
+  /// B s = y from here on, where it can be had without much ado.
+  mutating func learn(step: [Double], bend: [Double]) {
+    let rest = zip(bend, times(step)).map { $0 - $1 }
+    let product = dot(rest, step)
+    let lengths = (dot(rest, rest) * dot(step, step)).squareRoot()
+    guard lengths > 0, abs(product) > 1e-6 * lengths else { return }
+    terms.append((1 / product, rest))
+  }
+
+  func times(_ x: [Double]) -> [Double] {
+    var result = x.map { diagonal * $0 }
+    for term in terms {
+      let share = term.factor * dot(term.vector, x)
+      for i in result.indices { result[i] += share * term.vector[i] }
+    }
+    return result
+  }
+
+  /// A little more than the largest absolute eigenvalue, by powers of B.
+  func norm(dimensions: Int) -> Double {
+    // Not along an axis, nor along the diagonal, where steps begin.
+    var x = (0..<dimensions).map { 1 + Double($0 * 7 % 11) / 16 }
+    var norm = diagonal
+    for _ in 0..<30 {
+      let length = dot(x, x).squareRoot()
+      guard length > 0 else { break }
+      let y = times(x.map { $0 / length })
+      norm = dot(y, y).squareRoot()
+      x = y
+    }
+    return 1.1 * max(norm, 1e-12)
+  }
+}
+
+func dot(_ a: [Double], _ b: [Double]) -> Double {
+  var sum = 0.0
+  for i in a.indices { sum += a[i] * b[i] }
+  return sum
+}

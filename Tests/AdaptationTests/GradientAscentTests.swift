@@ -1,0 +1,267 @@
+import Adaptation
+import Multipliers
+import StrictJSON
+import Testing
+
+@Suite struct GradientAscentTests {
+  /// −(x − target)ᵀ H (x − target) / 2 − 2 with a little of a third power, which no quadratic foretells.
+  struct Hill {
+    var target: [Double]
+    /// Of H's diagonal; beside it all coordinates pull at each other.
+    var weights: [Double]
+    var coupling = 0.3
+    var skew = 0.0
+
+    func value(_ x: [Double]) -> Double {
+      let p = zip(x, target).map { $0 - $1 }
+      let sum = p.reduce(0, +)
+      var value = -2 - coupling * sum * sum / 2
+      for (w, p) in zip(weights, p) { value -= w * p * p / 2 + skew * p * p * p / 6 }
+      return value
+    }
+
+    func gradient(_ x: [Double]) -> [Double] {
+      let p = zip(x, target).map { $0 - $1 }
+      let sum = p.reduce(0, +)
+      return zip(weights, p).map { -$0 * $1 - coupling * sum - skew * $1 * $1 / 2 }
+    }
+
+    func answer(_ question: Question) -> Answer {
+      guard case .gradient(let request) = question else { return .ranking([]) }
+      return .gradient(
+        PointGradient(
+          score: MemberScore(score: 0.5, logLikelihood: value(request.point)), gradient: gradient(request.point)))
+    }
+
+    func baselines(_ space: MixtureSpace) -> [(point: [Double], score: MemberScore)] {
+      let points =
+        [Array(repeating: 0.0, count: space.dimensions)]
+        + (0..<space.experts).map { k in (0..<space.dimensions).map { $0 / space.units == k ? 1 : 0 } }
+        + [Array(repeating: 1 / Double(space.experts), count: space.dimensions)]
+      return points.map { ($0, MemberScore(score: 0.5, logLikelihood: value($0))) }
+    }
+  }
+
+  static func ascend(
+    _ hill: Hill, _ space: MixtureSpace, knowing: Bool = true, iterations: Int = 40
+  ) -> (method: GradientAscent, points: [[Double]]) {
+    var settings = GradientAscent.Settings()
+    settings.iterations = iterations
+    var method = GradientAscent(space: space, settings: settings)
+    if knowing { method.begin(knowing: hill.baselines(space)) }
+    var points: [[Double]] = []
+    while let question = method.question {
+      if case .gradient(let request) = question { points.append(request.point) }
+      method.take(hill.answer(question))
+    }
+    return (method, points)
+  }
+
+  @Test(arguments: [[0.75, 0.25], [0.1, 0.9], [1.4, 0.3], [-0.5, -0.2]], [true, false])
+  func theTopIsFoundInAHandfulOfEvaluations(target: [Double], knowing: Bool) throws {
+    let hill = Hill(target: target, weights: [1.5, 0.6], skew: 0.4)
+    let space = SearchMethodTests.space()
+    let (method, points) = Self.ascend(hill, space, knowing: knowing)
+    #expect(method.stopReason == .converged)
+    // By looking everywhere.
+    var top = -Double.infinity
+    for i in 0...64 { for j in 0...64 { top = max(top, hill.value([Double(i) / 64, Double(j) / 64])) } }
+    let best = try #require(method.best)
+    #expect(best.score.logLikelihood > top - 1e-4, "\(best.point) after \(points.count)")
+    #expect(points.count <= (knowing ? 5 : 9), "\(points.count) evaluations")
+  }
+
+  @Test func whatIsKnownSavesEvaluations() {
+    let hill = Hill(target: [0.62, 0.31], weights: [2, 0.5])
+    let with = Self.ascend(hill, SearchMethodTests.space()).points.count
+    let without = Self.ascend(hill, SearchMethodTests.space(), knowing: false).points.count
+    // A quadratic of two dimensions is known after one gradient; the second evaluation confirms it.
+    #expect(with == 2 && with < without)
+  }
+
+  @Test func manyCoefficientsRiseTogether() throws {
+    let space = SearchMethodTests.space(3, units: 20)
+    let hill = Hill(
+      target: (0..<60).map { Double(($0 * 7) % 10) / 10 }, weights: (0..<60).map { $0 % 2 == 0 ? 0.2 : 3 },
+      coupling: 0.05, skew: 0.3)
+    let (method, points) = Self.ascend(hill, space)
+    let best = try #require(method.best)
+    #expect(best.score.logLikelihood > hill.value(hill.target) - 2e-3, "after \(points.count)")
+  }
+
+  @Test(arguments: [(0.0, 1.0), (-0.5, 1.5), (-0.3, 0.99)])
+  func everyPointLiesInTheBox(bounds: (Double, Double)) throws {
+    let space = SearchMethodTests.space(lower: bounds.0, upper: bounds.1)
+    let (method, points) = Self.ascend(Hill(target: [9, -9], weights: [1, 1]), space, knowing: false)
+    for value in points.flatMap(\.self) { #expect(value >= bounds.0 && value <= bounds.1) }
+    #expect(try #require(method.best).point == [bounds.1, bounds.0])
+  }
+
+  /// The gradient of normalised coefficients is taken on the simplex, and followed along it.
+  @Test func normalisedCoefficientsStayOnTheSimplex() throws {
+    let space = MixtureSpace(experts: 3, units: 2, granularity: .layer, mix: .sum, normalised: true)
+    // The target's units sum to 1.2 and 0.9: the best point that sums to 1 is nearest to it.
+    let hill = Hill(
+      target: [0.7, 0.1, 0.4, 0.8, 0.1, 0], weights: Array(repeating: 1, count: 6), coupling: 0)
+    let (method, points) = Self.ascend(hill, space, knowing: false)
+    for point in points {
+      for unit in 0..<2 { #expect(abs(point[unit] + point[2 + unit] + point[4 + unit] - 1) < 1e-9) }
+      #expect(point.allSatisfy { $0 >= 0 && $0 <= 1 })
+    }
+    let best = try #require(method.best).point
+    let expected = [0.7 - 0.2 / 3, 0, 0.4 - 0.2 / 3, 0, 0.1 - 0.2 / 3, 0]
+    // Unit 0 is the first, third and fifth: 0.7, 0.4, 0.1 sum to 1.2. Unit 1: 0.1, 0.8, 0 sum to 0.9.
+    #expect(abs(best[0] - expected[0]) < 0.01 && abs(best[2] - expected[2]) < 0.01 && abs(best[4] - expected[4]) < 0.01)
+    #expect(abs(best[1] - (0.1 + 0.1 / 3)) < 0.01 && abs(best[3] - (0.8 + 0.1 / 3)) < 0.01)
+  }
+
+  @Test func aPointWithoutMixtureIsStayedClearOf() throws {
+    let space = SearchMethodTests.space()
+    let hill = Hill(target: [0.9, 0.8], weights: [1, 1])
+    var method = GradientAscent(space: space, settings: .init())
+    method.begin(knowing: hill.baselines(space))
+    var refused = 0
+    while let question = method.question {
+      guard case .gradient(let request) = question else { break }
+      if request.point.reduce(0, +) > 1.2 {
+        refused += 1
+        method.take(.gradient(PointGradient(score: .worst, gradient: [0, 0])))
+      } else {
+        method.take(hill.answer(question))
+      }
+    }
+    #expect(refused > 0)
+    let best = try #require(method.best)
+    #expect(best.score.logLikelihood.isFinite && best.point.reduce(0, +) <= 1.2 && best.point.reduce(0, +) > 0.9)
+  }
+
+  /// Where correct answers are the objective, the best of the points on the way is the one with most of them.
+  @Test func theBestIsByTheObjective() throws {
+    let hill = Hill(target: [0.8, 0.4], weights: [1, 1])
+    for objective in Objective.allCases {
+      var settings = GradientAscent.Settings()
+      settings.objective = objective
+      var method = GradientAscent(space: SearchMethodTests.space(), settings: settings)
+      var told: [PointGradient] = []
+      while let question = method.question, case .gradient(var found) = hill.answer(question) {
+        found.score.score = told.isEmpty ? 0.9 : 0.8
+        told.append(found)
+        method.take(.gradient(found))
+      }
+      #expect(told.count > 1)
+      let best = try #require(method.best?.score)
+      #expect(best == (objective == .accuracy ? told[0].score : told.map(\.score).max { $0.isBelow($1, by: .loglik) }))
+    }
+  }
+
+  /// Stopped after any evaluation, its state read back from text, it goes on to the same end bit for bit.
+  @Test func aSearchRestoredAnywhereEndsTheSame() throws {
+    let space = SearchMethodTests.space(2, units: 3)
+    let hill = Hill(target: [0.1, 0.9, 0.5, 0.3, 0.7, 0], weights: [1, 2, 0.5, 1, 3, 1], skew: 0.8)
+    let whole = Self.ascend(hill, space).method
+    #expect(whole.generation > 2)
+    for interruption in 0...whole.generation {
+      var first = GradientAscent(space: space, settings: .init())
+      first.begin(knowing: hill.baselines(space))
+      for _ in 0..<interruption {
+        guard let question = first.question else { break }
+        first.take(hill.answer(question))
+      }
+      var second = GradientAscent(space: space, settings: .init())
+      let accepted = second.restore(try parseJSON(Array(first.state.jsonText.utf8)))
+      #expect(accepted && second.question == first.question, "after \(interruption)")
+      while let question = second.question { second.take(hill.answer(question)) }
+      #expect(second.state == whole.state, "after \(interruption)")
+    }
+    var odd = GradientAscent(space: SearchMethodTests.space(), settings: .init())
+    let acceptsOtherDimensions = odd.restore(whole.state)
+    let acceptsHalf = odd.restore(.object(["generation": .integer(1)]))
+    #expect(!acceptsOtherDimensions && !acceptsHalf)
+  }
+
+  // MARK: - within an adaptation
+
+  /// A scorer whose shots' log-likelihoods are hills, each of a height of its own.
+  final class HillScorer: CandidateScorer {
+    let hill: Hill
+    let shotCount = 10
+    let likelihoodRule = LikelihoodRule.everyShot
+    private(set) var scored = 0
+    private(set) var differentiated = 0
+
+    init(_ hill: Hill) { self.hill = hill }
+
+    func chunks(of shots: [Int]) -> [[Int]] {
+      stride(from: 0, to: shots.count, by: 3).map { Array(shots[$0..<min($0 + 3, shots.count)]) }
+    }
+    func admits(_ candidate: MixtureCoefficients) -> Bool { true }
+
+    private func shots(_ piece: ScoringWork) -> [ShotScore] {
+      let x = piece.candidate.alpha.flatMap { $0.map { Double($0) } }
+      return piece.shots.map {
+        ShotScore(right: $0 % 2 == 0 ? 1 : 0, logLikelihood: hill.value(x) * (1 + 0.02 * Double($0)))
+      }
+    }
+    func score(_ work: [ScoringWork]) -> [[ShotScore]] {
+      scored += work.reduce(0) { $0 + $1.shots.count }
+      return work.map { shots($0) }
+    }
+    func gradients(_ work: [ScoringWork]) -> [ShotGradient] {
+      differentiated += work.reduce(0) { $0 + $1.shots.count }
+      return work.map { piece in
+        let x = piece.candidate.alpha.flatMap { $0.map { Double($0) } }
+        let factor = piece.shots.reduce(0.0) { $0 + 1 + 0.02 * Double($1) }
+        return ShotGradient(shots: shots(piece), gradient: hill.gradient(x).map { $0 * factor })
+      }
+    }
+  }
+
+  private static func settings() -> AdaptationSettings {
+    var method = GradientAscent.Settings()
+    method.objective = .loglik
+    return AdaptationSettings(
+      seed: 5, objective: .loglik,
+      configurations: [
+        SearchConfiguration(method: .gradient(method), space: SearchMethodTests.space())
+      ], identity: "test")
+  }
+
+  private static func run(
+    _ scorer: HillScorer, journal: [JSONValue] = []
+  ) throws -> (outcome: AdaptationOutcome, journal: [JSONValue]) {
+    var entries = journal
+    let ticks = AdaptationTests.Ticks()
+    var adaptation = Adaptation(
+      settings(), scorer: scorer, journal: journal, clock: { ticks.read() },
+      report: { if case .journal(let entry) = $0 { entries.append(entry) } })
+    return (try adaptation.run(), entries)
+  }
+
+  private let hill = Hill(target: [0.7, 0.2], weights: [1.5, 0.8], skew: 0.3)
+
+  @Test func anAdaptationByGradientServesTheTopAndCountsThreeForAGradient() throws {
+    let scorer = HillScorer(hill)
+    let (outcome, _) = try Self.run(scorer)
+    #expect(outcome.served == .mixture)
+    let alpha = outcome.alpha.alpha
+    #expect(abs(alpha[0][0] - 0.7) < 0.02 && abs(alpha[1][0] - 0.2) < 0.02)
+    #expect(outcome.costs.prompts == scorer.scored + 3 * scorer.differentiated)
+    #expect(outcome.searches[0].costs.prompts < 10 * 3 * 2 * 5)
+    // All three searches begin at one point: the folds find their gradients there already.
+    #expect(outcome.costs.savedByCache >= 3 * 10)
+  }
+
+  @Test func aRunResumedAnywhereEndsTheSame() throws {
+    let first = HillScorer(hill)
+    let whole = try Self.run(first)
+    for kept in 0...whole.journal.count {
+      let second = HillScorer(hill)
+      let journal = try whole.journal.prefix(kept).map { try parseJSON(Array($0.jsonText.utf8)) }
+      let resumed = try Self.run(second, journal: journal)
+      #expect(AdaptationTests.withoutCosts(resumed.outcome) == AdaptationTests.withoutCosts(whole.outcome))
+      #expect(resumed.outcome.costs.prompts == whole.outcome.costs.prompts, "after \(kept)")
+      #expect(resumed.journal.count == whole.journal.count)
+      if kept == whole.journal.count { #expect(second.scored == 0 && second.differentiated == 0) }
+    }
+  }
+}
