@@ -9,7 +9,7 @@ struct BoundedStep {
   private(set) var gain = 0.0
 
   private static let rounds = 400
-  /// Points end on multiples of this: short numbers, finer than any difference that shots can show.
+  /// Points end on multiples of this or at a border: short numbers, finer than any difference that shots can show.
   private static let steps = 4096.0
 
   init(space: MixtureSpace, around center: [Double], radius: Double, gradient: [Double], curvature: Curvature) {
@@ -47,7 +47,9 @@ struct BoundedStep {
       if step.allSatisfy({ abs($0) < 1e-9 }) { break }
     }
     if !space.normalised {
-      x = zip(x.indices, x).map { min(max(($1 * Self.steps).rounded() / Self.steps, lower[$0]), upper[$0]) }
+      for i in x.indices where x[i] > lower[i] && x[i] < upper[i] {
+        x[i] = min(max((x[i] * Self.steps).rounded() / Self.steps, lower[i]), upper[i])
+      }
     }
     point = Self.awayFromNothing(x, center, space)
     gain = rise(point)
