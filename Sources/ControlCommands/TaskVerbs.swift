@@ -40,7 +40,7 @@ extension Verb {
       "task adapt", [.one("NAME", "task")],
       [
         model,
-        .value("--search", "S", "search", "the method: cem, random, cma-es or all"),
+        .value("--search", "S", "search", "the method: cem, random, cma-es, gradient or all"),
         .value("--granularity", "G", "granularity", "vector, layer or matrix"),
         .value("--mix", "RULE", "mix", "sum or delta"),
         .value("--objective", "O", "objective", "accuracy or loglik"),

@@ -309,7 +309,7 @@ extension RPCMethod {
       ]),
   ]
 
-  private static let searchMethods = ["cem", "random", "cma-es", "all"]
+  private static let searchMethods = ["cem", "random", "cma-es", "gradient", "all"]
   private static let jobNumber = RPCParameterType.integer(1...Int64.max)
   private static let modelSummary = "the model; the default or only one unless given"
   private static let expertSummary = "NAME or NAME@VERSION"

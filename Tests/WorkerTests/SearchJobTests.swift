@@ -20,10 +20,14 @@ import WorkerProtocol
       let whole = try TestWorker().run(.adapt(spec))
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
-      #expect(table.map(\.method) == ["cem", "random", "cma-es"] && result.search.method == "all")
+      #expect(table.map(\.method) == ["cem", "random", "cma-es", "gradient"] && result.search.method == "all")
       #expect(table.count { $0.isChosen } == 1)
       for line in table {
-        #expect(line.generations == 2 && line.coefficients == 2 && line.scores.heldOut != nil)
+        #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
+        guard line.method != "gradient" else {
+          #expect(line.costs.prompts > 0)  // What a gradient costs is no population's business.
+          continue
+        }
         let made = line.costs.prompts + line.costs.savedByCache + line.costs.savedByPruning
         #expect(made + line.costs.savedByConvergence == 2 * 6 * (4 + 4), "\(line.method)")
       }
@@ -37,7 +41,7 @@ import WorkerProtocol
     }
   }
 
-  @Test(arguments: ["cem", "random", "cma-es"], [Granularity.vector, .layer, .matrix])
+  @Test(arguments: ["cem", "random", "cma-es", "gradient"], [Granularity.vector, .layer, .matrix])
   func everyMethodWorksInEveryGranularity(method: String, granularity: Granularity) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
@@ -53,7 +57,11 @@ import WorkerProtocol
         let result = try WorkerServiceTests.timeless(try worker.run(.adapt(spec)).ending)
         #expect(result.foundGranularity == granularity && result.foundAlpha.map(\.count) == [units, units])
         if normalised {
-          for unit in 0..<units { #expect(result.foundAlpha[0][unit] + result.foundAlpha[1][unit] == 1) }
+          // Populations lie on a grid of 1/64, where the sum is exact; a gradient's point does not.
+          for unit in 0..<units {
+            let sum = result.foundAlpha[0][unit] + result.foundAlpha[1][unit]
+            #expect(method == "gradient" ? abs(sum - 1) < 1e-6 : sum == 1)
+          }
         }
         if result.served == "mixture", granularity != .vector {
           #expect(result.mix == mix && result.units.count == units)
