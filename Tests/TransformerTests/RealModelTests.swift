@@ -191,11 +191,12 @@ extension RealModelTests {
     }
     let multipliers = try tape.gradient(derivatives, priority: .job)
     let gradient = try mixer.gradient(multipliers, at: c)
-    let h: Float = 0.02
+    // Far from linear: steps of 0.02 miss by 7 %, of 0.005 and less by 1 %; below 0.001 rounding takes over.
+    let h: Float = 0.0025
     for k in 0..<2 {
-      let moved = [Float(1), -1].map { sign in alpha.indices.map { alpha[$0] + ($0 == k ? sign * h : 0) } }
-      let expected = (try mean(moved[0]) - mean(moved[1])) / Double(2 * h)
-      #expect(abs(gradient[k][0] - expected) < 0.02 * max(0.05, abs(expected)), "\(gradient[k][0]) against \(expected)")
+      let moved = [h, -h].map { step in alpha.indices.map { alpha[$0] + ($0 == k ? step : 0) } }
+      let expected = (try mean(moved[0]) - mean(moved[1])) / Double(moved[0][k] - moved[1][k])
+      #expect(abs(gradient[k][0] - expected) < 0.01 * max(1, abs(expected)), "\(gradient[k][0]) against \(expected)")
     }
     // Less memory changes time and nothing else.
     let again = try model.record(items, under: mixer.multipliers(c), memory: 0, priority: .job)
