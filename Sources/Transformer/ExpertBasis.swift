@@ -34,9 +34,14 @@ package final class ExpertBasis: @unchecked Sendable {
     let layerCount = isResident ? model.shape.layers : 1
     layers = experts.map { _ in FloatBuffer(count: layerCount * size) }
     if isResident {
-      model.pool.run((0..<model.shape.layers).map { building(layer: $0) }, priority: priority)
-      // Its pages are not needed again by a search; decoding brings back what it reads.
-      model.factorization.adviseUnused()
+      // The factorization's pages are not needed again by a search; decoding brings back what it reads. Let go a few
+      // layers at a time, they and the matrices that are made of them never fill memory together.
+      let together = 6
+      for first in stride(from: 0, to: model.shape.layers, by: together) {
+        let layers = first..<min(first + together, model.shape.layers)
+        model.pool.run(layers.map { building(layer: $0) }, priority: priority)
+        model.factorization.adviseUnused()
+      }
     }
   }
 
