@@ -1,3 +1,4 @@
+package import Evaluation
 import Multipliers
 package import Registry
 package import StrictJSON
@@ -26,6 +27,20 @@ package struct Configuration: Sendable {
     package var memoryBudget: Int64 = 2 << 30
     /// How long a worker may leave `memory` unanswered before it counts as hanging.
     package var hangAfter: Duration = .seconds(60)
+    /// How long a job may go on after it was told to stop, before its worker is killed.
+    package var stopAfter: Duration = .seconds(5)
+  }
+
+  /// Pass one of the strategies `prompt` and `classifier`.
+  package struct Dispatch: Sendable, Equatable {
+    /// The template's file; nil: `etc/t2d/dispatch.txt` where it exists, else the built-in text.
+    package var template: String?
+    /// Nil: by the model's size.
+    package var reading: DispatchSpec.Reading?
+    /// A model with fewer parameters is read by scoring: it seldom keeps to the form of an answer.
+    package var smallParameters: Int64 = 1_000_000_000
+    /// Of a generated decision.
+    package var maximumTokens = 128
   }
 
   /// What is checked by itself, how, and what follows from it.
@@ -70,6 +85,7 @@ package struct Configuration: Sendable {
   package var debounce = Debounce()
   package var checks = Checks()
   package var worker = Worker()
+  package var dispatch = Dispatch()
   /// An expert file larger than this is refused.
   package var maximumExpertBytes = 64 << 20
   package var maximumTaskBytes = 64 << 20
@@ -122,6 +138,14 @@ package struct Configuration: Sendable {
       if let number = try part.optionalInt("threads", in: 0...1024) { worker.threads = number }
       if let bytes = try part.optionalInteger("memory_limit", in: 0...Int64.max) { worker.memoryLimit = bytes }
       if let seconds = try part.optionalDouble("hang_seconds", in: 1...86_400) { worker.hangAfter = .seconds(seconds) }
+      if let seconds = try part.optionalDouble("stop_seconds", in: 0.1...3600) { worker.stopAfter = .seconds(seconds) }
+      try part.finish()
+    }
+    if var part = try reader.optionalReader("dispatch") {
+      dispatch.template = try part.optionalString("template")
+      dispatch.reading = try part.optionalChoice("read", DispatchSpec.Reading.self)
+      if let count = try part.optionalInteger("small_parameters", in: 0...Int64.max) { dispatch.smallParameters = count }
+      if let count = try part.optionalInt("max_tokens", in: 1...4096) { dispatch.maximumTokens = count }
       try part.finish()
     }
     if let part = try reader.optionalObject("search") { try search.overlay(part, path: "search") }
@@ -160,12 +184,14 @@ package enum ConfigurationError: Error, CustomStringConvertible {
   case unreadable(SystemCallError)
   case syntax(path: String, JSONError)
   case content(path: String, String)
+  case template(DispatchTemplateError)
 
   package var description: String {
     switch self {
     case .unreadable(let error): "configuration: \(error)"
     case .syntax(let path, let error): "configuration '\(path)': \(error)"
     case .content(let path, let problem): "configuration '\(path)': \(problem)"
+    case .template(let error): "configuration: \(error)"
     }
   }
 }

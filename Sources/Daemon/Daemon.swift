@@ -1,3 +1,4 @@
+import Evaluation
 import Registry
 import RPCServer
 import Synchronization
@@ -19,6 +20,7 @@ package final class Daemon: Sendable {
   private let watcher: DirectoryWatcher
   private let link: WorkerLink
   private let log: Logger
+  private let templates: DispatchTemplateBox
 
   /// Starts everything. `launcher` starts workers; `shutDown` is called when a client asks the daemon to end.
   package init(
@@ -31,14 +33,20 @@ package final class Daemon: Sendable {
     let board = StatusBoard()
     self.board = board
     for signal in ignoredSignals { ignoreSignal(signal) }
+    templates = DispatchTemplateBox(configuration, paths)
+    do throws(DispatchTemplateError) { _ = try templates.get() } catch {
+      throw .configuration(.template(error))
+    }
     try paths.prepare()
     lock = Mutex(try Self.lock(paths))
 
     do throws(SystemCallError) { catalogue = try CatalogueThread() } catch { throw .files(error) }
     let snapshots = SnapshotBox(Snapshot.empty)
+    let post: @Sendable (@escaping CatalogueThread.Work) -> Void = { [catalogue] in catalogue.post($0) }
     try catalogue.start { () throws(DaemonError) in
       do throws(RegistryError) {
-        return try Steward(paths: paths, configuration: configuration, snapshots: snapshots, board: board, log: log)
+        return try Steward(
+          paths: paths, configuration: configuration, snapshots: snapshots, board: board, log: log, post: post)
       } catch {
         throw .store(error)
       }
@@ -46,8 +54,8 @@ package final class Daemon: Sendable {
     let catalogue = catalogue
     do throws(DaemonError) {
       let service = Service(
-        paths: paths, configuration: configuration, snapshots: snapshots, board: board, catalogue: catalogue, log: log,
-        shutDown: shutDown)
+        paths: paths, configuration: configuration, snapshots: snapshots, board: board, catalogue: catalogue,
+        templates: templates, log: log, shutDown: shutDown)
       server = try Self.listen(service, paths, configuration, log)
       service.counters = server.counters
     } catch {
@@ -83,8 +91,21 @@ package final class Daemon: Sendable {
       "t2d serves", ["version": daemonVersion, "pid": ownProcessID(), "socket": paths.socket, "prefix": paths.prefix])
   }
 
-  /// Looks at the watched directories again.
-  package func rescan() { watcher.rescan() }
+  /// Looks at the watched directories and at the dispatch template again.
+  package func rescan() {
+    watcher.rescan()
+    let problem = templates.reload()
+    if let problem { log.warning("\(problem)") }
+    let (board, code) = (board, "dispatch_template")
+    catalogue.post { _ in
+      let others = board.warnings.filter { $0.code != code }
+      board.setWarnings(
+        others
+          + [problem].compactMap(\.self).map {
+            DaemonWarning(code: code, message: $0.description, help: "mend the file and send SIGHUP again")
+          })
+    }
+  }
 
   /// Refuses new requests, lets those in flight end, marks the running job, and ends all threads and the worker.
   package func stop() {

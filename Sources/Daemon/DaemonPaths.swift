@@ -12,6 +12,9 @@ package struct DaemonPaths: Sendable {
     self.socket = socket.hasPrefix("/") ? socket : self.prefix + "/" + socket
   }
 
+  /// A path of the configuration: relative to the prefix.
+  func resolve(_ path: String) -> String { path.hasPrefix("/") ? path : prefix + "/" + path }
+
   package var state: String { prefix + "/var/lib/t2d" }
   package var run: String { prefix + "/var/run/t2d" }
   package var pidFile: String { run + "/t2d.pid" }

@@ -78,8 +78,7 @@ extension Service {
     let snapshot = snapshots.get()
     if let expert {
       let (_, version) = try snapshot.resolveExpert(expert)
-      let weights = Weights.expert(try reference(version, on: model), rescale: try rescale(of: [version]))
-      return (weights, ["expert": .string("\(version.name)@\(version.version)")])
+      return (try weights(of: version, on: model), ["expert": .string("\(version.name)@\(version.version)")])
     }
     if let task {
       let found = try served(task, model: model.name)
@@ -95,6 +94,11 @@ extension Service {
     }
     if let alpha { return (try mixed(alpha, mix: mix, model: model, snapshot), ["alpha": .object(alpha)]) }
     return (.base, ["base": true])
+  }
+
+  /// One expert alone.
+  func weights(of version: ExpertVersion, on model: ModelRecord) throws(RPCError) -> Weights {
+    .expert(try reference(version, on: model), rescale: try rescale(of: [version]))
   }
 
   private func mixed(

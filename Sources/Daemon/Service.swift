@@ -18,6 +18,7 @@ final class Service: RPCHandler {
   let board: StatusBoard
   let catalogue: CatalogueThread
   let log: Logger
+  let templates: DispatchTemplateBox
   let started = MonotonicInstant.now
   private let countersOfServer = Mutex<RPCCounters?>(nil)
   /// Ends the daemon; any thread.
@@ -25,13 +26,14 @@ final class Service: RPCHandler {
 
   init(
     paths: DaemonPaths, configuration: Configuration, snapshots: SnapshotBox, board: StatusBoard,
-    catalogue: CatalogueThread, log: Logger, shutDown: @escaping @Sendable () -> Void
+    catalogue: CatalogueThread, templates: DispatchTemplateBox, log: Logger, shutDown: @escaping @Sendable () -> Void
   ) {
     self.paths = paths
     self.configuration = configuration
     self.snapshots = snapshots
     self.board = board
     self.catalogue = catalogue
+    self.templates = templates
     self.log = log
     self.shutDown = shutDown
   }
@@ -46,6 +48,7 @@ final class Service: RPCHandler {
     "task.list": taskList, "task.show": taskShow, "task.register": taskRegister, "task.adapt": taskAdapt,
     "mixture.get": mixtureGet, "mixture.list": mixtureList, "mixture.log": mixtureLog,
     "check.run": checkRun, "check.list": checkList, "check.show": checkShow,
+    "dispatch.run": dispatchRun, "dispatch.evaluate": dispatchEvaluate,
     "score": score, "generate": generate, "evaluate.run": evaluateRun,
     "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
     "events.subscribe": eventsSubscribe,

@@ -76,14 +76,25 @@ extension Steward {
       switch change {
       case .store(let id, let state, _, let reason):
         log.info("job", ["id": id, "state": state.rawValue, "reason": reason ?? "-"])
+        if state != .running, stopping?.job == id { stopping = nil }
         if state.isFinal {
           board.setProgress(nil, of: id)
           answerWaiters(of: id)
         }
       case .start(let id): start(id)
-      case .stop(let id): send(.cancelJob(id)) { _ in }
+      case .stop(let id):
+        send(.cancelJob(id)) { _ in }
+        stopping = (id, .now + configuration.worker.stopAfter)
       }
     }
+  }
+
+  /// A job that does not stop when it is told to takes its worker with it: the next one begins with a new worker.
+  func giveUpStopping(_ job: Int64) {
+    stopping = nil
+    guard queue.runningID == job else { return }
+    link?.restart(
+      "it did not stop job \(job) within \(configuration.worker.stopAfter.inSeconds) s of being told to")
   }
 
   private func start(_ id: Int64) {
@@ -142,6 +153,7 @@ extension Steward {
       let lost = calls
       calls = [:]
       heldCalls = []
+      stopping = nil
       attempt("queue the interrupted job again") { () throws(RegistryError) in
         try apply(queue.workerLost(reason: "the worker ended: \(reason)"))
       }
@@ -173,7 +185,10 @@ extension Steward {
     case .cancelled(let job):
       attempt("store a job's end") { () throws(RegistryError) in try apply(queue.ended(job, .cancelled)) }
       reconcile()
-    case .token: break
+    case .token(let id, _, let token, let text):
+      streams[id]?.send(["text": .string(text), "ids": [.integer(Int64(token))]])
+    case .decided(let id, _, let decision):
+      if let shown = streams[id]?.decided(decision.json) { streams[id]?.send(["decision": shown]) }
     }
   }
 

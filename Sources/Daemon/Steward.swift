@@ -31,11 +31,19 @@ final class Steward {
   /// Requests that the worker is answering, or will when it has started.
   var calls: [Int64: WorkerAnswer] = [:]
   var heldCalls: [WorkerRequest] = []
+  /// Clients that read along, by the number of their request to the worker.
+  var streams: [Int64: PartStream] = [:]
+  /// The running job that was told to stop, and when its worker has had enough time for it.
+  var stopping: (job: Int64, deadline: MonotonicInstant)?
+  /// Runs something on the catalogue's thread later; any thread may call it.
+  let post: @Sendable (@escaping CatalogueThread.Work) -> Void
   var lastCall: Int64 = 0
 
-  init(paths: DaemonPaths, configuration: Configuration, snapshots: SnapshotBox, board: StatusBoard, log: Logger)
-    throws(RegistryError)
-  {
+  init(
+    paths: DaemonPaths, configuration: Configuration, snapshots: SnapshotBox, board: StatusBoard, log: Logger,
+    post: @escaping @Sendable (@escaping CatalogueThread.Work) -> Void
+  ) throws(RegistryError) {
+    self.post = post
     self.paths = paths
     self.configuration = configuration
     self.board = board
@@ -114,12 +122,13 @@ final class Steward {
   /// The earliest time at which something is due by itself.
   var nextDeadline: MonotonicInstant? {
     let waiting = waiters.values.joined().map(\.deadline.instant).min()
-    return [debounce.nextDeadline, waiting].compactMap { $0 }.min()
+    return [debounce.nextDeadline, waiting, stopping?.deadline].compactMap { $0 }.min()
   }
 
   func timePassed(_ now: MonotonicInstant) {
     for pair in debounce.takeDue(at: now) { adaptIfNeeded(pair) }
     expireWaiters()
+    if let stopping, now >= stopping.deadline { giveUpStopping(stopping.job) }
   }
 
   /// The daemon ends: the running job is marked, so that the next start takes it up.
@@ -128,6 +137,7 @@ final class Steward {
     attempt("mark the running job") { () throws(RegistryError) in try apply(changes) }
     for (_, answer) in calls { answer(.failure(RPCError(.shuttingDown, "t2d is ending"))) }
     calls = [:]
+    streams = [:]
     for waiter in waiters.values.joined() { waiter.reply.fail(RPCError(.shuttingDown, "t2d is ending")) }
     waiters = [:]
     catalogue.close()

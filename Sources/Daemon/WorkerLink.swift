@@ -22,6 +22,8 @@ package final class WorkerLink: Sendable {
   private struct Mailbox {
     var outgoing: [[UInt8]] = []
     var isStopping = false
+    /// Why the present worker is to be killed.
+    var killReason: String?
     /// Which worker the lines are meant for: those for one that has ended are dropped.
     var life = 0
   }
@@ -62,6 +64,12 @@ package final class WorkerLink: Sendable {
     wake.signal()
   }
 
+  /// Kills the worker; another is started. Any thread.
+  package func restart(_ reason: String) {
+    mailbox.withLock { $0.killReason = reason }
+    wake.signal()
+  }
+
   /// Ends the worker and the thread, and waits for both. The worker has two seconds after the end of its socket.
   package func stop() {
     mailbox.withLock { $0.isStopping = true }
@@ -75,7 +83,10 @@ package final class WorkerLink: Sendable {
     var backoff = RestartBackoff()
     while !isStopping {
       let born = MonotonicInstant.now
-      mailbox.withLock { $0.outgoing = [] }
+      mailbox.withLock {
+        $0.outgoing = []
+        $0.killReason = nil
+      }
       let reason: String
       do throws(SystemCallError) {
         let worker = try launcher.launch()
@@ -112,11 +123,12 @@ package final class WorkerLink: Sendable {
     life.queue(WorkerRequest(id: ownIDs, call: .hello))
     var reason: String?
     while reason == nil {
-      let (lines, stopping) = mailbox.withLock { box in
+      let (lines, stopping, killReason) = mailbox.withLock { box in
         defer { if life.isReady { box.outgoing = [] } }
-        return (life.isReady ? box.outgoing : [], box.isStopping)
+        return (life.isReady ? box.outgoing : [], box.isStopping, box.killReason)
       }
       if stopping { return end(worker, "t2d ends", grace: .seconds(2)) }
+      if let killReason { return end(worker, killReason, grace: .zero) }
       for line in lines { life.outgoing.append(contentsOf: line) }
       let isEmpty = try life.flush()
       try epoll.change(worker.socket, isEmpty ? .read : [.read, .write], token: Token.socket.rawValue)

@@ -65,13 +65,21 @@ package final class RPCClient {
     return id
   }
 
-  /// Waits for the answer to a request that `send` has sent.
+  /// Waits for the answer to a request that `send` has sent. Notifications that come meanwhile are handed to
+  /// `onNotification`, if there is one; `timeout` is then the longest silence.
   package func receive(
-    _ id: Int64, _ what: String = "the request", timeout: Duration? = nil
+    _ id: Int64, _ what: String = "the request", timeout: Duration? = nil,
+    onNotification: ((Notification) -> Void)? = nil
   ) throws(RPCClientError) -> JSONValue {
     let limit = timeout ?? self.timeout
-    let deadline = limit.map { Deadline.after($0) } ?? .never
+    var deadline = limit.map { Deadline.after($0) } ?? .never
     while true {
+      if let onNotification, !notifications.isEmpty {
+        let seen = notifications
+        notifications = []
+        for notification in seen { onNotification(notification) }
+        deadline = limit.map { Deadline.after($0) } ?? .never
+      }
       if let answer = answers.removeValue(forKey: id) {
         switch answer {
         case .success(let value): return value

@@ -5,6 +5,7 @@ package import StrictJSON
 ///     {"jsonrpc":"2.0","id":7,"result":{"pid":4711}}
 ///     {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"...","data":{"kind":"parse_error"}}}
 ///     {"jsonrpc":"2.0","method":"event","params":{"sequence":12,"event":"expert.stored"}}
+///     {"jsonrpc":"2.0","method":"part","params":{"id":7,"part":3,"text":" honey","ids":[11562]}}
 package enum RPCAnswer {
   package static let resultPrefix: StaticString = "{\"jsonrpc\":\"2.0\",\"id\":"
   package static let resultMiddle: StaticString = ",\"result\":"
@@ -32,6 +33,18 @@ package enum RPCAnswer {
 
   package static func notification(method: String, params: JSONObject) -> [UInt8] {
     line(["jsonrpc": "2.0", "method": .string(method), "params": .object(params)])
+  }
+
+  /// A piece of the answer to a request; `members` come after its id.
+  package static func part(idBytes: [UInt8], number: Int, members: JSONObject) -> [UInt8] {
+    var line = Array("{\"jsonrpc\":\"2.0\",\"method\":\"\(RPCNotification.part.rawValue)\",\"params\":{\"id\":".utf8)
+    line.append(contentsOf: idBytes)
+    var rest: JSONObject = ["part": .integer(Int64(number))]
+    for (key, value) in members.members { rest[key] = value }
+    line.append(UInt8(ascii: ","))
+    line.append(contentsOf: JSONValue.object(rest).serialized().dropFirst())
+    line.append(contentsOf: "}\n".utf8)
+    return line
   }
 
   /// A request as RPCClient sends it.

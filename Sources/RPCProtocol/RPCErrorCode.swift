@@ -30,6 +30,9 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case badMixture = 1010
   case incompatibleShapes = 1011
   case unknownCheck = 1012
+  case noDispatcher = 1013
+  case emptyBank = 1014
+  case unknownLabel = 1015
 
   case workerUnavailable = 1100
   case modelError = 1101
@@ -43,6 +46,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case badTask = 1202
   case badModel = 1203
   case fileNotReadable = 1204
+  case badTemplate = 1205
 
   /// The name that programs compare: `error.data.kind`.
   package var kind: String {
@@ -71,6 +75,9 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badMixture: "bad_mixture"
     case .incompatibleShapes: "incompatible_shapes"
     case .unknownCheck: "unknown_check"
+    case .noDispatcher: "no_dispatcher"
+    case .emptyBank: "empty_bank"
+    case .unknownLabel: "unknown_label"
     case .workerUnavailable: "worker_unavailable"
     case .modelError: "model_error"
     case .jobFailed: "job_failed"
@@ -82,6 +89,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badTask: "bad_task"
     case .badModel: "bad_model"
     case .fileNotReadable: "file_not_readable"
+    case .badTemplate: "bad_template"
     }
   }
 
@@ -112,6 +120,9 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badMixture: "these coefficients and experts cannot be mixed"
     case .incompatibleShapes: "the expert's matrices are not the model's; data.matrix is the first that differs"
     case .unknownCheck: "there is no check of this number"
+    case .noDispatcher: "the strategy classifier needs an active expert of kind dispatcher, and there is none"
+    case .emptyBank: "no expert of the model is active, so there is no label to choose"
+    case .unknownLabel: "a row has a label that no active expert has"
     case .workerUnavailable: "the worker is not running, or ended during the request"
     case .modelError: "the model could not be loaded or run"
     case .jobFailed: "the job ended with an error"
@@ -123,6 +134,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badTask: "the task's files are refused"
     case .badModel: "the model file is refused"
     case .fileNotReadable: "the daemon cannot read the file"
+    case .badTemplate: "the dispatch template lacks a placeholder, or cannot be read"
     }
   }
 }

@@ -62,6 +62,14 @@ extension RPCParameterType {
           return "must be a string or a list of token ids; item \(index) is \(item.asFound)"
         }
       }
+    case .tokens:
+      guard case .array(let items) = value else { return wrong("a list of token ids") }
+      guard !items.isEmpty else { return "is an empty list" }
+      for (index, item) in items.enumerated() {
+        guard case .integer(let id) = item, (0...Int64(Int32.max)).contains(id) else {
+          return "must be a list of token ids; item \(index) is \(item.asFound)"
+        }
+      }
     case .coefficients:
       guard case .object(let object) = value else { return wrong("an object of numbers by expert") }
       guard !object.members.isEmpty else { return "names no expert" }

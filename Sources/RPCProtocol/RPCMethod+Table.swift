@@ -3,17 +3,20 @@ package import StrictJSON
 extension RPCMethod {
   /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
   /// retyped under one major version of t2d.
-  package static let protocolVersion = 1
+  package static let protocolVersion = 2
 
   /// Every method that the daemon answers, in the order of the manual.
   package static let all: [RPCMethod] =
-    system + models + experts + tasks + mixtures + checks + inference + jobs
+    system + models + experts + tasks + mixtures + checks + dispatch + inference + jobs
 
   package static func named(_ name: String) -> RPCMethod? { byName[name] }
 
   /// The result of `system.methods`.
   package static var description: JSONValue {
-    ["protocol": .integer(Int64(protocolVersion)), "methods": .array(all.map(\.json))]
+    [
+      "protocol": .integer(Int64(protocolVersion)), "methods": .array(all.map(\.json)),
+      "notifications": .array(RPCNotification.allCases.map(\.json)),
+    ]
   }
 
   // Names are ASCII, so canonical equivalence of Swift's String cannot confuse two of them: what a client sends
@@ -35,7 +38,8 @@ extension RPCMethod {
         + "jobs {queued, running}, running, queue, worker {state, pid, memory_bytes, memory_limit_bytes, blas {running, "
         + "deserved, too_old}}, connections, memory_bytes, warnings"),
     RPCMethod(
-      "system.methods", .read, verb: "methods", "Lists the methods with their parameters.", result: "protocol, methods"),
+      "system.methods", .read, verb: "methods", "Lists the methods with their parameters.", 
+      result: "protocol, methods, notifications [{name, summary, params}]"),
     RPCMethod(
       "system.sync", .read, verb: "sync",
       "Answers once everything that lay in the watched directories before the call has been seen and decided upon.",
@@ -226,36 +230,79 @@ extension RPCMethod {
       [.required("check", .integer(1...Int64.max), "its number")]),
   ]
 
+  private static let dispatch: [RPCMethod] = [
+    RPCMethod(
+      "dispatch.run", .read, verb: "dispatch", since: 2,
+      "Decides which expert a prompt belongs to, and answers nothing.",
+      result: "decision {label, expert, read, probabilities [{label, probability, expert}], text, note}, strategy, "
+        + "dispatcher, template, model, tokens {prompt}, seconds {queue, dispatch}",
+      [.required("prompt", .string, "the user's words")] + decision(["prompt", "classifier"], "prompt unless given") + [
+        .optional("model", .string, modelSummary)
+      ]),
+    RPCMethod(
+      "dispatch.evaluate", .change, verb: "dispatch evaluate", since: 2,
+      "Sorts labelled prompts, under the base and under a dispatcher side by side; a job.",
+      result: "job; the job's result holds n, and by strategy n, correct, accuracy, ci95, other_share, labels, matrix "
+        + "[true label][given label], read, template, items",
+      [
+        .required(
+          "path", .string,
+          "absolute path of a JSONL file, readable by the daemon: rows with prompt (or question) and label")
+      ] + decision(["prompt", "classifier"], "both, where there is a dispatcher, unless given") + [
+        .optional("model", .string, modelSummary),
+        .optional("limit", .integer(1...100_000), "the first so many rows"),
+      ]),
+  ]
+
+  private static func decision(_ strategies: [String], _ standard: String) -> [RPCParameter] {
+    [
+      .optional(
+        "strategy", .choice(strategies), "prompt: the base decides; classifier: a dispatcher expert does; " + standard),
+      .optional(
+        "read", .choice(["score", "generate"]),
+        "how the decision is read: the likeliest label, or the last \\boxed{} of an answer; score for small models unless "
+          + "given"),
+      .optional("dispatcher", .string, "the dispatcher expert, where there are several: " + expertSummary),
+    ]
+  }
+
   private static let inference: [RPCMethod] = [
     RPCMethod(
       "score", .read, verb: "score", "Log-probabilities of a continuation, token by token.",
       result: "prompt_ids, continuation_ids, logprobs, sum, top [{id, logit, text}], model, weights",
       [
-        .required("prompt", .text, "what stands before"),
-        .required("continuation", .text, "what is scored"),
+        .optional("prompt", .text, "what stands before; or prompt_ids"),
+        .optional("continuation", .text, "what is scored; or continuation_ids"),
+        .optional("prompt_ids", .tokens, "instead of prompt; all that a model without tokenizer takes"),
+        .optional("continuation_ids", .tokens, "instead of continuation"),
       ] + weights + [
         .optional("top", .integer(0...1_000), "so many of the largest logits at the first continuation position"),
         .optional("special", .boolean, "recognise the text of special tokens; false unless given"),
       ]),
     RPCMethod(
       "generate", .read, verb: "ask", "Answers a prompt under a strategy.",
-      result: "text, ids, stop (eos, length or stop), strategy, model, weights, mixture {task, digest, generation}, "
-        + "tokens {prompt, generated}, seconds {queue, prefill, decode}",
+      result: "text, ids, stop (eos, stop, length or context), strategy, model, weights, mixture_digest (null for the "
+        + "base), decision (as dispatch.run, where there was one), tokens {prompt, generated}, seconds {queue, dispatch, "
+        + "prefill, decode}; with stream, notifications `part` come before it",
       [
-        .optional("prompt", .text, "the user's words; or messages"),
+        .optional("prompt", .text, "the user's words; or messages, or prompt_ids"),
         .optional("messages", .messages, "a whole chat, instead of a prompt"),
+        .optional("prompt_ids", .tokens, "token ids, continued as they are; all that a model without tokenizer takes"),
         .optional(
-          "strategy", .choice(["none", "expert", "mixture"]),
+          "strategy", .choice(["none", "expert", "mixture", "prompt", "classifier"]),
           "which weights answer; by expert, task or alpha unless given"),
         .optional("task", .string, "for mixture: the task whose mixture answers"),
+        .optional("read", .choice(["score", "generate"]), "for prompt and classifier: as in dispatch.run"),
+        .optional("dispatcher", .string, "for classifier: " + expertSummary),
       ] + weights.filter { $0.name != "mixture" } + [
         .optional("system", .string, "the system message of the chat template"),
         .optional("chat", .boolean, "use the model's chat template where it has one; true unless given"),
-        .optional("max_tokens", .integer(1...1_000_000), "256 unless given"),
+        .optional("max_tokens", .integer(1...65_536), "256 unless given"),
         .optional("temperature", .number(0...100), "0, the default, is greedy"),
         .optional("top_p", .number(0...1), "1 unless given"),
         .optional("seed", .integer(0...Int64.max), "for sampling"),
         .optional("stop", .strings, "texts that end the answer"),
+        .optional("stream", .boolean, "send what is decided and written as it comes; false unless given"),
       ]),
     RPCMethod(
       "evaluate.run", .change, verb: "evaluate", "Scores a model on the evaluation rows of a task; a job.",

@@ -67,7 +67,7 @@ package struct RPCParameter: Sendable, Equatable {
     case .number(let range):
       object["minimum"] = .number(range.lowerBound)
       object["maximum"] = .number(range.upperBound)
-    case .string, .boolean, .strings, .text, .coefficients, .messages: break
+    case .string, .boolean, .strings, .text, .tokens, .coefficients, .messages: break
     }
     return .object(object)
   }
@@ -85,6 +85,8 @@ package enum RPCParameterType: Sendable, Equatable {
   case strings
   /// A text, or the token ids of one.
   case text
+  /// Token ids.
+  case tokens
   /// An object of finite numbers (or lists of them, one a unit) by expert: `{"science": 0.7, "social@2": 0.1}`.
   case coefficients
   /// A chat: a list of `{"role", "content"}`.
@@ -98,6 +100,7 @@ package enum RPCParameterType: Sendable, Equatable {
     case .boolean: "boolean"
     case .strings: "list of strings"
     case .text: "string or list of token ids"
+    case .tokens: "list of token ids"
     case .coefficients: "object of numbers"
     case .messages: "list of {role, content}"
     }

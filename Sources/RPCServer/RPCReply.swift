@@ -45,7 +45,12 @@ package final class RPCReply: Sendable {
   /// A notification on the same connection.
   package func notify(method: String, params: JSONObject) { connection.notify(method: method, params: params) }
 
-  package func onDisconnect(_ body: @escaping @Sendable () -> Void) { connection.onDisconnect(body) }
+  /// A piece of the answer, before the answer; nothing for a request without an id, whom it could not be matched to.
+  /// A client that does not read is disconnected when its buffer is full, like a follower of events.
+  package func part(_ number: Int, _ members: JSONObject) {
+    guard let idBytes, !isAnswered.load(ordering: .acquiring) else { return }
+    connection.notify(line: RPCAnswer.part(idBytes: idBytes, number: number, members: members))
+  }
 
   private func send(_ descriptor: FileDescriptor? = nil, _ line: (_ idBytes: [UInt8]) -> [UInt8]) {
     guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing), let idBytes else { return }
@@ -64,7 +69,8 @@ package final class RPCConnection: Sendable {
 
   private struct State {
     var isConnected = true
-    var observers: [@Sendable () -> Void] = []
+    var observers: [Int: @Sendable () -> Void] = [:]
+    var nextObserver = 0
   }
 
   init(peer: PeerCredentials, mayChange: Bool, token: UInt64, maximumAnswer: Int, outbox: Outbox) {
@@ -88,13 +94,24 @@ package final class RPCConnection: Sendable {
     post(line, descriptor: nil, isAnswer: false)
   }
 
-  /// Calls `body` when the connection has ended: on the server's thread, or at once where it has ended already.
-  package func onDisconnect(_ body: @escaping @Sendable () -> Void) {
-    let isConnected = state.withLock { state in
-      if state.isConnected { state.observers.append(body) }
-      return state.isConnected
+  /// Calls `body` when the connection has ended: on the server's thread, or at once where it has ended already. What is
+  /// returned is for `forget`: a connection may live for a million requests.
+  @discardableResult
+  package func onDisconnect(_ body: @escaping @Sendable () -> Void) -> Int? {
+    let number = state.withLock { state -> Int? in
+      guard state.isConnected else { return nil }
+      state.observers[state.nextObserver] = body
+      state.nextObserver += 1
+      return state.nextObserver - 1
     }
-    if !isConnected { body() }
+    if number == nil { body() }
+    return number
+  }
+
+  /// The body is not called any more.
+  package func forget(_ observer: Int?) {
+    guard let observer else { return }
+    state.withLock { $0.observers[observer] = nil }
   }
 
   func post(_ line: [UInt8], descriptor: FileDescriptor?, isAnswer: Bool) {
@@ -104,8 +121,8 @@ package final class RPCConnection: Sendable {
   func ended() {
     let observers = state.withLock { state in
       state.isConnected = false
-      defer { state.observers = [] }
-      return state.observers
+      defer { state.observers = [:] }
+      return state.observers.sorted { $0.key < $1.key }.map(\.value)
     }
     for observer in observers { observer() }
   }

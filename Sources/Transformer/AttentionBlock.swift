@@ -76,24 +76,23 @@ extension TokenBatch {
   /// What all rows of a segment attend to, in the order of positions.
   private func context(of segment: Segment) -> [KeyPart] {
     var parts: [KeyPart] = []
-    var next: Segment? = segment.parent.map { segments[$0] }
-    while let ancestor = next {
+    var root = segment
+    while let ancestor = root.parent.map({ segments[$0] }) {
       parts.append(.rows(first: ancestor.rows.lowerBound, count: ancestor.rows.count))
-      next = ancestor.parent.map { segments[$0] }
+      root = ancestor
     }
-    parts.reverse()
-    if let cache = segment.cache {
-      // What the cache holds before this segment; its own rows are in the batch too.
-      var left = segment.start
-      var block = 0
-      while left > 0 {
-        let count = min(left, KeyValueCache.blockPositions)
-        parts.append(.cached(cache: cache, block: block, count: count))
-        left -= count
-        block += 1
-      }
+    guard let cache = root.cache else { return parts.reversed() }
+    // What the cache holds before the oldest of the line; the rows of that one are in the batch too.
+    var cached: [KeyPart] = []
+    var left = root.start
+    var block = 0
+    while left > 0 {
+      let count = min(left, KeyValueCache.blockPositions)
+      cached.append(.cached(cache: cache, block: block, count: count))
+      left -= count
+      block += 1
     }
-    return parts
+    return cached + parts.reversed()
   }
 
   /// Rows that need logits, in order.

@@ -3,7 +3,7 @@ internal import Multipliers
 
 extension LanguageModel {
   /// Rows of one batch at most: bounds its memory; more rows no longer make products faster.
-  static let batchRows = 1024
+  package static let batchRows = 1024
 
   /// The log-probability of every token of every continuation, (items, continuations), each item under its own weights.
   ///
@@ -47,6 +47,35 @@ extension LanguageModel {
     let head = OutputHead(pass: pass, targets: items.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     return items.scores(head.logprobs())
+  }
+
+  /// As ``score(_:under:priority:)-swift.method`` for one item, in passes of about `pieceRows` rows: for requests that
+  /// others do not wait long for. A long prompt is computed piece by piece into a cache, and its continuations after the
+  /// last piece.
+  package func score(
+    _ item: ScoringItem, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
+  ) throws(TransformerError) -> [ContinuationScore] {
+    guard item.rowCount > pieceRows, !item.continuations.isEmpty else {
+      return try score([item], under: view, priority: priority)[0]
+    }
+    try item.check(index: 0, shape: shape)
+    let (views, multipliers) = try resolve([view])
+    let cache = KeyValueCache(shape: shape)
+    cache.reserve(item.prompt.count)
+    // The last piece is left to the pass that answers: it ends the prompt.
+    while item.prompt.count - cache.count > pieceRows {
+      var batch = TokenBatch()
+      let piece = item.prompt[cache.count...].prefix(pieceRows)
+      _ = batch.append(piece, start: cache.count, outputCount: 1, view: views[0], cache: 0)
+      batch.caches = [cache]
+      let pass = ForwardPass(weights: weights, batch: batch, multipliers: multipliers, cut: .pooled)
+      _ = fullLogits(pass, priority)
+      cache.count += piece.count
+    }
+    let last = ItemBatch(item, after: cache, view: views[0])
+    let scores = score(last, multipliers, priority)[0]
+    guard scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) else { throw .overflow(item: 0) }
+    return scores
   }
 
   /// The logits after the prompt's last token, (vocabulary).

@@ -70,6 +70,16 @@ struct ItemBatch: Sendable {
     }
   }
 
+  /// One item whose prompt has its first `cache.count` tokens in a cache.
+  init(_ item: ScoringItem, after cache: KeyValueCache, view: Int) {
+    places = [item.continuations.map { _ in [] }]
+    batch.caches = [cache]
+    let prompt = batch.append(
+      item.prompt[cache.count...], start: cache.count, outputCount: 1, view: view, cache: 0)
+    targets.append([])
+    append(item, 0, after: prompt, row: 0, view: view)
+  }
+
   private mutating func append(_ items: [ScoringItem], _ range: Range<Int>, view: Int) {
     let range = range.filter { !items[$0].continuations.isEmpty }
     let prefix = Self.commonPrefix(range.map { items[$0].prompt })
@@ -85,17 +95,21 @@ struct ItemBatch: Sendable {
       targets.append([])
     }
     for (number, item) in range.enumerated() {
-      for (index, continuation) in items[item].continuations.enumerated() {
-        let row = promptRows[number]
-        places[item][index].append(Place(row: row, index: targets[row].count))
-        targets[row].append(continuation[0])
-        guard continuation.count > 1 else { continue }
-        let inner = continuation.dropLast()
-        _ = batch.append(inner, parent: prompts[number], outputCount: inner.count, view: view)
-        for token in continuation.dropFirst() {
-          places[item][index].append(Place(row: targets.count, index: 0))
-          targets.append([token])
-        }
+      append(items[item], item, after: prompts[number], row: promptRows[number], view: view)
+    }
+  }
+
+  /// The continuations of an item whose prompt ends with the segment `prompt`, at the output row `row`.
+  private mutating func append(_ item: ScoringItem, _ number: Int, after prompt: Int, row: Int, view: Int) {
+    for (index, continuation) in item.continuations.enumerated() {
+      places[number][index].append(Place(row: row, index: targets[row].count))
+      targets[row].append(continuation[0])
+      guard continuation.count > 1 else { continue }
+      let inner = continuation.dropLast()
+      _ = batch.append(inner, parent: prompt, outputCount: inner.count, view: view)
+      for token in continuation.dropFirst() {
+        places[number][index].append(Place(row: targets.count, index: 0))
+        targets.append([token])
       }
     }
   }

@@ -1,3 +1,4 @@
+import Digests
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -75,6 +76,18 @@ final class LoadedModel: Sendable {
     }
   }
 
+  /// What names the multipliers of a view: SHA-256 over the target matrices in the model's order, each as its name, a
+  /// zero byte, and its multipliers as little-endian floats. Nil for the base, which a vector of ones is too.
+  func digest(of view: WeightView) -> String? {
+    guard case .factored(let vector) = view, !vector.isIdentity else { return nil }
+    var hash = SHA256()
+    for (index, matrix) in model.layout.matrices.enumerated() {
+      hash.update(matrix.name + "\0")
+      unsafe Array(vector.values[model.layout.range(of: index)]).withUnsafeBytes { unsafe hash.update($0) }
+    }
+    return hash.finish().description
+  }
+
   // MARK: - short requests
 
   var tokenizer: Tokenizer {
@@ -82,7 +95,8 @@ final class LoadedModel: Sendable {
       guard let tokenizer = model.tokenizer else {
         throw WorkerFault(
           .noTokenizer,
-          "the model '\(model.configuration.modelID)' has no tokenizer; put its tokenizer.json beside the weights")
+          "the model '\(model.configuration.modelID)' has no tokenizer: it takes token ids only, unless its tokenizer.json is put "
+            + "beside the weights")
       }
       return tokenizer
     }
@@ -92,14 +106,21 @@ final class LoadedModel: Sendable {
     TokenizeAnswer(ids: try tokenizer.encode(text, recognizeSpecial: special))
   }
 
+  private func tokens(_ input: InputText, special: Bool) throws(WorkerFault) -> [Int32] {
+    switch input {
+    case .text(let text): try tokenizer.encode(text, recognizeSpecial: special)
+    case .ids(let ids): ids
+    }
+  }
+
   func answer(_ call: ScoreCall) throws(WorkerFault) -> ScoreAnswer {
-    let tokenizer = try tokenizer
-    let prompt = tokenizer.encode(call.prompt, recognizeSpecial: call.special)
-    let continuation = tokenizer.encode(call.continuation, recognizeSpecial: call.special)
+    let prompt = try tokens(call.prompt, special: call.special)
+    let continuation = try tokens(call.continuation, special: call.special)
     let view = try view(call.weights)
     do throws(TransformerError) {
       let scores = try model.score(
-        [ScoringItem(prompt: prompt, continuations: [continuation])], under: view, priority: .interactive)
+        ScoringItem(prompt: prompt, continuations: [continuation]), under: view, inPiecesOf: model.shortPassRows,
+        priority: .interactive)
       var top: [ScoreAnswer.Top] = []
       if call.top > 0 {
         let logits = try model.logits(prompt: prompt, under: view, priority: .interactive)
@@ -107,7 +128,7 @@ final class LoadedModel: Sendable {
         top = order.prefix(call.top).map { ScoreAnswer.Top(id: Int32($0), logit: logits[$0]) }
       }
       return ScoreAnswer(
-        promptIDs: prompt, continuationIDs: continuation, logprobs: scores[0][0].logprobs, top: top)
+        promptIDs: prompt, continuationIDs: continuation, logprobs: scores[0].logprobs, top: top)
     } catch {
       throw WorkerFault(error)
     }
@@ -145,6 +166,11 @@ extension WorkerFault {
       case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
       case .stopped: .cancelled
       }
-    self.init(kind, error.description)
+    // A request has one prompt, whose number within a batch says nothing to whoever asked.
+    if case .tooLong(_, let tokens, let context) = error {
+      self.init(kind, "the prompt needs \(tokens) tokens, the model's context holds \(context)")
+    } else {
+      self.init(kind, error.description)
+    }
   }
 }

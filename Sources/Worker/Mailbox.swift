@@ -30,6 +30,9 @@ import Synchronization
     unsafe sem_post(filled)
   }
 
+  /// Whether `take` would block.
+  var isEmpty: Bool { elements.withLock { $0.isEmpty } }
+
   /// Blocks until there is one; nil once it is closed. One thread takes.
   func take() -> Element? {
     while unsafe sem_wait(filled) != 0 {}

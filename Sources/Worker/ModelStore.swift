@@ -7,14 +7,14 @@ import WorkerProtocol
 
 /// The models in memory, within a budget: the least recently used goes first, never one in use.
 ///
-/// Both threads that compute use it. Whoever needs a model that is being loaded waits for that one alone.
+/// All threads that compute use it. Whoever needs a model that is being loaded waits for that one alone.
 final class ModelStore: Sendable {
   let pool: ComputePool
   private let budget: Int?
   private let entries = Mutex<[Entry]>([])
 
   /// A place for one model: its mutex is held while the model is loaded.
-  private final class Entry: Sendable {
+  fileprivate final class Entry: Sendable {
     let path: String
     let model = Mutex<LoadedModel?>(nil)
     /// Written under the store's mutex.
@@ -34,8 +34,41 @@ final class ModelStore: Sendable {
     _ reference: ModelReference, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
     _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
+    let lease = try lease(reference, progress: progress)
+    return try withExtendedLifetime(lease) { () throws(WorkerFault) in try body(lease.model) }
+  }
+
+  /// A model that stays in memory as long as somebody holds this.
+  final class Lease: Sendable {
+    let model: LoadedModel
+    private let store: ModelStore
+    private let entry: Entry
+
+    fileprivate init(_ model: LoadedModel, _ store: ModelStore, _ entry: Entry) {
+      self.model = model
+      self.store = store
+      self.entry = entry
+    }
+
+    deinit { store.give(entry) }
+  }
+
+  /// Loads the model where it is not there.
+  func lease(
+    _ reference: ModelReference, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+  ) throws(WorkerFault) -> Lease {
     let entry = take(reference.path)
-    defer { give(entry) }
+    do throws(WorkerFault) {
+      return Lease(try load(entry, reference, progress), self, entry)
+    } catch {
+      give(entry)
+      throw error
+    }
+  }
+
+  private func load(
+    _ entry: Entry, _ reference: ModelReference, _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+  ) throws(WorkerFault) -> LoadedModel {
     var model = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, progress)
     if !reference.digest.isEmpty, model.model.digest != reference.digest {
       // The file may have been replaced since: what counts is what lies there now.
@@ -47,7 +80,7 @@ final class ModelStore: Sendable {
             + "\(reference.digest); register it anew")
       }
     }
-    return try body(model)
+    return model
   }
 
   /// Opens, digests and factorizes the model anew, and describes it.
@@ -92,7 +125,7 @@ final class ModelStore: Sendable {
     }
   }
 
-  private func give(_ entry: Entry) {
+  fileprivate func give(_ entry: Entry) {
     entries.withLock { entries in
       entry.users.subtract(1, ordering: .relaxed)
       // One that could not be loaded leaves no trace.

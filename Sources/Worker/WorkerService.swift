@@ -7,14 +7,18 @@ import WorkerProtocol
 
 /// Answers the daemon's requests.
 ///
-/// Three threads: the caller of `handle` reads and only sorts requests; `short` answers tokenize, score and generate, one
-/// after the other; `job` runs one job at a time. The two share the compute pool, where the tiles of a short request go
-/// before those of a job, so it waits for a tile and not for a search.
+/// Four threads: the caller of `handle` reads and only sorts requests; `short` answers tokenize and score, decides what
+/// is to be dispatched, and prepares what is to be generated, one after the other; `generate` decodes all of that
+/// together; `job` runs one job at a time. They share the compute pool, where the tiles of a short request go before
+/// those of a job, so it waits for a tile and not for a search.
 package final class WorkerService: Sendable {
   private let connection: Connection
   private let models: ModelStore
   private let dataLimit: Int
-  private let short = Mailbox<WorkerRequest>()
+  private let short = Mailbox<@Sendable () -> Void>()
+  private let generator: Generator
+  /// What is being generated, by the number of its request.
+  private let tasks = Mutex<[Int64: GenerateTask]>([:])
   private let jobs = Mailbox<RunningJob>()
   private let running = Mutex<RunningJob?>(nil)
 
@@ -22,8 +26,9 @@ package final class WorkerService: Sendable {
     self.connection = connection
     self.dataLimit = dataLimit
     models = ModelStore(pool: pool, budget: memoryBudget)
+    generator = try Generator()
     _ = try OwnedThread(name: "short") { [self] in
-      while let request = short.take() { answer(request) }
+      while let work = short.take() { work() }
     }
     _ = try OwnedThread(name: "job") { [self] in
       while let job = jobs.take() { run(job) }
@@ -42,7 +47,12 @@ package final class WorkerService: Sendable {
       return
     }
     switch request.call {
-    case .hello, .memory, .tokenize, .score, .generate, .inspectModel: short.put(request)
+    case .hello, .memory, .tokenize, .score, .inspectModel: short.put { self.answer(request) }
+    case .generate(let call): generate(request.id, call)
+    case .dispatch(let call): dispatch(request.id, call)
+    case .cancelRequest(let id):
+      tasks.withLock { $0[id] }?.cancel()
+      connection.send(.result(id: request.id, [:]))
     case .startJob(let start):
       let job = RunningJob(start, connection: connection)
       let isFree = running.withLock { current in
@@ -65,10 +75,11 @@ package final class WorkerService: Sendable {
     }
   }
 
-  /// Ends both threads after what they are at; a running job is cancelled. For a process that goes on without its worker.
+  /// Ends all threads after what they are at; a running job is cancelled. For a process that goes on without its worker.
   package func stop() {
     running.withLock { $0?.cancel() }
     short.close()
+    generator.stop()
     jobs.close()
   }
 
@@ -100,14 +111,61 @@ package final class WorkerService: Sendable {
       return try models.using(model) { (model) throws(WorkerFault) in try model.tokenize(text, special: special) }.json
     case .score(let call):
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
-    case .generate(let call):
-      let id = request.id
-      return try models.using(call.model) { (model) throws(WorkerFault) in
-        try model.answer(call) { [connection] index, text in
-          connection.send(.event(.token(id: id, request: index, text: text)))
+    case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
+      preconditionFailure("not answered here: \(request.call.method)")
+    }
+  }
+
+  // MARK: - what is generated
+
+  private func generate(_ id: Int64, _ call: GenerateCall) {
+    let task = GenerateTask(
+      call, arrived: .now, generator: generator, later: { [short] in short.put($0) },
+      tell: { [connection] event in
+        switch event {
+        case .decided(let index, let decision):
+          connection.send(.event(.decided(id: id, request: index, decision)))
+        case .token(let index, let token, let text):
+          connection.send(.event(.token(id: id, request: index, token: token, text: text)))
         }
-      }.json
-    case .startJob, .cancelJob: preconditionFailure("not a short request: \(request.call.method)")
+      },
+      finish: { [self] result in
+        tasks.withLock { $0[id] = nil }
+        switch result {
+        case .success(let answer): connection.send(.result(id: id, answer.json))
+        case .failure(let fault): connection.send(.fault(id: id, fault))
+        }
+      })
+    tasks.withLock { $0[id] = task }
+    short.put { [models] in task.begin(models) }
+  }
+
+  private func dispatch(_ id: Int64, _ call: DispatchCall) {
+    let arrived = MonotonicInstant.now
+    short.put { [self] in
+      let done: @Sendable (Result<PassOne.Outcome, WorkerFault>) -> Void = { [connection] result in
+        switch result {
+        case .success(let outcome):
+          let total = (MonotonicInstant.now - arrived).inSeconds
+          connection.send(
+            .result(
+              id: id,
+              DispatchAnswer(
+                decision: outcome.decision, promptTokens: outcome.promptTokens,
+                queueSeconds: max(0, total - outcome.seconds), seconds: outcome.seconds
+              ).json))
+        case .failure(let fault): connection.send(.fault(id: id, fault))
+        }
+      }
+      do throws(WorkerFault) {
+        let lease = try models.lease(call.model)
+        PassOne(
+          prompt: call.prompt, spec: call.dispatch, lease: lease, generator: generator,
+          later: { [short] in short.put($0) }
+        ).run(decoding: { _ in }, done)
+      } catch {
+        done(.failure(error))
+      }
     }
   }
 
@@ -121,6 +179,7 @@ package final class WorkerService: Sendable {
       case .adapt(let spec): result = try AdaptJob(spec, job, models).run().json
       case .evaluate(let spec): result = try EvaluateJob(spec, job, models).run()
       case .check(let spec): result = try CheckJob(spec, job, models).run().json
+      case .dispatchEvaluate(let spec): result = try DispatchEvaluateJob(spec, job, models).run()
       case .inspect(let path, let cache):
         result = try models.inspect(path: path, cacheDirectory: cache, progress: job.loadingProgress(of: 1)).json
       }

@@ -182,26 +182,49 @@ package struct ScoreAnswer: Sendable, Equatable {
 }
 
 package struct GenerateAnswer: Sendable, Equatable {
+  /// How long a request waited, and its passes took. They follow one another, but others may be computed meanwhile.
+  package struct Seconds: Sendable, Equatable {
+    package var queue: Double
+    package var dispatch: Double
+    package var prefill: Double
+    package var decode: Double
+    package init(queue: Double = 0, dispatch: Double = 0, prefill: Double = 0, decode: Double = 0) {
+      self.queue = queue
+      self.dispatch = dispatch
+      self.prefill = prefill
+      self.decode = decode
+    }
+  }
+
   package struct Generation: Sendable, Equatable {
     package var text: String
     package var promptTokens: Int
-    package var tokens: Int
-    /// `stop`, `length`, `context` or `cancelled`.
+    /// The tokens chosen; what ended the answer is the last of them.
+    package var ids: [Int32]
+    /// `eos`, `stop`, `length` or `context`.
     package var finish: String
-    package init(text: String, promptTokens: Int, tokens: Int, finish: String) {
+    /// Where there was a pass one.
+    package var decision: Decision?
+    /// Of the multipliers under which the text was made; nil for the base.
+    package var digest: String?
+    package var seconds: Seconds
+
+    package init(
+      text: String, promptTokens: Int, ids: [Int32], finish: String, decision: Decision? = nil, digest: String? = nil,
+      seconds: Seconds = Seconds()
+    ) {
       self.text = text
       self.promptTokens = promptTokens
-      self.tokens = tokens
+      self.ids = ids
       self.finish = finish
+      self.decision = decision
+      self.digest = digest
+      self.seconds = seconds
     }
   }
   package var generations: [Generation]
-  package var seconds: Double
 
-  package init(generations: [Generation], seconds: Double) {
-    self.generations = generations
-    self.seconds = seconds
-  }
+  package init(generations: [Generation]) { self.generations = generations }
 
   package var json: JSONValue {
     object([
@@ -210,10 +233,18 @@ package struct GenerateAnswer: Sendable, Equatable {
         list(generations) {
           object([
             ("text", .string($0.text)), ("prompt_tokens", .integer(Int64($0.promptTokens))),
-            ("tokens", .integer(Int64($0.tokens))), ("finish", .string($0.finish)),
+            ("ids", list($0.ids) { .integer(Int64($0)) }), ("finish", .string($0.finish)),
+            ("decision", $0.decision?.json), ("digest", $0.digest.map { .string($0) }),
+            (
+              "seconds",
+              object([
+                ("queue", .number($0.seconds.queue)), ("dispatch", .number($0.seconds.dispatch)),
+                ("prefill", .number($0.seconds.prefill)), ("decode", .number($0.seconds.decode)),
+              ])
+            ),
           ])
         }
-      ), ("seconds", .number(seconds)),
+      )
     ])
   }
 
@@ -222,10 +253,17 @@ package struct GenerateAnswer: Sendable, Equatable {
     self.init(
       generations: try fields.each("generations") { (value, path) throws(WorkerProtocolError) in
         let one = try Fields(value, path)
+        let seconds = try one.fields("seconds")
         return Generation(
-          text: try one.string("text"), promptTokens: try one.integer("prompt_tokens"),
-          tokens: try one.integer("tokens"), finish: try one.string("finish"))
-      }, seconds: try fields.double("seconds"))
+          text: try one.string("text"), promptTokens: try one.integer("prompt_tokens"), ids: try one.tokens("ids"),
+          finish: try one.string("finish"),
+          decision: try one.optional("decision").map { (value) throws(WorkerProtocolError) in
+            try Decision(decoding: value)
+          }, digest: try one.optionalString("digest"),
+          seconds: Seconds(
+            queue: try seconds.double("queue"), dispatch: try seconds.double("dispatch"),
+            prefill: try seconds.double("prefill"), decode: try seconds.double("decode")))
+      })
   }
 }
 

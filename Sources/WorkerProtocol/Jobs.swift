@@ -37,6 +37,8 @@ package enum JobWork: Sendable, Equatable {
   case evaluate(EvaluateSpec)
   /// Result: `CheckResult`.
   case check(CheckSpec)
+  /// Result: for every strategy a confusion matrix and the items.
+  case dispatchEvaluate(DispatchEvaluateSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
@@ -45,6 +47,7 @@ package enum JobWork: Sendable, Equatable {
     case .adapt: "adapt"
     case .evaluate: "evaluate"
     case .check: "check"
+    case .dispatchEvaluate: "dispatch"
     case .inspect: "inspect"
     }
   }
@@ -55,6 +58,7 @@ package enum JobWork: Sendable, Equatable {
     case .adapt(let spec): spec.json
     case .evaluate(let spec): spec.json
     case .check(let spec): spec.json
+    case .dispatchEvaluate(let spec): spec.json
     case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     }
   }
@@ -64,10 +68,11 @@ package enum JobWork: Sendable, Equatable {
     case "adapt": self = .adapt(try AdaptSpec(decoding: spec))
     case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
     case "check": self = .check(try CheckSpec(decoding: spec))
+    case "dispatch": self = .dispatchEvaluate(try DispatchEvaluateSpec(decoding: spec))
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
-    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "inspect"])
+    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "inspect"])
     }
   }
 }

@@ -15,7 +15,7 @@
 /// What both ends must agree on before anything else is said.
 package enum WorkerProtocol {
   /// Raised whenever a message changes its meaning; `hello` carries it.
-  package static let version: Int64 = 1
+  package static let version: Int64 = 2
   /// The descriptor at which the worker finds its end of the socketpair.
   package static let descriptor: Int32 = 3
   /// A line longer than this ends the connection. A per-matrix mixture of 64 experts on a 70B model is 1 MiB of text;

@@ -38,7 +38,9 @@ package enum WorkerEvent: Sendable, Equatable {
   case failed(job: Int64, WorkerFault)
   case cancelled(job: Int64)
   /// Text of one request of a streaming `generate`, which the answer repeats whole.
-  case token(id: Int64, request: Int, text: String)
+  case token(id: Int64, request: Int, token: Int32, text: String)
+  /// What pass one of a request of a streaming `generate` came to.
+  case decided(id: Int64, request: Int, Decision)
 
   package var json: JSONValue {
     switch self {
@@ -55,10 +57,15 @@ package enum WorkerEvent: Sendable, Equatable {
     case .failed(let job, let fault):
       object([("event", .string("job.failed")), ("job", .integer(job)), ("error", fault.json)])
     case .cancelled(let job): object([("event", .string("job.cancelled")), ("job", .integer(job))])
-    case .token(let id, let request, let text):
+    case .token(let id, let request, let token, let text):
       object([
         ("event", .string("generate.token")), ("id", .integer(id)), ("request", .integer(Int64(request))),
-        ("text", .string(text)),
+        ("token", .integer(Int64(token))), ("text", .string(text)),
+      ])
+    case .decided(let id, let request, let decision):
+      object([
+        ("event", .string("generate.decision")), ("id", .integer(id)), ("request", .integer(Int64(request))),
+        ("decision", decision.json),
       ])
     }
   }
@@ -68,7 +75,14 @@ package enum WorkerEvent: Sendable, Equatable {
     let name = try fields.string("event")
     if name == "generate.token" {
       self = .token(
-        id: Int64(try fields.integer("id")), request: try fields.integer("request"), text: try fields.string("text"))
+        id: Int64(try fields.integer("id")), request: try fields.integer("request"),
+        token: Int32(truncatingIfNeeded: try fields.integer("token")), text: try fields.string("text"))
+      return
+    }
+    if name == "generate.decision" {
+      self = .decided(
+        id: Int64(try fields.integer("id")), request: try fields.integer("request"),
+        try Decision(decoding: try fields.value("decision")))
       return
     }
     let job = Int64(try fields.integer("job"))

@@ -38,8 +38,12 @@ package enum WorkerCall: Sendable, Equatable {
   case tokenize(model: ModelReference, text: String, special: Bool)
   /// Answer: `ScoreAnswer`.
   case score(ScoreCall)
-  /// Answer: `GenerateAnswer`; with `stream`, events `generate.token` come before it.
+  /// Answer: `GenerateAnswer`; with `stream`, events `generate.decision` and `generate.token` come before it.
   case generate(GenerateCall)
+  /// Answer: `DispatchAnswer`.
+  case dispatch(DispatchCall)
+  /// Ends a `generate` that nobody waits for any more; it ends as `cancelled` at its next step. Answer: `{}`.
+  case cancelRequest(Int64)
   /// Answer: `{}` when the job has been taken up; the rest comes as events.
   case startJob(JobStart)
   /// Answer: `{}`, whether or not the job still runs. The job ends with an event at its next batch boundary.
@@ -54,6 +58,8 @@ package enum WorkerCall: Sendable, Equatable {
     case .tokenize: "tokenize"
     case .score: "score"
     case .generate: "generate"
+    case .dispatch: "dispatch"
+    case .cancelRequest: "cancel"
     case .startJob: "job.start"
     case .cancelJob: "job.cancel"
     case .memory: "memory"
@@ -68,6 +74,8 @@ package enum WorkerCall: Sendable, Equatable {
       object([("model", model.json), ("text", .string(text)), ("special", .bool(special))])
     case .score(let call): call.json
     case .generate(let call): call.json
+    case .dispatch(let call): call.json
+    case .cancelRequest(let request): object([("request", .integer(request))])
     case .startJob(let start): start.json
     case .cancelJob(let job): object([("job", .integer(job))])
     case .memory: .object([:])
@@ -87,6 +95,8 @@ package enum WorkerCall: Sendable, Equatable {
         special: try fields.optionalBool("special") ?? false)
     case "score": self = .score(try ScoreCall(decoding: params))
     case "generate": self = .generate(try GenerateCall(decoding: params))
+    case "dispatch": self = .dispatch(try DispatchCall(decoding: params))
+    case "cancel": self = .cancelRequest(Int64(try fields.integer("request")))
     case "job.start": self = .startJob(try JobStart(decoding: params))
     case "job.cancel": self = .cancelJob(Int64(try fields.integer("job")))
     case "memory": self = .memory
@@ -95,11 +105,24 @@ package enum WorkerCall: Sendable, Equatable {
   }
 }
 
+/// A text, or the token ids of one: all that a model without a tokenizer takes.
+package enum InputText: Sendable, Equatable {
+  case text(String)
+  case ids([Int32])
+
+  var json: JSONValue {
+    switch self {
+    case .text(let text): .string(text)
+    case .ids(let ids): list(ids) { .integer(Int64($0)) }
+    }
+  }
+}
+
 /// Log-probabilities of a continuation after a prompt.
 package struct ScoreCall: Sendable, Equatable {
   package var model: ModelReference
-  package var prompt: String
-  package var continuation: String
+  package var prompt: InputText
+  package var continuation: InputText
   package var weights: Weights
   /// How many of the largest logits at the first continuation position come back.
   package var top: Int
@@ -107,7 +130,7 @@ package struct ScoreCall: Sendable, Equatable {
   package var special: Bool
 
   package init(
-    model: ModelReference, prompt: String, continuation: String, weights: Weights = .base, top: Int = 0,
+    model: ModelReference, prompt: InputText, continuation: InputText, weights: Weights = .base, top: Int = 0,
     special: Bool = false
   ) {
     self.model = model
@@ -120,7 +143,7 @@ package struct ScoreCall: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("prompt", .string(prompt)), ("continuation", .string(continuation)),
+      ("model", model.json), ("prompt", prompt.json), ("continuation", continuation.json),
       ("weights", weights.json), ("top", .integer(Int64(top))), ("special", .bool(special)),
     ])
   }
@@ -128,8 +151,8 @@ package struct ScoreCall: Sendable, Equatable {
   init(decoding value: JSONValue) throws(WorkerProtocolError) {
     let fields = try Fields(value, "params")
     self.init(
-      model: try ModelReference(decoding: try fields.value("model")), prompt: try fields.string("prompt"),
-      continuation: try fields.string("continuation"), weights: try fields.weights(),
+      model: try ModelReference(decoding: try fields.value("model")), prompt: try fields.inputText("prompt"),
+      continuation: try fields.inputText("continuation"), weights: try fields.weights(),
       top: try fields.optionalInteger("top") ?? 0, special: try fields.optionalBool("special") ?? false)
   }
 }
@@ -152,6 +175,8 @@ package struct GenerateCall: Sendable, Equatable {
       case prompt(String)
       /// Rendered by the model's chat template.
       case messages([Message])
+      /// Continued as they are, without a begin token.
+      case ids([Int32])
     }
     package struct Message: Sendable, Equatable {
       package var role: String
@@ -162,11 +187,14 @@ package struct GenerateCall: Sendable, Equatable {
       }
     }
     package var input: Input
+    /// Those of pass two; with `dispatch`, its labels say which.
     package var weights: Weights
+    package var dispatch: DispatchSpec?
 
-    package init(input: Input, weights: Weights = .base) {
+    package init(input: Input, weights: Weights = .base, dispatch: DispatchSpec? = nil) {
       self.input = input
       self.weights = weights
+      self.dispatch = dispatch
     }
   }
 
@@ -207,30 +235,36 @@ package struct GenerateCall: Sendable, Equatable {
 
 extension GenerateCall.Request {
   var json: JSONValue {
-    switch input {
-    case .prompt(let text): object([("prompt", .string(text)), ("weights", weights.json)])
-    case .messages(let messages):
-      object([
+    let (key, value): (String, JSONValue) =
+      switch input {
+      case .prompt(let text): ("prompt", .string(text))
+      case .ids(let ids): ("ids", list(ids) { .integer(Int64($0)) })
+      case .messages(let messages):
         (
           "messages",
           list(messages) { object([("role", .string($0.role)), ("content", .string($0.content))]) }
-        ), ("weights", weights.json),
-      ])
-    }
+        )
+      }
+    return object([(key, value), ("weights", weights.json), ("dispatch", dispatch?.json)])
   }
 
   init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
     let fields = try Fields(value, path)
-    let weights = try fields.weights()
+    let input: Input
     if let prompt = try fields.optionalString("prompt") {
-      self.init(input: .prompt(prompt), weights: weights)
-      return
+      input = .prompt(prompt)
+    } else if fields.optional("ids") != nil {
+      input = .ids(try fields.tokens("ids"))
+    } else {
+      input = .messages(
+        try fields.each("messages") { (value, path) throws(WorkerProtocolError) in
+          let message = try Fields(value, path)
+          return Message(role: try message.string("role"), content: try message.string("content"))
+        })
     }
-    let messages = try fields.each("messages") { (value, path) throws(WorkerProtocolError) in
-      let message = try Fields(value, path)
-      return Message(role: try message.string("role"), content: try message.string("content"))
-    }
-    self.init(input: .messages(messages), weights: weights)
+    var dispatch: DispatchSpec?
+    if let value = fields.optional("dispatch") { dispatch = try DispatchSpec(decoding: value) }
+    self.init(input: input, weights: try fields.weights(), dispatch: dispatch)
   }
 }
 
@@ -238,6 +272,10 @@ extension GenerateCall.Request {
 func seedJSON(_ seed: UInt64) -> JSONValue { .integer(Int64(bitPattern: seed)) }
 
 extension Fields {
+  func inputText(_ key: String) throws(WorkerProtocolError) -> InputText {
+    if case .array = try value(key) { return .ids(try tokens(key)) }
+    return .text(try string(key))
+  }
   func seed(_ key: String) throws(WorkerProtocolError) -> UInt64 {
     UInt64(bitPattern: Int64(try integer(key)))
   }

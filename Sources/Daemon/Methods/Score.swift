@@ -10,8 +10,8 @@ extension Service {
     let (weights, shown) = try service.resolveWeights(
       expert: params["expert"]?.stringValue, mixture: params["mixture"]?.stringValue,
       alpha: params["alpha"]?.objectValue, mix: params["mix"]?.stringValue, model: model)
-    let prompt = try text("prompt", params)
-    let continuation = try text("continuation", params)
+    let prompt = try text("prompt", params, model: model)
+    let continuation = try text("continuation", params, model: model)
     let top = Int(params["top"]?.integerValue ?? 0)
     let special = params["special"]?.boolValue ?? false
     service.onCatalogue(reply) { steward throws(RPCError) in
@@ -32,9 +32,23 @@ extension Service {
     }
   }
 
-  /// A text parameter. Token ids are for models without a tokenizer, which the worker does not score yet.
-  private static func text(_ name: String, _ params: JSONObject) throws(RPCError) -> String {
-    if let text = params[name]?.stringValue { return text }
-    throw RPCError(.invalidParams, "'\(name)' is a list of token ids, and only a text can be scored here")
+  /// `name` as a text or as token ids, or `name_ids`.
+  private static func text(
+    _ name: String, _ params: JSONObject, model: ModelRecord
+  ) throws(RPCError) -> InputText {
+    let given = [name, name + "_ids"].filter { params[$0] != nil }
+    guard given.count == 1 else {
+      throw RPCError(
+        .invalidParams,
+        given.isEmpty
+          ? "score needs '\(name)' or '\(name)_ids'" : "'\(name)' and '\(name)_ids' exclude each other")
+    }
+    if let ids = tokenIDs(params[given[0]]) { return .ids(ids) }
+    guard model.facts?.hasTokenizer != false else {
+      throw RPCError(
+        .noTokenizer, "model '\(model.name)' has no tokenizer, so it takes token ids only",
+        hint: "give \(name)_ids, or put its tokenizer.json beside the weights and add the model again")
+    }
+    return .text(params[name]?.stringValue ?? "")
   }
 }

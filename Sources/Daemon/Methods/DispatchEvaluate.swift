@@ -1,0 +1,69 @@
+import Evaluation
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import SystemSupport
+import WorkerProtocol
+
+extension Service {
+  static let dispatchEvaluate: Handler = { (service, params, reply) throws(RPCError) in
+    let snapshot = service.snapshots.get()
+    let model = try snapshot.resolveModel(params["model"]?.stringValue)
+    let path = params["path"]?.stringValue ?? ""
+    guard path.hasPrefix("/") else {
+      throw RPCError(.invalidParams, "'path' must be absolute, and is \(quoted(path, limit: 256))")
+    }
+    var dispatches: [(name: String, dispatch: ResolvedDispatch)] = []
+    if let strategy = params["strategy"]?.stringValue {
+      dispatches = [(strategy, try service.resolveDispatch(strategy, params, model: model))]
+    } else {
+      var plain = params
+      plain["dispatcher"] = nil
+      dispatches = [("prompt", try service.resolveDispatch("prompt", plain, model: model))]
+      // Side by side where there is one; that there is none is no error unless it was asked for.
+      do throws(RPCError) {
+        dispatches.append(("classifier", try service.resolveDispatch("classifier", params, model: model)))
+      } catch where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
+      }
+    }
+    let names = dispatches.first?.dispatch.spec.names ?? []
+    let strategies = dispatches.map { DispatchEvaluateSpec.Strategy(name: $0.name, dispatch: $0.dispatch.spec) }
+    let limit = params["limit"]?.intValue
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let rows = try readRows(path, labels: names).prefix(limit ?? Int.max)
+      let spec = DispatchEvaluateSpec(
+        model: steward.reference(model),
+        rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
+      let work = JobWork.dispatchEvaluate(spec)
+      let job = try answering { () throws(RegistryError) in
+        try steward.submit(
+          JobRecord(
+            kind: work.kind, key: "dispatch\0\(work.spec.jsonText)", target: "dispatch\0\(model.name)", inputs: nil,
+            priority: 5, task: nil, model: model.name, spec: work.spec, who: who, reason: "dispatch.evaluate",
+            created: .now))
+      }
+      reply.succeed(["job": .integer(job), "rows": JSONValue(rows.count)])
+    }
+  }
+
+  private static let maximumBytes = 16 << 20
+
+  private static func readRows(_ path: String, labels: [String]) throws(RPCError) -> [DispatchRow] {
+    let bytes: [UInt8]
+    do throws(SystemCallError) {
+      bytes = try FileSystem.readAll(path, maximumBytes: maximumBytes)
+    } catch {
+      throw RPCError(.fileNotReadable, error.description, hint: "t2d reads the file itself: its user must be able to")
+    }
+    do throws(DispatchRowError) {
+      return try DispatchRow.read(bytes, file: FileSystem.split(path).name, labels: labels)
+    } catch {
+      switch error {
+      case .unknownLabel: throw RPCError(.unknownLabel, error.description, hint: "see the labels with: t2ctl expert list")
+      case .json, .noLabel, .noPrompt, .tooMany, .empty: throw RPCError(.badFile, error.description)
+      }
+    }
+  }
+}

@@ -1,0 +1,38 @@
+package import StrictJSON
+
+/// How often each true label was given each label (arXiv 2501.06252, figure 6).
+package struct ConfusionMatrix: Sendable, Equatable {
+  /// The last is `other`, the base model.
+  package let labels: [String]
+  /// [true label][given label]
+  package private(set) var counts: [[Int]]
+
+  package init(labels: [String]) {
+    self.labels = labels
+    counts = labels.map { _ in labels.map { _ in 0 } }
+  }
+
+  /// Both must be labels.
+  package mutating func add(truth: String, given: String) {
+    guard let row = labels.firstIndex(of: truth), let column = labels.firstIndex(of: given) else {
+      preconditionFailure("'\(truth)' or '\(given)' is none of \(labels)")
+    }
+    counts[row][column] += 1
+  }
+
+  package var total: Int { counts.reduce(0) { $0 + $1.reduce(0, +) } }
+  package var correct: Int { labels.indices.reduce(0) { $0 + counts[$1][$1] } }
+  /// How many were given to the base, whatever their label.
+  package var other: Int { counts.reduce(0) { $0 + ($1.last ?? 0) } }
+
+  package var json: JSONObject {
+    let interval = WilsonInterval(successes: correct, of: total)
+    let n = Double(max(1, total))
+    return [
+      "n": JSONValue(total), "correct": JSONValue(correct), "accuracy": .number(Double(correct) / n),
+      "ci95": [.number(interval.low), .number(interval.high)], "other_share": .number(Double(other) / n),
+      "labels": .array(labels.map { .string($0) }),
+      "matrix": .array(counts.map { .array($0.map { JSONValue($0) }) }),
+    ]
+  }
+}

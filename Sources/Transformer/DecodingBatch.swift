@@ -1,0 +1,213 @@
+package import LinearAlgebra
+internal import Multipliers
+internal import Tokenizer
+
+/// Requests that are decoded together, each under its own weights, and that come and go between steps: one that arrives
+/// while others decode joins at the next step instead of waiting for their end (continuous batching).
+///
+/// A step is a forward pass of one row for each request that has its prompt behind it, and one of at most `prefillRows`
+/// rows of prompts, so a long prompt holds up the others for one piece of it only. Keys and values belong to one request
+/// and go with it: nothing that was computed under one mixture is ever seen under another.
+///
+/// Not `Sendable`: the thread that steps it owns it.
+package final class DecodingBatch {
+  package enum Event: Sendable {
+    /// The first rows of its prompt are about to be computed.
+    case began(Int)
+    case token(GeneratedToken)
+    case ended(Int, Generation)
+    case failed(Int, TransformerError)
+  }
+
+  /// Requests that are decoded together at most; more wait until one has ended.
+  static let decodingLimit = 32
+
+  private let model: LanguageModel
+  private let priority: ComputePool.Priority
+  private let prefillRows: Int
+  /// In the order of arrival.
+  private var waiting: [Sequence] = []
+  private var active: [Sequence] = []
+  private var cancelled: Set<Int> = []
+  private var multipliers: MultiplierTable?
+  private var nextNumber = 0
+
+  /// - Parameter prefillRows: rows of prompts in one step; see ``LanguageModel/shortPassRows``.
+  package init(_ model: LanguageModel, priority: ComputePool.Priority, prefillRows: Int) {
+    precondition(prefillRows > 0, "a step takes \(prefillRows) rows of prompts")
+    self.model = model
+    self.priority = priority
+    self.prefillRows = prefillRows
+  }
+
+  package var isEmpty: Bool { waiting.isEmpty && active.isEmpty }
+  /// Requests that are being computed or wait for it.
+  package var count: Int { waiting.count + active.count }
+
+  /// Takes a request, or says what is wrong with it; returns the number by which events name it: 0, 1, ...
+  package func add(_ request: GenerationRequest) throws(TransformerError) -> Int {
+    try model.check(request, index: nextNumber)
+    waiting.append(
+      Sequence(nextNumber, request, cache: KeyValueCache(shape: model.shape), model.tokenizer))
+    nextNumber += 1
+    return nextNumber - 1
+  }
+
+  /// Ends a request at the next step, with what it has so far; within an event, with the token that the event is about.
+  package func cancel(_ number: Int) { cancelled.insert(number) }
+
+  /// One step. `handle` is called in this thread, in the order of what happens, and may call `cancel`, not `add`.
+  package func step(_ handle: (Event) -> Void) {
+    endCancelled(handle)
+    admit(handle)
+    advance(active.filter(\.isDecoding), handle)
+    // One that has just got its first token waits for the next step, like all others.
+    let before = Set(active.filter(\.isDecoding).map(\.number))
+    advance(prompts(excluding: before, handle), handle)
+  }
+
+  // MARK: - Coming and going
+
+  private func endCancelled(_ handle: (Event) -> Void) {
+    guard !cancelled.isEmpty else { return }
+    for sequence in active + waiting where cancelled.contains(sequence.number) {
+      handle(.ended(sequence.number, sequence.generation(.cancelled)))
+    }
+    active.removeAll { cancelled.contains($0.number) }
+    waiting.removeAll { cancelled.contains($0.number) }
+    cancelled = []
+  }
+
+  private func admit(_ handle: (Event) -> Void) {
+    let count = min(waiting.count, Self.decodingLimit - active.count)
+    guard count > 0 else { return }
+    active += waiting.prefix(count)
+    waiting.removeFirst(count)
+    // Members that wait for a place among the multipliers change only here; a vector that nobody uses any more is
+    // forgotten at the next arrival.
+    do throws(TransformerError) {
+      let (views, table) = try model.resolve(active.map(\.request.view))
+      for (sequence, view) in zip(active, views) { sequence.view = view }
+      multipliers = table
+    } catch {
+      preconditionFailure("a request was taken that cannot be computed: \(error)")
+    }
+  }
+
+  // MARK: - Passes
+
+  private struct Part {
+    var sequence: Sequence
+    var tokens: ArraySlice<Int32>
+  }
+
+  /// What of which prompts is computed in this step, in the order of arrival.
+  private func prompts(excluding before: Set<Int>, _ handle: (Event) -> Void) -> [Part] {
+    var left = prefillRows
+    var parts: [Part] = []
+    for sequence in active where !before.contains(sequence.number) && left > 0 {
+      if sequence.cache.count == 0 { handle(.began(sequence.number)) }
+      let tokens = sequence.request.prompt[sequence.cache.count...].prefix(left)
+      left -= tokens.count
+      parts.append(Part(sequence: sequence, tokens: tokens))
+    }
+    return parts
+  }
+
+  private func advance(_ decoding: [Sequence], _ handle: (Event) -> Void) {
+    advance(decoding.map { Part(sequence: $0, tokens: $0.tokens.suffix(1)) }, handle)
+  }
+
+  /// Computes the parts in one pass; where that ends a prompt or follows a token, the next token is chosen.
+  private func advance(_ parts: [Part], _ handle: (Event) -> Void) {
+    guard !parts.isEmpty else { return }
+    // Rows of the base first, then vector by vector, as batches want them.
+    let parts = parts.sorted { ($0.sequence.view, $0.sequence.number) < ($1.sequence.view, $1.sequence.number) }
+    let logits = logits(parts)
+    let vocabulary = model.shape.vocabulary
+    var ended: Set<Int> = []
+    for (place, part) in parts.enumerated() where part.sequence.cache.count >= part.sequence.request.prompt.count {
+      let sequence = part.sequence
+      let row = unsafe UnsafeBufferPointer(start: logits.pointer + place * vocabulary, count: vocabulary)
+      guard let id = unsafe sequence.request.sampling.choose(row, step: sequence.tokens.count) else {
+        ended.insert(sequence.number)
+        handle(.failed(sequence.number, .overflow(item: sequence.number)))
+        continue
+      }
+      let token = sequence.take(id, context: model.shape.context)
+      handle(.token(token))
+      let ending = sequence.ending ?? (cancelled.remove(sequence.number) == nil ? nil : .cancelled)
+      if let ending {
+        ended.insert(sequence.number)
+        handle(.ended(sequence.number, sequence.generation(ending)))
+      }
+    }
+    active.removeAll { ended.contains($0.number) }
+  }
+
+  /// The logits after each part's last token, (parts, vocabulary); its keys and values go into its cache.
+  private func logits(_ parts: [Part]) -> FloatBuffer {
+    var batch = TokenBatch()
+    for (place, part) in parts.enumerated() {
+      let cache = part.sequence.cache
+      cache.reserve(cache.count + part.tokens.count)
+      _ = batch.append(part.tokens, start: cache.count, outputCount: 1, view: part.sequence.view, cache: place)
+      batch.caches.append(cache)
+    }
+    let pass = ForwardPass(weights: model.weights, batch: batch, multipliers: multipliers, cut: .pooled)
+    let logits = model.fullLogits(pass, priority)
+    for part in parts { part.sequence.cache.count += part.tokens.count }
+    return logits
+  }
+}
+
+/// A request on its way.
+private final class Sequence {
+  let number: Int
+  let request: GenerationRequest
+  let cache: KeyValueCache
+  /// -1 for the base, else the index of its vector among the batch's.
+  var view = -1
+  private(set) var tokens: [Int32] = []
+  private(set) var ending: Generation.Ending?
+  private var text = ""
+  private var decoder: StreamingDecoder?
+  private var filter: StopFilter
+
+  init(_ number: Int, _ request: GenerationRequest, cache: KeyValueCache, _ tokenizer: Tokenizer?) {
+    self.number = number
+    self.request = request
+    self.cache = cache
+    decoder = tokenizer.map { StreamingDecoder($0, skipSpecial: true) }
+    filter = StopFilter(request.stopStrings)
+  }
+
+  var isDecoding: Bool { !tokens.isEmpty }
+
+  /// Appends a token, and decides whether it was the last.
+  func take(_ id: Int32, context: Int) -> GeneratedToken {
+    tokens.append(id)
+    var piece = ""
+    if request.stopIDs.contains(id) {
+      ending = .stopToken(id)
+    } else {
+      piece = filter.push(decoder?.push(id) ?? "")
+      if filter.hasStopped {
+        ending = .stopString
+      } else if tokens.count >= request.maximumTokens {
+        ending = .maximumTokens
+      } else if cache.count >= context {
+        ending = .context
+      }
+    }
+    if ending != nil, !filter.hasStopped {
+      piece += filter.push(decoder?.finish() ?? "") + filter.finish()
+    }
+    text += piece
+    return GeneratedToken(request: number, id: id, text: piece, ending: ending)
+  }
+
+  func generation(_ ending: Generation.Ending) -> Generation {
+    Generation(tokens: tokens, text: text, ending: ending)
+  }
+}
