@@ -97,7 +97,8 @@ final class Invocation {
         throw .usage("\(shown) must be a number, and is '\(escaped(text))'", hint: nil)
       }
       return .number(number)
-    case .tokens: return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
+    case .tokens:
+      return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
     case .boolean: return .bool(text == "true" || text == "yes")
     case .strings:
       return shown == "--stop" ? [.string(text)] : .array(text.split(separator: ",").map { .string(String($0)) })

@@ -144,7 +144,9 @@ package struct Configuration: Sendable {
     if var part = try reader.optionalReader("dispatch") {
       dispatch.template = try part.optionalString("template")
       dispatch.reading = try part.optionalChoice("read", DispatchSpec.Reading.self)
-      if let count = try part.optionalInteger("small_parameters", in: 0...Int64.max) { dispatch.smallParameters = count }
+      if let count = try part.optionalInteger("small_parameters", in: 0...Int64.max) {
+        dispatch.smallParameters = count
+      }
       if let count = try part.optionalInt("max_tokens", in: 1...4096) { dispatch.maximumTokens = count }
       try part.finish()
     }

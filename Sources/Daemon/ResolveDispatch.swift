@@ -126,7 +126,8 @@ extension Service {
         .noTokenizer, "model '\(model.name)' has no tokenizer, so it cannot be asked for a label",
         hint: "choose the weights: --expert, --task or --strategy none")
     }
-    let dispatcher = strategy == "classifier" ? try snapshot.dispatcher(params["dispatcher"]?.stringValue, on: model) : nil
+    let dispatcher =
+      strategy == "classifier" ? try snapshot.dispatcher(params["dispatcher"]?.stringValue, on: model) : nil
     let labels = try snapshot.dispatchLabels(on: model)
     var entries: [DispatchSpec.Label] = []
     for label in labels {

@@ -38,7 +38,7 @@ extension RPCMethod {
         + "jobs {queued, running}, running, queue, worker {state, pid, memory_bytes, memory_limit_bytes, blas {running, "
         + "deserved, too_old}}, connections, memory_bytes, warnings"),
     RPCMethod(
-      "system.methods", .read, verb: "methods", "Lists the methods with their parameters.", 
+      "system.methods", .read, verb: "methods", "Lists the methods with their parameters.",
       result: "protocol, methods, notifications [{name, summary, params}]"),
     RPCMethod(
       "system.sync", .read, verb: "sync",

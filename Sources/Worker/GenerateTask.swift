@@ -108,7 +108,8 @@ final class GenerateTask: Sendable {
     _ lease: ModelStore.Lease
   ) throws(WorkerFault) {
     guard let prompt = input.words else {
-      throw WorkerFault(.badRequest, "token ids cannot be put into the dispatch template; give a text, or choose the weights")
+      throw WorkerFault(
+        .badRequest, "token ids cannot be put into the dispatch template; give a text, or choose the weights")
     }
     let pass = PassOne(prompt: prompt, spec: spec, lease: lease, generator: generator, later: later)
     pass.run(decoding: { hold($0) }) { [self] result in

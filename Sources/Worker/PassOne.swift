@@ -70,7 +70,9 @@ struct PassOne: Sendable {
       case .failed(_, let error): later { done(.failure(WorkerFault(error))) }
       case .ended(_, let generation):
         guard generation.ending != .cancelled else { return later { done(.failure(.requestCancelled)) } }
-        later { done(read(generation.text, dispatcher, view, request.prompt.count, since: start.began.withLock { $0 })) }
+        later {
+          done(read(generation.text, dispatcher, view, request.prompt.count, since: start.began.withLock { $0 }))
+        }
       }
     }
   }

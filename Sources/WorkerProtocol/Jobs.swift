@@ -72,7 +72,8 @@ package enum JobWork: Sendable, Equatable {
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
-    default: throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "inspect"])
+    default:
+      throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "inspect"])
     }
   }
 }

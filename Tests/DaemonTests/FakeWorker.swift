@@ -29,6 +29,7 @@ final class FakeWorker: WorkerLauncher {
     var verdicts: [CheckResult.Verdict] = []
     var launches = 0
     var starts: [JobStart] = []
+    var generations: [GenerateCall] = []
     var isMute = false
     var isReleased = false
     var waiting: [(JobStart, FileDescriptor)] = []
@@ -40,6 +41,8 @@ final class FakeWorker: WorkerLauncher {
 
   /// Every job that was started, in order.
   var starts: [JobStart] { state.withLock { $0.starts } }
+  /// Every `generate` that came, in order.
+  var generations: [GenerateCall] { state.withLock { $0.generations } }
   var launches: Int { state.withLock { $0.launches } }
   func script(_ searches: [Search]) { state.withLock { $0.script = searches } }
   /// The script holds for checks too.
@@ -102,17 +105,21 @@ final class FakeWorker: WorkerLauncher {
     case .tokenize(_, let text, _):
       answer(TokenizeAnswer(ids: text.utf8.map { Int32($0) }).json)
     case .score(let call):
-      let count = call.continuation.utf8.count
+      let count =
+        switch call.continuation {
+        case .text(let text): text.utf8.count
+        case .ids(let ids): ids.count
+        }
       answer(
         ScoreAnswer(
           promptIDs: [1], continuationIDs: [Int32](repeating: 2, count: count),
           logprobs: [Float](repeating: -0.5, count: count), top: []
         ).json)
-    case .generate:
+    case .generate(let call): generate(call, request.id, socket)
+    case .dispatch(let call):
       answer(
-        GenerateAnswer(
-          generations: [.init(text: "an answer", promptTokens: 3, tokens: 2, finish: "stop")], seconds: 0.1
-        ).json)
+        DispatchAnswer(decision: Self.decision(call.dispatch), promptTokens: 3, queueSeconds: 0, seconds: 0.1).json)
+    case .cancelRequest: answer([:])
     case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
     case .cancelJob(let job):
       answer([:])
@@ -126,6 +133,36 @@ final class FakeWorker: WorkerLauncher {
       return run(start, socket)
     }
     return true
+  }
+
+  /// The first label, always.
+  private static func decision(_ dispatch: DispatchSpec) -> Decision {
+    let names = dispatch.names
+    return Decision(
+      label: names[0], reading: dispatch.reading,
+      probabilities: names.enumerated().map { .init(label: $1, probability: $0 == 0 ? 1 : 0) })
+  }
+
+  /// Two tokens, streamed where that is asked for.
+  private func generate(_ call: GenerateCall, _ id: Int64, _ socket: FileDescriptor) {
+    state.withLock { $0.generations.append(call) }
+    var answers: [GenerateAnswer.Generation] = []
+    for (index, request) in call.requests.enumerated() {
+      let decision = request.dispatch.map(Self.decision)
+      if call.stream {
+        if let decision { say(.event(.decided(id: id, request: index, decision)), socket) }
+        for (token, text) in [(7, "an "), (8, "answer")] {
+          say(.event(.token(id: id, request: index, token: Int32(token), text: text)), socket)
+        }
+      }
+      let digest: String? =
+        request.weights == .base && decision == nil ? nil : "sha256:" + String(repeating: "d", count: 64)
+      answers.append(
+        .init(
+          text: "an answer", promptTokens: 3, ids: [7, 8], finish: "stop", decision: decision, digest: digest,
+          seconds: .init(dispatch: decision == nil ? 0 : 0.25, prefill: 0.5, decode: 0.125)))
+    }
+    say(.result(id: id, GenerateAnswer(generations: answers).json), socket)
   }
 
   private func run(_ start: JobStart, _ socket: FileDescriptor) -> Bool {
@@ -170,6 +207,7 @@ final class FakeWorker: WorkerLauncher {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
       case .check(let spec): result = check(spec).json
+      case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json

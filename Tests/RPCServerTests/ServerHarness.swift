@@ -35,7 +35,7 @@ final class EchoHandler: RPCHandler {
     case "mixture.get":
       reply.fail(RPCError(.unknownTask, "there is no task \(quoted(request.params["task"]?.stringValue ?? ""))"))
     case "job.wait":
-      reply.onDisconnect { [self] in disconnects.add(1, ordering: .relaxed) }
+      reply.connection.onDisconnect { [self] in disconnects.add(1, ordering: .relaxed) }
       held.withLock { $0.append(reply) }
     case "job.cancel": break  // dropped
     case "events.subscribe":

@@ -24,17 +24,30 @@ import WorkerProtocol
     return AdaptSpec(model: model, task: task, experts: experts, search: search, vectorsPath: "/staging/v")
   }
 
+  static let dispatch = DispatchSpec(
+    labels: [.init(label: "science", weights: mixture), .init(label: "social", weights: .base)],
+    template: "{labels}\n{prompt}", templateSource: "etc/t2d/dispatch.txt", reading: .generate, weights: mixture,
+    maximumTokens: 9)
+  static let decision = Decision(
+    label: "other", reading: .score,
+    probabilities: [.init(label: "science", probability: 0.25), .init(label: "other", probability: 0.75)],
+    text: "I think \\boxed{x}", note: "none of the labels")
+
   static let calls: [WorkerCall] = [
     .hello, .memory, .cancelJob(9),
     .inspectModel(path: "/m", cacheDirectory: "/c"),
     .tokenize(model: model, text: "a\n\u{1F600}\"", special: true),
-    .score(ScoreCall(model: model, prompt: "p", continuation: " c", weights: mixture, top: 5)),
+    .score(ScoreCall(model: model, prompt: .text("p"), continuation: .text(" c"), weights: mixture, top: 5)),
+    .score(ScoreCall(model: model, prompt: .ids([1, 2]), continuation: .ids([3]))),
+    .cancelRequest(6),
+    .dispatch(DispatchCall(model: model, prompt: "p", dispatch: dispatch)),
     .generate(
       GenerateCall(
         model: model,
         requests: [
           .init(input: .prompt("x"), weights: mixture),
-          .init(input: .messages([.init(role: "user", content: "hi")])),
+          .init(input: .messages([.init(role: "user", content: "hi")]), dispatch: dispatch),
+          .init(input: .ids([0, 49_151])),
         ], seed: 0xFFFF_FFFF_FFFF_FFFE, stop: ["\n"], stream: true)),
     .startJob(JobStart(job: 4, work: .adapt(spec), journal: [.integer(1), .object(["a": .null])])),
     .startJob(
@@ -47,6 +60,13 @@ import WorkerProtocol
         job: 7,
         work: .check(
           CheckSpec(kind: .transfer, model: model, task: task, expert: experts[0], shuffles: 3, seed: .max, rows: 9)))),
+    .startJob(
+      JobStart(
+        job: 9,
+        work: .dispatchEvaluate(
+          DispatchEvaluateSpec(
+            model: model, rows: [.init(line: 3, prompt: "p", label: "science")],
+            strategies: [.init(name: "prompt", dispatch: dispatch)])))),
     .startJob(JobStart(job: 8, work: .check(CheckSpec(kind: .shuffle, model: model, task: task, expert: experts[1])))),
   ]
 
@@ -70,7 +90,8 @@ import WorkerProtocol
     .event(.done(job: 3, result: .object([:]))),
     .event(.failed(job: 3, WorkerFault(.outOfMemory, "…"))),
     .event(.cancelled(job: 3)),
-    .event(.token(id: 8, request: 1, text: "to")),
+    .event(.token(id: 8, request: 1, token: 77, text: "to")),
+    .event(.decided(id: 8, request: 0, decision)),
   ]
 
   @Test(arguments: replies)
@@ -92,8 +113,15 @@ import WorkerProtocol
       promptIDs: [1], continuationIDs: [2, 3], logprobs: [-0.1, -2.5e-7], top: [.init(id: 9, logit: 17.25)])
     #expect(try ScoreAnswer(decoding: score.json) == score)
     let generated = GenerateAnswer(
-      generations: [.init(text: "x", promptTokens: 4, tokens: 1, finish: "stop")], seconds: 0.5)
+      generations: [
+        .init(text: "x", promptTokens: 4, ids: [9], finish: "stop"),
+        .init(
+          text: "y", promptTokens: 1, ids: [2, 3], finish: "eos", decision: Self.decision, digest: "sha256:07",
+          seconds: .init(queue: 0.5, dispatch: 0.25, prefill: 0.125, decode: 2)),
+      ])
     #expect(try GenerateAnswer(decoding: generated.json) == generated)
+    let decided = DispatchAnswer(decision: Self.decision, promptTokens: 5, queueSeconds: 0.5, seconds: 0.25)
+    #expect(try DispatchAnswer(decoding: decided.json) == decided)
     let memory = MemoryAnswer(resident: 5, limit: 0, models: [.init(path: "/m", digest: "d", bytes: 7)])
     #expect(try MemoryAnswer(decoding: memory.json) == memory)
     #expect(try AdaptResult(decoding: Self.result.json) == Self.result)

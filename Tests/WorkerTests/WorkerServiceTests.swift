@@ -77,7 +77,8 @@ import WorkerProtocol
   }
 
   private func score(_ worker: TestWorker, _ model: SyntheticModel, _ weights: Weights) throws -> [Float] {
-    let call = ScoreCall(model: model.reference, prompt: "ab", continuation: "cde", weights: weights, top: 3)
+    let call = ScoreCall(
+      model: model.reference, prompt: .text("ab"), continuation: .text("cde"), weights: weights, top: 3)
     let answer = try ScoreAnswer(decoding: try worker.answer(.score(call)).get())
     #expect(answer.promptIDs == [97, 98] && answer.continuationIDs == [99, 100, 101])
     #expect(answer.top.count == 3 && answer.top[0].logit >= answer.top[1].logit)
@@ -207,16 +208,21 @@ import WorkerProtocol
         maximumTokens: 5, stream: true)
       let id = try worker.send(.generate(call))
       var streamed = ["", ""]
+      var tokens: [[Int32]] = [[], []]
       var answer: GenerateAnswer?
       while answer == nil {
         switch try worker.read() {
-        case .event(.token(id, let request, let text)): streamed[request] += text
+        case .event(.token(id, let request, let token, let text)):
+          streamed[request] += text
+          tokens[request].append(token)
         case .result(id, let result): answer = try GenerateAnswer(decoding: result)
         case .event, .result, .fault: Issue.record("only tokens and the answer come")
         }
       }
       #expect(answer?.generations.map(\.text) == streamed)
-      #expect(answer?.generations.allSatisfy { $0.promptTokens == 2 && (1...5).contains($0.tokens) } == true)
+      #expect(answer?.generations.map(\.ids) == tokens)
+      #expect(answer?.generations.allSatisfy { $0.promptTokens == 2 && (1...5).contains($0.ids.count) } == true)
+      #expect(answer?.generations.map { $0.digest == nil } == [true, false], "the base has no mixture")
       call.requests = [.init(input: .messages([.init(role: "user", content: "hi")]))]
       guard case .failure(let fault) = try worker.answer(.generate(call)) else {
         Issue.record("a model without a template takes no messages")

@@ -24,7 +24,7 @@ extension Service {
       // Side by side where there is one; that there is none is no error unless it was asked for.
       do throws(RPCError) {
         dispatches.append(("classifier", try service.resolveDispatch("classifier", params, model: model)))
-      } catch where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
+      } catch  where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
       }
     }
     let names = dispatches.first?.dispatch.spec.names ?? []
@@ -61,7 +61,8 @@ extension Service {
       return try DispatchRow.read(bytes, file: FileSystem.split(path).name, labels: labels)
     } catch {
       switch error {
-      case .unknownLabel: throw RPCError(.unknownLabel, error.description, hint: "see the labels with: t2ctl expert list")
+      case .unknownLabel:
+        throw RPCError(.unknownLabel, error.description, hint: "see the labels with: t2ctl expert list")
       case .json, .noLabel, .noPrompt, .tooMany, .empty: throw RPCError(.badFile, error.description)
       }
     }

@@ -73,7 +73,8 @@ extension Service {
     if strategy != "prompt", strategy != "classifier",
       let extra = ["read", "dispatcher"].first(where: { params[$0] != nil })
     {
-      throw RPCError(.invalidParams, "'\(extra)' is for the strategies 'prompt' and 'classifier', not for '\(strategy)'")
+      throw RPCError(
+        .invalidParams, "'\(extra)' is for the strategies 'prompt' and 'classifier', not for '\(strategy)'")
     }
     return strategy
   }
