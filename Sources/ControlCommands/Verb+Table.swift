@@ -2,7 +2,7 @@ extension Verb {
   /// Every command, in the order of the help and of t2ctl(1).
   package static let all: [Verb] =
     systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + inferenceVerbs + jobVerbs
-    + plainVerbs
+    + reportVerbs + plainVerbs
 
   static func named(_ words: [String]) -> Verb? {
     all.first { words.count >= $0.words.count && Array(words.prefix($0.words.count)) == $0.words }
