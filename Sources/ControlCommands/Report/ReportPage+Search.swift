@@ -60,7 +60,7 @@ extension ReportPage {
   var convergence: String {
     let search = mixture["search"]
     let what =
-      "\(search?["method"].cell ?? "-") for \(search?["objective"].cell ?? "-"): \(search?["generations"].cell ?? "-") "
+      "\((chosen ?? search)?["method"].cell ?? "-") for \(search?["objective"].cell ?? "-"): \(search?["generations"].cell ?? "-") "
       + "generations, ended because: \((search?["stop_reason"].cell ?? "-").replacing("_", with: " ")); seed "
       + "\(search?["seed"].cell ?? "-"), population \(search?["population"].cell ?? "-"), \(search?["shots"].cell ?? "-") shots."
     guard let history = chosen?["history"]?.arrayValue, !history.isEmpty else {
