@@ -216,7 +216,7 @@ import Testing
 
   @Test func matricesOfALayerStandBelowEachOther() throws {
     let read = MarkupReader(try report(Self.answers(Self.mixture(granularity: "matrix"))))
-    #expect(read.text.contains("science q_proj, 1: 1.0000") && read.text.contains("science up_proj, 0: 0.5000"))
+    #expect(read.text.contains("q, 1: 1.0000") && read.text.contains("up, 0: 0.5000"))
     let layers = MarkupReader(try report(Self.answers(Self.mixture(granularity: "layer"))))
     #expect(layers.text.contains("social, 0: -0.2500") && layers.count("rect", "class=\"cell below\"") > 0)
   }

@@ -10,7 +10,7 @@ package let chartStyle = """
   .chart{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
   .chart{display:block;max-width:100%;height:auto;font:12px system-ui,sans-serif;fill:var(--ink)}
   .chart .quiet{fill:var(--quiet)}.chart .strong{font-weight:600}.chart .small{font-size:11px}
-  .chart .on{fill:var(--surface)}.chart .over{fill:var(--ink)}
+  .chart .on{fill:var(--surface)}.chart .over{fill:var(--ink)}.chart .between{fill:#14181d}
   .chart .grid{stroke:var(--rule)}.chart .zero{stroke:var(--quiet)}
   .chart .reference{stroke:var(--quiet);stroke-width:1.5;stroke-dasharray:5 4}
   .chart .line{fill:none;stroke-width:2}.chart .line.again{stroke-dasharray:2 3}.chart .whisker{stroke-width:2}
