@@ -232,6 +232,51 @@ import Testing
     #expect(!html.contains(Self.hostile))
   }
 
+  // MARK: - the same on a terminal
+
+  private func adapted(terminal: Bool, columns: Int? = nil, drawsBlocks: Bool = true) throws -> Outcome {
+    let whole = Self.answers()
+    var outcome: Outcome?
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "task.adapt": reply.succeed(["job": 5, "task": "arc", "model": "tiny"])
+      case "job.wait": reply.succeed(Self.job)
+      default: whole(request, reply)
+      }
+    } _: { _, options, _ in
+      outcome = run(
+        ["task", "adapt", "arc"] + options, terminal: terminal, columns: columns, drawsBlocks: drawsBlocks)
+    }
+    return try #require(outcome)
+  }
+
+  @Test(arguments: [(60, 3), (80, 2), (120, 1)])
+  func aWideTableIsFoldedAndNothingOfItIsCut(columns: Int, pieces: Int) throws {
+    let shown = try adapted(terminal: true, columns: columns)
+    #expect(shown.status == 0)
+    let lines = shown.lines.filter { !$0.hasPrefix("task ") }
+    for line in lines { #expect(line.count <= columns, "\(line)") }
+    #expect(!shown.out.contains("…"))
+    let methods = lines.filter { $0.hasPrefix("METHOD ") }
+    #expect(methods.count == pieces + 1, "the table's pieces, and the curves")
+    for heading in SearchHeadings.all { #expect(methods.contains { $0.contains(heading) }, "\(heading)") }
+  }
+
+  private enum SearchHeadings {
+    static let all = ["UNITS", "FIT", "HELD OUT", "GEN", "ENDED", "PROMPTS", "SECONDS", "CACHE", "PRUNED", "CONVERGED"]
+  }
+
+  @Test func aCurveIsDrawnOnATerminalThatHasBlocksAndNowhereElse() throws {
+    #expect(try adapted(terminal: true, columns: 80).out.contains("-2.000 ▁█ -1.500"))
+    for outcome in [
+      try adapted(terminal: true, columns: 80, drawsBlocks: false), try adapted(terminal: false),
+    ] {
+      #expect(!outcome.out.contains("▁") && !outcome.out.contains("BY GENERATION") && !outcome.error.contains("▁"))
+    }
+    let piped = try adapted(terminal: false)
+    #expect(piped.lines.contains { $0.hasPrefix("cem *\tvector\t0.7500\t") && $0.hasSuffix("\t450\t3.5\t50\t25\t0") })
+  }
+
   // MARK: - files
 
   private func names(in directory: String) throws -> [String] {
