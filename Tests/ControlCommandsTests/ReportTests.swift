@@ -44,7 +44,7 @@ import Testing
     ]
     switch granularity {
     case "layer":
-      mixture["units"] = ["0", "1", "2"]
+      mixture["units"] = ["model.layers.0", "model.layers.1", "model.layers.2"]
       mixture["alpha"] = ["science": [0, 0.5, 1], "social": [-0.25, 0, 0.25]]
     case "matrix":
       let names = ["self_attn.q_proj", "mlp.up_proj"]

@@ -47,8 +47,8 @@ extension ReportPage {
     let full = values.joined().compactMap { $0.map(abs) }.max()
     func map(_ title: String, _ rows: [(name: String, values: [Double?])]) -> HeatMap {
       HeatMap(
-        title: title, rows: rows.map(\.name), columns: grid.columns, columnLabel: "layer", values: rows.map(\.values),
-        full: full)
+        title: title, rows: rows.map(\.name), columns: grid.columns, columnLabel: grid.columnLabel,
+        values: rows.map(\.values), full: full)
     }
     func line(_ row: UnitGrid.Row, of values: [Double?]) -> [Double?] { row.units.map { $0.flatMap { values[$0] } } }
     guard grid.rows.count > 1 else {
@@ -176,8 +176,9 @@ struct UnitGrid {
     var units: [Int?]
   }
 
-  var rows: [Row] = []
-  var columns: [String] = []
+  private(set) var rows: [Row] = []
+  private(set) var columns: [String] = []
+  private(set) var columnLabel = "layer"
 
   /// Names are `model.layers.3.mlp.up_proj.weight` for matrices, and hold a layer's number for layers. What does not
   /// is shown in one row, by number.
@@ -191,6 +192,7 @@ struct UnitGrid {
     guard places.count == count, places.allSatisfy({ $0 != nil }) else {
       rows = [Row(name: "", units: (0..<count).map { $0 })]
       columns = (0..<count).map(String.init)
+      columnLabel = "unit"
       return
     }
     let known = places.compactMap(\.self)
