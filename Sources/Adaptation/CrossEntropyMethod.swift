@@ -95,19 +95,4 @@ package struct CrossEntropyMethod: PopulationMethod {
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
     return .object(object)
   }
-
-  package mutating func restore(_ state: JSONValue) -> Bool {
-    guard let generation = state["generation"]?.intValue, let unchanged = state["unchanged"]?.intValue,
-      let mean = numbers(state["mean"]), let deviation = numbers(state["deviation"]),
-      mean.count == space.dimensions, deviation.count == space.dimensions,
-      let best = StoredBest(state, dimensions: space.dimensions)
-    else { return false }
-    self.best = best.value
-    self.generation = generation
-    self.unchanged = unchanged
-    self.mean = mean
-    self.deviation = deviation
-    stopReason = state["stop"]?.stringValue.flatMap { StopReason(rawValue: $0) }
-    return true
-  }
 }

@@ -26,6 +26,7 @@ package struct ShotPlan: Sendable, Equatable {
 
   package var allChunks: [Int] { Array(chunks.indices) }
   package func heldOut(_ fold: Int) -> [Int] { Array(folds[fold]) }
+  func shots(in chunks: [Int]) -> Int { chunks.reduce(0) { $0 + self.chunks[$1].count } }
   package func fitted(without fold: Int) -> [Int] { chunks.indices.filter { !folds[fold].contains($0) } }
 
   /// The stream of the generator that deals the folds; searches use the small numbers.
