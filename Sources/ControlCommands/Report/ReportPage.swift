@@ -1,7 +1,7 @@
 import StrictJSON
 
 /// A task's report as one HTML file: pure, so that every part of it has a test.
-package struct ReportPage {
+struct ReportPage {
   let data: ReportData
   /// When it was made, as text.
   let time: String
