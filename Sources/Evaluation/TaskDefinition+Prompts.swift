@@ -52,6 +52,18 @@ extension TaskDefinition {
 
   private static let questionTemplate = "Question: {question}\nAnswer:"
 
+  /// What a user would have asked: the question that a dispatcher sorts, without the scaffolding that makes a model
+  /// answer it and without the choices, which no template of ours shows either. A task's own template is its user's words.
+  package func request(of row: TaskRow) -> String {
+    if settings.template != nil { return asked(row).text }
+    switch row.content {
+    case .choice(let question, _, _), .generate(.question(let question), _): return question
+    case .generate(.prompt(let prompt), _): return prompt
+    case .generate(.messages(let messages), _): return messages.last { $0.role == "user" }?.content ?? asked(row).text
+    case .code(let problem): return problem.prompt
+    }
+  }
+
   /// The turns of a row for a chat, and the same as one text.
   private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {
     // The template was rendered for every row when the task was read, so that it cannot fail here.

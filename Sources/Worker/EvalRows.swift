@@ -37,8 +37,8 @@ struct EvalRows {
     let items: [EvaluationResult.Item]
     do {
       items = try RowEvaluator(task, model: ground.model.model).evaluate(
-        task.eval, under: .factored(try ground.mixer.multipliers(alpha)), shouldStop: { job.isCancelled },
-        progress: progress)
+        task.eval, underMany: try ground.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
+        progress: { progress($0.count) })
     } catch {
       throw WorkerFault(evaluating: error)
     }
@@ -69,7 +69,8 @@ struct EvalRows {
 
 extension EvalSummary.Paired {
   init(_ mine: [Bool], against others: [Bool]) {
-    let test = McNemarTest(first: mine, second: others)
-    self.init(wins: test.firstOnly, losses: test.secondOnly, p: test.pValue)
+    self.init(McNemarTest(first: mine, second: others))
   }
+
+  init(_ test: McNemarTest) { self.init(wins: test.firstOnly, losses: test.secondOnly, p: test.pValue) }
 }
