@@ -301,6 +301,7 @@ extension Steward {
     search["kernel"] = .string(result.kernel)
     search["job"] = .integer(job)
     record["search"] = .object(search)
+    record["eval_items"] = result.evalItems?.json
     if !result.warnings.isEmpty { record["warnings"] = JSONValue(result.warnings) }
     return record
   }

@@ -14,22 +14,6 @@ package struct EvaluationResult: Sendable {
     package let line: Int
     package let outcome: Outcome
 
-    /// What is right.
-    package var gold: String {
-      switch outcome {
-      case .choice(let score, let choices): choices[score.gold]
-      case .generation(_, _, let gold): gold.text
-      }
-    }
-
-    /// What was answered: the choice that the metric goes by, or what was extracted, if anything.
-    package func answer(by metric: Metric) -> String? {
-      switch outcome {
-      case .choice(let score, let choices): choices[metric == .accNorm ? score.predictedNorm : score.predicted]
-      case .generation(_, let score, _): score.extracted
-      }
-    }
-
     /// Whether the item counts as right by this metric.
     package func isCorrect(_ metric: Metric) -> Bool {
       switch (outcome, metric) {

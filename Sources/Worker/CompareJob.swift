@@ -39,7 +39,7 @@ struct CompareJob {
         let progress = { (done: Int) in report(column.name, done, of: rows.count, column: number) }
         scored.append(try score(column, &scorer, progress))
       }
-      return result(scored, task, split)
+      return result(scored, rows, of: task, split)
     }
   }
 
@@ -70,7 +70,7 @@ struct CompareJob {
   // MARK: - result
 
   private func result(
-    _ scored: [Scored], _ task: TaskDefinition, _ split: EvaluateSpec.Split
+    _ scored: [Scored], _ rows: [TaskRow], of task: TaskDefinition, _ split: EvaluateSpec.Split
   ) -> JSONValue {
     let table = ComparisonTable(
       scored.map { one in
@@ -88,7 +88,7 @@ struct CompareJob {
       "split": .string(split.rawValue), "best_expert": JSONValue(table.bestExpert),
       "columns": .array(zip(scored, table.lines).map { summary($0, $1, task) }),
       "skipped": .array(spec.skipped.map(\.json)), "notes": JSONValue(notes),
-      "items": .array(scored[0].items.indices.map { item($0, scored, task.metric) }),
+      "items": .array(rows.enumerated().map { item($0, $1, scored, task) }),
       "kernel": .string(BLAS.kernel.running), "seconds": .number(scored.reduce(0) { $0 + $1.seconds }),
     ]
   }
@@ -115,20 +115,21 @@ struct CompareJob {
   }
 
   /// What every column made of one row.
-  private func item(_ row: Int, _ scored: [Scored], _ metric: Metric) -> JSONValue {
+  private func item(_ number: Int, _ row: TaskRow, _ scored: [Scored], _ task: TaskDefinition) -> JSONValue {
+    let metric = task.metric
     var columns = JSONObject()
     for one in scored {
-      let item = one.items[row]
-      var shown: JSONObject = ["right": .bool(item.isCorrect(metric)), "answer": JSONValue(item.answer(by: metric))]
+      let item = one.items[number]
+      var shown: JSONObject = ["right": .bool(item.isCorrect(metric)), "answer": .string(item.answer(metric))]
       if let decisions = one.decisions {
-        shown["label"] = .string(decisions[row].label)
-        shown["label_probability"] = .number(decisions[row].probability)
+        shown["label"] = .string(decisions[number].label)
+        shown["label_probability"] = .number(decisions[number].probability)
       }
       columns[one.column.name] = .object(shown)
     }
-    let first = scored[0].items[row]
     return [
-      "id": .string(first.id), "line": JSONValue(first.line), "gold": .string(first.gold), "columns": .object(columns),
+      "id": .string(row.id), "line": JSONValue(row.line), "question": .string(task.request(of: row)),
+      "gold": .string(row.goldAnswer), "columns": .object(columns),
     ]
   }
 }

@@ -146,12 +146,12 @@ struct SweepJob {
       let wanted: [MixtureCoefficients] = [
         .base(of: count), .single(best, of: count), outcome.found, outcome.alpha,
       ]
-      var right: [[Bool]] = []
+      var answers: [[EvalRows.Answer]] = []
       for (index, alpha) in wanted.enumerated() {
         try job.checkCancelled()
         let total = rows.count
-        right.append(
-          try rows.right(alpha) { done in
+        answers.append(
+          try rows.answers(alpha) { done in
             let within = (Double(index) + Double(done) / Double(total)) / Double(wanted.count)
             let share = (Double(number) + within) / Double(outcomes.count)
             job.report(
@@ -162,9 +162,9 @@ struct SweepJob {
       }
       scores.append(
         CellScores(
-          best: best, base: EvalRows.summary(right[0]), expert: EvalRows.summary(right[1], base: right[0]),
-          found: EvalRows.summary(right[2], base: right[0], expert: right[1]),
-          served: EvalRows.summary(right[3], base: right[0], expert: right[1])))
+          best: best, base: EvalRows.summary(answers[0]), expert: EvalRows.summary(answers[1], base: answers[0]),
+          found: EvalRows.summary(answers[2], base: answers[0], expert: answers[1]),
+          served: EvalRows.summary(answers[3], base: answers[0], expert: answers[1])))
     }
     return scores
   }

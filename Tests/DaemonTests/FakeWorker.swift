@@ -240,6 +240,10 @@ final class FakeWorker: WorkerLauncher {
       items: [.init(name: "base", right: ["01"]), .init(name: "expert", right: ["11"])])
   }
 
+  private static let item = EvalItems.Item(
+    id: "7", line: 7, question: "What do bees make?", gold: "Honey", base: .init(text: "Wax", isRight: false),
+    bestExpert: .init(text: "Honey", isRight: true), mixture: .init(text: "Honey", isRight: true))
+
   /// The first expert gets 0.75, the others share the rest.
   private func adapt(_ spec: AdaptSpec, generations: Int) throws -> AdaptResult {
     let signature = try TinyModel.signature(ofFile: spec.model.path)
@@ -258,6 +262,7 @@ final class FakeWorker: WorkerLauncher {
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
         configurations: [], seconds: [("total", 0.1)]),
+      evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]),
       vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
   }
 }

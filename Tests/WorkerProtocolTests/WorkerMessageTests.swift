@@ -148,7 +148,14 @@ import WorkerProtocol
             method: "random", granularity: .layer, mix: .sum, coefficients: 60, alpha: [[0.5, 1], [0.25, 0]],
             scores: scores, generations: 4, stopReason: "stalled", seconds: 3.5, costs: CostSummary(prompts: 0),
             isChosen: true)
-        ], seconds: [("search", 12.5), ("total", 14)]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
+        ], seconds: [("search", 12.5), ("total", 14)]),
+      evalItems: EvalItems(
+        bestExpert: "science", differing: 240,
+        items: [
+          .init(
+            id: "q7", line: 7, question: "a\nb?", gold: "x", base: .init(text: "y", isRight: false),
+            bestExpert: .init(text: "x", isRight: true), mixture: .init(text: "", isRight: false))
+        ]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
   }
 
   @Test func aLikelihoodOfZeroProbabilityIsNullOnTheWire() throws {
