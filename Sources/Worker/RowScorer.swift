@@ -117,14 +117,14 @@ struct RowScorer {
     let evaluator = evaluator
     var recorded = 0
     var last = job.seconds
-    let take = { (scorer: inout RowScorer, items: [EvaluationResult.Item]) in
+    func take(_ items: [EvaluationResult.Item]) {
       let batch = Array(missing[recorded..<items.count])
       let new = Array(items[recorded...])
       recorded = items.count
-      let now = scorer.job.seconds
-      for (row, item) in zip(batch, new) { scorer.known[number].items[row] = item }
-      scorer.seconds[column, default: 0] += now - last
-      scorer.job.record([
+      let now = job.seconds
+      for (row, item) in zip(batch, new) { known[number].items[row] = item }
+      seconds[column, default: 0] += now - last
+      job.record([
         "entry": "rows", "column": .string(column), "weights": JSONValue(number),
         "rows": .array(batch.map { JSONValue($0) }), "given": .array(new.map(Self.given)), "seconds": .number(now - last),
       ])
@@ -137,10 +137,10 @@ struct RowScorer {
       // By how many are wanted and not by how many are left: the same form of the weights after an interruption.
       if case .factored(let vector) = view, wanted >= Self.rowsWorthMatrices {
         _ = try evaluator.evaluate(
-          rows, underMany: vector, shouldStop: { job.isCancelled }, progress: { take(&self, $0) })
+          rows, underMany: vector, shouldStop: { job.isCancelled }, progress: take)
       } else {
         _ = try evaluator.evaluate(
-          rows, under: view, shouldStop: { job.isCancelled }, progress: { take(&self, $0) })
+          rows, under: view, shouldStop: { job.isCancelled }, progress: take)
       }
     } catch {
       throw WorkerFault(evaluating: error)
