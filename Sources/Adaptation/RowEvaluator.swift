@@ -46,7 +46,8 @@ package struct RowEvaluator {
 
   /// Items in the order of the rows. `progress` is shown those that are done, between batches; `shouldStop` is asked there.
   package func evaluate(
-    _ rows: [TaskRow], under view: WeightView, shouldStop: () -> Bool = { false }, progress: ([EvaluationResult.Item]) -> Void = { _ in }
+    _ rows: [TaskRow], under view: WeightView, shouldStop: () -> Bool = { false },
+    progress: ([EvaluationResult.Item]) -> Void = { _ in }
   ) throws(Failure) -> [EvaluationResult.Item] {
     try evaluate(rows, .view(view), shouldStop, progress)
   }

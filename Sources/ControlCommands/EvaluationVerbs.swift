@@ -58,7 +58,8 @@ extension Verb {
         .value("-o", "FILE", nil, "write a plot too: an SVG picture"),
       ],
       methods: ["sweep.run", "job.wait"], "What do more shots or a larger budget bring?",
-      notes: "Searches the task's mixture for every number of shots, budget and seed, and publishes none. The shots of a "
+      notes:
+        "Searches the task's mixture for every number of shots, budget and seed, and publishes none. The shots of a "
         + "seed are the first ones of the order that it gives the few-shot rows, so its fewer are among its more. The eval "
         + "rows are read when every search has ended."
     ) { invocation throws(ControlError) in try invocation.sweep() },

@@ -310,7 +310,8 @@ extension RPCMethod {
     RPCMethod(
       "evaluate.run", .change, verb: "evaluate",
       "Scores a model on the evaluation rows of a task, under one strategy or under all side by side; a job.",
-      result: "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, items, and where "
+      result:
+        "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, items, and where "
         + "pass one chose labels [{label, expert, n, share}] and each item's label. With compare also columns and skipped "
         + "[{column, reason}]; its job's result holds n, metric, best_expert, columns [{column, strategy, score, ci95, "
         + "versus_base and versus_best_expert {wins, losses, p}, labels, seconds}], skipped, notes, items [{id, gold, "
@@ -334,7 +335,8 @@ extension RPCMethod {
     RPCMethod(
       "sweep.run", .change, verb: "sweep", since: 2,
       "Searches a task's mixture for every number of shots and every budget, and publishes none; a job.",
-      result: "job, task, model, searches; the job's result holds base {value, n, ci95}, best_experts, cells [{shots, budget "
+      result:
+        "job, task, model, searches; the job's result holds base {value, n, ci95}, best_experts, cells [{shots, budget "
         + "{iterations or prompts}, seed, shot_ids, method, alpha, scores {fit, held_out}, eval {value, n, ci95, versus_base, "
         + "versus_best_expert}, served, served_eval, prompts, seconds, stop_reason, warnings}]",
       [

@@ -126,7 +126,8 @@ struct RowScorer {
       seconds[column, default: 0] += now - last
       job.record([
         "entry": "rows", "column": .string(column), "weights": JSONValue(number),
-        "rows": .array(batch.map { JSONValue($0) }), "given": .array(new.map(Self.given)), "seconds": .number(now - last),
+        "rows": .array(batch.map { JSONValue($0) }), "given": .array(new.map(Self.given)),
+        "seconds": .number(now - last),
       ])
       last = now
       progress(wanted - missing.count + items.count)

@@ -63,12 +63,14 @@ struct SweepJob {
       for (number, cell) in cells.enumerated() {
         try job.checkCancelled()
         outcomes.append(
-          try search(cell, number, of: cells.count, on: ground, pace) { [before] in (before + $0 * cell.weight) / total })
+          try search(cell, number, of: cells.count, on: ground, pace) { [before] in (before + $0 * cell.weight) / total
+          })
         before += cell.weight
       }
       guard var rows = try EvalRows(spec.task, ground, job) else {
         throw WorkerFault(
-          .taskUnreadable, "the task '\(task.name)' has no eval rows, by which a sweep is judged; put them into eval.jsonl")
+          .taskUnreadable,
+          "the task '\(task.name)' has no eval rows, by which a sweep is judged; put them into eval.jsonl")
       }
       let scores = try evaluate(outcomes, cells, ground, &rows)
       return result(cells, outcomes, scores, ground)
@@ -82,7 +84,8 @@ struct SweepJob {
     let most = spec.shots.max() ?? 0
     guard most <= ground.rows.count, spec.shots.allSatisfy({ $0 > 0 }) else {
       throw WorkerFault(
-        .badRequest, "\(most) shots were asked for, and the few-shot file of '\(ground.task.name)' has \(ground.rows.count) rows")
+        .badRequest,
+        "\(most) shots were asked for, and the few-shot file of '\(ground.task.name)' has \(ground.rows.count) rows")
     }
     var cells: [Cell] = []
     for shots in spec.shots {
@@ -196,7 +199,8 @@ struct SweepJob {
     let (cell, outcome, score) = (cells[number], outcomes[number], scores[number])
     let chosen = outcome.searches[outcome.configuration]
     var shown: JSONObject = [
-      "shots": JSONValue(cell.shots.count), "budget": cell.budget.json, "seed": .integer(Int64(bitPattern: cell.search.seed)),
+      "shots": JSONValue(cell.shots.count), "budget": cell.budget.json,
+      "seed": .integer(Int64(bitPattern: cell.search.seed)),
       "shot_ids": JSONValue(cell.shots.map { ground.task.shots[$0].id }),
     ]
     for (key, value) in ConfigurationSummary(chosen, isChosen: true).json.objectValue?.members ?? [] {

@@ -120,12 +120,12 @@ extension Service {
         CompareSpec.Column(
           name: "classifier", strategy: .classifier, weights: .dispatched(classifier.spec),
           note: classifier.dispatcher.map { "the dispatcher is \($0.name)@\($0.version)" }))
-    } catch where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
+    } catch  where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
       skipped.append(CompareSpec.Skipped(name: "classifier", reason: error.message))
     }
     do throws(RPCError) {
       columns.append(try mixtureColumn(task, model))
-    } catch where error.kind == RPCErrorCode.noMixtureYet.kind || error.kind == RPCErrorCode.waitingForExperts.kind {
+    } catch  where error.kind == RPCErrorCode.noMixtureYet.kind || error.kind == RPCErrorCode.waitingForExperts.kind {
       skipped.append(CompareSpec.Skipped(name: "mixture", reason: error.message))
     }
     return (columns, skipped)

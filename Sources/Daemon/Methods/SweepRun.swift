@@ -22,6 +22,7 @@ extension Service {
           .badTask, "task '\(task.name)' has no eval rows, by which a sweep is judged",
           hint: "add eval.jsonl to its directory")
       }
+      try snapshot.requireActive(params["experts"])
       var options = JSONObject()
       for key in ["method", "granularity", "mix", "objective", "population", "normalized", "seed", "iterations"] {
         options[key] = params[key]
@@ -59,7 +60,8 @@ extension Service {
         (1...(isPrompts ? 1_000_000_000 : 10_000)).contains(number)
       else {
         throw RPCError(
-          .invalidParams, "a budget is a number of generations from 1 to 10000, or of prompts with a 'p', and not "
+          .invalidParams,
+          "a budget is a number of generations from 1 to 10000, or of prompts with a 'p', and not "
             + quoted(text), hint: "such as 5, 100 or 500p")
       }
       budgets.append(isPrompts ? .prompts(number) : .iterations(number))
@@ -74,7 +76,8 @@ extension Service {
     }
     if let most = given.max(), most > task.current.rows {
       throw RPCError(
-        .badTask, "\(most) shots were asked for, and the few-shot file of task '\(task.name)' has \(task.current.rows) rows",
+        .badTask,
+        "\(most) shots were asked for, and the few-shot file of task '\(task.name)' has \(task.current.rows) rows",
         hint: "give it more rows, or ask for fewer shots")
     }
     if let problem = repetition(given.map { "\($0)" }, "shots") { throw problem }
