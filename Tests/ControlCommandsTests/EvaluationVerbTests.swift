@@ -139,7 +139,7 @@ import Testing
     let strips = shown.lines.filter { $0.contains("●") }
     #expect(strips.count == 4)
     // From 0.26 to 0.44 in sixteen cells: the base at 0.3 is the fourth, 0.32 the sixth, 0.4 the thirteenth.
-    #expect(strips[0].hasSuffix(" ──│─●───") && strips[3].hasSuffix("   │      ─────●───"), "\(strips)")
+    #expect(strips[0].hasSuffix(" ──│─●───") && strips[3].hasSuffix("   │    ────●───"), "\(strips)")
     #expect(shown.error.contains("the last column spans 0.260 to 0.440"))
   }
 
