@@ -29,7 +29,7 @@ private func bash() -> String {
     "    case ${COMP_WORDS[i]} in --socket | --prefix | --timeout | --color) ((i++)) ;; -*) ;; *) words+=(\"${COMP_WORDS[i]}\") ;; esac",
     "  done",
     "  case $previous in",
-    "  --socket | --prefix | --vectors | -o) COMPREPLY=($(compgen -f -- \"$word\")); return ;;",
+    "  --socket | --prefix | --vectors | --output | -o) COMPREPLY=($(compgen -f -- \"$word\")); return ;;",
     "  --color) COMPREPLY=($(compgen -W 'auto always never' -- \"$word\")); return ;;",
     "  esac",
     "  case \"${words[0]} ${words[1]}\" in",
@@ -69,9 +69,6 @@ private func fish() -> String {
   func quote(_ text: String) -> String {
     "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "\\'") + "'"
   }
-  func name(_ option: Verb.Option) -> String {
-    option.flag.hasPrefix("--") ? "-l \(option.flag.dropFirst(2))" : "-s \(option.flag.dropFirst())"
-  }
   var lines = ["# t2ctl completion for fish; install as ~/.config/fish/completions/t2ctl.fish"]
   let nouns = firstWords.joined(separator: " ")
   for word in firstWords {
@@ -90,7 +87,7 @@ private func fish() -> String {
     for option in verb.options {
       let value = option.value == nil ? "" : option.isPath ? " -r -F" : " -x"
       lines.append(
-        "complete -c t2ctl -n '\(condition)' \(name(option))\(value) -d \(quote(option.summary))")
+        "complete -c t2ctl -n '\(condition)' -l \(option.flag.dropFirst(2))\(value) -d \(quote(option.summary))")
     }
   }
   for option in GlobalOption.all {

@@ -55,7 +55,7 @@ extension Verb {
         .flag("--normalized", "normalized", "coefficients that sum to one"),
         .value("--experts", "E,...", "experts", "only these experts"),
         model,
-        .value("-o", "FILE", nil, "write a plot too: an SVG picture"),
+        output("write a plot too, an SVG picture"),
       ],
       methods: ["sweep.run", "job.wait"], "What do more shots or a larger budget bring?",
       notes:

@@ -161,8 +161,11 @@ final class Invocation {
       console.note(empty)
       return
     }
-    for (index, line) in table.lines(for: console.out).enumerated() {
-      console.print(index == 0 && console.out.isTerminal ? console.styled(line, .bold) : line)
+    for (number, block) in table.blocks(for: console.out).enumerated() {
+      if number > 0 { console.print("") }
+      for (index, line) in block.enumerated() {
+        console.print(index == 0 && console.out.isTerminal ? console.styled(line, .bold) : line)
+      }
     }
   }
 }

@@ -4,7 +4,7 @@ import SystemSupport
 extension Invocation {
   func sweep() throws(ControlError) {
     let params = try parameters(for: "sweep.run")
-    let file = command.value("-o")
+    let file = command.value("--output")
     if let file {
       guard command.waits else { throw .usage("-o needs the result, which --no-wait does not wait for", hint: nil) }
       try requireDirectory(of: file)

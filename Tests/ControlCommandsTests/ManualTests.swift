@@ -15,9 +15,7 @@ import Testing
     return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
   }
 
-  private func macro(_ flag: String) -> String {
-    flag.hasPrefix("--") ? "Fl \\-" + flag.dropFirst(2) : "Fl " + flag.dropFirst()
-  }
+  private func macro(_ flag: String) -> String { "Fl \\-" + flag.dropFirst(2) }
 
   @Test func everyCommandAndOptionIsInThePage() throws {
     let page = try lines("t2ctl.1")

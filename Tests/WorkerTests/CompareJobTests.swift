@@ -22,13 +22,26 @@ import WorkerProtocol
         templateSource: "test", reading: .score)
     }
 
+    /// One letter against others: a model that knows nothing decides it by little, and every vector otherwise.
+    private static func letters(_ count: Int) -> [UInt8] {
+      let letters = "abcdefghijklmnopqrstuvwxyz".map(String.init)
+      return (0..<count).flatMap { index -> [UInt8] in
+        let choices = (0..<6).map { letters[(index * 7 + $0 * 5) % 26] }
+        return
+          (["question": .string("letter \(index)?"), "choices": JSONValue(choices), "answer": JSONValue(index % 6)]
+          as JSONValue).workerLine
+      }
+    }
+
     func spec(eval: Int = 70) throws -> CompareSpec {
       let both = Weights.mixture(
         .init(
           experts: [try model.expert("one", seed: 11), try model.expert("two", seed: 12)], granularity: .vector,
           mix: .delta, rescale: .none, alpha: [[0.5], [0.25]]))
+      let task = try model.task(shots: 4, eval: eval)
+      if eval > 0 { try FileSystem.writeAtomically(task.path + "/eval.jsonl", Self.letters(eval)) }
       return CompareSpec(
-        model: model.reference, task: try model.task(shots: 4, eval: eval),
+        model: model.reference, task: task,
         columns: [
           .init(name: "base", strategy: .base, weights: .fixed(.base)),
           .init(name: "one@1", strategy: .expert, weights: .fixed(one)),
@@ -86,7 +99,7 @@ import WorkerProtocol
       #expect(Set(["base", "one@1", "two@1"].map { right(items, $0) }).count == 3, "the weights make a difference")
       #expect(result["notes"] == ["mixture: generation 3"])
       #expect(result["skipped"]?.arrayValue?.first?["reason"] == "no dispatcher is active")
-      #expect(items[3]["question"] == "row number 3?" && items[3]["columns"]?["base"]?["answer"]?.stringValue != nil)
+      #expect(items[3]["question"] == "letter 3?" && items[3]["columns"]?["base"]?["answer"]?.stringValue != nil)
     }
   }
 

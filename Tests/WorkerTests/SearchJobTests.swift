@@ -184,7 +184,8 @@ import WorkerProtocol
       }
       let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: old)
       #expect(try WorkerServiceTests.timeless(resumed.ending) == result)
-      #expect(resumed.journal.filter { $0["entry"] == "eval" } == whole.journal.filter { $0["entry"] == "eval" })
+      let evaluated = whole.journal.filter { $0["entry"] == "eval" }
+      #expect(resumed.journal.suffix(evaluated.count) == evaluated[...])
     }
   }
 }
