@@ -53,7 +53,7 @@ extension Invocation {
       "PROMPTS", "SECONDS",
     ]
     if console.out.isTerminal { headings.append("EVAL") }
-    var table = Table(headings: headings)
+    var table = Table(headings: headings, keys: 3)
     let ruler = IntervalRuler(cells.map { $0["eval"] } + [base], mark: base?["value"]?.doubleValue)
     for cell in cells {
       var row = [

@@ -19,8 +19,8 @@ struct Table {
   }
 
   /// The first column to the left, numbers after it.
-  init(headings names: [String]) {
-    headings = names.enumerated().map { (name: escaped($1), alignment: $0 == 0 ? .left : .right) }
+  init(headings names: [String], keys: Int? = nil) {
+    self.init(names.enumerated().map { (escaped($1), $0 == 0 ? .left : .right) }, keys: keys)
   }
 
   mutating func add(_ row: [String]) {
