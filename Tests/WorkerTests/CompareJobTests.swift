@@ -18,8 +18,17 @@ import WorkerProtocol
       two = .expert(try model.expert("two", seed: 12), rescale: .none)
       // Short, since the model reads bytes and its context holds 256.
       dispatch = DispatchSpec(
-        labels: [.init(label: "aa", weights: one), .init(label: "bb", weights: two)], template: "{labels}: {prompt}",
-        templateSource: "test", reading: .score)
+        labels: [], template: "{labels}: {prompt}", templateSource: "test", reading: .score)
+      // Of one letter, and many: a model that knows nothing chooses among them by little.
+      dispatch.labels = "abcdefghijkl".enumerated().map {
+        .init(label: String($1), weights: $0.isMultiple(of: 2) ? one : two)
+      }
+    }
+
+    /// Whose column answers a row of this label.
+    func owner(_ label: String) -> String {
+      guard let index = dispatch.labels.firstIndex(where: { $0.label == label }) else { return "base" }
+      return index.isMultiple(of: 2) ? "one@1" : "two@1"
     }
 
     /// One letter against others: a model that knows nothing decides it by little, and every vector otherwise.
@@ -28,7 +37,10 @@ import WorkerProtocol
       return (0..<count).flatMap { index -> [UInt8] in
         let choices = (0..<6).map { letters[(index * 7 + $0 * 5) % 26] }
         return
-          (["question": .string("letter \(index)?"), "choices": JSONValue(choices), "answer": JSONValue(index % 6)]
+          ([
+            "question": .string("letter \(index)?" + letters[index * 11 % 26]), "choices": JSONValue(choices),
+            "answer": JSONValue(index % 6),
+          ]
           as JSONValue).workerLine
       }
     }
@@ -99,7 +111,7 @@ import WorkerProtocol
       #expect(Set(["base", "one@1", "two@1"].map { right(items, $0) }).count == 3, "the weights make a difference")
       #expect(result["notes"] == ["mixture: generation 3"])
       #expect(result["skipped"]?.arrayValue?.first?["reason"] == "no dispatcher is active")
-      #expect(items[3]["question"] == "letter 3?" && items[3]["columns"]?["base"]?["answer"]?.stringValue != nil)
+      #expect(items[3]["question"] == "letter 3?h" && items[3]["columns"]?["base"]?["answer"]?.stringValue != nil)
     }
   }
 
@@ -109,21 +121,22 @@ import WorkerProtocol
       let worker = try TestWorker()
       let result = try timeless(try worker.run(.compare(ground.spec())).ending)
       let items = try #require(result["items"]?.arrayValue)
-      let owner = ["aa": "one@1", "bb": "two@1", "other": "base"]
       var counts: [String: Int] = [:]
       for item in items {
         let sorted = item["columns"]?["prompt"]
         let label = try #require(sorted?["label"]?.stringValue)
         counts[label, default: 0] += 1
-        let its = item["columns"]?[try #require(owner[label])]
+        let its = item["columns"]?[ground.owner(label)]
         #expect(sorted?["right"] == its?["right"] && sorted?["answer"] == its?["answer"])
-        #expect((1.0 / 3...1).contains(sorted?["label_probability"]?.doubleValue ?? 0))
+        #expect((1.0 / 13...1).contains(sorted?["label_probability"]?.doubleValue ?? 0))
       }
-      #expect(counts.count > 1, "the rows go to more than one label")
+      #expect(Set(counts.keys.map { ground.owner($0) }).count > 1, "the rows go to both experts: \(counts)")
       let prompt = try #require(result["columns"]?.arrayValue?.first { $0["column"] == "prompt" })
       let labels = try #require(prompt["labels"]?.arrayValue)
-      #expect(labels.map { $0["n"]?.intValue ?? 0 } == ["aa", "bb", "other"].map { counts[$0] ?? 0 })
-      #expect(labels.map { $0["expert"] ?? .null } == ["one@1", "two@1", .null])
+      let names = ground.dispatch.names
+      #expect(labels.compactMap { $0["label"]?.stringValue } == names && names.last == "other")
+      #expect(labels.map { $0["n"]?.intValue ?? 0 } == names.map { counts[$0] ?? 0 })
+      #expect(labels.prefix(2).map { $0["expert"] ?? .null } == ["one@1", "two@1"] && labels.last?["expert"] == .null)
 
       // The same by itself: what is scored in groups of a label is right where it was right before.
       let alone = EvaluateSpec(
@@ -133,6 +146,23 @@ import WorkerProtocol
       #expect(single["labels"] == prompt["labels"] && single["n"] == 70)
       #expect(single["acc"] == prompt["acc"])
       #expect(single["items"]?.arrayValue?.map { $0["label"] } == items.map { $0["columns"]?["prompt"]?["label"] })
+    }
+  }
+
+  @Test func otherIsTheBaseAndNoExpert() throws {
+    try withTemporaryDirectory { directory in
+      let ground = try Ground(in: directory)
+      var spec = try ground.spec(eval: 33)
+      // So long that the model would rather say "other".
+      var dispatch = ground.dispatch
+      dispatch.labels = [.init(label: String(repeating: "x", count: 60), weights: ground.one)]
+      spec.columns[3].weights = .dispatched(dispatch)
+      let result = try timeless(try TestWorker().run(.compare(spec)).ending)
+      let items = try #require(result["items"]?.arrayValue)
+      #expect(items.allSatisfy { $0["columns"]?["prompt"]?["label"] == "other" })
+      #expect(right(items, "prompt") == right(items, "base") && right(items, "prompt") != right(items, "one@1"))
+      let prompt = result["columns"]?.arrayValue?.first { $0["column"] == "prompt" }
+      #expect(prompt?["versus_base"] == ["wins": 0, "losses": 0, "p": 1.0])
     }
   }
 
