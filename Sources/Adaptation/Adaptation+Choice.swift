@@ -49,7 +49,7 @@ extension Adaptation {
     return AdaptationOutcome.SearchOutcome(
       configuration: settings.configurations[configuration], standing: standing,
       alpha: found(by: search) ?? .base(of: expertCount), generations: search.method.generation,
-      stopReason: search.stopReason ?? .iterations, costs: costs)
+      stopReason: search.stopReason ?? .iterations, costs: costs, history: search.history)
   }
 
   /// The searches', and those of the baselines.

@@ -70,10 +70,11 @@ extension Adaptation {
     let label: JSONObject = [
       "entry": "generation", "search": .integer(Int64(index)), "generation": .integer(Int64(question.generation)),
     ]
+    var mean: Double?
     switch question {
     case .ranking(let proposal):
       let members = proposal.members.map { space.coefficients(at: $0) }
-      _ = try step(label, of: index) { (run) throws(ScorerError) in
+      let leaders = try step(label, of: index) { (run) throws(ScorerError) in
         try run.evaluator.rank(members, on: chunks, leaders: proposal.leaders, objective: run.settings.objective)
       } state: { run, leaders in
         run.searches[index].method.take(.ranking(leaders))
@@ -82,6 +83,7 @@ extension Adaptation {
           "state": run.searches[index].method.state,
         ]
       }
+      if leaders.count > 1 { mean = MemberScore.mean(leaders.map(\.score)).value(by: settings.objective) }
     case .gradient(let request):
       let candidate = space.coefficients(at: request.point, onGrid: false)
       _ = try step(label, of: index) { (run) throws(ScorerError) in
@@ -95,6 +97,11 @@ extension Adaptation {
         return ["score": scoreJSON(found.score), "state": run.searches[index].method.state]
       }
     }
+    let search = searches[index]
+    searches[index].history.append(
+      SearchStep(
+        generation: question.generation, best: search.method.best?.score ?? .worst, mean: mean,
+        spread: search.method.spread, prompts: search.costs.prompts))
     // Known as soon as the method stops, and the same number whenever it is resumed.
     if searches[index].method.stopReason?.isConvergence == true {
       let shots = chunks.reduce(0) { $0 + plan.chunks[$1].count }

@@ -34,6 +34,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
     var method: any SearchMethod
     var budgetStop: StopReason?
     var costs = SearchCosts()
+    var history: [SearchStep] = []
 
     var stopReason: StopReason? { method.stopReason ?? budgetStop }
   }

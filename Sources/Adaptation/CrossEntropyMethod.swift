@@ -57,6 +57,7 @@ package struct CrossEntropyMethod: PopulationMethod {
   }
 
   package var unspent: Int { (settings.iterations - generation) * settings.population }
+  package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   package mutating func tell(_ leaders: [RankedMember]) {
     guard let proposal = ask() else { preconditionFailure("told a search that has ended") }

@@ -83,6 +83,14 @@ package struct MemberScore: Sendable, Equatable {
     }
   }
 
+  /// What an objective looks at first.
+  func value(by objective: Objective) -> Double {
+    switch objective {
+    case .accuracy: score
+    case .loglik: logLikelihood
+    }
+  }
+
   /// The mean of each part.
   package static func mean(_ scores: [MemberScore]) -> MemberScore {
     precondition(!scores.isEmpty, "a mean needs scores")

@@ -102,6 +102,8 @@ package protocol SearchMethod: Sendable {
   var stopReason: StopReason? { get }
   /// Evaluations of each shot that it might still have asked for when it ended: what its convergence saved.
   var unspent: Int { get }
+  /// The mean over the coefficients of the spread that the next generation is drawn with; nil where none is.
+  var spread: Double? { get }
 
   /// All that changes from one generation to the next, exactly: numbers read back are the same numbers.
   var state: JSONValue { get }
@@ -111,6 +113,7 @@ package protocol SearchMethod: Sendable {
 extension SearchMethod {
   /// Most methods begin in the middle, whatever is known.
   package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {}
+  package var spread: Double? { nil }
 }
 
 /// A method that compares the members of a population.

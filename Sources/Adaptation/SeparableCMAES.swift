@@ -87,6 +87,7 @@ package struct SeparableCMAES: PopulationMethod {
   }
 
   package var unspent: Int { (settings.iterations - generation) * settings.population }
+  package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   /// The spread of each coordinate, held up by the floor and inside the box's width.
   package var deviation: [Double] {

@@ -91,7 +91,7 @@ extension Invocation {
     var table = Table(
       headings: ["STRATEGY", "N", metric.uppercased()] + others.map { $0.uppercased() } + [
         "95 %", "AGAINST BASE", "AGAINST BEST EXPERT", "LABELS", "SECONDS",
-      ], keys: 1)
+      ])
     for column in columns {
       table.add(
         [Self.columnName(column), column["n"].cell, column["score"].cell] + others.map { column[$0].cell } + [

@@ -87,7 +87,7 @@ struct ProgressLine {
 
   /// A bar, and after it what is known; where the width is short the detail gives way, not the time that is left.
   static func text(_ job: JSONValue, columns: Int, drawsBlocks: Bool) -> String {
-    let width = columns >= 60 ? 24 : 10
+    let width = columns >= 72 ? 24 : 10
     let filled = Int(fraction(job) * Double(width))
     let (full, empty) = drawsBlocks ? ("━", "─") : ("#", ".")
     let bar = String(repeating: full, count: filled) + String(repeating: empty, count: width - filled)

@@ -43,8 +43,10 @@ extension Verb {
       let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))
       invocation.answer(result) {
         var table = Table(
-          ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
-          ("EXPERTS", .left), ("REASON", .left), ("JOB", .right))
+          [
+            ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
+            ("EXPERTS", .left), ("REASON", .left), ("JOB", .right),
+          ], keys: 1)
         for entry in mixtureLogEntries(result) {
           table.add([
             "\(entry.generation)", entry.time, entry.model, entry.event, entry.alpha, entry.experts, entry.reason,

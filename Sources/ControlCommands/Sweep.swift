@@ -102,19 +102,14 @@ extension Invocation {
       series.append(LineChart.Series(name, points.sorted { $0.x < $1.x }))
     }
     let base = result["base"]
-    let ends = series.flatMap(\.points).map(\.x)
-    var band: LineChart.Band?
-    if let interval = Self.range(base), let first = ends.min(), let last = ends.max() {
-      let value = base?["value"]?.doubleValue ?? 0
-      band = LineChart.Band(
-        "base, 95 %", [.init(x: first, y: value, interval: interval), .init(x: last, y: value, interval: interval)])
-    }
     return LineChart(
       title: "\(result["task"].cell): \(result["metric"].cell) by \(isOverShots ? "shots" : "budget")",
       xLabel: isOverShots ? "shots" : "prompts scored by the search",
       yLabel: "\(result["metric"].cell) on \(result["n"].cell) eval rows, with 95 % intervals",
-      series: series, band: band,
-      references: base?["value"]?.doubleValue.map { [("base", $0)] } ?? [], xTicks: isOverShots ? shots : nil)
+      series: series,
+      // A line across has no interval of its own, so its name has it.
+      references: base?["value"]?.doubleValue.map { [("base, 95 % \(Self.interval95(base?["ci95"]))", $0)] } ?? [],
+      xTicks: isOverShots ? shots : nil)
   }
 
   /// What tells a cell's line from the others.

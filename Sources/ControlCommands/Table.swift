@@ -19,7 +19,7 @@ struct Table {
   }
 
   /// The first column to the left, numbers after it.
-  init(headings names: [String], keys: Int? = nil) {
+  init(headings names: [String], keys: Int = 1) {
     self.init(names.enumerated().map { (escaped($1), $0 == 0 ? .left : .right) }, keys: keys)
   }
 

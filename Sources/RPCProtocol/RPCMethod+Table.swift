@@ -372,7 +372,9 @@ extension RPCMethod {
       ]),
     RPCMethod(
       "job.show", .read, verb: "job show", "One job.",
-      result: "as in job.list, and spec, result, error {kind, message}",
+      result:
+        "as in job.list, and spec, result (of a search: as mixture.get, and the history of each configuration and "
+        + "eval_items, the rows that were won and lost), error {kind, message}",
       [.required("job", jobNumber, "its number")]),
     RPCMethod(
       "job.wait", .read, verb: "job wait",

@@ -105,7 +105,15 @@ extension ConfigurationSummary {
       method: search.configuration.method.name, granularity: space.granularity, mix: space.mix,
       coefficients: space.freedom, alpha: search.alpha.alpha, scores: ScoreSummary(search.standing),
       generations: search.generations, stopReason: search.stopReason.rawValue, seconds: search.costs.seconds,
-      costs: CostSummary(search.costs), isChosen: isChosen)
+      costs: CostSummary(search.costs), isChosen: isChosen, history: search.history.map { GenerationSummary($0) })
+  }
+}
+
+extension GenerationSummary {
+  init(_ step: SearchStep) {
+    self.init(
+      generation: step.generation, best: step.best.score, bestLogLikelihood: step.best.logLikelihood,
+      mean: step.mean, spread: step.spread, prompts: step.prompts)
   }
 }
 

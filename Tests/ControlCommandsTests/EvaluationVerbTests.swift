@@ -154,8 +154,8 @@ import Testing
     let drawn = MarkupReader(picture)
     #expect(drawn.problem == nil, "\(drawn.problem ?? "")")
     #expect(drawn.count("polyline", "class=\"line s1\"") == 1 && drawn.count("polyline", "class=\"line s2\"") == 1)
-    #expect(drawn.count("line", "class=\"whisker") == 4 && drawn.count("polygon", "class=\"band\"") == 1)
-    for name in ["seed 1", "seed 2", "base", "base, 95 %", "shots", "3", "20"] {
+    #expect(drawn.count("line", "class=\"whisker") == 4 && drawn.count("line", "class=\"reference\"") == 2)
+    for name in ["seed 1", "seed 2", "base, 95 % 0.260 to 0.340", "shots", "3", "20"] {
       #expect(drawn.labels.contains(name), "\(name) of \(drawn.labels)")
     }
   }

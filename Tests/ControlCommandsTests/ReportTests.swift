@@ -44,7 +44,7 @@ import Testing
     ]
     switch granularity {
     case "layer":
-      mixture["units"] = ["0", "1", "2"]
+      mixture["units"] = ["model.layers.0", "model.layers.1", "model.layers.2"]
       mixture["alpha"] = ["science": [0, 0.5, 1], "social": [-0.25, 0, 0.25]]
     case "matrix":
       let names = ["self_attn.q_proj", "mlp.up_proj"]
@@ -216,7 +216,7 @@ import Testing
 
   @Test func matricesOfALayerStandBelowEachOther() throws {
     let read = MarkupReader(try report(Self.answers(Self.mixture(granularity: "matrix"))))
-    #expect(read.text.contains("science q_proj, 1: 1.0000") && read.text.contains("science up_proj, 0: 0.5000"))
+    #expect(read.text.contains("q, 1: 1.0000") && read.text.contains("up, 0: 0.5000"))
     let layers = MarkupReader(try report(Self.answers(Self.mixture(granularity: "layer"))))
     #expect(layers.text.contains("social, 0: -0.2500") && layers.count("rect", "class=\"cell below\"") > 0)
   }
@@ -230,6 +230,51 @@ import Testing
     let html = try report(Self.answers())
     #expect(html.contains("What do bees make? &lt;script&gt;alert(1)&lt;/script&gt;"))
     #expect(!html.contains(Self.hostile))
+  }
+
+  // MARK: - the same on a terminal
+
+  private func adapted(terminal: Bool, columns: Int? = nil, drawsBlocks: Bool = true) throws -> Outcome {
+    let whole = Self.answers()
+    var outcome: Outcome?
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "task.adapt": reply.succeed(["job": 5, "task": "arc", "model": "tiny"])
+      case "job.wait": reply.succeed(Self.job)
+      default: whole(request, reply)
+      }
+    } _: { _, options, _ in
+      outcome = run(
+        ["task", "adapt", "arc"] + options, terminal: terminal, columns: columns, drawsBlocks: drawsBlocks)
+    }
+    return try #require(outcome)
+  }
+
+  @Test(arguments: [(60, 3), (80, 2), (120, 1)])
+  func aWideTableIsFoldedAndNothingOfItIsCut(columns: Int, pieces: Int) throws {
+    let shown = try adapted(terminal: true, columns: columns)
+    #expect(shown.status == 0)
+    let lines = shown.lines.filter { !$0.hasPrefix("task ") }
+    for line in lines { #expect(line.count <= columns, "\(line)") }
+    #expect(!shown.out.contains("…"))
+    let methods = lines.filter { $0.hasPrefix("METHOD ") }
+    #expect(methods.count == pieces + 1, "the table's pieces, and the curves")
+    for heading in SearchHeadings.all { #expect(methods.contains { $0.contains(heading) }, "\(heading)") }
+  }
+
+  private enum SearchHeadings {
+    static let all = ["UNITS", "FIT", "HELD OUT", "GEN", "ENDED", "PROMPTS", "SECONDS", "CACHE", "PRUNED", "CONVERGED"]
+  }
+
+  @Test func aCurveIsDrawnOnATerminalThatHasBlocksAndNowhereElse() throws {
+    #expect(try adapted(terminal: true, columns: 80).out.contains("-2.000 ▁█ -1.500"))
+    for outcome in [
+      try adapted(terminal: true, columns: 80, drawsBlocks: false), try adapted(terminal: false),
+    ] {
+      #expect(!outcome.out.contains("▁") && !outcome.out.contains("BY GENERATION") && !outcome.error.contains("▁"))
+    }
+    let piped = try adapted(terminal: false)
+    #expect(piped.lines.contains { $0.hasPrefix("cem *\tvector\t0.7500\t") && $0.hasSuffix("\t450\t3.5\t50\t25\t0") })
   }
 
   // MARK: - files

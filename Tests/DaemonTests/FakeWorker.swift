@@ -278,7 +278,16 @@ final class FakeWorker: WorkerLauncher {
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
-        configurations: [], seconds: [("total", 0.1)]),
+        configurations: [
+          ConfigurationSummary(
+            method: "cem", granularity: .vector, mix: .delta, coefficients: alpha.count, alpha: alpha, scores: score,
+            generations: generations, stopReason: "converged", seconds: 0.1, costs: CostSummary(prompts: 100),
+            isChosen: true,
+            history: [
+              GenerationSummary(
+                generation: 0, best: 0.5, bestLogLikelihood: -1, mean: 0.25, spread: 0.5, prompts: 100)
+            ])
+        ], seconds: [("total", 0.1)]),
       evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]),
       vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
   }

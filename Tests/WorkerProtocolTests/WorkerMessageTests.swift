@@ -169,7 +169,12 @@ import WorkerProtocol
           ConfigurationSummary(
             method: "random", granularity: .layer, mix: .sum, coefficients: 60, alpha: [[0.5, 1], [0.25, 0]],
             scores: scores, generations: 4, stopReason: "stalled", seconds: 3.5, costs: CostSummary(prompts: 0),
-            isChosen: true)
+            isChosen: true,
+            history: [
+              GenerationSummary(
+                generation: 0, best: 0.5, bestLogLikelihood: -.infinity, mean: 0.25, spread: 0.125, prompts: 40),
+              GenerationSummary(generation: 1, best: 1, bestLogLikelihood: -2, mean: nil, spread: nil, prompts: 60),
+            ])
         ], seconds: [("search", 12.5), ("total", 14)]),
       evalItems: EvalItems(
         bestExpert: "science", differing: 240,

@@ -24,6 +24,7 @@ import WorkerProtocol
       #expect(table.count { $0.isChosen } == 1)
       for line in table {
         #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
+        #expect(line.history.count == line.generations && line.history.last?.best == line.scores.fit)
         guard line.method != "gradient" else {
           #expect(line.costs.prompts > 0)  // What a gradient costs is no population's business.
           continue

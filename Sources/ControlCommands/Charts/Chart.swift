@@ -107,6 +107,10 @@ package struct Canvas {
     return y + Self.line
   }
 
+  /// Which colour text has on a cell of such strength: a strong one carries the surface's, one in between is dark on light
+  /// pages and on dark ones.
+  static func ink(on strength: Double) -> String { strength < 0.6 ? "over" : strength < 0.9 ? "between" : "on" }
+
   /// What is said where there is nothing to draw.
   mutating func say(_ text: String) {
     height = Self.line * 2

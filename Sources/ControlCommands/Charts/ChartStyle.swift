@@ -10,11 +10,10 @@ package let chartStyle = """
   .chart{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
   .chart{display:block;max-width:100%;height:auto;font:12px system-ui,sans-serif;fill:var(--ink)}
   .chart .quiet{fill:var(--quiet)}.chart .strong{font-weight:600}.chart .small{font-size:11px}
-  .chart .on{fill:var(--surface)}.chart .over{fill:var(--ink)}
+  .chart .on{fill:var(--surface)}.chart .over{fill:var(--ink)}.chart .between{fill:#14181d}
   .chart .grid{stroke:var(--rule)}.chart .zero{stroke:var(--quiet)}
   .chart .reference{stroke:var(--quiet);stroke-width:1.5;stroke-dasharray:5 4}
   .chart .line{fill:none;stroke-width:2}.chart .line.again{stroke-dasharray:2 3}.chart .whisker{stroke-width:2}
-  .chart .band{fill:var(--s1);fill-opacity:.16}.chart .band-mark{stroke:var(--s1);stroke-opacity:.3;stroke-width:10}
   .chart .above{fill:var(--above)}.chart .below{fill:var(--below)}.chart .cell{stroke:var(--rule);stroke-width:1}
   .chart .right{stroke:var(--ink);stroke-width:1.5}
   .chart .s1{stroke:var(--s1)}.chart .s2{stroke:var(--s2)}.chart .s3{stroke:var(--s3)}.chart .s4{stroke:var(--s4)}

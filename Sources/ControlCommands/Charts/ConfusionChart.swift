@@ -39,7 +39,7 @@ package struct ConfusionChart: Chart {
         canvas.rectangle(
           x, y, cell, Self.cellHeight, style: row == column ? "cell above right" : "cell below", strength: share,
           title: "\(labels[row]) called \(labels[column]): \(count) of \(total)")
-        let style = share > 0.55 ? "on" : "over"
+        let style = Canvas.ink(on: share)
         canvas.text("\(count)", x + cell / 2, y + 17, .middle, style: style)
         if cell >= 40, total > 0 {
           canvas.text("\(fixed(share * 100, 0)) %", x + cell / 2, y + 31, .middle, style: style + " small")

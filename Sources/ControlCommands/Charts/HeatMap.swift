@@ -64,7 +64,7 @@ package struct HeatMap: Chart {
       title: "\(name): \(fixed(value, 4))")
     if width >= 36 {
       canvas.text(
-        fixed(value, 2), x + width / 2, y + Self.cellHeight / 2 + 4, .middle, style: strength > 0.55 ? "on" : "over")
+        fixed(value, 2), x + width / 2, y + Self.cellHeight / 2 + 4, .middle, style: Canvas.ink(on: strength))
     }
   }
 

@@ -1,5 +1,4 @@
-/// Values over a number: how a search converges, what more shots bring. Points may carry an interval, and a band may
-/// lie behind the lines.
+/// Values over a number: how a search converges, what more shots bring. Points may carry an interval.
 package struct LineChart: Chart {
   package struct Point: Sendable {
     package var x: Double
@@ -23,14 +22,10 @@ package struct LineChart: Chart {
     }
   }
 
-  /// Only the intervals of its points are drawn, as one surface.
-  package typealias Band = Series
-
   package var title: String
   package var xLabel: String
   package var yLabel: String
   package var series: [Series]
-  package var band: Band?
   /// Dashed lines across: the base, the best expert.
   package var references: [(name: String, y: Double)]
   /// What is beyond it is clipped.
@@ -39,28 +34,28 @@ package struct LineChart: Chart {
   package var xTicks: [Double]?
 
   package init(
-    title: String, xLabel: String, yLabel: String, series: [Series], band: Band? = nil,
+    title: String, xLabel: String, yLabel: String, series: [Series],
     references: [(name: String, y: Double)] = [], yRange: ClosedRange<Double>? = nil, xTicks: [Double]? = nil
   ) {
     self.title = title
     self.xLabel = xLabel
     self.yLabel = yLabel
     self.series = series
-    self.band = band
     self.references = references
     self.yRange = yRange
     self.xTicks = xTicks
   }
 
   package func draw(_ canvas: inout Canvas) {
-    let points = (series + [band].compactMap(\.self)).flatMap(\.points).filter { $0.x.isFinite }
+    let points = series.flatMap(\.points).filter { $0.x.isFinite }
     let values =
       points.flatMap { [$0.y, $0.interval?.lowerBound ?? $0.y, $0.interval?.upperBound ?? $0.y] }
       + references.map(\.y)
     guard series.contains(where: { $0.points.contains { $0.x.isFinite && $0.y.isFinite } }) else {
       return canvas.say("\(title): there are no values")
     }
-    let top = canvas.legend(names, left: 0, top: 0) + Canvas.line
+    // One line alone is what the axis says.
+    let top = (names.count > 1 ? canvas.legend(names, left: 0, top: 0) : 0) + 28
     let bottom = top + (canvas.width < 500 ? 170 : 220)
     guard let y = Axis(covering: values, within: yRange, from: bottom, to: top, about: 4) else { return }
     let left = 8 + (y.ticks.map { Canvas.width(of: y.label($0)) }.max() ?? 0)
@@ -70,15 +65,19 @@ package struct LineChart: Chart {
     else { return }
     canvas.height = bottom + 2 * Canvas.line + 6
 
-    canvas.text(yLabel, within: canvas.width, 0, top - 8, style: "quiet")
+    canvas.text(yLabel, within: canvas.width, 0, top - 14, style: "quiet")
     for tick in y.ticks {
       canvas.line(left, y.place(tick), canvas.width, y.place(tick), style: "grid")
       canvas.text(y.label(tick), left - 6, y.place(tick) + 4, .end, style: "quiet")
     }
-    for tick in x.ticks { canvas.text(x.label(tick), x.place(tick), bottom + 16, .middle, style: "quiet") }
+    for tick in x.ticks {
+      // Nothing is cut off at the right edge.
+      let half = Canvas.width(of: x.label(tick)) / 2
+      canvas.text(
+        x.label(tick), min(x.place(tick), canvas.width - half), bottom + 16, .middle, style: "quiet")
+    }
     canvas.text(xLabel, (left + canvas.width) / 2, bottom + 34, .middle, style: "quiet")
 
-    if let band { draw(band, x, y, &canvas) }
     for reference in references where reference.y.isFinite && y.covers(reference.y) {
       canvas.line(left, y.place(reference.y), canvas.width, y.place(reference.y), style: "reference")
     }
@@ -88,21 +87,11 @@ package struct LineChart: Chart {
   /// What the legend shows.
   private var names: [(name: String, mark: String)] {
     series.enumerated().map { (name: $1.name, mark: "line \(Self.color($0))") }
-      + [band].compactMap(\.self).map { ($0.name, "band-mark") } + references.map { ($0.name, "reference") }
+      + references.map { ($0.name, "reference") }
   }
 
   /// Colours come again after the sixth; the dashes differ then.
   private static func color(_ index: Int) -> String { "s\(index % 6 + 1)" + (index >= 6 ? " again" : "") }
-
-  private func draw(_ band: Band, _ x: Axis, _ y: Axis, _ canvas: inout Canvas) {
-    let edges = band.points.compactMap { point in
-      point.interval.map { (x: x.place(point.x), low: y.clipped($0.lowerBound), high: y.clipped($0.upperBound)) }
-    }
-    guard !edges.isEmpty else { return }
-    let corners =
-      edges.map { "\(place($0.x)),\(place($0.high))" } + edges.reversed().map { "\(place($0.x)),\(place($0.low))" }
-    canvas.add(element("polygon", ["points": corners.joined(separator: " "), "class": "band"]))
-  }
 
   private func draw(_ series: Series, _ color: String, _ x: Axis, _ y: Axis, _ canvas: inout Canvas) {
     let points = series.points.filter { $0.x.isFinite && $0.y.isFinite }

@@ -69,27 +69,27 @@ private let reportStyle = """
   main{max-width:760px;margin:0 auto;padding:24px 20px 64px}
   h1{font-size:28px;line-height:1.2;margin:0 0 4px}h2{font-size:20px;margin:40px 0 4px;border-top:1px solid var(--rule);\
   padding-top:16px}h3{font-size:16px;margin:24px 0 8px}
-  p{margin:8px 0}.what,figcaption,.quiet{color:var(--quiet);font-size:14px}
+  p{margin:8px 0}.what,figcaption,p.quiet{color:var(--quiet);font-size:14px}
   figure{margin:16px 0}figcaption{margin-top:4px}.narrow{display:none}
-  .scroll{overflow-x:auto;margin:12px 0}table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;\
-  overflow-wrap:normal}
-  th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
-  th{font-weight:600;color:var(--quiet);white-space:nowrap}.number{text-align:right;white-space:nowrap}
+  .scroll{overflow-x:auto;margin:12px 0}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;\
+  overflow-wrap:normal;white-space:nowrap}
+  th,td{text-align:left;padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
+  th{font-weight:600;color:var(--quiet)}.number{text-align:right}
   .served td{font-weight:600}
   dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:16px 0;font-size:14px}
-  dt{color:var(--quiet)}dd{margin:0}
+  dt{color:var(--quiet)}dd{margin:0}code{font:12px ui-monospace,monospace}
   .note{border-left:4px solid var(--s2);padding:4px 0 4px 12px;margin:12px 0}.missing{font-style:italic;color:var(--quiet)}
   .item{border:1px solid var(--rule);border-radius:6px;padding:8px 14px;margin:10px 0;font-size:14px}
-  .item p{margin:4px 0}.item .question{white-space:pre-wrap;font-size:15px}.item table{font-size:14px}
+  .item p{margin:4px 0}.item .question{white-space:pre-wrap;font-size:15px}.item td:last-child{width:100%;white-space:normal;overflow-wrap:anywhere}
   .good{color:var(--s3)}.bad{color:var(--s5)}
-  ol.log{list-style:none;margin:16px 0;padding:0 0 0 16px;border-left:2px solid var(--rule);font-size:14px}
+  ol.log{list-style:none;margin:16px 0 16px 6px;padding:0 0 0 16px;border-left:2px solid var(--rule);font-size:14px}
   ol.log li{margin:0 0 14px;position:relative}ol.log li::before{content:"";position:absolute;left:-22px;top:6px;width:10px;\
   height:10px;border-radius:5px;background:var(--quiet)}ol.log li.served::before{background:var(--s1)}
   ol.log time{color:var(--quiet)}
   a{color:var(--s1)}
   @media (max-width:640px){main{padding:16px 16px 48px}.wide{display:none}.narrow{display:block}h1{font-size:24px}}
   @media print{body{font-size:11pt}main{max-width:none;padding:0}.wide{display:block}.narrow{display:none}\
-  figure,.item,tr,ol.log li{break-inside:avoid}h2,h3,.what{break-after:avoid}.scroll{overflow:visible}\
-  table{font-size:9pt}th,td{padding-right:8px}}
+  figure,.item,.what,tr,ol.log li{break-inside:avoid}h2,h3,.what{break-after:avoid}.scroll{overflow:visible}\
+  table{font-size:8pt}.scroll table{white-space:normal}.item table{font-size:9.5pt}th,td{padding-right:8px}}
 
   """

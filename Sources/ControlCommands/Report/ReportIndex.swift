@@ -37,7 +37,8 @@ struct ReportIndex {
           + element("tbody", [:], rows)))
     return page(
       title: "Reports",
-      element("h1", [:], "Reports") + paragraph("Scores on eval rows, which no search reads. Made at \(readable(time: time)).", "what")
+      element("h1", [:], "Reports")
+        + paragraph("Scores on eval rows, which no search reads. Made at \(readable(time: time)).", "what")
         + (rows.isEmpty ? paragraph("No task has a mixture yet.", "missing") : table)
         + missing.map { paragraph($0, "missing") }.joined())
   }

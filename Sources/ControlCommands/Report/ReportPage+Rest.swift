@@ -16,6 +16,7 @@ extension ReportPage {
       ("Kind", .left), ("Expert", .left), ("Model", .left), ("Task", .left), ("Verdict", .left), ("p", .right),
       ("Effect", .right), ("95 %", .left), ("n", .right), ("Base", .right), ("Expert's", .right), ("Shuffles", .left))
     var rows: [IntervalChart.Row] = []
+    let tasks = Set(data.checks.map(\.["task"].cell))
     for check in data.checks {
       let name = "\(check["expert"].cell)@\(check["version"].cell)"
       let shuffles = (check["scores"]?["shuffles"]?.arrayValue ?? []).compactMap(\.doubleValue)
@@ -28,7 +29,8 @@ extension ReportPage {
       if let effect = check["effect"]?.doubleValue {
         rows.append(
           IntervalChart.Row(
-            "\(name) \(check["kind"].cell), \(check["task"].cell)", effect, bounds(check["ci95"]),
+            "\(check["kind"].cell) \(name)" + (tasks.count > 1 ? ", \(check["task"].cell)" : ""), effect,
+            bounds(check["ci95"]),
             isEmphasised: check["verdict"] == "ordered"))
       }
     }

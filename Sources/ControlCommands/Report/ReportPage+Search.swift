@@ -44,15 +44,22 @@ extension ReportPage {
         "\(title), one an expert.")
     }
     let grid = UnitGrid(units, count: count)
-    let rows = zip(experts, values).flatMap { expert, values in
-      grid.rows.map { row in
-        (name: row.name.isEmpty ? expert : "\(expert) \(row.name)", values: row.units.map { $0.flatMap { values[$0] } })
-      }
-    }
-    return figure(
+    let full = values.joined().compactMap { $0.map(abs) }.max()
+    func map(_ title: String, _ rows: [(name: String, values: [Double?])]) -> HeatMap {
       HeatMap(
-        title: title, rows: rows.map(\.name), columns: grid.columns, columnLabel: "layer", values: rows.map(\.values)),
-      "\(title): \(experts.count) × \(count) of them.")
+        title: title, rows: rows.map(\.name), columns: grid.columns, columnLabel: grid.columnLabel,
+        values: rows.map(\.values), full: full)
+    }
+    func line(_ row: UnitGrid.Row, of values: [Double?]) -> [Double?] { row.units.map { $0.flatMap { values[$0] } } }
+    guard grid.rows.count > 1 else {
+      let rows = zip(experts, values).map { (name: $0, values: line(grid.rows[0], of: $1)) }
+      return figure(map(title, rows), "\(title): \(experts.count) × \(count) of them.")
+    }
+    return zip(experts, values).map { expert, values in
+      figure(
+        map("\(title): \(expert)", grid.rows.map { ($0.name, line($0, of: values)) }),
+        "\(title): the \(count) of \(expert).")
+    }.joined()
   }
 
   // MARK: - The course of the search
@@ -60,7 +67,7 @@ extension ReportPage {
   var convergence: String {
     let search = mixture["search"]
     let what =
-      "\(search?["method"].cell ?? "-") for \(search?["objective"].cell ?? "-"): \(search?["generations"].cell ?? "-") "
+      "\((chosen ?? search)?["method"].cell ?? "-") for \(search?["objective"].cell ?? "-"): \(search?["generations"].cell ?? "-") "
       + "generations, ended because: \((search?["stop_reason"].cell ?? "-").replacing("_", with: " ")); seed "
       + "\(search?["seed"].cell ?? "-"), population \(search?["population"].cell ?? "-"), \(search?["shots"].cell ?? "-") shots."
     guard let history = chosen?["history"]?.arrayValue, !history.isEmpty else {
@@ -163,9 +170,15 @@ extension ReportPage {
 
 /// Units of a mixture in rows and columns: layers side by side, and the matrices of a layer below each other.
 struct UnitGrid {
-  /// The units of a row, by their numbers, a column each; nil where a layer has no such matrix.
-  var rows: [(name: String, units: [Int?])] = []
-  var columns: [String] = []
+  struct Row {
+    var name: String
+    /// Numbers of units, a column each; nil where a layer has no such matrix.
+    var units: [Int?]
+  }
+
+  private(set) var rows: [Row] = []
+  private(set) var columns: [String] = []
+  private(set) var columnLabel = "layer"
 
   /// Names are `model.layers.3.mlp.up_proj.weight` for matrices, and hold a layer's number for layers. What does not
   /// is shown in one row, by number.
@@ -174,11 +187,12 @@ struct UnitGrid {
       let parts = name.split(whereSeparator: { $0 == "." || $0 == " " })
       guard let index = parts.firstIndex(where: { Int($0) != nil }), let layer = Int(parts[index]) else { return nil }
       let rest = parts[(index + 1)...].filter { $0 != "weight" }
-      return (layer, rest.last.map(String.init) ?? "")
+      return (layer, (rest.last.map(String.init) ?? "").replacing("_proj", with: ""))
     }
     guard places.count == count, places.allSatisfy({ $0 != nil }) else {
-      rows = [("", (0..<count).map { $0 })]
+      rows = [Row(name: "", units: (0..<count).map { $0 })]
       columns = (0..<count).map(String.init)
+      columnLabel = "unit"
       return
     }
     let known = places.compactMap(\.self)
@@ -186,7 +200,7 @@ struct UnitGrid {
     columns = layers.map(String.init)
     for (_, matrix) in known where !rows.contains(where: { $0.name == matrix }) {
       rows.append(
-        (matrix, layers.map { layer in known.firstIndex { $0.layer == layer && $0.matrix == matrix } }))
+        Row(name: matrix, units: layers.map { layer in known.firstIndex { $0.layer == layer && $0.matrix == matrix } }))
     }
   }
 }

@@ -16,30 +16,30 @@ package struct ReportPage {
     page(
       title: "\(data.taskName) on \(data.model)",
       head + scores + alpha + convergence + configurations + items + checks + dispatch + log + costs
-        + paragraph("Made by t2ctl \(controlVersion) at \(readable(time: time)). One file: nothing else is loaded.", "quiet"))
+        + paragraph(
+          "Made by t2ctl \(controlVersion) at \(readable(time: time)). One file: nothing else is loaded.", "quiet"))
   }
 
   private var head: String {
     var facts: [(String, String)] = [
       ("model", data.model),
-      (
-        "served",
-        served
-          + (mixture["served_because"]?.stringValue ?? mixture["served_reason"]?.stringValue).map { ": \($0)" }.orEmpty
-      ),
+      ("served", "\(served): \(mixture["served_because"].cell)"),
       ("rows", "\(data.task["rows"].cell) few-shot, \(data.task["eval_rows"].cell) eval"),
       ("scored by", "\(metric), template \(mixture["template"].cell)"),
       ("granularity", "\(mixture["granularity"].cell), mix \(mixture["mix"].cell), rescale \(mixture["rescale"].cell)"),
     ]
-    facts += (mixture["experts"]?.arrayValue ?? []).map {
-      ("expert", "\($0["name"].cell)@\($0["version"].cell), \($0["digest"].cell)")
-    }
     facts += [
-      ("digest", mixture["digest"].cell), ("base digest", mixture["base_digest"].cell),
-      ("task digest", mixture["task_digest"].cell), ("found", readable(time: mixture["created"].cell)),
-      ("generation", mixture["generation"].cell), ("report made", readable(time: time)),
+      ("found", readable(time: mixture["created"].cell)), ("generation", mixture["generation"].cell),
+      ("report made", readable(time: time)),
     ]
-    let list = facts.map { element("dt", [:], markup($0)) + element("dd", [:], markup($1)) }.joined()
+    var digests = [("mixture", mixture["digest"].cell)]
+    digests += (mixture["experts"]?.arrayValue ?? []).map {
+      ("\($0["name"].cell)@\($0["version"].cell)", $0["digest"].cell)
+    }
+    digests += [("base model", mixture["base_digest"].cell), ("task", mixture["task_digest"].cell)]
+    let list =
+      facts.map { element("dt", [:], markup($0)) + element("dd", [:], markup($1)) }.joined()
+      + digests.map { element("dt", [:], markup($0)) + element("dd", [:], element("code", [:], markup($1))) }.joined()
     let isStale = mixture["stale"] == true
     let freshness =
       isStale
@@ -53,8 +53,4 @@ package struct ReportPage {
 
   /// A sentence in the place of what is not there.
   func missing(_ why: String) -> String { paragraph(why, "missing") }
-}
-
-extension String? {
-  fileprivate var orEmpty: String { self ?? "" }
 }
