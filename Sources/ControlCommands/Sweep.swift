@@ -105,7 +105,7 @@ extension Invocation {
     return LineChart(
       title: "\(result["task"].cell): \(result["metric"].cell) by \(isOverShots ? "shots" : "budget")",
       xLabel: isOverShots ? "shots" : "prompts scored by the search",
-      yLabel: "\(result["metric"].cell) on \(result["n"].cell) eval rows, with 95 % intervals",
+      yLabel: "\(result["task"].cell): \(result["metric"].cell) on \(result["n"].cell) eval rows, with 95 % intervals",
       series: series,
       // A line across has no interval of its own, so its name has it.
       references: base?["value"]?.doubleValue.map { [("base, 95 % \(Self.interval95(base?["ci95"]))", $0)] } ?? [],
