@@ -49,7 +49,7 @@ final class Service: RPCHandler {
     "mixture.get": mixtureGet, "mixture.list": mixtureList, "mixture.log": mixtureLog,
     "check.run": checkRun, "check.list": checkList, "check.show": checkShow,
     "dispatch.run": dispatchRun, "dispatch.evaluate": dispatchEvaluate,
-    "score": score, "generate": generate, "evaluate.run": evaluateRun,
+    "score": score, "generate": generate, "evaluate.run": evaluateRun, "sweep.run": sweepRun,
     "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
     "events.subscribe": eventsSubscribe,
   ]

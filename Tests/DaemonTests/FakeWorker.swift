@@ -224,6 +224,8 @@ final class FakeWorker: WorkerLauncher {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
       case .check(let spec): result = check(spec).json
+      case .compare(let spec): result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
+      case .sweep(let spec): result = ["n": 4, "cells": JSONValue(spec.shots.count)]
       case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
