@@ -39,6 +39,8 @@ package enum JobWork: Sendable, Equatable {
   case check(CheckSpec)
   /// Result: for every strategy a confusion matrix and the items.
   case dispatchEvaluate(DispatchEvaluateSpec)
+  /// Result: how the training went; the expert is the file at the spec's `expertPath`.
+  case train(TrainSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
@@ -48,6 +50,7 @@ package enum JobWork: Sendable, Equatable {
     case .evaluate: "evaluate"
     case .check: "check"
     case .dispatchEvaluate: "dispatch"
+    case .train: "train"
     case .inspect: "inspect"
     }
   }
@@ -59,6 +62,7 @@ package enum JobWork: Sendable, Equatable {
     case .evaluate(let spec): spec.json
     case .check(let spec): spec.json
     case .dispatchEvaluate(let spec): spec.json
+    case .train(let spec): spec.json
     case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     }
   }
@@ -69,11 +73,13 @@ package enum JobWork: Sendable, Equatable {
     case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
     case "check": self = .check(try CheckSpec(decoding: spec))
     case "dispatch": self = .dispatchEvaluate(try DispatchEvaluateSpec(decoding: spec))
+    case "train": self = .train(try TrainSpec(decoding: spec))
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
     default:
-      throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "inspect"])
+      throw .unknownValue(
+        path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "train", "inspect"])
     }
   }
 }
