@@ -52,7 +52,8 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
     // "-" alone is standard input; "-1" is a number; a token with a space in it is a prompt that begins with a dash.
     guard token.hasPrefix("-"), token != "-", !isNumber(token), !token.contains(" ") else {
       words.append(token)
-      if verb == nil { verb = Verb.named(words) }
+      // A second word may make another verb of it, if nothing stands between them.
+      if verb == nil || (words.count == 2 && pending.isEmpty) { verb = Verb.named(words) }
       continue
     }
     let (flag, attached) = split(token)

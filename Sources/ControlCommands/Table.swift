@@ -10,6 +10,11 @@ struct Table {
 
   init(_ headings: (String, Alignment)...) { self.headings = headings.map { (name: $0.0, alignment: $0.1) } }
 
+  /// The first column to the left, numbers after it.
+  init(headings names: [String]) {
+    headings = names.enumerated().map { (name: escaped($1), alignment: $0 == 0 ? .left : .right) }
+  }
+
   mutating func add(_ row: [String]) {
     // What comes from files and other users moves no cursor and ends no line.
     rows.append(row.map { escaped($0) })
@@ -68,9 +73,10 @@ func bytesText(_ bytes: Int64) -> String {
   return unit == 0 ? "\(bytes) B" : "\(fixed(value, value < 10 ? 1 : 0)) \(units[unit])"
 }
 
-/// 83 as 1:23, 4000 as 1:06:40.
+/// 0.04 as 40 ms, 83 as 1:23, 4000 as 1:06:40.
 func secondsText(_ seconds: Double) -> String {
   guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "?" }
+  if seconds < 0.1 { return fixed(seconds * 1000, 0) + " ms" }
   if seconds < 10 { return fixed(seconds, 1) + " s" }
   let whole = Int(seconds.rounded())
   func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -41,6 +41,8 @@ final class FakeWorker: WorkerLauncher {
 
   /// Every job that was started, in order.
   var starts: [JobStart] { state.withLock { $0.starts } }
+  /// How many of them were searches.
+  var searches: Int { starts.count { $0.work.kind == "adapt" } }
   /// Every `generate` that came, in order.
   var generations: [GenerateCall] { state.withLock { $0.generations } }
   var launches: Int { state.withLock { $0.launches } }
