@@ -159,7 +159,7 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Digests", "StrictJSON", "SystemSupport",
+        "Training", "Transformer", "Digests", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",
