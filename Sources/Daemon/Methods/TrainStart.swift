@@ -26,6 +26,13 @@ extension Service {
     guard label == nil || !isDispatcher else {
       throw RPCError(.invalidParams, "a dispatcher gives labels and has none: leave 'label' out")
     }
+    let kind: ExpertKind = isDispatcher ? .dispatcher : .expert
+    let known = snapshot.expert(name)?.activeVersion
+    if let known, known.kind != kind.rawValue {
+      throw RPCError(
+        .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
+        hint: "choose another name")
+    }
     let settings = TrainSettings(params)
     let model: ModelRecord
     let plan: TrainingPlan
@@ -36,13 +43,6 @@ extension Service {
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
       plan = try TrainingPlan(task)
-    }
-    let kind: ExpertKind = isDispatcher ? .dispatcher : .expert
-    let known = snapshot.expert(name)?.activeVersion
-    if let known, known.kind != kind.rawValue {
-      throw RPCError(
-        .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
-        hint: "choose another name")
     }
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
