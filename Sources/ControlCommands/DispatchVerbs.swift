@@ -69,7 +69,7 @@ extension Invocation {
           + ": \(fixed(found["accuracy"]?.doubleValue ?? .nan, 3)) right (95 % \(ends.joined(separator: " to ")), n "
           + "\(found["n"].cell)), \(fixed(found["other_share"]?.doubleValue ?? .nan, 3)) given to the base")
       let labels = found["labels"]?.arrayValue?.map(\.cell) ?? []
-      var table = Table(headings: ["TRUE \\ GIVEN"] + labels + ["n", "right"])
+      var table = Table(headings: ["TRUE LABEL"] + labels + ["n", "right"])
       for (label, row) in zip(labels, found["matrix"]?.arrayValue ?? []) {
         let counts = (row.arrayValue ?? []).compactMap(\.intValue)
         let total = counts.reduce(0, +)

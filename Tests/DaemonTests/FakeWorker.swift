@@ -20,6 +20,8 @@ final class FakeWorker: WorkerLauncher {
     case fail
     /// Does nothing until it is cancelled, or released with `release`.
     case wait
+    /// Does nothing, and goes on with it when it is cancelled.
+    case ignore
   }
 
   private struct State {
@@ -30,6 +32,8 @@ final class FakeWorker: WorkerLauncher {
     var launches = 0
     var starts: [JobStart] = []
     var generations: [GenerateCall] = []
+    var holdsGenerations = false
+    var cancelledRequests = 0
     var isMute = false
     var isReleased = false
     var waiting: [(JobStart, FileDescriptor)] = []
@@ -47,6 +51,10 @@ final class FakeWorker: WorkerLauncher {
   var generations: [GenerateCall] { state.withLock { $0.generations } }
   var launches: Int { state.withLock { $0.launches } }
   func script(_ searches: [Search]) { state.withLock { $0.script = searches } }
+  /// From now on no `generate` is answered.
+  func holdGenerations() { state.withLock { $0.holdsGenerations = true } }
+  /// How many requests it was told to forget.
+  var cancelledRequests: Int { state.withLock { $0.cancelledRequests } }
   /// The script holds for checks too.
   func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
   /// What the next checks find, in order; then all are inconclusive.
@@ -121,7 +129,9 @@ final class FakeWorker: WorkerLauncher {
     case .dispatch(let call):
       answer(
         DispatchAnswer(decision: Self.decision(call.dispatch), promptTokens: 3, queueSeconds: 0, seconds: 0.1).json)
-    case .cancelRequest: answer([:])
+    case .cancelRequest:
+      state.withLock { $0.cancelledRequests += 1 }
+      answer([:])
     case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
     case .cancelJob(let job):
       answer([:])
@@ -147,7 +157,11 @@ final class FakeWorker: WorkerLauncher {
 
   /// Two tokens, streamed where that is asked for.
   private func generate(_ call: GenerateCall, _ id: Int64, _ socket: FileDescriptor) {
-    state.withLock { $0.generations.append(call) }
+    let isHeld = state.withLock { state in
+      state.generations.append(call)
+      return state.holdsGenerations
+    }
+    if isHeld { return }
     var answers: [GenerateAnswer.Generation] = []
     for (index, request) in call.requests.enumerated() {
       let decision = request.dispatch.map(Self.decision)
@@ -183,6 +197,7 @@ final class FakeWorker: WorkerLauncher {
       return false
     case .fail:
       say(.event(.failed(job: start.job, WorkerFault(.taskUnreadable, "the task makes no sense"))), socket)
+    case .ignore: break
     case .wait:
       let goesOn = state.withLock { state in
         defer { state.isReleased = false }
