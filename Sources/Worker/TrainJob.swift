@@ -53,12 +53,14 @@ struct TrainJob {
     let state = kept(identity) ?? fresh
     let known = job.journal.compactMap { $0["step"]?.intValue }.max() ?? -1
     let begun = (seconds: job.seconds, step: state.step)
+    var best = state.bestValidation?.reward
 
     let outcome: Trainer<ChoiceTrainee>.Outcome
     do throws(TrainingError) {
       var trainer = try Trainer(settings, model: trainee, state: state) { point in
         if point.step > known { job.record(point.json) }
-        report(point, of: settings.steps, since: begun)
+        best = [best, point.validation?.reward].compactMap { $0 }.max()
+        report(point, of: settings.steps, best: best, since: begun)
       } save: { (state) throws(TrainingError) in
         try save(state)
       }
@@ -98,7 +100,9 @@ struct TrainJob {
     }
   }
 
-  private func report(_ point: TrainingState.Point, of steps: Int, since begun: (seconds: Double, step: Int)) {
+  private func report(
+    _ point: TrainingState.Point, of steps: Int, best: Double?, since begun: (seconds: Double, step: Int)
+  ) {
     var parts = ["step \(point.step) of \(steps)"]
     if let batch = point.batch { parts.append("reward \(rounded(batch.reward)), acc \(rounded(batch.right))") }
     if let held = point.validation { parts.append("held out \(rounded(held.reward)), acc \(rounded(held.right))") }
@@ -107,7 +111,7 @@ struct TrainJob {
     job.report(
       JobProgress(
         fraction: Self.loading + (0.99 - Self.loading) * Double(point.step) / Double(steps), phase: "training",
-        detail: parts.joined(separator: "; "), best: point.validation?.reward,
+        detail: parts.joined(separator: "; "), best: best,
         etaSeconds: each.map { $0 * Double(steps - point.step) }))
   }
 
