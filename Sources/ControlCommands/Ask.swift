@@ -39,14 +39,8 @@ extension Invocation {
     }
   }
 
-  /// A text of the model: on a terminal nothing in it may move the cursor, but its lines stay lines.
-  private func shown(_ text: String) -> String {
-    guard console.out.isTerminal else { return text }
-    return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      // `escaped` shows control characters, and doubles backslashes, which are no danger here.
-      line.split(separator: "\\", omittingEmptySubsequences: false).map { escaped(String($0)) }.joined(separator: "\\")
-    }.joined(separator: "\n")
-  }
+  /// A text of the model, as it is where it is piped.
+  private func shown(_ text: String) -> String { console.out.isTerminal ? prose(text) : text }
 
   /// "prompt chose science@2 (science 0.81, other 0.19) on smollm2: 41 tokens in 1.3 s (dispatch 0.2 s, ...), ended by eos".
   private static func howAnswered(_ result: JSONValue) -> String {
@@ -66,4 +60,12 @@ extension Invocation {
     text += "\(secondsText(seconds.reduce(0) { $0 + $1.seconds })) (\(parts.joined(separator: ", ")))"
     return text + ", ended by \(escaped(result["stop"].cell))"
   }
+}
+
+/// What a model wrote, for a terminal: nothing in it may move the cursor, but its lines stay lines.
+func prose(_ text: String) -> String {
+  text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+    // `escaped` shows control characters, and doubles backslashes, which are no danger here.
+    line.split(separator: "\\", omittingEmptySubsequences: false).map { escaped(String($0)) }.joined(separator: "\\")
+  }.joined(separator: "\n")
 }

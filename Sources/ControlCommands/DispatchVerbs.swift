@@ -50,7 +50,7 @@ extension Invocation {
       ])
     }
     print(table, empty: "")
-    if let note = decision?["note"]?.stringValue { console.note(escaped(note)) }
+    if let note = decision?["note"]?.stringValue { console.note(prose(note)) }
     let seconds = result["seconds"]?["dispatch"]?.doubleValue ?? .nan
     console.note(
       console.styledNote(
