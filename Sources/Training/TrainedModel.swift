@@ -17,7 +17,7 @@ package protocol TrainedModel {
 package enum TrainingError: Error, Equatable, CustomStringConvertible {
   case cancelled
   case tooFewRows(Int)
-  /// At this step, counted from 1; `best` is what is kept.
+  /// At this step, counted from 1, after which nothing was saved.
   case diverged(step: Int, what: String, best: String)
   case noReward(step: Int, reward: Double)
   case nothingLearned(reward: Double, right: Double, rows: Int, steps: Int)
@@ -32,7 +32,8 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .tooFewRows(let count):
       "training needs 8 rows or more, of which a quarter may be held out for validation; there are \(count)"
     case .diverged(let step, let what, let best):
-      "the training diverged at step \(step): \(what); the best before it, \(best), is kept; try a smaller learning rate"
+      "the training diverged at step \(step): \(what); the best before it was \(best), and the last state that was saved is "
+        + "that of a sound step; try a smaller learning rate"
     case .noReward(let step, let reward):
       "no reward to follow at step \(step): the expected reward of its rows is \(reward) and its slope is 0, since the right "
         + "choices have no share at all; try the objective 'cross-entropy', whose slope does not vanish there"
