@@ -1,8 +1,8 @@
 extension Verb {
   /// Every command, in the order of the help and of t2ctl(1).
   package static let all: [Verb] =
-    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + dispatchVerbs + inferenceVerbs
-    + evaluationVerbs + jobVerbs + reportVerbs + plainVerbs
+    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + trainVerbs + dispatchVerbs
+    + inferenceVerbs + evaluationVerbs + jobVerbs + reportVerbs + plainVerbs
 
   /// The longest that the words begin with: `dispatch evaluate`, and not `dispatch` of the prompt "evaluate".
   static func named(_ words: [String]) -> Verb? {

@@ -22,6 +22,17 @@ extension TaskDefinition {
     }
   }
 
+  /// A row as somebody would ask it, and as the task's own template asks it, where that is another text: what a dispatcher
+  /// may meet.
+  package func requests(for row: TaskRow) -> [String] {
+    let templated = asked(row)
+    switch row.content {
+    case .choice(let question, _, _), .generate(.question(let question), _):
+      return question == templated.text ? [question] : [question, templated.text]
+    case .generate(.prompt, _), .generate(.messages, _), .code: return [templated.text]
+    }
+  }
+
   /// What is scored after the prompt, one a choice: a space and the choice's text; without the space behind a chat template, which
   /// ends with a line break. Empty for rows without choices.
   package func continuations(for row: TaskRow) -> [String] {

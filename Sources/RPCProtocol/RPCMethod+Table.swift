@@ -7,7 +7,7 @@ extension RPCMethod {
 
   /// Every method that the daemon answers, in the order of the manual.
   package static let all: [RPCMethod] =
-    system + models + experts + tasks + mixtures + checks + dispatch + inference + jobs
+    system + models + experts + tasks + mixtures + checks + training + dispatch + inference + jobs
 
   package static func named(_ name: String) -> RPCMethod? { byName[name] }
 
@@ -228,6 +228,42 @@ extension RPCMethod {
         "as in check.list, and by_metric [{metric, verdict, scores, versus_shuffles, versus_base, each {p, p_mcnemar, "
         + "p_sign_flip, effect, ci95, won, lost}}], seed, template, kernel, seconds, row_ids, items [{of, right}]",
       [.required("check", .integer(1...Int64.max), "its number")]),
+  ]
+
+  private static let training: [RPCMethod] = [
+    RPCMethod(
+      "train.start", .change, verb: "train", since: 2,
+      "Queues the training of an expert on a task's training rows, or of a dispatcher on those of the experts' tasks.",
+      result:
+        "job, name, kind, model, sources [{task, label, rows}], replaces (NAME@VERSION, or null), warnings; the job's "
+        + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, rows, "
+        + "training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, learning_rate, "
+        + "gradient_norm, batch, validation}], kernel, seconds",
+      [
+        .required("name", .string, "of the expert; one that is taken gets a new version"),
+        .optional("task", .string, "on whose training rows, which must have choices; or dispatcher"),
+        .optional("dispatcher", .boolean, "make a dispatcher for the active experts; false unless given"),
+        .optional("model", .string, modelSummary),
+        .optional("label", .string, "the dispatch category of the expert"),
+        .optional("objective", .choice(["reinforce", "cross-entropy", "next-token"]), "reinforce unless given"),
+        .optional("steps", .integer(1...1_000_000), "40 unless given"),
+        .optional("batch", .integer(1...4_096), "rows of a step; 10 unless given"),
+        .optional("learning_rate", .number(1e-9...1_000), "at its highest; 0.01 unless given"),
+        .optional("warm_up", .integer(0...1_000_000), "steps in which the learning rate rises; 0 unless given"),
+        .optional("clip", .number(1e-12...1e12), "the longest gradient; 0.001 unless given"),
+        .optional("weight_decay", .number(0...1_000), "towards the base; 0 unless given"),
+        .optional("kl", .number(0...1_000), "the weight of the divergence from the base; 0 unless given"),
+        .optional("seed", .integer(0...Int64.max), "of what is held out and of the order of rows; 1 unless given"),
+        .optional(
+          "modules", .strings, "mlp, attention, or projections such as gate_proj; every target matrix unless given"),
+        .optional(
+          "rows", .integer(1...10_000_000),
+          "the first so many training rows, of a dispatcher for each label; all, of a dispatcher 300, unless given"),
+        .optional(
+          "validation_rows", .integer(1...1_000_000), "rows to hold out, a quarter at most; 60 unless given"),
+        .optional("validate_every", .integer(1...1_000_000), "steps between two validations; 10 unless given"),
+        .optional("patience", .integer(1...1_000_000), "validations without another best; 5 unless given"),
+      ])
   ]
 
   private static let dispatch: [RPCMethod] = [

@@ -43,6 +43,8 @@ package enum JobWork: Sendable, Equatable {
   case check(CheckSpec)
   /// Result: for every strategy a confusion matrix and the items.
   case dispatchEvaluate(DispatchEvaluateSpec)
+  /// Result: how the training went; the expert is the file at the spec's `expertPath`.
+  case train(TrainSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
@@ -54,6 +56,7 @@ package enum JobWork: Sendable, Equatable {
     case .sweep: "sweep"
     case .check: "check"
     case .dispatchEvaluate: "dispatch"
+    case .train: "train"
     case .inspect: "inspect"
     }
   }
@@ -67,6 +70,7 @@ package enum JobWork: Sendable, Equatable {
     case .sweep(let spec): spec.json
     case .check(let spec): spec.json
     case .dispatchEvaluate(let spec): spec.json
+    case .train(let spec): spec.json
     case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     }
   }
@@ -79,13 +83,14 @@ package enum JobWork: Sendable, Equatable {
     case "sweep": self = .sweep(try SweepSpec(decoding: spec))
     case "check": self = .check(try CheckSpec(decoding: spec))
     case "dispatch": self = .dispatchEvaluate(try DispatchEvaluateSpec(decoding: spec))
+    case "train": self = .train(try TrainSpec(decoding: spec))
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
     default:
       throw .unknownValue(
         path: "kind", found: kind,
-        known: ["adapt", "evaluate", "compare", "sweep", "check", "dispatch", "inspect"])
+        known: ["adapt", "evaluate", "compare", "sweep", "check", "dispatch", "train", "inspect"])
     }
   }
 }
