@@ -133,7 +133,8 @@ extension ReportPage {
       LineChart(
         title: "log-likelihood of the best so far", xLabel: "evaluations made",
         yLabel: "log-likelihood of the best so far", series: series),
-      "How far each configuration was after so many evaluations (a row under one candidate; a gradient counts three).")
+      "How far each configuration was after so many evaluations (a row under one candidate; a gradient counts three; a "
+        + "score that an earlier search had found is free).")
   }
 
   // MARK: - Costs
