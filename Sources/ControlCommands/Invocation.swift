@@ -97,7 +97,7 @@ final class Invocation {
         throw .usage("\(shown) must be a number, and is '\(escaped(text))'", hint: nil)
       }
       return .number(number)
-    case .tokens:
+    case .tokens, .integers:
       return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
     case .boolean: return .bool(text == "true" || text == "yes")
     case .strings:

@@ -34,6 +34,7 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
   var wantsVersion = false
   var rest = arguments[...]
   var verb: Verb?
+  var optionsBeforeWords = 0
 
   // Words first name the verb, then are its arguments; options may stand anywhere before `--`.
   while let token = rest.popFirst() {
@@ -52,8 +53,9 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
     // "-" alone is standard input; "-1" is a number; a token with a space in it is a prompt that begins with a dash.
     guard token.hasPrefix("-"), token != "-", !isNumber(token), !token.contains(" ") else {
       words.append(token)
+      if words.count == 1 { optionsBeforeWords = pending.count }
       // A second word may make another verb of it, if nothing stands between them.
-      if verb == nil || (words.count == 2 && pending.isEmpty) { verb = Verb.named(words) }
+      if verb == nil || (words.count == 2 && pending.count == optionsBeforeWords) { verb = Verb.named(words) }
       continue
     }
     let (flag, attached) = split(token)

@@ -19,8 +19,8 @@ struct Table {
   }
 
   /// The first column to the left, numbers after it.
-  init(headings names: [String]) {
-    self.init(names.enumerated().map { (escaped($1), $0 == 0 ? .left : .right) }, keys: 1)
+  init(headings names: [String], keys: Int = 1) {
+    self.init(names.enumerated().map { (escaped($1), $0 == 0 ? .left : .right) }, keys: keys)
   }
 
   mutating func add(_ row: [String]) {

@@ -40,8 +40,8 @@ struct EvalRows {
     let items: [EvaluationResult.Item]
     do {
       items = try RowEvaluator(task, model: ground.model.model).evaluate(
-        task.eval, under: .factored(try ground.mixer.multipliers(alpha)), shouldStop: { job.isCancelled },
-        progress: progress)
+        task.eval, underMany: try ground.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
+        progress: { progress($0.count) })
     } catch {
       throw WorkerFault(evaluating: error)
     }
@@ -95,7 +95,8 @@ struct EvalRows {
 
 extension EvalSummary.Paired {
   init(_ mine: [EvalRows.Answer], against others: [EvalRows.Answer]) {
-    let test = McNemarTest(first: mine.map(\.isRight), second: others.map(\.isRight))
-    self.init(wins: test.firstOnly, losses: test.secondOnly, p: test.pValue)
+    self.init(McNemarTest(first: mine.map(\.isRight), second: others.map(\.isRight)))
   }
+
+  init(_ test: McNemarTest) { self.init(wins: test.firstOnly, losses: test.secondOnly, p: test.pValue) }
 }

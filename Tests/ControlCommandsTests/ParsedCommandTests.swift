@@ -61,6 +61,8 @@ import Testing
       return (parsed.verb.name, parsed.arguments)
     }
     #expect(try #require(try words(["dispatch", "evaluate", "f.jsonl"])) == ("dispatch evaluate", ["f.jsonl"]))
+    let behindOptions = ["--json", "--prefix", "/p", "dispatch", "evaluate", "f.jsonl"]
+    #expect(try #require(try words(behindOptions)) == ("dispatch evaluate", ["f.jsonl"]))
     #expect(try #require(try words(["dispatch", "--", "evaluate"])) == ("dispatch", ["evaluate"]))
     #expect(try #require(try words(["dispatch", "evaluate this"])) == ("dispatch", ["evaluate this"]))
   }

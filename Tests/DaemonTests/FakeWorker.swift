@@ -224,7 +224,17 @@ final class FakeWorker: WorkerLauncher {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
       case .check(let spec): result = check(spec).json
+      case .compare(let spec): result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
+      case .sweep(let spec): result = ["n": 4, "cells": JSONValue(spec.shots.count)]
       case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
+      case .train(let spec):
+        let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
+        let label = spec.label.map { [(key: "t2.label", value: $0)] } ?? []
+        try FileSystem.writeAtomically(
+          spec.expertPath,
+          expertBytes(
+            spec.name, value: 1 + Float(spec.settings.steps) / 100, metadata: [("t2.kind", kind)] + label))
+        result = ["kind": .string(kind), "steps": JSONValue(spec.settings.steps)]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json

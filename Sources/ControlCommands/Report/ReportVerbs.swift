@@ -6,7 +6,7 @@ extension Verb {
     make(
       "report", [.optional("TASK", "task")],
       [
-        model, output,
+        model, output("write there"),
         .flag("--all", nil, "every task, and an index; FILE is a directory then"),
       ],
       methods: [
@@ -21,12 +21,6 @@ extension Verb {
       if invocation.command.has("--all") { try invocation.reportAll() } else { try invocation.report() }
     }
   ]
-
-  private static var output: Option {
-    var option = Option.value("--output", "FILE", nil, "write there; also -o")
-    option.letter = "-o"
-    return option
-  }
 }
 
 extension Invocation {
