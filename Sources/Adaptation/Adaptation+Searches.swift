@@ -64,7 +64,9 @@ extension Adaptation {
     let most = max(1, settings.configurations.map(\.method.generations).max() ?? 1)
     var round = 0
     while searches.contains(where: { $0.stopReason == nil }) {
+      let ahead = settings.configurations.indices.filter { isAhead($0) }
       for index in searches.indices where searches[index].stopReason == nil && !waits(index) {
+        if ahead.contains(searches[index].configuration) { continue }
         if !searches[index].hasBegun { try begin(index, after: baselines) }
         try advance(index)
         let done = Double(round) + Double(index + 1) / Double(searches.count)
@@ -73,6 +75,7 @@ extension Adaptation {
         progress(.search, "generation \(round + 1) of at most \(most)", best)
       }
       round += 1
+      endRivals()
       var reason: StopReason?
       if let budget = settings.secondsBudget, elapsed >= budget { reason = .secondsBudget }
       if let budget = settings.promptBudget, evaluator.costs.prompts >= budget { reason = .promptBudget }
@@ -81,6 +84,35 @@ extension Adaptation {
       // One that waited has at least what the others found.
       for index in searches.indices where !searches[index].hasBegun { try begin(index, after: baselines) }
     }
+  }
+
+  /// Methods side by side are compared at one cost. The first that compares populations in a space sets it: another that
+  /// has made as many evaluations waits for that one, and ends with it.
+  private func isAhead(_ configuration: Int) -> Bool {
+    guard let first = pacemaker(of: configuration) else { return false }
+    return prompts(of: configuration) > 0 && prompts(of: configuration) >= prompts(of: first)
+  }
+
+  private func pacemaker(of configuration: Int) -> Int? {
+    let rival = settings.configurations[configuration]
+    guard rival.method.isOnGrid else { return nil }
+    let first = settings.configurations.firstIndex { $0.method.isOnGrid && $0.space == rival.space }
+    return first == configuration ? nil : first
+  }
+
+  private mutating func endRivals() {
+    for number in settings.configurations.indices {
+      guard isAhead(number), let first = pacemaker(of: number),
+        searches.allSatisfy({ $0.configuration != first || $0.stopReason != nil })
+      else { continue }
+      for index in searches.indices where searches[index].configuration == number && searches[index].stopReason == nil {
+        searches[index].budgetStop = .promptBudget
+      }
+    }
+  }
+
+  private func prompts(of configuration: Int) -> Int {
+    searches.reduce(0) { $0 + ($1.configuration == configuration ? $1.costs.prompts : 0) }
   }
 
   private func budgetFraction(_ ofGenerations: Double) -> Double {

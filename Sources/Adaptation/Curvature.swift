@@ -4,10 +4,6 @@ struct Curvature: Sendable {
   private var diagonal = 1.0
   private var terms: [(factor: Double, vector: [Double])] = []
 
-  /// How strong a third power is expected beside κ: measured with SmolLM2-135M, whose likelihood falls steeply near the
-  /// base and gently far from it.
-  private static let third = 5.0
-
   /// From value and gradient at one point and values at others: towards each, sᵀ B s = 2 (f₀ + g·s − f).
   ///
   /// The least change of κ I that has them, those near `center` exactly and those far from it roughly: what no
@@ -25,7 +21,7 @@ struct Curvature: Sendable {
       let distance = zip(other.point, center).reduce(0) { max($0, abs($1.0 - $1.1)) }
       steps.append(step)
       bends.append(2 * (value + dot(gradient, step) - other.logLikelihood))
-      errors.append(Self.third * distance * distance * distance)
+      errors.append(distance * distance * distance)
     }
     guard !steps.isEmpty else {
       // As if the gradient were spent after a tenth of a unit: a small first step, whose gradient then tells more.

@@ -24,10 +24,10 @@ package struct GradientAscent: SearchMethod {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// Ends where the next step promises less: nats a token.
-    package var tolerance = 2e-4
-    /// The same of a search without a fold, which only asks what the other shots say: on five shots a hundredth of a nat
-    /// says nothing.
-    package var foldTolerance = 1e-2
+    package var tolerance = 5e-4
+    /// The same of a search without a fold, which only asks what the other shots say: on five shots two hundredths of a nat
+    /// say nothing.
+    package var foldTolerance = 2e-2
     /// Which of the points on the way is the best.
     package var objective = Objective.loglik
 

@@ -83,7 +83,7 @@ package enum StopReason: String, Sendable, CaseIterable {
   case secondsBudget = "seconds_budget"
 
   /// Whether the method itself saw that going on is of no use.
-  var isConvergence: Bool { self == .converged || self == .stalled }
+  package var isConvergence: Bool { self == .converged || self == .stalled }
 }
 
 /// A search as a pure struct: it asks a question and is told the answer. No clock, no model, no randomness but what its

@@ -77,12 +77,17 @@ struct ProgressLine {
     guard tenth > shownTenth || phase != lastPhase else { return }
     shownTenth = tenth
     lastPhase = phase
-    console.note(Self.parts(job, detail: escaped(job["detail"]?.stringValue ?? "")).joined(separator: ", "))
+    console.note(Self.plain(job))
   }
 
   mutating func finish() {
     if isOpen { console.note("") }
     isOpen = false
+  }
+
+  /// What is known of a job, without a bar: for a pipe.
+  static func plain(_ job: JSONValue) -> String {
+    parts(job, detail: escaped(job["detail"]?.stringValue ?? "")).joined(separator: ", ")
   }
 
   /// A bar, and after it what is known; where the width is short the detail gives way, not the time that is left.

@@ -81,7 +81,7 @@ import Testing
     var top = -Double.infinity
     for i in 0...64 { for j in 0...64 { top = max(top, hill.value([Double(i) / 64, Double(j) / 64])) } }
     let best = try #require(method.best)
-    #expect(best.score.logLikelihood > top - 2e-4, "\(best.point) after \(points.count)")
+    #expect(best.score.logLikelihood > top - 1e-3, "\(best.point) after \(points.count)")
     #expect(cost <= (knowing ? 8 : 16), "\(points)")
   }
 
@@ -271,7 +271,7 @@ import Testing
     let (outcome, _) = try Self.run(scorer)
     #expect(outcome.served == .mixture)
     let alpha = outcome.alpha.alpha
-    #expect(abs(alpha[0][0] - 0.7) < 0.02 && abs(alpha[1][0] - 0.2) < 0.02)
+    #expect(hill.value(alpha.flatMap { $0.map { Double($0) } }) > hill.value(hill.target) - 1e-3)
     #expect(outcome.costs.prompts == scorer.scored + 3 * scorer.differentiated)
     #expect(outcome.searches[0].costs.prompts < 10 * 3 * 2 * 5)
     // All three searches begin at one point: the folds find their gradients there already.

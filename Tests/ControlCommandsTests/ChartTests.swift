@@ -98,6 +98,16 @@ import Testing
     #expect(place > (grid.min() ?? 0) && place < (grid.max() ?? 0))
   }
 
+  @Test func whatIsCountedHasNoTicksBetween() {
+    var chart = LineChart(
+      title: "t", xLabel: "generation", yLabel: "y",
+      series: [.init("a", (1...3).map { .init(x: Double($0), y: 100 * Double($0)) })])
+    #expect(MarkupReader(chart.svg(width: 600)).labels.contains("1.5"))
+    chart.isCounted = true
+    let labels = MarkupReader(chart.svg(width: 600)).labels
+    #expect(labels.contains("1") && labels.contains("3") && !labels.contains { $0.contains(".") }, "\(labels)")
+  }
+
   @Test func strengthFollowsSizeAndTheColourTheSign() {
     let map = HeatMap(
       title: "alpha", rows: ["a"], columns: ["0", "1", "2"], columnLabel: "layer", values: [[0.5, -1, 0]])
@@ -122,6 +132,10 @@ import Testing
     #expect(drawn.numbers("x", of: "rect", "bar above") == [zero])
     let left = drawn.numbers("x", of: "rect", "bar below")[0]
     #expect(abs(left + drawn.numbers("width", of: "rect", "bar below")[0] - zero) < 0.11)
+    let half = MarkupReader(BarChart(title: "alpha", bars: [("a", 0.5)], full: 1).svg(width: 600))
+    let whole = MarkupReader(BarChart(title: "alpha", bars: [("a", 0.5)]).svg(width: 600))
+    let widths = [half, whole].map { $0.numbers("width", of: "rect", "bar above")[0] }
+    #expect(abs(2 * widths[0] - widths[1]) < 0.2)
   }
 
   @Test func namesAreEscapedAndCutButKeptInFull() {

@@ -78,6 +78,25 @@ import WorkerProtocol
     }
   }
 
+  /// One coefficient for every layer or matrix goes from `task.adapt` to the worker, and as lists that follow `units` from
+  /// there to whoever asks for the mixture.
+  @Test(arguments: [("layer", ["model.layers.0"]), ("matrix", TinyModel.targets.map(\.name))])
+  func aGranularityGoesThroughToTheMixture(granularity: String, units: [String]) throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      _ = try daemon.settledMixture("arc")
+      let job = try daemon.call("task.adapt", ["task": "arc", "granularity": .string(granularity)])
+      try daemon.wait(job["job"] ?? .null)
+      let mixture = try daemon.settledMixture("arc")
+      #expect(mixture["granularity"] == .string(granularity))
+      #expect(mixture["units"] == .array(units.map { .string($0) }))
+      #expect(
+        mixture["alpha"] == [
+          "science": .array(units.map { _ in 0.75 }), "social": .array(units.map { _ in 0.25 }),
+        ])
+    }
+  }
+
   @Test func aTaskBeforeItsExpertsWaitsForThem() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()

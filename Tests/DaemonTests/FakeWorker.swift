@@ -276,13 +276,19 @@ final class FakeWorker: WorkerLauncher {
     try MixtureFile(name: spec.task.name, task: spec.task.name, vector: vector, model: signature, parents: [])
       .write(to: spec.vectorsPath)
     let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1, heldOut: 0.5, heldOutLogLikelihood: -1)
-    let alpha = spec.experts.indices.map { [$0 == 0 ? Float(0.75) : 0.25 / Float(spec.experts.count - 1)] }
+    let granularity = spec.search.granularities.last ?? .vector
+    let units = signature.layout.units(granularity)
+    let alpha = spec.experts.indices.map { expert in
+      Array(
+        repeating: expert == 0 ? Float(0.75) : 0.25 / Float(spec.experts.count - 1),
+        count: signature.layout.unitCount(granularity))
+    }
     return AdaptResult(
       alpha: alpha,
       experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: score) },
-      base: score, uniform: score, mixture: score, granularity: .vector, units: ["model"], mix: .delta,
+      base: score, uniform: score, mixture: score, granularity: granularity, units: units, mix: .delta,
       rescale: .none, metric: "acc", template: "default", served: "mixture", servedBecause: "it is better",
-      foundAlpha: alpha, foundGranularity: .vector,
+      foundAlpha: alpha, foundGranularity: granularity,
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),

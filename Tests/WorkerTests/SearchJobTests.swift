@@ -73,6 +73,83 @@ import WorkerProtocol
     }
   }
 
+  /// On one thread, on three, and after kill -9 at the beginning, in the middle and before the end.
+  @Test(arguments: ["cem", "random", "cma-es", "gradient"], [Granularity.vector, .layer, .matrix])
+  func aSeedGivesOneMixtureOnAnyThreadsAndAfterAKill(method: String, granularity: Granularity) throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.method = method
+        $0.granularities = [granularity]
+        $0.objective = "loglik"
+        $0.iterations = 3
+      }
+      let whole = try TestWorker(threads: 1).run(.adapt(spec))
+      let result = try WorkerServiceTests.timeless(whole.ending)
+      #expect(whole.journal.count > 6)
+      for (kept, threads) in [(0, 3), (2, 2), (whole.journal.count / 2, 3), (whole.journal.count - 1, 1)] {
+        let resumed = try TestWorker(threads: threads).run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        #expect(try WorkerServiceTests.timeless(resumed.ending) == result, "after \(kept) entries")
+        #expect(WorkerServiceTests.scores(resumed.journal) == WorkerServiceTests.scores(whole.journal))
+      }
+    }
+  }
+
+  /// Ten shots with choices and cem as it is by default, everything counted that each made: baselines, the searches on all
+  /// shots and without a fold, and what was held out.
+  @Test func gradientReachesWhatCEMReachesForATenthOfItsEvaluations() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      func run(_ method: String) throws -> AdaptResult {
+        var spec = try WorkerServiceTests.adapt(model, eval: 0)
+        spec.task = try model.task(shots: 10, eval: 0)
+        spec.search = SearchSpec()
+        spec.search.method = method
+        spec.search.objective = "loglik"
+        return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+      }
+      let (cem, gradient) = (try run("cem"), try run("gradient"))
+      #expect(gradient.mixture.fitLogLikelihood >= cem.mixture.fitLogLikelihood - 1e-3)
+      let (dear, cheap) = (cem.search.costs.prompts, gradient.search.costs.prompts)
+      #expect(10 * cheap <= dear, "\(cheap) of gradient, \(dear) of cem")
+    }
+  }
+
+  @Test func gradientRefusesRowsThatAreGenerated() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model) { $0.method = "gradient" }
+      spec.task = try model.generatedTask(shots: 3, tokens: 3)
+      guard case .failed(let fault) = try TestWorker().run(.adapt(spec)).ending else {
+        Issue.record("an answer that is generated has no gradient")
+        return
+      }
+      #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))
+    }
+  }
+
+  @Test func aMixtureWithoutDenominatorIsAClearErrorToWhoeverAsksForIt() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let experts = [
+        try model.expert("one", seed: 11, rescale: "nuclear"), try model.expert("two", seed: 11, rescale: "nuclear"),
+      ]
+      // The second is the first, so one less the other is nothing.
+      for alpha: [[Float]] in [[[0], [0]], [[1], [-1]]] {
+        let weights = Weights.mixture(
+          .init(experts: experts, granularity: .vector, mix: .sum, rescale: .nuclear, alpha: alpha))
+        let answer = try TestWorker().answer(
+          .score(ScoreCall(model: model.reference, prompt: .text("a"), continuation: .text("b"), weights: weights)))
+        guard case .failure(let fault) = answer else {
+          Issue.record("a mixture of nothing has no weights")
+          continue
+        }
+        #expect(fault.kind == .mixtureInvalid)
+        #expect(fault.message.contains("model.layers.0.self_attn.q_proj.weight"), "\(fault.message)")
+      }
+    }
+  }
+
   @Test func aFreeSumWithoutRescaleIsRefusedAndUnderTheRescaleItIsFine() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)

@@ -7,10 +7,11 @@ package struct Axis {
   private let end: Double
   private let decimals: Int
 
-  /// Covers the finite ones of `values`, or exactly `range`. Nil where there is nothing to cover.
+  /// Covers the finite ones of `values`, or exactly `range`; `whole`: of what is counted, so no tick stands between two
+  /// numbers. Nil where there is nothing to cover.
   package init?(
     covering values: [Double], within range: ClosedRange<Double>? = nil, from start: Double, to end: Double,
-    about count: Int = 5, at given: [Double]? = nil
+    about count: Int = 5, at given: [Double]? = nil, whole: Bool = false
   ) {
     let finite = values.filter(\.isFinite)
     guard let least = range?.lowerBound ?? finite.min(), let most = range?.upperBound ?? finite.max() else {
@@ -20,7 +21,7 @@ package struct Axis {
     let isFlat = most - least < 1e-12
     let bottom = isFlat ? least - max(0.05, abs(least) * 0.05) : least
     let top = isFlat ? most + max(0.05, abs(most) * 0.05) : most
-    let step = Self.roundStep((top - bottom) / Double(max(1, count)))
+    let step = max(whole ? 1 : 0, Self.roundStep((top - bottom) / Double(max(1, count))))
     (self.start, self.end) = (start, end)
     low = range?.lowerBound ?? (given == nil ? (bottom / step).rounded(.down) * step : bottom)
     high = range?.upperBound ?? (given == nil ? (top / step).rounded(.up) * step : top)

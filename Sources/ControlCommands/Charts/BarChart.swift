@@ -3,11 +3,14 @@ package struct BarChart: Chart {
   package var title: String
   package var bars: [(name: String, value: Double)]
   package var decimals: Int
+  /// There is room for a bar of so much, however short those are that there are.
+  package var full: Double
 
-  package init(title: String, bars: [(name: String, value: Double)], decimals: Int = 3) {
+  package init(title: String, bars: [(name: String, value: Double)], decimals: Int = 3, full: Double = 0) {
     self.title = title
     self.bars = bars
     self.decimals = decimals
+    self.full = full
   }
 
   private static let rowHeight = 24.0
@@ -17,7 +20,7 @@ package struct BarChart: Chart {
     let names = min(canvas.width * 0.36, (bars.map { Canvas.width(of: $0.name) }.max() ?? 0) + 10)
     let numbers = (bars.map { Canvas.width(of: fixed($0.value, decimals)) }.max() ?? 0) + 10
     guard !bars.isEmpty,
-      let axis = Axis(covering: bars.map(\.value) + [0], from: names, to: canvas.width - numbers)
+      let axis = Axis(covering: bars.map(\.value) + [0, full], from: names, to: canvas.width - numbers)
     else { return canvas.say("\(title): there are no values") }
     let zero = axis.place(0)
     for (index, bar) in bars.enumerated() {

@@ -32,10 +32,13 @@ package struct LineChart: Chart {
   package var yRange: ClosedRange<Double>?
   /// Where the values of x are few and each is meant: 3, 5, 10, 20.
   package var xTicks: [Double]?
+  /// Whether x is counted, so that nothing lies between two of its numbers.
+  package var isCounted: Bool
 
   package init(
     title: String, xLabel: String, yLabel: String, series: [Series],
-    references: [(name: String, y: Double)] = [], yRange: ClosedRange<Double>? = nil, xTicks: [Double]? = nil
+    references: [(name: String, y: Double)] = [], yRange: ClosedRange<Double>? = nil, xTicks: [Double]? = nil,
+    isCounted: Bool = false
   ) {
     self.title = title
     self.xLabel = xLabel
@@ -44,6 +47,7 @@ package struct LineChart: Chart {
     self.references = references
     self.yRange = yRange
     self.xTicks = xTicks
+    self.isCounted = isCounted
   }
 
   package func draw(_ canvas: inout Canvas) {
@@ -61,7 +65,8 @@ package struct LineChart: Chart {
     let left = 8 + (y.ticks.map { Canvas.width(of: y.label($0)) }.max() ?? 0)
     guard
       let x = Axis(
-        covering: points.map(\.x), from: left + 8, to: canvas.width - 14, about: canvas.width < 500 ? 4 : 8, at: xTicks)
+        covering: points.map(\.x), from: left + 8, to: canvas.width - 14, about: canvas.width < 500 ? 4 : 8, at: xTicks,
+        whole: isCounted)
     else { return }
     canvas.height = bottom + 2 * Canvas.line + 6
 

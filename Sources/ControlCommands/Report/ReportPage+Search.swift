@@ -40,7 +40,7 @@ extension ReportPage {
     }
     if count == 1 {
       return figure(
-        BarChart(title: title, bars: zip(experts, values).map { ($0, $1[0] ?? .nan) }),
+        BarChart(title: title, bars: zip(experts, values).map { ($0, $1[0] ?? .nan) }, full: 1),
         "\(title), one an expert.")
     }
     let grid = UnitGrid(units, count: count)
@@ -78,14 +78,14 @@ extension ReportPage {
     let base = mixture["scores"]?["base"]
     func series(_ name: String, _ key: String) -> LineChart.Series? {
       let points = history.compactMap { step in
-        step[key]?.doubleValue.map { LineChart.Point(x: step["generation"]?.doubleValue ?? .nan, y: $0) }
+        step[key]?.doubleValue.map { LineChart.Point(x: 1 + (step["generation"]?.doubleValue ?? .nan), y: $0) }
       }
       return points.isEmpty ? nil : LineChart.Series(name, points)
     }
     func chart(_ title: String, _ lines: [LineChart.Series?], _ reference: Double?) -> LineChart {
       LineChart(
         title: title, xLabel: "generation", yLabel: title, series: lines.compactMap(\.self),
-        references: reference.map { [("base", $0)] } ?? [])
+        references: reference.map { [("base", $0)] } ?? [], isCounted: true)
     }
     let mean = series("mean of the elite", "mean")
     var content = figure(
@@ -95,7 +95,8 @@ extension ReportPage {
       chart(
         "log-likelihood", [series("best so far", "best_log_likelihood"), isByLikelihood ? mean : nil],
         base?["fit_loglik"]?.doubleValue),
-      "Mean log-likelihood of the right answers; it decides where \(metric) is tied.")
+      "Mean log-likelihood of the right answers: "
+        + (isByLikelihood ? "what the search maximises." : "it decides where \(metric) is tied."))
     if let spread = series("spread of α", "spread") {
       content += figure(
         chart("spread of α", [spread], nil),
@@ -132,7 +133,8 @@ extension ReportPage {
       LineChart(
         title: "log-likelihood of the best so far", xLabel: "evaluations made",
         yLabel: "log-likelihood of the best so far", series: series),
-      "How far each configuration was after so many evaluations (a row under one candidate; a gradient counts three).")
+      "How far each configuration was after so many evaluations (a row under one candidate; a gradient counts three; a "
+        + "score that an earlier search had found is free).")
   }
 
   // MARK: - Costs
