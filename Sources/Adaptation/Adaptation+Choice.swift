@@ -49,7 +49,7 @@ extension Adaptation {
     return AdaptationOutcome.SearchOutcome(
       configuration: settings.configurations[configuration], standing: standing,
       alpha: found(by: search) ?? .base(of: expertCount), generations: search.method.generation,
-      stopReason: search.stopReason ?? .iterations, costs: costs)
+      stopReason: search.stopReason ?? .iterations, costs: costs, history: search.history)
   }
 
   /// The searches', and those of the baselines.
@@ -78,20 +78,28 @@ extension Adaptation {
   /// The mean over the folds of what the search without that fold found, on that fold.
   private mutating func heldOut(_ configuration: Int) throws(AdaptationError) -> MemberScore? {
     var scores: [MemberScore] = []
-    for search in searches where search.configuration == configuration {
-      guard let fold = search.fold else { continue }
-      let candidate = found(by: search)
-      let label: JSONObject = [
-        "entry": "held_out", "configuration": .integer(Int64(configuration)), "fold": .integer(Int64(fold)),
-      ]
-      let found = try step(label) { (run) throws(ScorerError) in
-        try run.evaluator.scores(of: [candidate], on: run.plan.heldOut(fold))
-      } state: { _, scores in
-        ["held_out": .array(scores.map(scoreJSON))]
-      }
-      scores += found
+    for index in searches.indices where searches[index].configuration == configuration && searches[index].fold != nil {
+      scores.append(try heldOut(of: index))
     }
     return scores.isEmpty ? nil : .mean(scores)
+  }
+
+  /// What the search without a fold found, on that fold.
+  mutating func heldOut(of index: Int) throws(AdaptationError) -> MemberScore {
+    guard let fold = searches[index].fold else { preconditionFailure("search \(index) has seen all shots") }
+    if let known = searches[index].heldOut { return known }
+    let candidate = found(by: searches[index])
+    let label: JSONObject = [
+      "entry": "held_out", "configuration": .integer(Int64(searches[index].configuration)),
+      "fold": .integer(Int64(fold)),
+    ]
+    let score = try step(label) { (run) throws(ScorerError) in
+      try run.evaluator.scores(of: [candidate], on: run.plan.heldOut(fold))[0]
+    } state: { _, score in
+      ["held_out": .array([scoreJSON(score)])]
+    }
+    searches[index].heldOut = score
+    return score
   }
 
   private func because(_ isServed: Bool, heldOut: Bool, mine: MemberScore, theirs: MemberScore) -> String {

@@ -3,18 +3,46 @@ import StrictJSON
 extension Adaptation {
   // MARK: - searches
 
-  mutating func startSearches(_ baselines: Baselines) throws(AdaptationError) {
+  mutating func startSearches() {
     for (number, configuration) in settings.configurations.enumerated() {
       for fold in [nil] + plan.folds.indices.map(Optional.some) {
         // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
         // those on the folds, so the first generation of three searches costs that of one.
-        let stream = UInt32(truncatingIfNeeded: number)
-        let chunks = fold.map { plan.fitted(without: $0) } ?? plan.allChunks
-        var method = configuration.start(seed: settings.seed, stream: stream)
-        method.begin(knowing: try known(baselines, on: chunks, in: configuration.space))
-        searches.append(Search(configuration: number, fold: fold, chunks: chunks, method: method))
+        searches.append(
+          Search(
+            configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,
+            method: configuration.start(
+              seed: settings.seed, stream: UInt32(truncatingIfNeeded: number), isWhole: fold == nil)))
       }
     }
+  }
+
+  /// Tells a search what is known before its first question.
+  private mutating func begin(_ index: Int, after baselines: Baselines) throws(AdaptationError) {
+    let search = searches[index]
+    let space = settings.configurations[search.configuration].space
+    var known = try known(baselines, on: search.chunks, in: space)
+    if search.fold == nil, type(of: search.method).followsFolds {
+      for follower in searches.indices where searches[follower].configuration == search.configuration {
+        guard let fold = searches[follower].fold, let found = searches[follower].method.best else { continue }
+        let heldOut = try heldOut(of: follower)
+        known.append(
+          (
+            found.point,
+            .mean(
+              [found.score, heldOut],
+              weights: [plan.shots(in: searches[follower].chunks), plan.shots(in: plan.heldOut(fold))])
+          ))
+      }
+    }
+    searches[index].method.begin(knowing: known)
+    searches[index].hasBegun = true
+  }
+
+  private func waits(_ index: Int) -> Bool {
+    let search = searches[index]
+    return !search.hasBegun && search.fold == nil && type(of: search.method).followsFolds
+      && searches.contains { $0.configuration == search.configuration && $0.fold != nil && $0.stopReason == nil }
   }
 
   /// The baselines that are points of a space, and their scores on some chunks, which are all known by now.
@@ -32,11 +60,12 @@ extension Adaptation {
     }
   }
 
-  mutating func runSearches() throws(AdaptationError) {
+  mutating func runSearches(after baselines: Baselines) throws(AdaptationError) {
     let most = max(1, settings.configurations.map(\.method.generations).max() ?? 1)
     var round = 0
     while searches.contains(where: { $0.stopReason == nil }) {
-      for index in searches.indices where searches[index].stopReason == nil {
+      for index in searches.indices where searches[index].stopReason == nil && !waits(index) {
+        if !searches[index].hasBegun { try begin(index, after: baselines) }
         try advance(index)
         let done = Double(round) + Double(index + 1) / Double(searches.count)
         fraction = max(fraction, min(0.99, budgetFraction(done / Double(most))))
@@ -47,9 +76,10 @@ extension Adaptation {
       var reason: StopReason?
       if let budget = settings.secondsBudget, elapsed >= budget { reason = .secondsBudget }
       if let budget = settings.promptBudget, evaluator.costs.prompts >= budget { reason = .promptBudget }
-      if let reason {
-        for index in searches.indices where searches[index].stopReason == nil { searches[index].budgetStop = reason }
-      }
+      guard let reason else { continue }
+      for index in searches.indices where searches[index].stopReason == nil { searches[index].budgetStop = reason }
+      // One that waited has at least what the others found.
+      for index in searches.indices where !searches[index].hasBegun { try begin(index, after: baselines) }
     }
   }
 
@@ -70,10 +100,11 @@ extension Adaptation {
     let label: JSONObject = [
       "entry": "generation", "search": .integer(Int64(index)), "generation": .integer(Int64(question.generation)),
     ]
+    var mean: Double?
     switch question {
     case .ranking(let proposal):
       let members = proposal.members.map { space.coefficients(at: $0) }
-      _ = try step(label, of: index) { (run) throws(ScorerError) in
+      let leaders = try step(label, of: index) { (run) throws(ScorerError) in
         try run.evaluator.rank(members, on: chunks, leaders: proposal.leaders, objective: run.settings.objective)
       } state: { run, leaders in
         run.searches[index].method.take(.ranking(leaders))
@@ -81,6 +112,14 @@ extension Adaptation {
           "leaders": .array(leaders.map { .array([.integer(Int64($0.member)), scoreJSON($0.score)]) }),
           "state": run.searches[index].method.state,
         ]
+      }
+      if leaders.count > 1 { mean = MemberScore.mean(leaders.map(\.score)).value(by: settings.objective) }
+    case .value(let request):
+      _ = try step(label, of: index) { (run) throws(ScorerError) in
+        try run.evaluator.scores(of: [space.coefficients(at: request.point, onGrid: false)], on: chunks)[0]
+      } state: { run, score in
+        run.searches[index].method.take(.value(score))
+        return ["score": scoreJSON(score), "state": run.searches[index].method.state]
       }
     case .gradient(let request):
       let candidate = space.coefficients(at: request.point, onGrid: false)
@@ -95,10 +134,14 @@ extension Adaptation {
         return ["score": scoreJSON(found.score), "state": run.searches[index].method.state]
       }
     }
+    let search = searches[index]
+    searches[index].history.append(
+      SearchStep(
+        generation: question.generation, best: search.method.best?.score ?? .worst, mean: mean,
+        spread: search.method.spread, prompts: search.costs.prompts))
     // Known as soon as the method stops, and the same number whenever it is resumed.
     if searches[index].method.stopReason?.isConvergence == true {
-      let shots = chunks.reduce(0) { $0 + plan.chunks[$1].count }
-      searches[index].costs.savedByConvergence = searches[index].method.unspent * shots
+      searches[index].costs.savedByConvergence = searches[index].method.unspent * plan.shots(in: chunks)
     }
   }
 }

@@ -32,8 +32,12 @@ package struct Adaptation<Scorer: CandidateScorer> {
     var fold: Int?
     var chunks: [Int]
     var method: any SearchMethod
+    var hasBegun = false
+    /// What the mixture that it found does on the fold that it did not see, once that is known.
+    var heldOut: MemberScore?
     var budgetStop: StopReason?
     var costs = SearchCosts()
+    var history: [SearchStep] = []
 
     var stopReason: StopReason? { method.stopReason ?? budgetStop }
   }
@@ -57,8 +61,8 @@ package struct Adaptation<Scorer: CandidateScorer> {
     openJournal()
     progress(.baselines, "scoring the base, each expert and the uniform mixture")
     let baselines = try scoreBaselines()
-    try startSearches(baselines)
-    try runSearches()
+    startSearches()
+    try runSearches(after: baselines)
     progress(.choosing, "comparing on the shots that were held out")
     return try choose(baselines)
   }

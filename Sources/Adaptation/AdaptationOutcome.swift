@@ -46,5 +46,7 @@ extension AdaptationOutcome {
     /// Of its search on all shots and of those without a fold. A score that another configuration had made already counts
     /// as saved by the cache.
     package var costs: SearchCosts
+    /// Of its search on all shots, a step for each generation.
+    package var history: [SearchStep]
   }
 }

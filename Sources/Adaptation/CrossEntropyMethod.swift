@@ -57,6 +57,7 @@ package struct CrossEntropyMethod: PopulationMethod {
   }
 
   package var unspent: Int { (settings.iterations - generation) * settings.population }
+  package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   package mutating func tell(_ leaders: [RankedMember]) {
     guard let proposal = ask() else { preconditionFailure("told a search that has ended") }
@@ -93,20 +94,5 @@ package struct CrossEntropyMethod: PopulationMethod {
     store(best, in: &object)
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
     return .object(object)
-  }
-
-  package mutating func restore(_ state: JSONValue) -> Bool {
-    guard let generation = state["generation"]?.intValue, let unchanged = state["unchanged"]?.intValue,
-      let mean = numbers(state["mean"]), let deviation = numbers(state["deviation"]),
-      mean.count == space.dimensions, deviation.count == space.dimensions,
-      let best = StoredBest(state, dimensions: space.dimensions)
-    else { return false }
-    self.best = best.value
-    self.generation = generation
-    self.unchanged = unchanged
-    self.mean = mean
-    self.deviation = deviation
-    stopReason = state["stop"]?.stringValue.flatMap { StopReason(rawValue: $0) }
-    return true
   }
 }

@@ -4,18 +4,28 @@ struct Curvature: Sendable {
   private var diagonal = 1.0
   private var terms: [(factor: Double, vector: [Double])] = []
 
-  /// From the gradient at one point and values at others: towards each, sᵀ B s = 2 (f₀ + g·s − f).
-  mutating func begin(
-    at point: [Double], value: Double, gradient: [Double], known: [(point: [Double], logLikelihood: Double)]
+  /// How strong a third power is expected beside κ: measured with SmolLM2-135M, whose likelihood falls steeply near the
+  /// base and gently far from it.
+  private static let third = 5.0
+
+  /// From value and gradient at one point and values at others: towards each, sᵀ B s = 2 (f₀ + g·s − f).
+  ///
+  /// The least change of κ I that has them, those near `center` exactly and those far from it roughly: what no
+  /// quadratic has, a third power, grows with the distance from where the quadratic is to be right.
+  init(
+    at point: [Double], value: Double, gradient: [Double], known: [(point: [Double], logLikelihood: Double)],
+    near center: [Double]
   ) {
-    terms = []
     var steps: [[Double]] = []
     var bends: [Double] = []
+    var errors: [Double] = []
     for other in known {
       let step = zip(other.point, point).map { $0 - $1 }
       guard step.contains(where: { $0 != 0 }) else { continue }
+      let distance = zip(other.point, center).reduce(0) { max($0, abs($1.0 - $1.1)) }
       steps.append(step)
       bends.append(2 * (value + dot(gradient, step) - other.logLikelihood))
+      errors.append(Self.third * distance * distance * distance)
     }
     guard !steps.isEmpty else {
       // As if the gradient were spent after a tenth of a unit: a small first step, whose gradient then tells more.
@@ -24,18 +34,16 @@ struct Curvature: Sendable {
     }
     let squares = steps.map { dot($0, $0) }
     diagonal = max(zip(bends, squares).reduce(0) { $0 + max($1.0, 0) / $1.1 } / Double(steps.count), 1e-3)
-    // The least change of κ I that has all of them, by going round.
-    var factors = [Double](repeating: 0, count: steps.count)
-    for _ in 0..<200 {
-      for j in steps.indices {
-        let bend = steps.indices.reduce(diagonal * squares[j]) { sum, i in
-          let product = dot(steps[i], steps[j])
-          return sum + factors[i] * product * product
-        }
-        factors[j] += (bends[j] - bend) / (squares[j] * squares[j])
+    let products = steps.map { a in
+      steps.map { b in
+        let product = dot(a, b)
+        return product * product
       }
     }
-    terms = zip(factors, steps).map { ($0, $1) }
+    // A ridge, also where a point was met twice.
+    let ridges = zip(errors, squares).map { $0 * $0 + 1e-9 * $1 * $1 }
+    let rest = zip(bends, squares).map { $0 - diagonal * $1 }
+    terms = zip(solved(products, ridges, rest), steps).map { ($0, $1) }
   }
 
   /// B s = y from here on, where it can be had without much ado.
@@ -76,4 +84,28 @@ func dot(_ a: [Double], _ b: [Double]) -> Double {
   var sum = 0.0
   for i in a.indices { sum += a[i] * b[i] }
   return sum
+}
+
+/// x of (A + diag(ridge)) x = b for a positive semidefinite A: Cholesky without roots.
+private func solved(_ matrix: [[Double]], _ ridge: [Double], _ b: [Double]) -> [Double] {
+  var lower = matrix
+  var pivots = ridge
+  var x = b
+  for i in b.indices {
+    for j in 0..<i {
+      var sum = matrix[i][j]
+      for k in 0..<j { sum -= lower[i][k] * lower[j][k] * pivots[k] }
+      lower[i][j] = sum / pivots[j]
+      x[i] -= lower[i][j] * x[j]
+    }
+    var pivot = matrix[i][i]
+    for k in 0..<i { pivot -= lower[i][k] * lower[i][k] * pivots[k] }
+    // The ridge bounds it from below, but for rounding.
+    pivots[i] = max(pivot, 0) + ridge[i]
+  }
+  for i in b.indices.reversed() {
+    x[i] /= pivots[i]
+    for k in i + 1..<b.count { x[i] -= lower[k][i] * x[k] }
+  }
+  return x
 }

@@ -3,22 +3,31 @@ package import StrictJSON
 /// Ascent of the mean log-likelihood of the gold answers by its gradient: tens of evaluations where a population takes
 /// thousands.
 ///
-/// A trust region around the best point so far, in which the log-likelihood is taken for a quadratic. Its gradient is what
-/// the backward pass gives. Its curvature is learnt from how gradients differ (symmetric rank one updates), and at first
-/// from the baselines, whose scores are there already: beside the gradient at one of them the values at the others say how
-/// strongly the function bends towards each. The region grows where the quadratic foretells well and shrinks where it does
-/// not. Nothing is drawn at random.
+/// A trust region around the best point so far, in which the log-likelihood is taken for a quadratic. It passes through
+/// a point whose gradient the backward pass gave; its curvature is learnt from values at other points (the baselines to
+/// begin with, whose scores are there already) and from how gradients differ. The region grows where the quadratic
+/// foretells well and shrinks where it does not. Nothing is drawn at random.
+///
+/// A gradient costs three times a value and says as many numbers as there are coefficients. So few coefficients are
+/// climbed by one gradient and then by values, many by gradients.
+///
+/// The first gradient is asked for where all experts have equal parts, whatever the shots say: searches of the same task
+/// on other shots ask there too, and share what it cost.
 ///
 /// Projected Adam was tried first: its steps do not know how long they should be, and it spends the evaluations that this
 /// search is to save on finding out.
 package struct GradientAscent: SearchMethod {
   package static let name = "gradient"
+  package static let followsFolds = true
 
   package struct Settings: Sendable, Equatable {
-    /// Evaluations of the gradient at most. Many coefficients go on fitting ten examples long after it means anything.
+    /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// Ends where the next step promises less: nats a token.
-    package var tolerance = 5e-5
+    package var tolerance = 2e-4
+    /// The same of a search without a fold, which only asks what the other shots say: on five shots a hundredth of a nat
+    /// says nothing.
+    package var foldTolerance = 1e-2
     /// Which of the points on the way is the best.
     package var objective = Objective.loglik
 
@@ -27,30 +36,43 @@ package struct GradientAscent: SearchMethod {
 
   package let space: MixtureSpace
   package let settings: Settings
+  private let tolerance: Double
 
   /// What was known before the first question.
-  private var known: [(point: [Double], logLikelihood: Double)] = []
+  private var known: [(point: [Double], score: MemberScore)] = []
   private var history: [Evaluation] = []
-  /// The one with the greatest log-likelihood: the center of the region.
-  private var center: Evaluation?
-  private var curvature = Curvature()
   private var radius: Double
-  /// The next question, and the rise that the quadratic promises there.
-  private var next: (point: [Double], gain: Double)
+  private var next: Step
   package private(set) var best: (point: [Double], score: MemberScore)?
   package private(set) var stopReason: StopReason?
 
   private struct Evaluation: Sendable {
     var point: [Double]
     var score: MemberScore
-    var gradient: [Double]
+    /// Nil where only the value was asked for.
+    var gradient: [Double]?
+
+    var value: Double { score.logLikelihood }
   }
 
-  package init(space: MixtureSpace, settings: Settings) {
+  private struct Step: Sendable {
+    var point: [Double]
+    var wantsGradient = true
+    /// The rise that the quadratic promises.
+    var gain = 0.0
+    /// From the center of the region, and the value there.
+    var length = 0.0
+    var height = -Double.infinity
+  }
+
+  /// `isWhole` is false of a search without a fold.
+  package init(space: MixtureSpace, settings: Settings, isWhole: Bool = true) {
     self.space = space
     self.settings = settings
+    tolerance = isWhole ? settings.tolerance : settings.foldTolerance
     radius = (space.upper - space.lower) / 2
-    next = (space.normalised ? Array(repeating: 1 / Double(space.experts), count: space.dimensions) : space.center, 0)
+    let equal = 1 / Double(space.experts)
+    next = Step(point: Array(repeating: space.normalised ? equal : space.clamped(equal), count: space.dimensions))
     if settings.iterations < 1 { stopReason = .iterations }
   }
 
@@ -58,107 +80,98 @@ package struct GradientAscent: SearchMethod {
   package var unspent: Int { 3 * (settings.iterations - generation) }
 
   package var question: Question? {
-    stopReason == nil ? .gradient(GradientRequest(generation: generation, point: next.point)) : nil
+    guard stopReason == nil else { return nil }
+    let request = PointRequest(generation: generation, point: next.point)
+    return next.wantsGradient ? .gradient(request) : .value(request)
   }
 
-  /// Takes what is known at points of the space, and begins at the best of them.
   package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {
     precondition(history.isEmpty, "a search that has begun is told what was known before")
-    known = scores.filter { $0.score.logLikelihood.isFinite }.map { ($0.point, $0.score.logLikelihood) }
-    guard let first = known.first else { return }
-    next.point = known.reduce(first) { $1.logLikelihood > $0.logLikelihood ? $1 : $0 }.point
+    known = scores.filter { $0.score.logLikelihood.isFinite }
+    for one in known { keepBest(one.point, one.score) }
   }
 
   package mutating func take(_ answer: Answer) {
-    guard case .gradient(let found) = answer else { preconditionFailure("\(Self.name) asks for gradients alone") }
     guard stopReason == nil else { preconditionFailure("told a search that has ended") }
-    let here = Evaluation(point: next.point, score: found.score, gradient: found.gradient)
-    history.append(here)
-    if best.map({ $0.score.isBelow(found.score, by: settings.objective) }) ?? true { best = (here.point, found.score) }
-
-    guard found.score.logLikelihood.isFinite, found.gradient.allSatisfy(\.isFinite) else {
-      // No mixture, or one that leaves the range of float: nearer then, if there is anywhere to be near to.
-      radius /= 4
-      guard center != nil else {
-        stopReason = .converged
-        return
-      }
-      goOn()
-      return
+    switch (answer, next.wantsGradient) {
+    case (.gradient(let found), true):
+      history.append(Evaluation(point: next.point, score: found.score, gradient: found.gradient))
+    case (.value(let score), false): history.append(Evaluation(point: next.point, score: score))
+    case (.gradient, _), (.value, _), (.ranking, _):
+      preconditionFailure("\(Self.name) asked for another thing than it was told")
     }
-    if let center {
-      move(from: center, to: here)
-    } else {
-      center = here
-      curvature.begin(at: here.point, value: found.score.logLikelihood, gradient: here.gradient, known: known)
-    }
+    learn(from: history[history.count - 1])
     goOn()
   }
 
-  /// Learns from a step, and takes it if it went up.
-  private mutating func move(from center: Evaluation, to here: Evaluation) {
-    let step = zip(here.point, center.point).map { $0 - $1 }
-    curvature.learn(step: step, bend: zip(center.gradient, here.gradient).map { $0 - $1 })
-    let rise = here.score.logLikelihood - center.score.logLikelihood
-    let length = step.reduce(0) { max($0, abs($1)) }
+  private mutating func keepBest(_ point: [Double], _ score: MemberScore) {
+    if best.map({ $0.score.isBelow(score, by: settings.objective) }) ?? true { best = (point, score) }
+  }
+
+  /// How far the quadratic can be trusted.
+  private mutating func learn(from here: Evaluation) {
+    keepBest(here.point, here.score)
+    guard here.value.isFinite, here.gradient?.allSatisfy(\.isFinite) ?? true else {
+      // No mixture, or one that leaves the range of float: nearer then, if there is anywhere to be near to.
+      history[history.count - 1].gradient = nil
+      radius /= 4
+      return
+    }
+    guard history.count > 1 else { return }
+    let rise = here.value - next.height
     if rise < 0.25 * next.gain {
-      radius = length / 2
-    } else if rise > 0.75 * next.gain, length > 0.9 * radius {
+      radius = next.length / 2
+    } else if rise > 0.75 * next.gain, next.length > 0.9 * radius {
       radius = min(2 * radius, space.upper - space.lower)
     }
-    if rise > 0 { self.center = here }
   }
 
   /// The next question, or the end.
   private mutating func goOn() {
-    guard let center else { return }
+    let sound = known.map { Evaluation(point: $0.point, score: $0.score) } + history.filter(\.value.isFinite)
+    let slopes = sound.filter { $0.gradient != nil }
+    guard let center = sound.max(by: { $0.value < $1.value }),
+      let anchor = slopes.max(by: { $0.value < $1.value }), let slope = anchor.gradient
+    else {
+      stopReason = .converged
+      return
+    }
+    var curvature = Curvature(
+      at: anchor.point, value: anchor.value, gradient: slope, known: sound.map { ($0.point, $0.value) },
+      near: center.point)
+    for other in slopes where other.point != anchor.point {
+      guard let gradient = other.gradient else { continue }
+      curvature.learn(
+        step: zip(other.point, anchor.point).map { $0 - $1 }, bend: zip(slope, gradient).map { $0 - $1 })
+    }
+    let offset = curvature.times(zip(center.point, anchor.point).map { $0 - $1 })
     let step = BoundedStep(
-      space: space, around: center.point, radius: radius, gradient: center.gradient, curvature: curvature)
-    next = (step.point, step.gain)
-    if step.gain < settings.tolerance || step.point == center.point {
+      space: space, around: center.point, radius: radius, gradient: zip(slope, offset).map { $0 - $1 },
+      curvature: curvature)
+    // Of the numbers that make a quadratic, value and gradient at the anchor aside.
+    let freedom = space.freedom
+    let values = sound.count { one in !slopes.contains { $0.point == one.point } }
+    let told = values + (slopes.count - 1) * (freedom + 1)
+    next = Step(
+      point: step.point, wantsGradient: told < freedom * (freedom + 1) / 2, gain: step.gain,
+      length: zip(step.point, center.point).reduce(0) { max($0, abs($1.0 - $1.1)) }, height: center.value)
+    if step.gain < tolerance || step.point == center.point {
       stopReason = .converged
     } else if generation >= settings.iterations {
       stopReason = .iterations
     }
   }
 
-  // MARK: - state
-
   // What it has seen is all there is to know: everything else follows, to the bit.
   package var state: JSONValue {
     var object: JSONObject = [
       "generation": .integer(Int64(generation)),
-      "known": .array(known.map { .array([array($0.point), .number($0.logLikelihood)]) }),
-      "history": .array(history.map { .array([array($0.point), scoreJSON($0.score), array($0.gradient)]) }),
+      "known": .array(known.map { .array([list($0.point), scoreJSON($0.score)]) }),
+      "history": .array(
+        history.map { .array([list($0.point), scoreJSON($0.score), $0.gradient.map(list) ?? .null]) }),
     ]
     store(best, in: &object)
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
     return .object(object)
   }
-
-  package mutating func restore(_ state: JSONValue) -> Bool {
-    guard let known = state["known"]?.arrayValue, let history = state["history"]?.arrayValue,
-      state["generation"]?.intValue == history.count, history.count <= settings.iterations
-    else { return false }
-    var fresh = GradientAscent(space: space, settings: settings)
-    var scores: [(point: [Double], score: MemberScore)] = []
-    for value in known {
-      guard let parts = value.arrayValue, parts.count == 2, let point = numbers(parts[0]),
-        point.count == space.dimensions, let likelihood = parts[1].doubleValue
-      else { return false }
-      scores.append((point, MemberScore(score: 0, logLikelihood: likelihood)))
-    }
-    fresh.begin(knowing: scores)
-    for value in history {
-      guard let parts = value.arrayValue, parts.count == 3, let point = numbers(parts[0]),
-        let score = score(from: parts[1]), let gradient = numbers(parts[2]), gradient.count == space.dimensions,
-        fresh.stopReason == nil, point == fresh.next.point
-      else { return false }
-      fresh.take(.gradient(PointGradient(score: score, gradient: gradient)))
-    }
-    self = fresh
-    return true
-  }
-
-  private func array(_ values: [Double]) -> JSONValue { .array(values.map { .number($0) }) }
 }

@@ -83,12 +83,21 @@ package struct MemberScore: Sendable, Equatable {
     }
   }
 
-  /// The mean of each part.
-  package static func mean(_ scores: [MemberScore]) -> MemberScore {
+  /// What an objective looks at first.
+  func value(by objective: Objective) -> Double {
+    switch objective {
+    case .accuracy: score
+    case .loglik: logLikelihood
+    }
+  }
+
+  /// The mean of each part, by numbers of shots where they are given.
+  package static func mean(_ scores: [MemberScore], weights: [Int]? = nil) -> MemberScore {
     precondition(!scores.isEmpty, "a mean needs scores")
-    let count = Double(scores.count)
+    let weights = weights?.map { Double($0) } ?? scores.map { _ in 1 }
+    let total = weights.reduce(0, +)
     return MemberScore(
-      score: scores.reduce(0) { $0 + $1.score } / count,
-      logLikelihood: scores.reduce(0) { $0 + $1.logLikelihood } / count)
+      score: zip(weights, scores).reduce(0) { $0 + $1.0 * $1.1.score } / total,
+      logLikelihood: zip(weights, scores).reduce(0) { $0 + $1.0 * $1.1.logLikelihood } / total)
   }
 }

@@ -68,15 +68,4 @@ package struct RandomShooting: PopulationMethod {
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
     return .object(object)
   }
-
-  package mutating func restore(_ state: JSONValue) -> Bool {
-    guard let generation = state["generation"]?.intValue, let unchanged = state["unchanged"]?.intValue,
-      let best = StoredBest(state, dimensions: space.dimensions)
-    else { return false }
-    self.generation = generation
-    self.unchanged = unchanged
-    self.best = best.value
-    stopReason = state["stop"]?.stringValue.flatMap { StopReason(rawValue: $0) }
-    return true
-  }
 }

@@ -42,12 +42,13 @@ package struct SearchConfiguration: Sendable, Equatable {
     self.space = space
   }
 
-  func start(seed: UInt64, stream: UInt32) -> any SearchMethod {
+  /// `isWhole` is false of a search without a fold.
+  func start(seed: UInt64, stream: UInt32, isWhole: Bool) -> any SearchMethod {
     switch method {
     case .crossEntropy(let settings): CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: stream)
     case .random(let settings): RandomShooting(space: space, settings: settings, seed: seed, stream: stream)
     case .covariance(let settings): SeparableCMAES(space: space, settings: settings, seed: seed, stream: stream)
-    case .gradient(let settings): GradientAscent(space: space, settings: settings)
+    case .gradient(let settings): GradientAscent(space: space, settings: settings, isWhole: isWhole)
     }
   }
 }

@@ -26,8 +26,8 @@ package struct RankedMember: Sendable, Equatable {
   }
 }
 
-/// A point at which a method wants to know the score and which way the log-likelihood rises.
-package struct GradientRequest: Sendable, Equatable {
+/// A point at which a method wants to know the score, or the score and which way the log-likelihood rises.
+package struct PointRequest: Sendable, Equatable {
   package var generation: Int
   /// Anywhere in the box: it need not lie on the grid.
   package var point: [Double]
@@ -53,12 +53,13 @@ package struct PointGradient: Sendable, Equatable {
 /// What a method wants to know next.
 package enum Question: Sendable, Equatable {
   case ranking(Proposal)
-  case gradient(GradientRequest)
+  case value(PointRequest)
+  case gradient(PointRequest)
 
   var generation: Int {
     switch self {
     case .ranking(let proposal): proposal.generation
-    case .gradient(let request): request.generation
+    case .value(let request), .gradient(let request): request.generation
     }
   }
 }
@@ -67,6 +68,7 @@ package enum Question: Sendable, Equatable {
 package enum Answer: Sendable, Equatable {
   /// The leading members, best first.
   case ranking([RankedMember])
+  case value(MemberScore)
   case gradient(PointGradient)
 }
 
@@ -85,11 +87,14 @@ package enum StopReason: String, Sendable, CaseIterable {
 }
 
 /// A search as a pure struct: it asks a question and is told the answer. No clock, no model, no randomness but what its
-/// seed and the counters give; so it is tested with invented scores and continues bit for bit from its state.
+/// seed and the counters give; so it is tested with invented scores, and the same answers lead to the same end.
 package protocol SearchMethod: Sendable {
   static var name: String { get }
+  /// Whether the search on all shots begins when those without a fold have ended, and is told what they found.
+  static var followsFolds: Bool { get }
 
-  /// Told before the first question what is known already, and costs nothing: the baselines that are points of the space.
+  /// Told before the first question what is known already, and costs nothing: the baselines that are points of the space,
+  /// and what the searches found that it follows.
   mutating func begin(knowing scores: [(point: [Double], score: MemberScore)])
 
   /// Nil once the search has ended. Asking twice without answering gives the same question.
@@ -102,15 +107,19 @@ package protocol SearchMethod: Sendable {
   var stopReason: StopReason? { get }
   /// Evaluations of each shot that it might still have asked for when it ended: what its convergence saved.
   var unspent: Int { get }
+  /// The mean over the coefficients of the spread that the next generation is drawn with; nil where none is.
+  var spread: Double? { get }
 
-  /// All that changes from one generation to the next, exactly: numbers read back are the same numbers.
+  /// All that changes from one generation to the next: a journal that is replayed must come to the same, to the bit.
   var state: JSONValue { get }
-  mutating func restore(_ state: JSONValue) -> Bool
 }
 
 extension SearchMethod {
+  package static var followsFolds: Bool { false }
+
   /// Most methods begin in the middle, whatever is known.
   package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {}
+  package var spread: Double? { nil }
 }
 
 /// A method that compares the members of a population.

@@ -87,6 +87,7 @@ package struct SeparableCMAES: PopulationMethod {
   }
 
   package var unspent: Int { (settings.iterations - generation) * settings.population }
+  package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   /// The spread of each coordinate, held up by the floor and inside the box's width.
   package var deviation: [Double] {
@@ -173,20 +174,4 @@ package struct SeparableCMAES: PopulationMethod {
     return .object(object)
   }
 
-  private func list(_ values: [Double]) -> JSONValue { .array(values.map { .number($0) }) }
-
-  package mutating func restore(_ state: JSONValue) -> Bool {
-    let lists = ["mean", "variances", "step_path", "variance_path"].compactMap { numbers(state[$0]) }
-    guard let generation = state["generation"]?.intValue, let unchanged = state["unchanged"]?.intValue,
-      let step = state["step"]?.doubleValue, lists.count == 4, lists.allSatisfy({ $0.count == space.dimensions }),
-      let best = StoredBest(state, dimensions: space.dimensions)
-    else { return false }
-    self.generation = generation
-    self.unchanged = unchanged
-    self.best = best.value
-    stepSize = step
-    (mean, variances, stepPath, variancePath) = (lists[0], lists[1], lists[2], lists[3])
-    stopReason = state["stop"]?.stringValue.flatMap { StopReason(rawValue: $0) }
-    return true
-  }
 }

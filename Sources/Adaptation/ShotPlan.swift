@@ -26,8 +26,16 @@ package struct ShotPlan: Sendable, Equatable {
 
   package var allChunks: [Int] { Array(chunks.indices) }
   package func heldOut(_ fold: Int) -> [Int] { Array(folds[fold]) }
+  func shots(in chunks: [Int]) -> Int { chunks.reduce(0) { $0 + self.chunks[$1].count } }
   package func fitted(without fold: Int) -> [Int] { chunks.indices.filter { !folds[fold].contains($0) } }
 
   /// The stream of the generator that deals the folds; searches use the small numbers.
   static let stream = UInt32.max
+
+  /// So many shots of all rows, in the rows' order: the first ones of the order that the seed gives them, so that fewer
+  /// shots of a seed are among its more.
+  package static func drawn(_ count: Int, of rows: Int, seed: UInt64) -> [Int] {
+    precondition((1...rows).contains(count), "\(count) shots of \(rows) rows")
+    return Philox(seed: seed).permutation(of: rows, stream: stream - 1).prefix(count).sorted()
+  }
 }

@@ -53,33 +53,6 @@ extension Verb {
         "With prompt, the model decides which expert the prompt belongs to, and answers under it (two passes); with "
         + "classifier, a dispatcher expert decides; 'other' is the base. PROMPT may be -, for standard input."
     ) { invocation throws(ControlError) in try invocation.ask() },
-    make(
-      "evaluate", [.one("TASK", "task")],
-      [
-        .flag("--base", "base", "the model as it is (the default)"),
-        .value("--expert", "E", "expert", "one expert: NAME or NAME@VERSION"),
-        .flag("--mixture", "mixture", "the task's own mixture"),
-        .value("--alpha", "E=A,...", "alpha", "a mixture of one's own: science=0.7,social=0.3"),
-        .value("--mix", "RULE", "mix", "how --alpha mixes: sum or delta"),
-        model,
-        .value("--rows", "ROWS", "rows", "eval, fewshot or train"),
-        .value("--limit", "N", "limit", "the first so many rows"),
-      ],
-      methods: ["evaluate.run", "job.wait"], "Score a model on the evaluation rows of a task."
-    ) { invocation throws(ControlError) in
-      let result = try invocation.call("evaluate.run", try invocation.parameters(for: "evaluate.run"))
-      guard let job = try invocation.jobToWaitFor(result) else {
-        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
-      }
-      let scores = job["result"] ?? job
-      invocation.answer(scores) {
-        var shown = scores.objectValue ?? [:]
-        let items = shown["items"]?.arrayValue?.count
-        shown["items"] = nil
-        invocation.showMembers(.object(shown))
-        if let items { invocation.console.note("\(items) items; --json has them") }
-      }
-    },
   ]
 }
 

@@ -60,17 +60,18 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
     }
     let (flag, attached) = split(token)
     if verb == nil { verb = Verb.named(words) }
-    guard let option = (GlobalOption.all + (verb?.options ?? [])).first(where: { $0.flag == flag }) else {
+    guard let option = (GlobalOption.all + (verb?.options ?? [])).first(where: { $0.flag == flag || $0.letter == flag })
+    else {
       throw unknownOption(flag, verb: verb, words: words)
     }
     if let value = option.value {
       guard let text = attached ?? rest.popFirst() else {
         throw .usage("\(flag) needs a value: \(flag) \(value)", hint: nil)
       }
-      pending.append((flag, text))
+      pending.append((option.flag, text))
     } else {
       guard attached == nil else { throw .usage("\(flag) takes no value", hint: nil) }
-      pending.append((flag, nil))
+      pending.append((option.flag, nil))
     }
   }
   if wantsVersion { return .version }

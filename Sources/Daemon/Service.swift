@@ -50,7 +50,7 @@ final class Service: RPCHandler {
     "check.run": checkRun, "check.list": checkList, "check.show": checkShow,
     "train.start": trainStart,
     "dispatch.run": dispatchRun, "dispatch.evaluate": dispatchEvaluate,
-    "score": score, "generate": generate, "evaluate.run": evaluateRun,
+    "score": score, "generate": generate, "evaluate.run": evaluateRun, "sweep.run": sweepRun,
     "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
     "events.subscribe": eventsSubscribe,
   ]

@@ -63,6 +63,15 @@ extension TaskDefinition {
 
   private static let questionTemplate = "Question: {question}\nAnswer:"
 
+  /// What a user would have asked: the question that a dispatcher sorts, without the scaffolding that makes a model
+  /// answer it and without the choices, which our own template does not show either. A task's own template is its user's
+  /// words; of a chat the last ones count, as in an answer.
+  package func request(of row: TaskRow) -> String {
+    if settings.template != nil { return asked(row).text }
+    guard case .generate(.messages(let messages), _) = row.content else { return row.question }
+    return messages.last { $0.role == "user" }?.content ?? row.question
+  }
+
   /// The turns of a row for a chat, and the same as one text.
   private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {
     // The template was rendered for every row when the task was read, so that it cannot fail here.

@@ -293,14 +293,17 @@ extension RPCMethod {
   private static func decision(_ strategies: [String], _ standard: String) -> [RPCParameter] {
     [
       .optional(
-        "strategy", .choice(strategies), "prompt: the base decides; classifier: a dispatcher expert does; " + standard),
-      .optional(
-        "read", .choice(["score", "generate"]),
-        "how the decision is read: the likeliest label, or the last \\boxed{} of an answer; score for small models unless "
-          + "given"),
-      .optional("dispatcher", .string, "the dispatcher expert, where there are several: " + expertSummary),
-    ]
+        "strategy", .choice(strategies), "prompt: the base decides; classifier: a dispatcher expert does; " + standard)
+    ] + deciding
   }
+
+  private static let deciding: [RPCParameter] = [
+    .optional(
+      "read", .choice(["score", "generate"]),
+      "how the decision is read: the likeliest label, or the last \\boxed{} of an answer; score for small models unless "
+        + "given"),
+    .optional("dispatcher", .string, "the dispatcher expert, where there are several: " + expertSummary),
+  ]
 
   private static let inference: [RPCMethod] = [
     RPCMethod(
@@ -341,8 +344,14 @@ extension RPCMethod {
         .optional("stream", .boolean, "send what is decided and written as it comes; false unless given"),
       ]),
     RPCMethod(
-      "evaluate.run", .change, verb: "evaluate", "Scores a model on the evaluation rows of a task; a job.",
-      result: "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, weights, items",
+      "evaluate.run", .change, verb: "evaluate",
+      "Scores a model on the evaluation rows of a task, under one strategy or under all side by side; a job.",
+      result:
+        "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, items, and where "
+        + "pass one chose labels [{label, expert, n, share}] and each item's label. With compare also columns and skipped "
+        + "[{column, reason}]; its job's result holds n, metric, best_expert, columns [{column, strategy, score, ci95, "
+        + "versus_base and versus_best_expert {wins, losses, p}, labels, seconds}], skipped, notes, items [{id, gold, "
+        + "columns {right, answer, label}}]",
       [
         .required("task", .string, "the task's name"),
         .optional("model", .string, modelSummary),
@@ -351,8 +360,40 @@ extension RPCMethod {
         .optional("mixture", .boolean, "the task's own mixture"),
         .optional("alpha", .coefficients, "a mixture of one's own"),
         .optional("mix", .choice(["sum", "delta"]), "how alpha mixes; by the experts' rescale unless given"),
+        .optional(
+          "strategy", .choice(["none", "expert", "mixture", "prompt", "classifier"]),
+          "which weights answer a row; prompt and classifier decide it row by row"),
+        .optional("compare", .boolean, "the base, every active expert and the strategies on the same rows"),
+      ] + deciding + [
         .optional("rows", .choice(["eval", "fewshot", "train"]), "which rows; eval unless given"),
         .optional("limit", .integer(1...1_000_000), "the first so many rows"),
+      ]),
+    RPCMethod(
+      "sweep.run", .change, verb: "sweep", since: 2,
+      "Searches a task's mixture for every number of shots and every budget, and publishes none; a job.",
+      result:
+        "job, task, model, searches; the job's result holds base {value, n, ci95}, best_experts, cells [{shots, budget "
+        + "{iterations or prompts}, seed, shot_ids, method, alpha, scores {fit, held_out}, eval {value, n, ci95, versus_base, "
+        + "versus_best_expert}, served, served_eval, prompts, seconds, stop_reason, warnings}]",
+      [
+        .required("task", .string, "the task's name, which must have eval rows"),
+        .optional("model", .string, modelSummary),
+        .optional(
+          "shots", .integers(1...100_000),
+          "numbers of shots, drawn from the few-shot rows by the seed; as for task.adapt unless given"),
+        .optional(
+          "budgets", .strings, "how far a search goes: generations, as 20, or scored prompts, as 500p"),
+        .optional("seeds", .integer(1...100), "so many seeds, one after the other; 2 unless given"),
+        .optional("seed", .integer(0...Int64.max), "the first of them; the task's own unless given"),
+        .optional("method", .choice(searchMethods), "as search of task.adapt"),
+        .optional(
+          "granularity", .choice(["vector", "layer", "matrix"]), "one coefficient per expert, and layer, or matrix"),
+        .optional("mix", .choice(["sum", "delta"]), "how experts are mixed; by their rescale unless given"),
+        .optional("objective", .choice(["accuracy", "loglik"]), "what is maximised; accuracy unless given"),
+        .optional("iterations", .integer(1...10_000), "generations at most, without budgets; 100 unless given"),
+        .optional("population", .integer(2...4_096), "members of a generation; 32 unless given"),
+        .optional("normalized", .boolean, "coefficients that sum to one; false unless given"),
+        .optional("experts", .strings, "only these experts; all active ones unless given"),
       ]),
   ]
 
@@ -367,7 +408,9 @@ extension RPCMethod {
       ]),
     RPCMethod(
       "job.show", .read, verb: "job show", "One job.",
-      result: "as in job.list, and spec, result, error {kind, message}",
+      result:
+        "as in job.list, and spec, result (of a search: as mixture.get, and the history of each configuration and "
+        + "eval_items, the rows that were won and lost), error {kind, message}",
       [.required("job", jobNumber, "its number")]),
     RPCMethod(
       "job.wait", .read, verb: "job wait",

@@ -51,6 +51,47 @@ package struct CostSummary: Sendable, Equatable {
   }
 }
 
+/// How far a search was after one of its generations.
+package struct GenerationSummary: Sendable, Equatable {
+  package var generation: Int
+  /// The best so far: its score in the task's metric, and its log-likelihood.
+  package var best: Double
+  package var bestLogLikelihood: Double
+  /// Of the leading members, by what the search maximises; nil for a method that compares none.
+  package var mean: Double?
+  /// The mean over the coefficients of the spread that is drawn with; nil for a method that draws with none.
+  package var spread: Double?
+  /// That the search had made by then.
+  package var prompts: Int
+
+  package init(
+    generation: Int, best: Double, bestLogLikelihood: Double, mean: Double?, spread: Double?, prompts: Int
+  ) {
+    self.generation = generation
+    self.best = best
+    self.bestLogLikelihood = bestLogLikelihood
+    self.mean = mean
+    self.spread = spread
+    self.prompts = prompts
+  }
+
+  var json: JSONValue {
+    [
+      "generation": .integer(Int64(generation)), "best": finite(best), "best_log_likelihood": finite(bestLogLikelihood),
+      "mean": mean.map(finite) ?? .null, "spread": spread.map(finite) ?? .null, "prompts": .integer(Int64(prompts)),
+    ]
+  }
+
+  init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
+    let fields = try Fields(value, path)
+    self.init(
+      generation: try fields.integer("generation"), best: try fields.optionalDouble("best") ?? -.infinity,
+      bestLogLikelihood: try fields.optionalDouble("best_log_likelihood") ?? -.infinity,
+      mean: try fields.optionalDouble("mean"), spread: try fields.optionalDouble("spread"),
+      prompts: try fields.integer("prompts"))
+  }
+}
+
 /// How one configuration of an adaptation did: a line of the table that `t2ctl task adapt --search all` prints.
 package struct ConfigurationSummary: Sendable, Equatable {
   package var method: String
@@ -67,10 +108,13 @@ package struct ConfigurationSummary: Sendable, Equatable {
   package var costs: CostSummary
   /// Whether the folds chose this one.
   package var isChosen: Bool
+  /// Generation by generation, of its search on all shots.
+  package var history: [GenerationSummary]
 
   package init(
     method: String, granularity: Granularity, mix: MixRule, coefficients: Int, alpha: [[Float]], scores: ScoreSummary,
-    generations: Int, stopReason: String, seconds: Double, costs: CostSummary, isChosen: Bool
+    generations: Int, stopReason: String, seconds: Double, costs: CostSummary, isChosen: Bool,
+    history: [GenerationSummary]
   ) {
     self.method = method
     self.granularity = granularity
@@ -83,6 +127,7 @@ package struct ConfigurationSummary: Sendable, Equatable {
     self.seconds = seconds
     self.costs = costs
     self.isChosen = isChosen
+    self.history = history
   }
 
   package var json: JSONValue {
@@ -92,7 +137,7 @@ package struct ConfigurationSummary: Sendable, Equatable {
         ("coefficients", .integer(Int64(coefficients))), ("alpha", alphaJSON(alpha)), ("scores", scores.json),
         ("generations", .integer(Int64(generations))), ("stop_reason", .string(stopReason)),
         ("seconds", .number(seconds)), ("chosen", .bool(isChosen)),
-      ] + costs.members)
+      ] + costs.members + [("history", list(history, \.json))])
   }
 
   package init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
@@ -102,7 +147,10 @@ package struct ConfigurationSummary: Sendable, Equatable {
       mix: try fields.mixRule("mix"), coefficients: try fields.integer("coefficients"),
       alpha: try fields.alpha("alpha"), scores: try ScoreSummary(decoding: try fields.value("scores")),
       generations: try fields.integer("generations"), stopReason: try fields.string("stop_reason"),
-      seconds: try fields.double("seconds"), costs: try CostSummary(fields), isChosen: try fields.bool("chosen"))
+      seconds: try fields.double("seconds"), costs: try CostSummary(fields), isChosen: try fields.bool("chosen"),
+      history: try fields.each("history") { (value, path) throws(WorkerProtocolError) in
+        try GenerationSummary(decoding: value, path)
+      })
   }
 }
 

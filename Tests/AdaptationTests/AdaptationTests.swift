@@ -44,7 +44,10 @@ import Testing
   static func withoutCosts(_ outcome: AdaptationOutcome) -> AdaptationOutcome {
     var outcome = outcome
     outcome.costs = SearchCosts()
-    for index in outcome.searches.indices { outcome.searches[index].costs = SearchCosts() }
+    for index in outcome.searches.indices {
+      outcome.searches[index].costs = SearchCosts()
+      for step in outcome.searches[index].history.indices { outcome.searches[index].history[step].prompts = 0 }
+    }
     return outcome
   }
 

@@ -85,24 +85,6 @@ import Testing
     #expect(method.stopReason == .iterations)
   }
 
-  @Test func aRestoredSearchGoesOnBitForBit() throws {
-    var method = Self.method()
-    for _ in 0..<3 { method.tell(Self.leaders(try #require(method.ask()), near: [0.61, 0.07])) }
-    let text = method.state.jsonText
-    var restored = Self.method()
-    let accepted = restored.restore(try parseJSON(Array(text.utf8)))
-    #expect(accepted)
-    while let proposal = method.ask() {
-      #expect(restored.ask() == proposal)
-      method.tell(Self.leaders(proposal, near: [0.61, 0.07]))
-      restored.tell(Self.leaders(proposal, near: [0.61, 0.07]))
-    }
-    #expect(restored.ask() == nil)
-    #expect(restored.state == method.state)
-    let acceptsHalf = restored.restore(.object(["generation": .integer(1)]))
-    #expect(!acceptsHalf)
-  }
-
   @Test func seedsAndStreamsDrawDifferently() {
     let first = Self.method().ask()
     let otherSeed = CrossEntropyMethod(space: Self.space, settings: .init(), seed: 43, stream: 0).ask()

@@ -87,6 +87,27 @@ import Testing
     }
   }
 
+  @Test func everyGenerationLeavesAStepToDrawConvergenceFrom() throws {
+    let (outcome, _) = try AdaptationTests.run(
+      Self.settings(.all, iterations: 20), TableScorer(shots: 10, target: [0.75, 0.25]))
+    for search in outcome.searches {
+      let name = search.configuration.method.name
+      let steps = search.history
+      #expect(steps.map(\.generation) == Array(0..<search.generations), "\(name)")
+      #expect(steps.last?.best == search.standing.fit)
+      for (before, after) in zip(steps, steps.dropFirst()) {
+        #expect(!after.best.isBelow(before.best, by: .accuracy) && after.prompts >= before.prompts)
+      }
+      let last = try #require(steps.last)
+      // The two searches without a fold make some too.
+      #expect(last.prompts > 0 && last.prompts < search.costs.prompts)
+      // One leader has no mean, and what is drawn evenly has no spread.
+      #expect(steps.allSatisfy { ($0.mean == nil) == (name == "random") && ($0.spread == nil) == (name == "random") })
+      guard let spread = last.spread, let first = steps.first?.spread else { continue }
+      #expect(spread < first && steps.allSatisfy { $0.mean ?? 2 <= $0.best.score })
+    }
+  }
+
   @Test func whatWasSavedIsEstimatedFromTheMeasuredCost() throws {
     var costs = SearchCosts()
     #expect(costs.estimatedSeconds(5) == nil)

@@ -113,29 +113,6 @@ import Testing
     #expect(one.state == two.state && one.state != other.state)
   }
 
-  /// Stopped after any generation, its state read back from text, it goes on to the same end bit for bit.
-  @Test(arguments: Kind.allCases)
-  func aSearchRestoredAnywhereEndsTheSame(kind: Kind) throws {
-    let space = Self.space(2, units: 3)
-    let target = [0.1, 0.9, 0.5, 0.3, 0.7, 0]
-    var whole = Self.method(kind, space, iterations: 14)
-    Self.run(&whole, near: target)
-    for interruption in 0...whole.generation {
-      var first = Self.method(kind, space, iterations: 14)
-      Self.run(&first, near: target, generations: interruption)
-      let text = first.state.jsonText
-      var second = Self.method(kind, space, iterations: 14)
-      let accepted = second.restore(try parseJSON(Array(text.utf8)))
-      #expect(accepted && second.ask() == first.ask(), "after \(interruption)")
-      Self.run(&second, near: target)
-      #expect(second.state == whole.state, "after \(interruption)")
-    }
-    var odd = Self.method(kind, Self.space())
-    let acceptsOtherDimensions = odd.restore(whole.state)
-    let acceptsHalf = odd.restore(.object(["generation": .integer(1)]))
-    #expect(!acceptsOtherDimensions && !acceptsHalf)
-  }
-
   @Test(arguments: Kind.allCases)
   func theBestIsNeverLostAndCostsNothingTwice(kind: Kind) throws {
     var method = Self.method(kind, Self.space(), iterations: 10)

@@ -224,6 +224,8 @@ final class FakeWorker: WorkerLauncher {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
       case .check(let spec): result = check(spec).json
+      case .compare(let spec): result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
+      case .sweep(let spec): result = ["n": 4, "cells": JSONValue(spec.shots.count)]
       case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
       case .train(let spec):
         let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
@@ -263,6 +265,10 @@ final class FakeWorker: WorkerLauncher {
       items: [.init(name: "base", right: ["01"]), .init(name: "expert", right: ["11"])])
   }
 
+  private static let item = EvalItems.Item(
+    id: "7", line: 7, question: "What do bees make?", gold: "Honey", base: .init(text: "Wax", isRight: false),
+    bestExpert: .init(text: "Honey", isRight: true), mixture: .init(text: "Honey", isRight: true))
+
   /// The first expert gets 0.75, the others share the rest.
   private func adapt(_ spec: AdaptSpec, generations: Int) throws -> AdaptResult {
     let signature = try TinyModel.signature(ofFile: spec.model.path)
@@ -280,7 +286,17 @@ final class FakeWorker: WorkerLauncher {
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
-        configurations: [], seconds: [("total", 0.1)]),
+        configurations: [
+          ConfigurationSummary(
+            method: "cem", granularity: .vector, mix: .delta, coefficients: alpha.count, alpha: alpha, scores: score,
+            generations: generations, stopReason: "converged", seconds: 0.1, costs: CostSummary(prompts: 100),
+            isChosen: true,
+            history: [
+              GenerationSummary(
+                generation: 0, best: 0.5, bestLogLikelihood: -1, mean: 0.25, spread: 0.5, prompts: 100)
+            ])
+        ], seconds: [("total", 0.1)]),
+      evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]),
       vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
   }
 }

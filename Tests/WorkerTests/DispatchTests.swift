@@ -203,7 +203,9 @@ import WorkerProtocol
       let found = try strategies(whole.ending)
       #expect(whole.journal.count == 8)
       for name in ["prompt", "classifier"] {
-        let matrix = try #require(found[name]?["matrix"]?.arrayValue).map { $0.arrayValue?.compactMap(\.intValue) ?? [] }
+        let matrix = try #require(found[name]?["matrix"]?.arrayValue).map {
+          $0.arrayValue?.compactMap(\.intValue) ?? []
+        }
         #expect(matrix.map { $0.reduce(0, +) } == [2, 0, 2])
         for item in found[name]?["items"]?.arrayValue ?? [] {
           let row = rows[(item["line"]?.intValue ?? 0) - 1]
