@@ -66,11 +66,13 @@ extension Steward {
         let causes = try causes(served, task, model, [])
         try mark(served, (["no expert of model '\(model.name)' is active"] + causes).joined(separator: "; "))
       }
+      try stopOutdated(pair, task, model)
       return debounce.settle(pair)
     }
     if let served {
       if served.mixture.inputs == need.inputs {
         try mark(served, nil)
+        try stopOutdated(pair, task, model)
         return debounce.settle(pair)
       }
       try mark(served, try causes(served, task, model, need.experts).joined(separator: "; "))
@@ -149,12 +151,25 @@ extension Steward {
     return false
   }
 
+  /// Where nothing is to be searched, what searches for inputs that have gone stops at its next generation. Where something
+  /// is, its search takes the place of the older ones.
+  private func stopOutdated(_ pair: Pair, _ task: TaskRecord, _ model: ModelRecord) throws(RegistryError) {
+    for ticket in queue.live(target: Self.target(pair)) {
+      let job = try catalogue.job(ticket.id)
+      guard need(task, on: model, options: job.options)?.inputs != ticket.inputs else { continue }
+      try cancel(ticket.id, reason: Self.outdated)
+    }
+  }
+
+  private static let outdated = "its inputs are not those of the task any more"
+
   /// The same search has failed, or a user has cancelled it: it is not tried again until something changes.
   private func hasFailed(_ pair: Pair, _ need: MixtureNeed) throws(RegistryError) -> Bool {
     guard let last = try catalogue.newestJob(target: Self.target(pair)), last.inputs == need.inputs else {
       return false
     }
-    return last.state == .failed || last.state == .cancelled
+    return last.state == .failed
+      || last.state == .cancelled && last.error?["message"]?.stringValue != Self.outdated
   }
 
   /// Things have been quiet: begins the search, unless it is not needed any more.
@@ -254,6 +269,11 @@ extension Steward {
       result, spec: spec, job: job.id, base: spec.model.digest, inputs: inputs,
       digest: vectors.contentDigest.description)
     let isCurrent = need(task, on: model, options: job.options)?.inputs == inputs
+    if !isCurrent, let served = snapshot.mixture(pair), served.staleReason == nil {
+      // It came to its end before it could be stopped; what is served is made of what there is now.
+      log.info("a mixture of inputs that have gone is not served", ["job": job.id])
+      return .object(record)
+    }
     let mixture = MixtureRevision(
       pair: pair, revision: 0, job: job.id, inputs: inputs, record: record, blob: blob, options: job.options,
       reason: job.reason, added: .now)

@@ -74,9 +74,17 @@ import WorkerProtocol
       try daemon.call("expert.promote", ["expert": "science@2"])
       let fresh = try daemon.call("mixture.get", ["task": "arc"])
       #expect(fresh["stale"] == false && fresh["digest"] == second["digest"])
-      daemon.worker.release()
-      try daemon.sync()
+      // The search for what has gone is stopped, and serves nothing.
+      let stopped = try daemon.wait(try daemon.newestSearch("arc"))
+      #expect(stopped["state"] == "cancelled")
+      #expect(try daemon.call("mixture.get", ["task": "arc"])["generation"] == fresh["generation"])
       #expect(daemon.worker.searches == searches)
+      // Back once more: that it was stopped then does not keep it from being searched now.
+      daemon.worker.script([])
+      try daemon.call("expert.rollback", ["expert": "science"])
+      let third = try daemon.settledMixture("arc")
+      #expect(third["stale"] == false && third["experts"]?.arrayValue?.first?["version"] == 1)
+      #expect(daemon.worker.searches == searches + 1)
     }
   }
 
