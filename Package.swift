@@ -78,11 +78,15 @@ let package = Package(
         "SystemSupport",
       ]),
 
-    // Level 6 (level 5, Training, comes with the trainer)
+    // Level 5
+    part(
+      "Training", ["Adaptation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
+
+    // Level 6
     part(
       "Worker",
       [
-        "Adaptation", "Transformer", "Experts", "Evaluation", "WorkerProtocol", "ModelFormats",
+        "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "WorkerProtocol", "ModelFormats",
         "Tokenizer", "SVF", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests",
         "SystemSupport", "CLinux", "RPCProtocol",
       ]),
@@ -138,6 +142,7 @@ let package = Package(
     tests("Evaluation", ["Evaluation", "StrictJSON", "SystemSupport"]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
+    tests("Training", ["Training", "ModelFormats", "StrictJSON"]),
     tests(
       "Registry",
       [
@@ -154,7 +159,7 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Digests", "StrictJSON", "SystemSupport",
+        "Training", "Transformer", "Digests", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",

@@ -41,14 +41,6 @@ extension ChoiceScorer {
   }
 }
 
-extension TaskRow {
-  /// The number of the right choice.
-  fileprivate var gold: Int? {
-    guard case .choice(_, _, let gold) = content else { return nil }
-    return gold
-  }
-}
-
 extension TransformerError {
   /// Weights that leave the range of float.
   fileprivate var isOverflow: Bool {

@@ -73,12 +73,16 @@ package struct Dispatcher: Sendable {
     return tokens
   }
 
+  /// The question and its possible answers, as they are scored: what a dispatcher expert is trained on.
+  package func item(_ prompt: String, begun: String = BoxedAnswer.opening) throws(DispatcherError) -> ScoringItem {
+    ScoringItem(prompt: try question(prompt, begun: begun), continuations: answers)
+  }
+
   /// The answer by scoring; `priority` is also that of the passes, which have at most `pieceRows` rows.
   package func score(
     _ prompt: String, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
   ) throws(DispatcherError) -> Outcome {
-    let sums = try likelihoods(
-      try question(prompt, begun: BoxedAnswer.opening), under: view, inPiecesOf: pieceRows, priority: priority)
+    let sums = try likelihoods(try item(prompt), under: view, inPiecesOf: pieceRows, priority: priority)
     // Of equal ones the first, whose order is that of names: a tie is decided in the same way every time.
     let best = sums.indices.max { (sums[$0], -$0) < (sums[$1], -$1) } ?? labels.count - 1
     return Outcome(label: labels[best], probabilities: softmax(sums))
@@ -102,7 +106,7 @@ package struct Dispatcher: Sendable {
     let answer = BoxedAnswer(lastIn: text)
     let before = answer?.before ?? text + (text.isEmpty ? "" : "\n") + BoxedAnswer.opening
     let sums = try likelihoods(
-      try question(prompt, begun: before), under: view, inPiecesOf: pieceRows, priority: priority)
+      try item(prompt, begun: before), under: view, inPiecesOf: pieceRows, priority: priority)
     var outcome = Outcome(label: labels[labels.count - 1], probabilities: softmax(sums), text: text)
     if let answer {
       if let label = answer.label(of: labels) {
@@ -117,12 +121,10 @@ package struct Dispatcher: Sendable {
   }
 
   private func likelihoods(
-    _ question: [Int32], under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
+    _ item: ScoringItem, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
   ) throws(DispatcherError) -> [Double] {
     do throws(TransformerError) {
-      return try model.score(
-        ScoringItem(prompt: question, continuations: answers), under: view, inPiecesOf: pieceRows, priority: priority
-      ).map(\.sum)
+      return try model.score(item, under: view, inPiecesOf: pieceRows, priority: priority).map(\.sum)
     } catch {
       throw .model(error)
     }

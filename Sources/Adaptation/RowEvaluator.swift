@@ -10,8 +10,9 @@ package struct RowEvaluator {
   private let encoder: TaskEncoder
   private let priority: ComputePool.Priority
 
-  /// Rows of one call. Between calls a job can be cancelled; a short request comes in between the tiles of one.
-  private static let batch = 32
+  /// Rows of one call, computed together. Between calls a job can be cancelled; a short request comes in between the
+  /// tiles of one.
+  package static let batch = 32
 
   package init(
     _ task: TaskDefinition, model: LanguageModel, priority: ComputePool.Priority = .job
@@ -43,9 +44,10 @@ package struct RowEvaluator {
     }
   }
 
-  /// Items in the order of the rows. `progress` is told how many are done, between batches; `shouldStop` is asked there.
+  /// Items in the order of the rows. `progress` is shown those that are done, between batches; `shouldStop` is asked there.
   package func evaluate(
-    _ rows: [TaskRow], under view: WeightView, shouldStop: () -> Bool = { false }, progress: (Int) -> Void = { _ in }
+    _ rows: [TaskRow], under view: WeightView, shouldStop: () -> Bool = { false },
+    progress: ([EvaluationResult.Item]) -> Void = { _ in }
   ) throws(Failure) -> [EvaluationResult.Item] {
     try evaluate(rows, .view(view), shouldStop, progress)
   }
@@ -55,8 +57,10 @@ package struct RowEvaluator {
   /// nothing is scored (decoding goes factored), it is the same as the former.
   package func evaluate(
     _ rows: [TaskRow], underMany vector: MultiplierVector, shouldStop: () -> Bool = { false },
-    progress: (Int) -> Void = { _ in }
+    progress: ([EvaluationResult.Item]) -> Void = { _ in }
   ) throws(Failure) -> [EvaluationResult.Item] {
+    // Building the base from its own vectors would cost its last bits.
+    guard !vector.isIdentity else { return try evaluate(rows, .view(.base), shouldStop, progress) }
     let basis: ExpertBasis
     do { basis = try ExpertBasis(model: model, experts: [vector], priority: priority) } catch { throw .model(error) }
     let isWorthIt = basis.isResident && rows.contains { $0.scoring == .choice }
@@ -64,7 +68,7 @@ package struct RowEvaluator {
   }
 
   private func evaluate(
-    _ rows: [TaskRow], _ source: Source, _ shouldStop: () -> Bool, _ progress: (Int) -> Void
+    _ rows: [TaskRow], _ source: Source, _ shouldStop: () -> Bool, _ progress: ([EvaluationResult.Item]) -> Void
   ) throws(Failure) -> [EvaluationResult.Item] {
     let encoded: [EncodedRow]
     do { encoded = try encoder.encode(rows) } catch { throw .encoding(error) }
@@ -75,7 +79,7 @@ package struct RowEvaluator {
       guard !shouldStop() else { throw .cancelled }
       let batch = Array(encoded[start..<min(start + Self.batch, encoded.count)])
       items += try score(batch, source, with: scorer, shouldStop)
-      progress(items.count)
+      progress(items)
     }
     return items
   }

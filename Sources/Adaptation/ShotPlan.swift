@@ -31,4 +31,11 @@ package struct ShotPlan: Sendable, Equatable {
 
   /// The stream of the generator that deals the folds; searches use the small numbers.
   static let stream = UInt32.max
+
+  /// So many shots of all rows, in the rows' order: the first ones of the order that the seed gives them, so that fewer
+  /// shots of a seed are among its more.
+  package static func drawn(_ count: Int, of rows: Int, seed: UInt64) -> [Int] {
+    precondition((1...rows).contains(count), "\(count) shots of \(rows) rows")
+    return Philox(seed: seed).permutation(of: rows, stream: stream - 1).prefix(count).sorted()
+  }
 }

@@ -34,7 +34,7 @@ package struct EncodedRow: Sendable {
   /// Whether the chat template was used: it decides what ends a generation.
   package var isChat: Bool
 
-  var item: ScoringItem { ScoringItem(prompt: prompt, continuations: continuations) }
+  package var item: ScoringItem { ScoringItem(prompt: prompt, continuations: continuations) }
 
   /// Rows that a forward pass computes for it, about.
   var cost: Int { prompt.count + continuations.reduce(0) { $0 + max(0, $1.count - 1) } }

@@ -8,7 +8,7 @@ package struct Benchmark: Sendable {
   package let summary: String
   let run: @Sendable (borrowing BenchmarkContext) throws -> [Measurement]
 
-  static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .candidates, .query, .drop]
+  static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop]
 }
 
 /// One figure, and the bound that the project holds it to.

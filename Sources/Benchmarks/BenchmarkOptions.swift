@@ -78,8 +78,8 @@ struct BenchmarkOptions: Sendable {
         --json         one JSON object on stdout, nothing else
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
-        --expert FILE  an expert of that model; may be given several times (query, drop;
-                       default: those of etc/examples/experts)
+        --expert FILE  an expert of that model; may be given several times (ask, query,
+                       drop; default: those of etc/examples/experts)
         --task PATH    a few-shot file (query; default: \(standardTask));
                        with --socket the name of a task
         --socket PATH  ask the daemon that runs there, which then is not made to search (query)

@@ -30,8 +30,10 @@ extension Verb {
       let result = try invocation.call("check.list", try invocation.parameters(for: "check.list"))
       invocation.answer(result) {
         var table = Table(
-          ("CHECK", .right), ("KIND", .left), ("EXPERT", .left), ("MODEL", .left), ("TASK", .left), ("VERDICT", .left),
-          ("P", .right), ("EFFECT", .right), ("CI95", .left), ("N", .right))
+          [
+            ("CHECK", .right), ("KIND", .left), ("EXPERT", .left), ("MODEL", .left), ("TASK", .left),
+            ("VERDICT", .left), ("P", .right), ("EFFECT", .right), ("CI95", .left), ("N", .right),
+          ], keys: 1)
         for job in result["pending"]?.arrayValue ?? [] {
           table.add([
             "-", job["kind"].cell, "\(job["expert"].cell)@\(job["version"].cell)", job["model"].cell,
@@ -101,8 +103,10 @@ extension Invocation {
     print(table, empty: "no scores")
     console.print("")
     var comparisons = Table(
-      ("EXPERT AGAINST", .left), ("METRIC", .left), ("EFFECT", .right), ("CI95", .left), ("P", .right),
-      ("WON", .left), ("LOST", .left))
+      [
+        ("EXPERT AGAINST", .left), ("METRIC", .left), ("EFFECT", .right), ("CI95", .left), ("P", .right),
+        ("WON", .left), ("LOST", .left),
+      ], keys: 2)
     for outcome in check["by_metric"]?.arrayValue ?? [] {
       for (name, key) in [("its shuffles", "versus_shuffles"), ("the base", "versus_base")] {
         let comparison = outcome[key]
@@ -134,7 +138,7 @@ func shortCheck(_ check: JSONValue) -> String {
 }
 
 /// 0.0031, or 2e-7 where that says nothing.
-private func shortP(_ value: JSONValue?) -> String {
+func shortP(_ value: JSONValue?) -> String {
   guard let p = value?.doubleValue, p.isFinite else { return "-" }
   if p >= 0.0001 { return fixed(p, 4) }
   guard p > 0 else { return "0" }
@@ -147,12 +151,12 @@ private func shortP(_ value: JSONValue?) -> String {
   return "\(fixed(mantissa, 1))e-\(exponent)"
 }
 
-private func signed(_ value: JSONValue?) -> String {
+func signed(_ value: JSONValue?) -> String {
   guard let number = value?.doubleValue, number.isFinite else { return "-" }
   return (number > 0 ? "+" : "") + fixed(number, 4)
 }
 
-private func interval(_ value: JSONValue?) -> String {
+func interval(_ value: JSONValue?) -> String {
   let ends = (value?.arrayValue ?? []).compactMap(\.doubleValue)
   guard ends.count == 2 else { return "-" }
   return "\(signed(.number(ends[0]))) to \(signed(.number(ends[1])))"

@@ -29,7 +29,7 @@ private func bash() -> String {
     "    case ${COMP_WORDS[i]} in --socket | --prefix | --timeout | --color) ((i++)) ;; -*) ;; *) words+=(\"${COMP_WORDS[i]}\") ;; esac",
     "  done",
     "  case $previous in",
-    "  --socket | --prefix | --vectors) COMPREPLY=($(compgen -f -- \"$word\")); return ;;",
+    "  --socket | --prefix | --vectors | --output | -o) COMPREPLY=($(compgen -f -- \"$word\")); return ;;",
     "  --color) COMPREPLY=($(compgen -W 'auto always never' -- \"$word\")); return ;;",
     "  esac",
     "  case \"${words[0]} ${words[1]}\" in",

@@ -24,12 +24,15 @@ package final class Console: Sendable {
 
   package let out: Stream
   package let error: Stream
+  /// Whether bars and curves may be drawn with block characters.
+  let drawsBlocks: Bool
   private let outColor: Bool
   private let errorColor: Bool
 
-  package init(out: Stream, error: Stream, color: ParsedCommand.Color) {
+  package init(out: Stream, error: Stream, color: ParsedCommand.Color, drawsBlocks: Bool = localeIsUTF8()) {
     self.out = out
     self.error = error
+    self.drawsBlocks = drawsBlocks
     func allows(_ stream: Stream) -> Bool {
       switch color {
       case .always: true
@@ -67,6 +70,12 @@ package final class Console: Sendable {
   func styledNote(_ text: String, _ style: Style) -> String {
     errorColor ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
   }
+}
+
+/// As setlocale(3) would find it, without loading a locale.
+package func localeIsUTF8() -> Bool {
+  let name = ["LC_ALL", "LC_CTYPE", "LANG"].compactMap { environmentVariable($0) }.first { !$0.isEmpty } ?? ""
+  return name.lowercased().replacing("-", with: "").hasSuffix("utf8")
 }
 
 /// Writes everything or ends the process: a reader that has gone (`| head`) is no error of ours, a full disk is.

@@ -15,39 +15,30 @@ extension Verb {
       }
     },
     make(
-      "score", [.one("PROMPT", "prompt"), .one("CONTINUATION", "continuation")],
+      "score", [.optional("PROMPT", "prompt"), .optional("CONTINUATION", "continuation")],
       weights + [
         .value("--mixture", "TASK", "mixture", "the mixture of this task"),
+        .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
+        .value("--continuation-ids", "ID,...", "continuation_ids", "token ids instead of CONTINUATION"),
         .value("--top", "N", "top", "so many of the largest logits at the first continuation position"),
         .flag("--special", "special", "recognise the text of special tokens"),
       ],
       methods: ["score"], "Log-probabilities of a continuation, token by token."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("score", try invocation.parameters(for: "score"), timeout: .seconds(300))
-      invocation.answer(result) {
-        var table = Table(("TOKEN", .right), ("LOGPROB", .right))
-        let ids = result["continuation_ids"]?.arrayValue ?? []
-        let logprobs = (result["logprobs"]?.arrayValue ?? []).compactMap(\.doubleValue)
-        for (id, logprob) in zip(ids, logprobs) { table.add([id.cell, fixed(logprob, 5)]) }
-        table.add(["sum", fixed(logprobs.reduce(0, +), 5)])
-        invocation.print(table, empty: "")
-        guard let top = result["top"]?.arrayValue, !top.isEmpty else { return }
-        invocation.console.print("")
-        var logits = Table(("TOP TOKEN", .right), ("LOGIT", .right), ("TEXT", .left))
-        for entry in top {
-          logits.add([
-            entry["id"].cell, fixed(entry["logit"]?.doubleValue ?? .nan, 5), entry["text"]?.stringValue ?? "",
-          ])
-        }
-        invocation.print(logits, empty: "")
-      }
+      invocation.answer(result) { invocation.showScore(result) }
     },
     make(
-      "ask", [.one("PROMPT", "prompt")],
+      "ask", [.optional("PROMPT", "prompt")],
       [
-        .value("--strategy", "S", "strategy", "none, expert or mixture; by --expert, --task or --alpha unless given"),
+        .value(
+          "--strategy", "S", "strategy",
+          "prompt or classifier (two passes), mixture, expert or none; by --expert, --task or --alpha unless given"),
         .value("--task", "T", "task", "for mixture: whose mixture answers"),
       ] + weights + [
+        .value("--read", "HOW", "read", "how pass one is read: score or generate"),
+        .value("--dispatcher", "E", "dispatcher", "for classifier: the dispatcher expert, where there are several"),
+        .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--system", "TEXT", "system", "the system message"),
         .flag("--no-chat", "chat", "the prompt as it is, without the chat template", meaning: false),
         .value("--max-tokens", "N", "max_tokens", "256 unless given"),
@@ -55,58 +46,32 @@ extension Verb {
         .value("--top-p", "P", "top_p", "sample from the most likely tokens of so much probability"),
         .value("--seed", "S", "seed", "for sampling"),
         .value("--stop", "TEXT", "stop", "a text that ends the answer; may be given again"),
+        .flag("--stream", "stream", "write the answer as it comes; so it is on a terminal in any case"),
       ],
-      methods: ["generate"], "Answer a prompt, with the base, an expert or a mixture.",
-      notes: "PROMPT may be -, for standard input."
-    ) { invocation throws(ControlError) in
-      let result = try invocation.call("generate", try invocation.parameters(for: "generate"), timeout: .seconds(600))
-      invocation.answer(result) {
-        // The text is the answer; on a terminal nothing in it may move the cursor, but its lines stay lines.
-        let text = result["text"]?.stringValue ?? ""
-        invocation.console.print(
-          invocation.console.out.isTerminal
-            ? text.split(separator: "\n", omittingEmptySubsequences: false).map { escapedProse(String($0)) }
-              .joined(separator: "\n") : text)
-        let tokens = result["tokens"]
-        let seconds = result["seconds"]
-        let time = (seconds?.objectValue?.members ?? []).compactMap(\.value.doubleValue).reduce(0, +)
-        invocation.console.note(
-          invocation.console.styledNote(
-            "\(escaped(result["strategy"].cell)) on \(escaped(result["model"].cell)): \(tokens?["generated"].cell ?? "-") tokens in "
-              + "\(secondsText(time)), ended by \(escaped(result["stop"].cell))", .dim))
-      }
-    },
-    make(
-      "evaluate", [.one("TASK", "task")],
-      [
-        .flag("--base", "base", "the model as it is (the default)"),
-        .value("--expert", "E", "expert", "one expert: NAME or NAME@VERSION"),
-        .flag("--mixture", "mixture", "the task's own mixture"),
-        .value("--alpha", "E=A,...", "alpha", "a mixture of one's own: science=0.7,social=0.3"),
-        .value("--mix", "RULE", "mix", "how --alpha mixes: sum or delta"),
-        model,
-        .value("--rows", "ROWS", "rows", "eval, fewshot or train"),
-        .value("--limit", "N", "limit", "the first so many rows"),
-      ],
-      methods: ["evaluate.run", "job.wait"], "Score a model on the evaluation rows of a task."
-    ) { invocation throws(ControlError) in
-      let result = try invocation.call("evaluate.run", try invocation.parameters(for: "evaluate.run"))
-      guard let job = try invocation.jobToWaitFor(result) else {
-        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
-      }
-      let scores = job["result"] ?? job
-      invocation.answer(scores) {
-        var shown = scores.objectValue ?? [:]
-        let items = shown["items"]?.arrayValue?.count
-        shown["items"] = nil
-        invocation.showMembers(.object(shown))
-        if let items { invocation.console.note("\(items) items; --json has them") }
-      }
-    },
+      methods: ["generate"], "Answer a prompt, under the weights that a strategy chooses.",
+      notes:
+        "With prompt, the model decides which expert the prompt belongs to, and answers under it (two passes); with "
+        + "classifier, a dispatcher expert decides; 'other' is the base. PROMPT may be -, for standard input."
+    ) { invocation throws(ControlError) in try invocation.ask() },
   ]
 }
 
-/// Text of a model for a terminal: control characters are shown, all else stays, backslashes too.
-private func escapedProse(_ text: String) -> String {
-  text.split(separator: "\\", omittingEmptySubsequences: false).map { escaped(String($0)) }.joined(separator: "\\")
+extension Invocation {
+  fileprivate func showScore(_ result: JSONValue) {
+    var table = Table(("TOKEN", .right), ("LOGPROB", .right))
+    let ids = result["continuation_ids"]?.arrayValue ?? []
+    let logprobs = (result["logprobs"]?.arrayValue ?? []).compactMap(\.doubleValue)
+    for (id, logprob) in zip(ids, logprobs) { table.add([id.cell, fixed(logprob, 5)]) }
+    table.add(["sum", fixed(logprobs.reduce(0, +), 5)])
+    print(table, empty: "")
+    guard let top = result["top"]?.arrayValue, !top.isEmpty else { return }
+    console.print("")
+    var logits = Table(("TOP TOKEN", .right), ("LOGIT", .right), ("TEXT", .left))
+    for entry in top {
+      logits.add([
+        entry["id"].cell, fixed(entry["logit"]?.doubleValue ?? .nan, 5), entry["text"]?.stringValue ?? "",
+      ])
+    }
+    print(logits, empty: "")
+  }
 }

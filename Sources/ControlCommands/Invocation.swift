@@ -97,7 +97,7 @@ final class Invocation {
         throw .usage("\(shown) must be a number, and is '\(escaped(text))'", hint: nil)
       }
       return .number(number)
-    case .tokens:
+    case .tokens, .integers:
       return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
     case .boolean: return .bool(text == "true" || text == "yes")
     case .strings:
@@ -161,8 +161,11 @@ final class Invocation {
       console.note(empty)
       return
     }
-    for (index, line) in table.lines(for: console.out).enumerated() {
-      console.print(index == 0 && console.out.isTerminal ? console.styled(line, .bold) : line)
+    for (number, block) in table.blocks(for: console.out).enumerated() {
+      if number > 0 { console.print("") }
+      for (index, line) in block.enumerated() {
+        console.print(index == 0 && console.out.isTerminal ? console.styled(line, .bold) : line)
+      }
     }
   }
 }

@@ -65,18 +65,19 @@ struct ProgressLine {
   init(console: Console) { self.console = console }
 
   mutating func show(_ job: JSONValue) {
-    let fraction = min(1, max(0, job["fraction"]?.doubleValue ?? 0))
     let phase = job["state"] == "queued" ? "queued" : job["phase"]?.stringValue ?? ""
     if console.error.isTerminal {
       isOpen = true
-      console.error.write("\r\u{1b}[K" + Self.text(job, columns: console.error.columns ?? 80))
+      console.error.write(
+        "\r\u{1b}[K"
+          + Self.text(job, columns: console.error.columns ?? 80, drawsBlocks: console.drawsBlocks))
       return
     }
-    let tenth = Int(fraction * 10)
+    let tenth = Int(Self.fraction(job) * 10)
     guard tenth > shownTenth || phase != lastPhase else { return }
     shownTenth = tenth
     lastPhase = phase
-    console.note(Self.parts(job).joined(separator: ", "))
+    console.note(Self.plain(job))
   }
 
   mutating func finish() {
@@ -84,23 +85,36 @@ struct ProgressLine {
     isOpen = false
   }
 
-  static func text(_ job: JSONValue, columns: Int) -> String {
-    let fraction = min(1, max(0, job["fraction"]?.doubleValue ?? 0))
-    let width = columns >= 60 ? 24 : 10
-    let filled = Int(fraction * Double(width))
-    let bar = String(repeating: "━", count: filled) + String(repeating: "─", count: width - filled)
-    let line = bar + " " + parts(job).joined(separator: "  ")
-    return line.count < columns ? line : String(line.prefix(columns - 1))
+  /// What is known of a job, without a bar: for a pipe.
+  static func plain(_ job: JSONValue) -> String {
+    parts(job, detail: escaped(job["detail"]?.stringValue ?? "")).joined(separator: ", ")
   }
 
-  private static func parts(_ job: JSONValue) -> [String] {
-    var parts = ["\(Int((min(1, max(0, job["fraction"]?.doubleValue ?? 0)) * 100).rounded(.down))) %"]
+  /// A bar, and after it what is known; where the width is short the detail gives way, not the time that is left.
+  static func text(_ job: JSONValue, columns: Int, drawsBlocks: Bool) -> String {
+    let width = columns >= 72 ? 24 : 10
+    let filled = Int(fraction(job) * Double(width))
+    let (full, empty) = drawsBlocks ? ("━", "─") : ("#", ".")
+    let bar = String(repeating: full, count: filled) + String(repeating: empty, count: width - filled)
+    func line(_ parts: [String]) -> String { bar + " " + parts.joined(separator: "  ") }
+    let without = line(parts(job, detail: nil))
+    let room = columns - 1 - without.count - 2
+    var detail = escaped(job["detail"]?.stringValue ?? "")
+    if detail.count > room { detail = room > 8 ? detail.prefix(room - 1) + "…" : "" }
+    let shown = detail.isEmpty ? without : line(parts(job, detail: detail))
+    return shown.count < columns ? shown : String(shown.prefix(columns - 1))
+  }
+
+  private static func fraction(_ job: JSONValue) -> Double { min(1, max(0, job["fraction"]?.doubleValue ?? 0)) }
+
+  private static func parts(_ job: JSONValue, detail: String?) -> [String] {
+    var parts = ["\(Int((fraction(job) * 100).rounded(.down))) %"]
     if job["state"] == "queued" {
       parts.append("queued")
     } else if let phase = job["phase"]?.stringValue, !phase.isEmpty {
       parts.append(escaped(phase))
     }
-    if let detail = job["detail"]?.stringValue, !detail.isEmpty { parts.append(escaped(detail)) }
+    if let detail, !detail.isEmpty { parts.append(detail) }
     if let best = job["best"], best != .null {
       let score = best["score"] ?? best
       if score.doubleValue != nil || score.stringValue != nil { parts.append("best \(escaped(score.cell))") }

@@ -43,36 +43,50 @@ extension Verb {
       let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))
       invocation.answer(result) {
         var table = Table(
-          ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
-          ("EXPERTS", .left), ("REASON", .left), ("JOB", .right))
-        var lines: [(generation: Int64, cells: [String])] = []
-        for revision in result["revisions"]?.arrayValue ?? [] {
-          let experts = (revision["experts"]?.arrayValue ?? []).map { "\($0["name"].cell)@\($0["version"].cell)" }
-          lines.append(
-            (
-              revision["generation"]?.integerValue ?? 0,
-              [
-                revision["generation"].cell, revision["time"].cell, revision["model"].cell, "served",
-                Invocation.shortAlpha(revision["alpha"]), experts.joined(separator: " "), revision["reason"].cell,
-                revision["job"].cell,
-              ]
-            ))
+          [
+            ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
+            ("EXPERTS", .left), ("REASON", .left), ("JOB", .right),
+          ], keys: 1)
+        for entry in mixtureLogEntries(result) {
+          table.add([
+            "\(entry.generation)", entry.time, entry.model, entry.event, entry.alpha, entry.experts, entry.reason,
+            entry.job,
+          ])
         }
-        for change in result["changes"]?.arrayValue ?? [] where change["event"] != "mixture.published" {
-          lines.append(
-            (
-              change["sequence"]?.integerValue ?? 0,
-              [
-                change["sequence"].cell, change["time"].cell, change["model"].cell,
-                change["event"] == "mixture.stale" ? "stale" : "fresh", "", "", change["reason"]?.stringValue ?? "", "",
-              ]
-            ))
-        }
-        for line in lines.sorted(by: { $0.generation > $1.generation }) { table.add(line.cells) }
         invocation.print(table, empty: "nothing was served yet")
       }
     },
   ]
+}
+
+/// A line of a mixture's history: a mixture that was served, or that what is served became stale or fresh.
+struct MixtureLogEntry {
+  var generation: Int64
+  var time: String
+  var model: String
+  /// `served`, `stale` or `fresh`.
+  var event: String
+  var alpha = ""
+  var experts = ""
+  var reason: String
+  var job = ""
+}
+
+/// Newest first, of the result of `mixture.log`.
+func mixtureLogEntries(_ log: JSONValue) -> [MixtureLogEntry] {
+  let revisions = (log["revisions"]?.arrayValue ?? []).map { revision in
+    MixtureLogEntry(
+      generation: revision["generation"]?.integerValue ?? 0, time: revision["time"].cell, model: revision["model"].cell,
+      event: "served", alpha: Invocation.shortAlpha(revision["alpha"]),
+      experts: (revision["experts"]?.arrayValue ?? []).map { "\($0["name"].cell)@\($0["version"].cell)" }
+        .joined(separator: " "), reason: revision["reason"].cell, job: revision["job"].cell)
+  }
+  let changes = (log["changes"]?.arrayValue ?? []).filter { $0["event"] != "mixture.published" }.map { change in
+    MixtureLogEntry(
+      generation: change["sequence"]?.integerValue ?? 0, time: change["time"].cell, model: change["model"].cell,
+      event: change["event"] == "mixture.stale" ? "stale" : "fresh", reason: change["reason"]?.stringValue ?? "")
+  }
+  return (revisions + changes).sorted { $0.generation > $1.generation }
 }
 
 extension Invocation {
@@ -113,8 +127,11 @@ extension Invocation {
     guard let scores = mixture["scores"] else { return }
     console.print("")
     var table = Table(
-      (scores["metric"]?.stringValue.map { "SCORE (\($0))" } ?? "SCORE", .left), ("FIT", .right), ("HELD OUT", .right),
-      ("EVAL", .right), ("95 %", .left), ("AGAINST BASE", .left), ("AGAINST BEST EXPERT", .left))
+      [
+        (scores["metric"]?.stringValue.map { "SCORE (\($0))" } ?? "SCORE", .left), ("FIT", .right),
+        ("HELD OUT", .right), ("EVAL", .right), ("95 %", .left), ("AGAINST BASE", .left),
+        ("AGAINST BEST EXPERT", .left),
+      ], keys: 1)
     func add(_ name: String, _ score: JSONValue?) {
       guard let score, score != .null else { return }
       func value(_ key: String) -> String {
@@ -140,14 +157,17 @@ extension Invocation {
     }
   }
 
-  /// Eight heights for a list of numbers, at most forty of them.
-  private func sparkline(_ values: [Double]) -> String {
-    guard console.out.isTerminal, let low = values.min(), let high = values.max() else { return "" }
+  /// Eight heights for a list of numbers, at most forty of them; nothing where no terminal can show it.
+  func sparkline(_ values: [Double]) -> String {
+    guard console.out.isTerminal, console.drawsBlocks, let low = values.min(), let high = values.max() else {
+      return ""
+    }
     let marks = Array("▁▂▃▄▅▆▇█")
-    let step = max(1, values.count / 40)
+    let count = min(40, values.count)
     return String(
-      stride(from: 0, to: values.count, by: step).map { index in
-        marks[high > low ? min(7, Int((values[index] - low) / (high - low) * 8)) : 3]
+      (0..<count).map { index in
+        let value = values[count > 1 ? index * (values.count - 1) / (count - 1) : 0]
+        return marks[high > low ? min(7, Int((value - low) / (high - low) * 8)) : 3]
       })
   }
 }

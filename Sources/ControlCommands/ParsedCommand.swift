@@ -34,6 +34,7 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
   var wantsVersion = false
   var rest = arguments[...]
   var verb: Verb?
+  var optionsBeforeWords = 0
 
   // Words first name the verb, then are its arguments; options may stand anywhere before `--`.
   while let token = rest.popFirst() {
@@ -52,22 +53,25 @@ package func parseCommandLine(_ arguments: [String]) throws(ControlError) -> Com
     // "-" alone is standard input; "-1" is a number; a token with a space in it is a prompt that begins with a dash.
     guard token.hasPrefix("-"), token != "-", !isNumber(token), !token.contains(" ") else {
       words.append(token)
-      if verb == nil { verb = Verb.named(words) }
+      if words.count == 1 { optionsBeforeWords = pending.count }
+      // A second word may make another verb of it, if nothing stands between them.
+      if verb == nil || (words.count == 2 && pending.count == optionsBeforeWords) { verb = Verb.named(words) }
       continue
     }
     let (flag, attached) = split(token)
     if verb == nil { verb = Verb.named(words) }
-    guard let option = (GlobalOption.all + (verb?.options ?? [])).first(where: { $0.flag == flag }) else {
+    guard let option = (GlobalOption.all + (verb?.options ?? [])).first(where: { $0.flag == flag || $0.letter == flag })
+    else {
       throw unknownOption(flag, verb: verb, words: words)
     }
     if let value = option.value {
       guard let text = attached ?? rest.popFirst() else {
         throw .usage("\(flag) needs a value: \(flag) \(value)", hint: nil)
       }
-      pending.append((flag, text))
+      pending.append((option.flag, text))
     } else {
       guard attached == nil else { throw .usage("\(flag) takes no value", hint: nil) }
-      pending.append((flag, nil))
+      pending.append((option.flag, nil))
     }
   }
   if wantsVersion { return .version }

@@ -121,7 +121,8 @@ extension Invocation {
       line(
         "",
         "\(job["job"].cell) \(job["kind"].cell) \((job["task"] ?? job["model"]).cell) "
-          + ProgressLine.text(job, columns: 60))
+          + (console.out.isTerminal
+            ? ProgressLine.text(job, columns: 60, drawsBlocks: console.drawsBlocks) : ProgressLine.plain(job)))
     }
     for warning in status["warnings"]?.arrayValue ?? [] {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning["message"]?.stringValue ?? warning.cell))

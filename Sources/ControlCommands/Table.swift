@@ -1,40 +1,76 @@
 import StrictJSON
 import SystemSupport
 
-/// Rows under headings: aligned and cut to the width on a terminal, tab-separated without decoration elsewhere.
+/// Rows under headings: aligned and fitted to the width on a terminal, tab-separated without decoration elsewhere.
 struct Table {
   enum Alignment { case left, right }
 
-  var headings: [(name: String, alignment: Alignment)]
+  let headings: [(name: String, alignment: Alignment)]
   private(set) var rows: [[String]] = []
+  /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with so many of the
+  /// first columns. Nil: the widest column gives way instead.
+  private let keys: Int?
 
-  init(_ headings: (String, Alignment)...) { self.headings = headings.map { (name: $0.0, alignment: $0.1) } }
+  init(_ headings: (String, Alignment)...) { self.init(headings) }
+
+  init(_ headings: [(String, Alignment)], keys: Int? = nil) {
+    self.headings = headings.map { (name: $0.0, alignment: $0.1) }
+    self.keys = keys
+  }
+
+  /// The first column to the left, numbers after it.
+  init(headings names: [String], keys: Int = 1) {
+    self.init(names.enumerated().map { (escaped($1), $0 == 0 ? .left : .right) }, keys: keys)
+  }
 
   mutating func add(_ row: [String]) {
     // What comes from files and other users moves no cursor and ends no line.
     rows.append(row.map { escaped($0) })
   }
 
-  func lines(for stream: Console.Stream) -> [String] {
+  /// The lines of each table, the headings first.
+  func blocks(for stream: Console.Stream) -> [[String]] {
     guard stream.isTerminal else {
-      return ([headings.map { $0.name.lowercased() }] + rows).map { $0.joined(separator: "\t") }
+      return [([headings.map { $0.name.lowercased() }] + rows).map { $0.joined(separator: "\t") }]
     }
-    var widths = headings.indices.map { column in
+    let available = stream.columns ?? 80
+    let widths = headings.indices.map { column in
       max(headings[column].name.count, rows.map { $0[column].count }.max() ?? 0)
     }
+    return folded(widths, available).map { aligned($0, widths, available) }
+  }
+
+  /// Columns by table.
+  private func folded(_ widths: [Int], _ available: Int) -> [[Int]] {
+    guard let keys else { return [Array(widths.indices)] }
+    var tables = [Array(0..<keys)]
+    for column in keys..<widths.count {
+      let last = tables[tables.count - 1] + [column]
+      let isWide = last.reduce(-2) { $0 + widths[$1] + 2 } > available
+      if isWide, last.count > keys + 1 {
+        tables.append(Array(0..<keys) + [column])
+      } else {
+        tables[tables.count - 1] = last
+      }
+    }
+    return tables
+  }
+
+  private func aligned(_ columns: [Int], _ natural: [Int], _ available: Int) -> [String] {
+    var widths = columns.map { natural[$0] }
     // The widest column gives way until the row fits; six columns are left to each.
-    let available = stream.columns ?? 80
     while widths.reduce(0, +) + 2 * (widths.count - 1) > available {
       guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 6 else { break }
       widths[widest] -= 1
     }
     return ([headings.map(\.name)] + rows).map { row in
       var line = ""
-      for (column, cell) in row.enumerated() {
-        let cut = cell.count > widths[column] ? cell.prefix(widths[column] - 1) + "…" : cell[...]
-        let padding = String(repeating: " ", count: widths[column] - cut.count)
+      for (column, width) in zip(columns, widths) {
+        let cell = row[column]
+        let cut = cell.count > width ? cell.prefix(width - 1) + "…" : cell[...]
+        let padding = String(repeating: " ", count: width - cut.count)
         line += headings[column].alignment == .right ? padding + cut : cut + padding
-        if column < row.count - 1 { line += "  " }
+        line += "  "
       }
       while line.last == " " { line.removeLast() }
       return line
@@ -68,9 +104,10 @@ func bytesText(_ bytes: Int64) -> String {
   return unit == 0 ? "\(bytes) B" : "\(fixed(value, value < 10 ? 1 : 0)) \(units[unit])"
 }
 
-/// 83 as 1:23, 4000 as 1:06:40.
+/// 0.04 as 40 ms, 83 as 1:23, 4000 as 1:06:40.
 func secondsText(_ seconds: Double) -> String {
   guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "?" }
+  if seconds < 0.1 { return fixed(seconds * 1000, 0) + " ms" }
   if seconds < 10 { return fixed(seconds, 1) + " s" }
   let whole = Int(seconds.rounded())
   func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -1,11 +1,12 @@
 extension Verb {
   /// Every command, in the order of the help and of t2ctl(1).
   package static let all: [Verb] =
-    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + inferenceVerbs + jobVerbs
-    + plainVerbs
+    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + trainVerbs + dispatchVerbs
+    + inferenceVerbs + evaluationVerbs + jobVerbs + reportVerbs + plainVerbs
 
+  /// The longest that the words begin with: `dispatch evaluate`, and not `dispatch` of the prompt "evaluate".
   static func named(_ words: [String]) -> Verb? {
-    all.first { words.count >= $0.words.count && Array(words.prefix($0.words.count)) == $0.words }
+    all.filter { words.starts(with: $0.words) }.max { $0.words.count < $1.words.count }
   }
 
   static func make(
@@ -15,6 +16,13 @@ extension Verb {
     Verb(
       words: words.split(separator: " ").map(String.init), arguments: arguments, options: options, summary: summary,
       notes: notes, methods: methods, run: run)
+  }
+
+  /// A file that is written, or a directory of them.
+  static func output(_ summary: String) -> Option {
+    var option = Option.value("--output", "FILE", nil, summary + "; also -o")
+    option.letter = "-o"
+    return option
   }
 
   static let model = Option.value("--model", "M", "model", "the model, where there are several")

@@ -12,6 +12,8 @@ package struct Verb: Sendable {
   package struct Option: Sendable {
     /// With its dashes.
     package let flag: String
+    /// One letter for it, with its dash.
+    package var letter: String?
     /// What follows it, as the usage shows it; nil for a flag alone.
     package let value: String?
     package let summary: String

@@ -48,8 +48,9 @@ final class Service: RPCHandler {
     "task.list": taskList, "task.show": taskShow, "task.register": taskRegister, "task.adapt": taskAdapt,
     "mixture.get": mixtureGet, "mixture.list": mixtureList, "mixture.log": mixtureLog,
     "check.run": checkRun, "check.list": checkList, "check.show": checkShow,
+    "train.start": trainStart,
     "dispatch.run": dispatchRun, "dispatch.evaluate": dispatchEvaluate,
-    "score": score, "generate": generate, "evaluate.run": evaluateRun,
+    "score": score, "generate": generate, "evaluate.run": evaluateRun, "sweep.run": sweepRun,
     "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
     "events.subscribe": eventsSubscribe,
   ]

@@ -26,7 +26,7 @@ extension Steward {
     }
   }
 
-  private func validate(_ path: String, file: String) throws(Refusal) -> ValidatedExpert {
+  func validate(_ path: String, file: String) throws(Refusal) -> ValidatedExpert {
     do throws(ExpertFileError) {
       return try ExpertFile.read(path: path, fileName: file).validated(against: signatures)
     } catch {
@@ -65,30 +65,35 @@ extension Steward {
     }
 
     let blob = try store.publish(staged: staged.relinquish())
+    try change { () throws(RegistryError) in
+      record.version = try addVersion(expert, blob, source: file, who: "uid \(staged.source.owner)")
+      try catalogue.store(record)
+    }
+  }
+
+  /// Makes a stored file the next version of its name, within the running transaction.
+  func addVersion(
+    _ expert: ValidatedExpert, _ blob: BlobReference, source: String, who: String
+  ) throws(RegistryError) -> Int {
     let version = ExpertVersion(
       name: expert.name, version: 0, state: .candidate, model: expert.model,
-      modelDigest: expert.modelDigest.description, digest: digest, blob: blob, kind: expert.kind.rawValue,
-      label: expert.label, task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
-      details: JSONValue.object(expert.summary).jsonText, warnings: warnings, source: file, added: .now,
-      addedBy: "uid \(staged.source.owner)")
-    let number = try change { () throws(RegistryError) -> Int in
-      let number = try catalogue.addVersion(version)
-      try catalogue.record(
-        "expert.version", expert.name,
-        [
-          "version": JSONValue(number), "model": .string(expert.model), "digest": .string(digest),
-          "who": .string(version.addedBy), "file": .string(file),
-        ], now: .now)
-      // A version for another base waits for a transfer check or for someone who insists.
-      if configuration.promotion == .immediate, !expert.isForeign {
-        try promote(
-          expert.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
-      }
-      record.version = number
-      try catalogue.store(record)
-      return number
+      modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description, blob: blob,
+      kind: expert.kind.rawValue, label: expert.label, task: expert.metadata.task, rescale: expert.rescale.rawValue,
+      isForeign: expert.isForeign, details: JSONValue.object(expert.summary).jsonText,
+      warnings: expert.warnings.map(\.description), source: source, added: .now, addedBy: who)
+    let number = try catalogue.addVersion(version)
+    try catalogue.record(
+      "expert.version", expert.name,
+      [
+        "version": JSONValue(number), "model": .string(expert.model), "digest": .string(version.digest),
+        "who": .string(who), "file": .string(source),
+      ], now: .now)
+    // A version for another base waits for a transfer check or for someone who insists.
+    if configuration.promotion == .immediate, !expert.isForeign {
+      try promote(expert.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
     }
-    log.info("expert", ["name": expert.name, "version": number, "model": expert.model, "file": file])
+    log.info("expert", ["name": expert.name, "version": number, "model": expert.model, "from": source])
+    return number
   }
 
   /// Moves an alias within the running transaction, with its event.

@@ -214,6 +214,7 @@ extension Steward {
         try inspected(job, .success(facts))
       case "adapt": shown = try adapted(job, AdaptResult(decoding: result))
       case "check": shown = try checked(job, CheckResult(decoding: result))
+      case "train": shown = try trained(job, result)
       default: break
       }
       try apply(queue.ended(id, .done), result: shown)

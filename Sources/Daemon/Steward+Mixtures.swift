@@ -185,10 +185,25 @@ extension Steward {
   @discardableResult
   func adapt(_ need: MixtureNeed, options: JSONObject, who: String, reason: String) throws(RegistryError) -> Int64 {
     let pair = Pair(task: need.task.name, model: need.model.name)
+    let search = try search(of: need, options: options)
+    let work = JobWork.adapt(
+      AdaptSpec(
+        model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
+        search: search, vectorsPath: store.stagingPath("mixture")))
+    debounce.settle(pair)
+    return try submit(
+      JobRecord(
+        kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(search.json.jsonText)",
+        target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, spec: work.spec,
+        options: options, who: who, reason: reason, created: .now))
+  }
+
+  /// How a task is searched: the configuration, under what the task's file says, under what is asked for.
+  func search(of need: MixtureNeed, options: JSONObject) throws(RegistryError) -> SearchSpec {
     var search = configuration.search
     do throws(ObjectReaderError) {
       if let own = need.task.current.settings["search"]?.objectValue {
-        try search.overlay(own, path: "task '\(pair.task)': search")
+        try search.overlay(own, path: "task '\(need.task.name)': search")
       }
       var asked = options
       asked["experts"] = nil
@@ -200,16 +215,7 @@ extension Steward {
     } catch {
       throw .conflict(error.description)
     }
-    let work = JobWork.adapt(
-      AdaptSpec(
-        model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
-        search: search, vectorsPath: store.stagingPath("mixture")))
-    debounce.settle(pair)
-    return try submit(
-      JobRecord(
-        kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(search.json.jsonText)",
-        target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, spec: work.spec,
-        options: options, who: who, reason: reason, created: .now))
+    return search
   }
 
   func reference(_ model: ModelRecord) -> ModelReference {
@@ -295,6 +301,7 @@ extension Steward {
     search["kernel"] = .string(result.kernel)
     search["job"] = .integer(job)
     record["search"] = .object(search)
+    record["eval_items"] = result.evalItems?.json
     if !result.warnings.isEmpty { record["warnings"] = JSONValue(result.warnings) }
     return record
   }

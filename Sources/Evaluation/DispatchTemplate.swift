@@ -70,7 +70,8 @@ package struct DispatchTemplate: Sendable, Equatable {
 
   /// A word in braces that looks like a mistyped placeholder.
   private static func near(_ placeholder: String, in text: String) -> String? {
-    let words = text.split(separator: "{").dropFirst().compactMap { $0.split(separator: "}").first.map(String.init) }
+    let words = text.split(separator: "{", omittingEmptySubsequences: false).dropFirst()
+      .compactMap { $0.split(separator: "}").first.map(String.init) }
     return nearestName(to: String(placeholder.dropFirst().dropLast()), among: words.filter { $0.count <= 32 })
   }
 }

@@ -22,6 +22,17 @@ extension TaskDefinition {
     }
   }
 
+  /// A row as somebody would ask it, and as the task's own template asks it, where that is another text: what a dispatcher
+  /// may meet.
+  package func requests(for row: TaskRow) -> [String] {
+    let templated = asked(row)
+    switch row.content {
+    case .choice(let question, _, _), .generate(.question(let question), _):
+      return question == templated.text ? [question] : [question, templated.text]
+    case .generate(.prompt, _), .generate(.messages, _), .code: return [templated.text]
+    }
+  }
+
   /// What is scored after the prompt, one a choice: a space and the choice's text; without the space behind a chat template, which
   /// ends with a line break. Empty for rows without choices.
   package func continuations(for row: TaskRow) -> [String] {
@@ -51,6 +62,15 @@ extension TaskDefinition {
   }
 
   private static let questionTemplate = "Question: {question}\nAnswer:"
+
+  /// What a user would have asked: the question that a dispatcher sorts, without the scaffolding that makes a model
+  /// answer it and without the choices, which our own template does not show either. A task's own template is its user's
+  /// words; of a chat the last ones count, as in an answer.
+  package func request(of row: TaskRow) -> String {
+    if settings.template != nil { return asked(row).text }
+    guard case .generate(.messages(let messages), _) = row.content else { return row.question }
+    return messages.last { $0.role == "user" }?.content ?? row.question
+  }
 
   /// The turns of a row for a chat, and the same as one text.
   private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {

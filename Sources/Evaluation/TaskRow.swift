@@ -29,6 +29,12 @@ package struct TaskRow: Sendable, Equatable {
   /// Everything the row says, for templates and the digest.
   package let fields: JSONObject
 
+  /// The number of the right choice; nil where there are none.
+  package var gold: Int? {
+    guard case .choice(_, _, let gold) = content else { return nil }
+    return gold
+  }
+
   package var scoring: Scoring {
     switch content {
     case .choice: .choice

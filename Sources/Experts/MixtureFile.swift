@@ -40,12 +40,7 @@ package struct MixtureFile: Sendable {
     self.vector = vector
   }
 
-  private var tensors: [SafetensorsTensor] {
-    layout.matrices.indices.map { index in
-      let values = Array(vector.values[layout.range(of: index)])
-      return SafetensorsTensor(name: layout.matrices[index].name, shape: [values.count], values: values)
-    }
-  }
+  private var tensors: [SafetensorsTensor] { vector.tensors(of: Array(layout.matrices.indices), in: layout) }
 
   /// The same mixture gives the same bytes: there is no date in them.
   package func bytes() -> [UInt8] { safetensorsBytes(tensors: tensors, metadata: metadata.entries) }
@@ -53,5 +48,15 @@ package struct MixtureFile: Sendable {
   /// Writes the file whole or not at all, durably.
   package func write(to path: String) throws(SafetensorsError) {
     try writeSafetensors(to: path, tensors: tensors, metadata: metadata.entries)
+  }
+}
+
+extension MultiplierVector {
+  /// The multipliers of some matrices, as an expert file holds them.
+  func tensors(of matrices: [Int], in layout: MultiplierLayout) -> [SafetensorsTensor] {
+    matrices.map { index in
+      let values = Array(self.values[layout.range(of: index)])
+      return SafetensorsTensor(name: layout.matrices[index].name, shape: [values.count], values: values)
+    }
   }
 }

@@ -42,6 +42,14 @@ extension RPCParameterType {
           ? "must be at least \(range.lowerBound), and is \(number)"
           : "must be from \(range.lowerBound) to \(range.upperBound), and is \(number)"
       }
+    case .integers(let range):
+      guard case .array(let items) = value else { return wrong("a list of integers") }
+      guard !items.isEmpty else { return "is an empty list" }
+      for (index, item) in items.enumerated() {
+        if let problem = Self.integer(range).problem(with: item) {
+          return "must be a list of integers; item \(index) \(problem)"
+        }
+      }
     case .number(let range):
       guard let number = value.doubleValue else { return wrong("a number") }
       guard range.contains(number) else {

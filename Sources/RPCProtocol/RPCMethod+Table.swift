@@ -7,7 +7,7 @@ extension RPCMethod {
 
   /// Every method that the daemon answers, in the order of the manual.
   package static let all: [RPCMethod] =
-    system + models + experts + tasks + mixtures + checks + dispatch + inference + jobs
+    system + models + experts + tasks + mixtures + checks + training + dispatch + inference + jobs
 
   package static func named(_ name: String) -> RPCMethod? { byName[name] }
 
@@ -230,6 +230,42 @@ extension RPCMethod {
       [.required("check", .integer(1...Int64.max), "its number")]),
   ]
 
+  private static let training: [RPCMethod] = [
+    RPCMethod(
+      "train.start", .change, verb: "train", since: 2,
+      "Queues the training of an expert on a task's training rows, or of a dispatcher on those of the experts' tasks.",
+      result:
+        "job, name, kind, model, sources [{task, label, rows}], replaces (NAME@VERSION, or null), warnings; the job's "
+        + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, rows, "
+        + "training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, learning_rate, "
+        + "gradient_norm, batch, validation}], kernel, seconds",
+      [
+        .required("name", .string, "of the expert; one that is taken gets a new version"),
+        .optional("task", .string, "on whose training rows, which must have choices; or dispatcher"),
+        .optional("dispatcher", .boolean, "make a dispatcher for the active experts; false unless given"),
+        .optional("model", .string, modelSummary),
+        .optional("label", .string, "the dispatch category of the expert"),
+        .optional("objective", .choice(["reinforce", "cross-entropy", "next-token"]), "reinforce unless given"),
+        .optional("steps", .integer(1...1_000_000), "40 unless given"),
+        .optional("batch", .integer(1...4_096), "rows of a step; 10 unless given"),
+        .optional("learning_rate", .number(1e-9...1_000), "at its highest; 0.01 unless given"),
+        .optional("warm_up", .integer(0...1_000_000), "steps in which the learning rate rises; 0 unless given"),
+        .optional("clip", .number(1e-12...1e12), "the longest gradient; 0.001 unless given"),
+        .optional("weight_decay", .number(0...1_000), "towards the base; 0 unless given"),
+        .optional("kl", .number(0...1_000), "the weight of the divergence from the base; 0 unless given"),
+        .optional("seed", .integer(0...Int64.max), "of what is held out and of the order of rows; 1 unless given"),
+        .optional(
+          "modules", .strings, "mlp, attention, or projections such as gate_proj; every target matrix unless given"),
+        .optional(
+          "rows", .integer(1...10_000_000),
+          "the first so many training rows, of a dispatcher for each label; all, of a dispatcher 300, unless given"),
+        .optional(
+          "validation_rows", .integer(1...1_000_000), "rows to hold out, a quarter at most; 60 unless given"),
+        .optional("validate_every", .integer(1...1_000_000), "steps between two validations; 10 unless given"),
+        .optional("patience", .integer(1...1_000_000), "validations without another best; 5 unless given"),
+      ])
+  ]
+
   private static let dispatch: [RPCMethod] = [
     RPCMethod(
       "dispatch.run", .read, verb: "dispatch", since: 2,
@@ -257,14 +293,17 @@ extension RPCMethod {
   private static func decision(_ strategies: [String], _ standard: String) -> [RPCParameter] {
     [
       .optional(
-        "strategy", .choice(strategies), "prompt: the base decides; classifier: a dispatcher expert does; " + standard),
-      .optional(
-        "read", .choice(["score", "generate"]),
-        "how the decision is read: the likeliest label, or the last \\boxed{} of an answer; score for small models unless "
-          + "given"),
-      .optional("dispatcher", .string, "the dispatcher expert, where there are several: " + expertSummary),
-    ]
+        "strategy", .choice(strategies), "prompt: the base decides; classifier: a dispatcher expert does; " + standard)
+    ] + deciding
   }
+
+  private static let deciding: [RPCParameter] = [
+    .optional(
+      "read", .choice(["score", "generate"]),
+      "how the decision is read: the likeliest label, or the last \\boxed{} of an answer; score for small models unless "
+        + "given"),
+    .optional("dispatcher", .string, "the dispatcher expert, where there are several: " + expertSummary),
+  ]
 
   private static let inference: [RPCMethod] = [
     RPCMethod(
@@ -305,8 +344,14 @@ extension RPCMethod {
         .optional("stream", .boolean, "send what is decided and written as it comes; false unless given"),
       ]),
     RPCMethod(
-      "evaluate.run", .change, verb: "evaluate", "Scores a model on the evaluation rows of a task; a job.",
-      result: "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, weights, items",
+      "evaluate.run", .change, verb: "evaluate",
+      "Scores a model on the evaluation rows of a task, under one strategy or under all side by side; a job.",
+      result:
+        "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, items, and where "
+        + "pass one chose labels [{label, expert, n, share}] and each item's label. With compare also columns and skipped "
+        + "[{column, reason}]; its job's result holds n, metric, best_expert, columns [{column, strategy, score, ci95, "
+        + "versus_base and versus_best_expert {wins, losses, p}, labels, seconds}], skipped, notes, items [{id, gold, "
+        + "columns {right, answer, label}}]",
       [
         .required("task", .string, "the task's name"),
         .optional("model", .string, modelSummary),
@@ -315,8 +360,40 @@ extension RPCMethod {
         .optional("mixture", .boolean, "the task's own mixture"),
         .optional("alpha", .coefficients, "a mixture of one's own"),
         .optional("mix", .choice(["sum", "delta"]), "how alpha mixes; by the experts' rescale unless given"),
+        .optional(
+          "strategy", .choice(["none", "expert", "mixture", "prompt", "classifier"]),
+          "which weights answer a row; prompt and classifier decide it row by row"),
+        .optional("compare", .boolean, "the base, every active expert and the strategies on the same rows"),
+      ] + deciding + [
         .optional("rows", .choice(["eval", "fewshot", "train"]), "which rows; eval unless given"),
         .optional("limit", .integer(1...1_000_000), "the first so many rows"),
+      ]),
+    RPCMethod(
+      "sweep.run", .change, verb: "sweep", since: 2,
+      "Searches a task's mixture for every number of shots and every budget, and publishes none; a job.",
+      result:
+        "job, task, model, searches; the job's result holds base {value, n, ci95}, best_experts, cells [{shots, budget "
+        + "{iterations or prompts}, seed, shot_ids, method, alpha, scores {fit, held_out}, eval {value, n, ci95, versus_base, "
+        + "versus_best_expert}, served, served_eval, prompts, seconds, stop_reason, warnings}]",
+      [
+        .required("task", .string, "the task's name, which must have eval rows"),
+        .optional("model", .string, modelSummary),
+        .optional(
+          "shots", .integers(1...100_000),
+          "numbers of shots, drawn from the few-shot rows by the seed; as for task.adapt unless given"),
+        .optional(
+          "budgets", .strings, "how far a search goes: generations, as 20, or scored prompts, as 500p"),
+        .optional("seeds", .integer(1...100), "so many seeds, one after the other; 2 unless given"),
+        .optional("seed", .integer(0...Int64.max), "the first of them; the task's own unless given"),
+        .optional("method", .choice(searchMethods), "as search of task.adapt"),
+        .optional(
+          "granularity", .choice(["vector", "layer", "matrix"]), "one coefficient per expert, and layer, or matrix"),
+        .optional("mix", .choice(["sum", "delta"]), "how experts are mixed; by their rescale unless given"),
+        .optional("objective", .choice(["accuracy", "loglik"]), "what is maximised; accuracy unless given"),
+        .optional("iterations", .integer(1...10_000), "generations at most, without budgets; 100 unless given"),
+        .optional("population", .integer(2...4_096), "members of a generation; 32 unless given"),
+        .optional("normalized", .boolean, "coefficients that sum to one; false unless given"),
+        .optional("experts", .strings, "only these experts; all active ones unless given"),
       ]),
   ]
 
@@ -331,7 +408,9 @@ extension RPCMethod {
       ]),
     RPCMethod(
       "job.show", .read, verb: "job show", "One job.",
-      result: "as in job.list, and spec, result, error {kind, message}",
+      result:
+        "as in job.list, and spec, result (of a search: as mixture.get, and the history of each configuration and "
+        + "eval_items, the rows that were won and lost), error {kind, message}",
       [.required("job", jobNumber, "its number")]),
     RPCMethod(
       "job.wait", .read, verb: "job wait",

@@ -61,7 +61,7 @@ package struct RPCParameter: Sendable, Equatable {
     ]
     switch type {
     case .choice(let values): object["values"] = .array(values.map { .string($0) })
-    case .integer(let range):
+    case .integer(let range), .integers(let range):
       object["minimum"] = .integer(range.lowerBound)
       object["maximum"] = .integer(range.upperBound)
     case .number(let range):
@@ -80,6 +80,8 @@ package enum RPCParameterType: Sendable, Equatable {
   /// One of these.
   case choice([String])
   case integer(ClosedRange<Int64>)
+  /// A list of integers of this range, at least one.
+  case integers(ClosedRange<Int64>)
   case number(ClosedRange<Double>)
   case boolean
   case strings
@@ -96,6 +98,7 @@ package enum RPCParameterType: Sendable, Equatable {
     switch self {
     case .string, .choice: "string"
     case .integer: "integer"
+    case .integers: "list of integers"
     case .number: "number"
     case .boolean: "boolean"
     case .strings: "list of strings"

@@ -18,6 +18,7 @@ package struct BlobReference: Sendable, Hashable {
 ///     staging/         what is being copied, hashed or computed; emptied at start
 ///     tasks/NAME/…     read-only copies of task files and directories
 ///     factorizations/  the worker's caches by model digest
+///     trainings/       states of trainings that are not at their end
 ///     backups/         copies of the catalogue
 ///
 /// A file is durable before a row names it: fsync of the file, a link that never replaces, fsync of the directory, and
@@ -30,6 +31,7 @@ package struct BlobStore: Sendable {
   package var staging: String { root + "/staging" }
   package var tasks: String { root + "/tasks" }
   package var factorizations: String { root + "/factorizations" }
+  package var trainings: String { root + "/trainings" }
   package var backups: String { root + "/backups" }
 
   package init(root: String) { self.root = root }
@@ -38,7 +40,7 @@ package struct BlobStore: Sendable {
   /// and synchronised here, so that publishing never has to make one durable.
   package func prepare() throws(RegistryError) {
     try files { () throws(SystemCallError) in
-      for path in [blobs, staging, tasks, factorizations, backups] {
+      for path in [blobs, staging, tasks, factorizations, trainings, backups] {
         try FileSystem.createDirectories(path, mode: 0o700)
       }
       for entry in try FileSystem.entries(staging) {

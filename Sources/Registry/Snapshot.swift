@@ -100,10 +100,19 @@ package struct PreparedMixture: Sendable {
 }
 
 extension ServedMixture {
-  /// The result of `mixture.get`.
+  /// The result of `mixture.get`. What only a report reads (items, the course of the search) is left to `job.show`.
   package func json(vectorsPath: String) -> JSONObject {
     var object: JSONObject = ["task": .string(mixture.pair.task), "model": .string(mixture.pair.model)]
-    for (key, value) in mixture.record.members { object[key] = value }
+    for (key, value) in mixture.record.members where key != "eval_items" { object[key] = value }
+    if var search = object["search"]?.objectValue, let configurations = search["configurations"]?.arrayValue {
+      search["configurations"] = .array(
+        configurations.map { configuration in
+          guard var kept = configuration.objectValue else { return configuration }
+          kept["history"] = nil
+          return .object(kept)
+        })
+      object["search"] = .object(search)
+    }
     object["stale"] = .bool(staleReason != nil)
     if let staleReason { object["stale_reason"] = .string(staleReason) }
     object["generation"] = .integer(generation)

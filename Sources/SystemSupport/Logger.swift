@@ -103,7 +103,7 @@ package final class Logger: Sendable {
   }
 
   /// "2026-01-31T12:00:00.123Z", without the weight of a calendar library.
-  static func timestamp() -> String {
+  package static func timestamp() -> String {
     var time = timespec()
     unsafe clock_gettime(CLOCK_REALTIME, &time)
     var parts = unsafe tm()

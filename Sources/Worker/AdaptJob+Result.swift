@@ -13,6 +13,7 @@ extension AdaptJob {
     var experts: [ScoreSummary]
     var uniform: ScoreSummary
     var mixture: ScoreSummary
+    var items: EvalItems?
 
     init(_ outcome: AdaptationOutcome) {
       base = ScoreSummary(outcome.base)
@@ -38,21 +39,22 @@ extension AdaptJob {
     if case .expert(let k) = outcome.served, k != best {
       wanted.append((ground.experts[k].reference.name, outcome.alpha))
     }
-    var right: [[Bool]] = []
+    var answers: [[EvalRows.Answer]] = []
     for (index, (name, alpha)) in wanted.enumerated() {
-      right.append(
-        try rows.right(alpha) { done in
+      answers.append(
+        try rows.answers(alpha) { done in
           let part = (Double(index) + Double(done) / Double(total)) / Double(wanted.count)
           job.report(
             JobProgress(
               fraction: 0.75 + 0.23 * part, phase: "evaluating", detail: "eval row \(done) of \(total) under \(name)"))
         })
     }
-    scores.base.eval = EvalRows.summary(right[0])
-    scores.experts[best].eval = EvalRows.summary(right[1], base: right[0])
-    scores.mixture.eval = EvalRows.summary(right[2], base: right[0], expert: right[1])
-    guard right.count > 3 else { return }
-    let served = EvalRows.summary(right[3], base: right[0], expert: right[1])
+    scores.base.eval = EvalRows.summary(answers[0])
+    scores.experts[best].eval = EvalRows.summary(answers[1], base: answers[0])
+    scores.mixture.eval = EvalRows.summary(answers[2], base: answers[0], expert: answers[1])
+    scores.items = rows.items(base: answers[0], expert: answers[1], named: wanted[1].name, mixture: answers[2])
+    guard answers.count > 3 else { return }
+    let served = EvalRows.summary(answers[3], base: answers[0], expert: answers[1])
     switch outcome.served {
     case .uniform: scores.uniform.eval = served
     case .expert(let k): scores.experts[k].eval = served
@@ -73,7 +75,8 @@ extension AdaptJob {
       rescale: ground.rescale, metric: ground.task.metric.rawValue, template: ground.task.templateName,
       served: ground.name(of: outcome.served), servedBecause: outcome.because, foundAlpha: outcome.found.alpha,
       foundGranularity: outcome.found.granularity, search: searchSummary(outcome, shots: shots, clocks),
-      vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running, warnings: ground.warnings(outcome, shots: shots))
+      evalItems: scores.items, vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running,
+      warnings: ground.warnings(outcome, shots: shots))
   }
 
   private func searchSummary(_ outcome: AdaptationOutcome, shots: Int, _ clocks: Clocks) -> SearchSummary {

@@ -100,7 +100,9 @@ struct CheckJob {
         continue
       }
       try job.checkCancelled()
-      let progress = { (done: Int) in report(name, done, of: rows.count, vector: index, of: vectors.count) }
+      let progress = { (done: [EvaluationResult.Item]) in
+        report(name, done.count, of: rows.count, vector: index, of: vectors.count)
+      }
       let items: [EvaluationResult.Item]
       do {
         if let vector = try vector() {

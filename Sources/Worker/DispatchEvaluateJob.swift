@@ -76,30 +76,7 @@ struct DispatchEvaluateJob {
     _ row: DispatchEvaluateSpec.Row, _ index: Int, _ strategy: DispatchEvaluateSpec.Strategy,
     _ dispatcher: Dispatcher, _ view: WeightView, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
-    let outcome: Dispatcher.Outcome
-    do throws(WorkerFault) {
-      outcome = try model.deciding { () throws(DispatcherError) in
-        switch strategy.dispatch.reading {
-        case .score:
-          return try dispatcher.score(
-            row.prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
-        case .generate:
-          let request = try dispatcher.request(
-            row.prompt, under: view, maximumTokens: strategy.dispatch.maximumTokens)
-          let text: String
-          do throws(TransformerError) {
-            text = try model.model.generate([request], priority: .job) { _ in !job.isCancelled }[0].text
-          } catch {
-            throw .model(error)
-          }
-          return try dispatcher.read(
-            text, to: row.prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
-        }
-      }
-    } catch {
-      throw WorkerFault(error.kind, "line \(row.line): \(error.message)")
-    }
-    try job.checkCancelled()
+    let outcome = try model.decision(row.prompt, line: row.line, strategy.dispatch, dispatcher, view, for: job)
     var item: JSONObject = [
       "line": JSONValue(row.line), "label": .string(row.label), "given": .string(outcome.label),
       "probability": .number(
@@ -109,5 +86,37 @@ struct DispatchEvaluateJob {
     if let note = outcome.note { item["note"] = .string(note) }
     job.record(["row": JSONValue(index), "strategy": .string(strategy.name), "item": .object(item)])
     return .object(item)
+  }
+}
+
+extension LoadedModel {
+  /// Pass one of a job, on the prompt of a row, which errors name by its line.
+  func decision(
+    _ prompt: String, line: Int, _ dispatch: DispatchSpec, _ dispatcher: Dispatcher, _ view: WeightView,
+    for job: RunningJob
+  ) throws(WorkerFault) -> Dispatcher.Outcome {
+    let outcome: Dispatcher.Outcome
+    do throws(WorkerFault) {
+      outcome = try deciding { () throws(DispatcherError) in
+        switch dispatch.reading {
+        case .score:
+          return try dispatcher.score(prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
+        case .generate:
+          let request = try dispatcher.request(prompt, under: view, maximumTokens: dispatch.maximumTokens)
+          let text: String
+          do throws(TransformerError) {
+            text = try model.generate([request], priority: .job) { _ in !job.isCancelled }[0].text
+          } catch {
+            throw .model(error)
+          }
+          return try dispatcher.read(
+            text, to: prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
+        }
+      }
+    } catch {
+      throw WorkerFault(error.kind, "line \(line): \(error.message)")
+    }
+    try job.checkCancelled()
+    return outcome
   }
 }

@@ -22,15 +22,17 @@ struct EvaluateJob {
 
   func run() throws(WorkerFault) -> JSONValue {
     let task = try loadTask(spec.task)
-    let (split, rows) = rows(of: task)
-    guard !rows.isEmpty else {
-      throw WorkerFault(
-        .taskUnreadable, "the task '\(task.name)' has no \(split.rawValue) rows; put them into \(split.rawValue).jsonl")
-    }
+    let (split, rows) = try task.rows(spec.split, limit: spec.limit)
     return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
       (model) throws(WorkerFault) in
-      let items = try evaluate(rows, of: task, with: model)
-      guard case .object(var result) = EvaluationResult(task: task, items: items).json else { return .null }
+      var scorer = try RowScorer(task, rows: rows, on: model, for: job)
+      var result: JSONObject
+      switch spec.weights {
+      case .fixed(let weights):
+        let items = try scorer.items(under: weights, column: Self.column) { report($0, of: rows.count) }
+        result = EvaluationResult(task: task, items: items).json.objectValue ?? [:]
+      case .dispatched(let dispatch): result = try dispatched(by: dispatch, &scorer)
+      }
       result["split"] = .string(split.rawValue)
       result["kernel"] = .string(BLAS.kernel.running)
       result["seconds"] = .number(job.seconds)
@@ -38,38 +40,35 @@ struct EvaluateJob {
     }
   }
 
-  private func rows(of task: TaskDefinition) -> (EvaluateSpec.Split, [TaskRow]) {
-    let split: EvaluateSpec.Split =
-      switch spec.split {
-      case .automatic: task.eval.isEmpty ? .fewshot : .eval
-      case .eval, .fewshot, .train: spec.split
-      }
-    let rows: [TaskRow] =
-      switch split {
-      case .automatic, .fewshot: task.shots
-      case .eval: task.eval
-      case .train: task.train
-      }
-    return (split, Array(rows.prefix(spec.limit ?? rows.count)))
+  /// The only one, in the journal.
+  private static let column = "evaluation"
+
+  /// Each row under the weights of its label, which the item names.
+  private func dispatched(by dispatch: DispatchSpec, _ scorer: inout RowScorer) throws(WorkerFault) -> JSONObject {
+    let count = scorer.rows.count
+    let decisions = try scorer.decisions(of: dispatch, column: Self.column) { report($0, of: 2 * count) }
+    let items = try scorer.items(decisions, of: dispatch, column: Self.column) { report(count + $0, of: 2 * count) }
+    var result = EvaluationResult(task: scorer.task, items: items).json.objectValue ?? [:]
+    result["labels"] = dispatch.shares(of: decisions)
+    result["read"] = .string(dispatch.reading.rawValue)
+    result["dispatch_template"] = .string(dispatch.templateSource)
+    result["items"] = .array(
+      zip(items, decisions).map { item, decision in
+        var shown = item.json.objectValue ?? [:]
+        shown["label"] = .string(decision.label)
+        shown["label_probability"] = .number(decision.probability)
+        return .object(shown)
+      })
+    return result
   }
 
-  private func evaluate(
-    _ rows: [TaskRow], of task: TaskDefinition, with model: LoadedModel
-  ) throws(WorkerFault) -> [EvaluationResult.Item] {
-    let view = try model.view(spec.weights)
-    do {
-      let evaluator = try RowEvaluator(task, model: model.model)
-      return try evaluator.evaluate(rows, under: view, shouldStop: { job.isCancelled }) { done in
-        let share = Double(done) / Double(rows.count)
-        job.report(
-          JobProgress(
-            fraction: Self.loading + (1 - Self.loading) * share, phase: "evaluating",
-            detail: "row \(done) of \(rows.count)",
-            etaSeconds: share > 0 ? job.seconds * (1 - share) / share : nil))
-      }
-    } catch {
-      throw WorkerFault(evaluating: error)
-    }
+  /// Of a dispatched evaluation half is deciding.
+  private func report(_ done: Int, of count: Int) {
+    let share = Double(done) / Double(count)
+    job.report(
+      JobProgress(
+        fraction: Self.loading + (1 - Self.loading) * share, phase: "evaluating", detail: "row \(done) of \(count)",
+        etaSeconds: share > 0 ? job.seconds * (1 - share) / share : nil))
   }
 }
 

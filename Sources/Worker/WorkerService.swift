@@ -178,8 +178,11 @@ package final class WorkerService: Sendable {
       switch job.work {
       case .adapt(let spec): result = try AdaptJob(spec, job, models).run().json
       case .evaluate(let spec): result = try EvaluateJob(spec, job, models).run()
+      case .compare(let spec): result = try CompareJob(spec, job, models).run()
+      case .sweep(let spec): result = try SweepJob(spec, job, models).run()
       case .check(let spec): result = try CheckJob(spec, job, models).run().json
       case .dispatchEvaluate(let spec): result = try DispatchEvaluateJob(spec, job, models).run()
+      case .train(let spec): result = try TrainJob(spec, job, models).run()
       case .inspect(let path, let cache):
         result = try models.inspect(path: path, cacheDirectory: cache, progress: job.loadingProgress(of: 1)).json
       }

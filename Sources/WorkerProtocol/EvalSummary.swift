@@ -15,7 +15,7 @@ package struct EvalSummary: Sendable, Equatable {
       self.p = p
     }
 
-    var json: JSONValue {
+    package var json: JSONValue {
       object([("wins", .integer(Int64(wins))), ("losses", .integer(Int64(losses))), ("p", .number(p))])
     }
 

@@ -33,12 +33,18 @@ package enum JobWork: Sendable, Equatable {
   /// Result: `AdaptResult`.
   case adapt(AdaptSpec)
   /// Result: Evaluation's `EvaluationResult` as JSON (`n`, the metrics, `ci95`, `items`, …) with `split`, `kernel` and
-  /// `seconds`.
+  /// `seconds`; where pass one chose the weights also `labels`, and each item's `label`.
   case evaluate(EvaluateSpec)
+  /// Result: a line for each column with its interval and paired tests, and what each said of every row.
+  case compare(CompareSpec)
+  /// Result: what every search found, by the folds and on the eval rows.
+  case sweep(SweepSpec)
   /// Result: `CheckResult`.
   case check(CheckSpec)
   /// Result: for every strategy a confusion matrix and the items.
   case dispatchEvaluate(DispatchEvaluateSpec)
+  /// Result: how the training went; the expert is the file at the spec's `expertPath`.
+  case train(TrainSpec)
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
@@ -46,8 +52,11 @@ package enum JobWork: Sendable, Equatable {
     switch self {
     case .adapt: "adapt"
     case .evaluate: "evaluate"
+    case .compare: "compare"
+    case .sweep: "sweep"
     case .check: "check"
     case .dispatchEvaluate: "dispatch"
+    case .train: "train"
     case .inspect: "inspect"
     }
   }
@@ -57,8 +66,11 @@ package enum JobWork: Sendable, Equatable {
     switch self {
     case .adapt(let spec): spec.json
     case .evaluate(let spec): spec.json
+    case .compare(let spec): spec.json
+    case .sweep(let spec): spec.json
     case .check(let spec): spec.json
     case .dispatchEvaluate(let spec): spec.json
+    case .train(let spec): spec.json
     case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     }
   }
@@ -67,13 +79,18 @@ package enum JobWork: Sendable, Equatable {
     switch kind {
     case "adapt": self = .adapt(try AdaptSpec(decoding: spec))
     case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
+    case "compare": self = .compare(try CompareSpec(decoding: spec))
+    case "sweep": self = .sweep(try SweepSpec(decoding: spec))
     case "check": self = .check(try CheckSpec(decoding: spec))
     case "dispatch": self = .dispatchEvaluate(try DispatchEvaluateSpec(decoding: spec))
+    case "train": self = .train(try TrainSpec(decoding: spec))
     case "inspect":
       let fields = try Fields(spec, "spec")
       self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
     default:
-      throw .unknownValue(path: "kind", found: kind, known: ["adapt", "evaluate", "check", "dispatch", "inspect"])
+      throw .unknownValue(
+        path: "kind", found: kind,
+        known: ["adapt", "evaluate", "compare", "sweep", "check", "dispatch", "train", "inspect"])
     }
   }
 }
@@ -209,7 +226,7 @@ package struct AdaptSpec: Sendable, Equatable {
   }
 }
 
-/// Score a task's rows under some weights, item by item.
+/// Score a task's rows under some weights, item by item: the same for all rows, or those of each row's label.
 package struct EvaluateSpec: Sendable, Equatable {
   package enum Split: String, Sendable, CaseIterable {
     /// The eval file where the task has one, the few-shot rows otherwise.
@@ -219,13 +236,13 @@ package struct EvaluateSpec: Sendable, Equatable {
 
   package var model: ModelReference
   package var task: TaskReference
-  package var weights: Weights
+  package var weights: RowWeights
   package var split: Split
   /// At most so many rows, the first ones.
   package var limit: Int?
 
   package init(
-    model: ModelReference, task: TaskReference, weights: Weights, split: Split = .automatic, limit: Int? = nil
+    model: ModelReference, task: TaskReference, weights: RowWeights, split: Split = .automatic, limit: Int? = nil
   ) {
     self.model = model
     self.task = task
@@ -236,7 +253,7 @@ package struct EvaluateSpec: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("task", task.json), ("weights", weights.json), ("split", .string(split.rawValue)),
+      ("model", model.json), ("task", task.json), weights.member, ("split", .string(split.rawValue)),
       ("limit", limit.map { .integer(Int64($0)) }),
     ])
   }
@@ -245,7 +262,7 @@ package struct EvaluateSpec: Sendable, Equatable {
     let fields = try Fields(value, "spec")
     self.init(
       model: try ModelReference(decoding: try fields.value("model")),
-      task: try TaskReference(decoding: try fields.value("task")), weights: try fields.weights(),
+      task: try TaskReference(decoding: try fields.value("task")), weights: try fields.rowWeights(),
       split: fields.optional("split") == nil ? .automatic : try fields.name("split"),
       limit: try fields.optionalInteger("limit"))
   }

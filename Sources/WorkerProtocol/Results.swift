@@ -78,6 +78,8 @@ package struct AdaptResult: Sendable, Equatable {
   package var foundAlpha: [[Float]]
   package var foundGranularity: Granularity
   package var search: SearchSummary
+  /// Nil where the task has no eval file.
+  package var evalItems: EvalItems?
   /// The effective multipliers of what is served, a safetensors file that is itself a valid expert.
   package var vectorsPath: String
   package var kernel: String
@@ -87,7 +89,7 @@ package struct AdaptResult: Sendable, Equatable {
     alpha: [[Float]], experts: [Expert], base: ScoreSummary, uniform: ScoreSummary, mixture: ScoreSummary,
     granularity: Granularity, units: [String], mix: MixRule, rescale: Rescale, metric: String, template: String,
     served: String, servedBecause: String, foundAlpha: [[Float]], foundGranularity: Granularity? = nil,
-    search: SearchSummary,
+    search: SearchSummary, evalItems: EvalItems? = nil,
     vectorsPath: String, kernel: String, warnings: [String]
   ) {
     self.alpha = alpha
@@ -106,6 +108,7 @@ package struct AdaptResult: Sendable, Equatable {
     self.foundAlpha = foundAlpha
     self.foundGranularity = foundGranularity ?? granularity
     self.search = search
+    self.evalItems = evalItems
     self.vectorsPath = vectorsPath
     self.kernel = kernel
     self.warnings = warnings
@@ -135,7 +138,7 @@ package struct AdaptResult: Sendable, Equatable {
       ("units", list(units) { .string($0) }), ("mix", .string(mix.rawValue)), ("rescale", .string(rescale.rawValue)),
       ("template", .string(template)), ("served", .string(served)), ("served_because", .string(servedBecause)),
       ("found_alpha", alphaJSON(foundAlpha)), ("found_granularity", .string(foundGranularity.rawValue)),
-      ("search", search.json), ("vectors_path", .string(vectorsPath)),
+      ("search", search.json), ("eval_items", evalItems?.json), ("vectors_path", .string(vectorsPath)),
       ("kernel", .string(kernel)), ("warnings", list(warnings) { .string($0) }),
     ])
   }
@@ -160,7 +163,10 @@ package struct AdaptResult: Sendable, Equatable {
       template: try fields.string("template"), served: try fields.string("served"),
       servedBecause: try fields.string("served_because"), foundAlpha: try fields.alpha("found_alpha"),
       foundGranularity: try fields.granularity("found_granularity"),
-      search: try SearchSummary(decoding: try fields.value("search")), vectorsPath: try fields.string("vectors_path"),
+      search: try SearchSummary(decoding: try fields.value("search")),
+      evalItems: try fields.optional("eval_items").map { (value) throws(WorkerProtocolError) in
+        try EvalItems(decoding: value)
+      }, vectorsPath: try fields.string("vectors_path"),
       kernel: try fields.string("kernel"), warnings: try fields.strings("warnings"))
   }
 }

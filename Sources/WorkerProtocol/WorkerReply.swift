@@ -107,7 +107,7 @@ package enum WorkerEvent: Sendable, Equatable {
 package struct JobProgress: Sendable, Equatable {
   /// 0 to 1, never falling.
   package var fraction: Double
-  /// `loading`, `factorizing`, `baselines`, `search`, `evaluating`, `writing`.
+  /// `loading`, `factorizing`, `baselines`, `search`, `training`, `evaluating`, `writing`.
   package var phase: String
   /// A sentence: "generation 4 of 100".
   package var detail: String

@@ -33,13 +33,15 @@ struct Outcome {
 }
 
 func run(
-  _ arguments: [String], terminal: Bool = false, columns: Int? = nil, color: ParsedCommand.Color = .never
+  _ arguments: [String], terminal: Bool = false, columns: Int? = nil, color: ParsedCommand.Color = .never,
+  drawsBlocks: Bool = true
 ) -> Outcome {
   let out = Collector()
   let error = Collector()
   let console = Console(
     out: Console.Stream(isTerminal: terminal, columns: columns) { out.append($0) },
-    error: Console.Stream(isTerminal: terminal, columns: columns) { error.append($0) }, color: color)
+    error: Console.Stream(isTerminal: terminal, columns: columns) { error.append($0) }, color: color,
+    drawsBlocks: drawsBlocks)
   let status = runControl(arguments, console: console)
   return Outcome(status: status, out: out.text, error: error.text)
 }

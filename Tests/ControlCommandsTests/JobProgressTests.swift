@@ -49,6 +49,17 @@ import Testing
     }
   }
 
+  @Test func whereTheWidthIsShortTheDetailGivesWayAndNotTheTimeThatIsLeft() throws {
+    try withJob(ending: ["job": 3, "state": "done", "fraction": 1.0]) { _, options in
+      let outcome = run(["job", "wait", "3"] + options, terminal: true, columns: 64, drawsBlocks: false)
+      let lines = outcome.error.split(separator: "\r")
+      let line = try #require(lines.first { $0.contains("46 %") })
+      #expect(line.dropFirst(3) == "####...... 46 %  searching  generation…  best 0.7500  1:30 left")
+      let wide = run(["job", "wait", "3"] + options, terminal: true, columns: 100)
+      #expect(wide.error.contains("━"))
+    }
+  }
+
   @Test func aVerbThatStartsAJobPrintsWhatTheJobFound() throws {
     try withJob(ending: ["job": 3, "state": "done", "result": ["n": 400, "acc": 0.61, "items": [1, 2]]]) { _, options in
       #expect(run(["evaluate", "t", "--json"] + options).out == #"{"n":400,"acc":0.61,"items":[1,2]}"# + "\n")

@@ -55,9 +55,21 @@ import Testing
     #expect(try #require(usage("status --jsno")).1 == "did you mean '--json'?")
   }
 
+  @Test func aPromptMayBeTheSecondWordOfAnotherCommand() throws {
+    func words(_ line: [String]) throws -> (verb: String, arguments: [String])? {
+      guard case .run(let parsed) = try parseCommandLine(line) else { return nil }
+      return (parsed.verb.name, parsed.arguments)
+    }
+    #expect(try #require(try words(["dispatch", "evaluate", "f.jsonl"])) == ("dispatch evaluate", ["f.jsonl"]))
+    let behindOptions = ["--json", "--prefix", "/p", "dispatch", "evaluate", "f.jsonl"]
+    #expect(try #require(try words(behindOptions)) == ("dispatch evaluate", ["f.jsonl"]))
+    #expect(try #require(try words(["dispatch", "--", "evaluate"])) == ("dispatch", ["evaluate"]))
+    #expect(try #require(try words(["dispatch", "evaluate this"])) == ("dispatch", ["evaluate this"]))
+  }
+
   @Test func whatIsMissingOrTooMuchIsNamed() throws {
     #expect(try #require(usage("mixture get")).0 == "t2ctl mixture get needs TASK")
-    #expect(try #require(usage("score a")).0 == "t2ctl score needs CONTINUATION")
+    #expect(try #require(usage("model add")).0 == "t2ctl model add needs PATH")
     #expect(try #require(usage("status now")).0.contains("'now'"))
     #expect(try #require(usage("mixture")).0 == "t2ctl mixture needs one of: get, list, log")
     #expect(try #require(usage("")).0 == "what is to be done?")

@@ -36,6 +36,20 @@ import WorkerProtocol
     }
   }
 
+  @Test func whatOnlyAReportReadsIsLeftToTheJob() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      let mixture = try daemon.settledMixture("arc")
+      let line = try #require(mixture["search"]?["configurations"]?.arrayValue?.first)
+      #expect(line["method"] == "cem" && line["history"] == nil && mixture["eval_items"] == nil)
+      let job = try daemon.call("job.show", ["job": mixture["search"]?["job"] ?? .null])
+      let full = try #require(job["result"]?["search"]?["configurations"]?.arrayValue?.first)
+      #expect(full["history"]?.arrayValue?.count == 1)
+      let item = try #require(job["result"]?["eval_items"]?["items"]?.arrayValue?.first)
+      #expect(item["question"] == "What do bees make?" && item["mixture"] == ["text": "Honey", "right": true])
+    }
+  }
+
   @Test func theSpecOfASearchIsLaidOverFromConfigurationTaskAndRequest() throws {
     var configuration = Configuration.forTests
     configuration.search.iterations = 7

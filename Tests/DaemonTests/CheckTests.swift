@@ -238,7 +238,7 @@ import WorkerProtocol
           "kind": "no_better_than_shuffled", "check": 2, "check_kind": "shuffle", "task": "bees", "model": "tiny",
         ])
       // Searches go on with the version before, and the mixture says why.
-      let mixture = try daemon.call("mixture.get", ["task": "bees"])
+      let mixture = try daemon.settledMixture("bees")
       #expect(mixture["experts"]?.arrayValue?.first?["version"] == 1)
       #expect(try daemon.refusal("expert.promote", ["expert": "science@2"]) == "conflict")
       // The same file again does not bring it back; a person may.

@@ -20,6 +20,8 @@ final class FakeWorker: WorkerLauncher {
     case fail
     /// Does nothing until it is cancelled, or released with `release`.
     case wait
+    /// Does nothing, and goes on with it when it is cancelled.
+    case ignore
   }
 
   private struct State {
@@ -30,6 +32,8 @@ final class FakeWorker: WorkerLauncher {
     var launches = 0
     var starts: [JobStart] = []
     var generations: [GenerateCall] = []
+    var holdsGenerations = false
+    var cancelledRequests = 0
     var isMute = false
     var isReleased = false
     var waiting: [(JobStart, FileDescriptor)] = []
@@ -41,10 +45,16 @@ final class FakeWorker: WorkerLauncher {
 
   /// Every job that was started, in order.
   var starts: [JobStart] { state.withLock { $0.starts } }
+  /// How many of them were searches.
+  var searches: Int { starts.count { $0.work.kind == "adapt" } }
   /// Every `generate` that came, in order.
   var generations: [GenerateCall] { state.withLock { $0.generations } }
   var launches: Int { state.withLock { $0.launches } }
   func script(_ searches: [Search]) { state.withLock { $0.script = searches } }
+  /// From now on no `generate` is answered.
+  func holdGenerations() { state.withLock { $0.holdsGenerations = true } }
+  /// How many requests it was told to forget.
+  var cancelledRequests: Int { state.withLock { $0.cancelledRequests } }
   /// The script holds for checks too.
   func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
   /// What the next checks find, in order; then all are inconclusive.
@@ -119,7 +129,9 @@ final class FakeWorker: WorkerLauncher {
     case .dispatch(let call):
       answer(
         DispatchAnswer(decision: Self.decision(call.dispatch), promptTokens: 3, queueSeconds: 0, seconds: 0.1).json)
-    case .cancelRequest: answer([:])
+    case .cancelRequest:
+      state.withLock { $0.cancelledRequests += 1 }
+      answer([:])
     case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
     case .cancelJob(let job):
       answer([:])
@@ -145,7 +157,11 @@ final class FakeWorker: WorkerLauncher {
 
   /// Two tokens, streamed where that is asked for.
   private func generate(_ call: GenerateCall, _ id: Int64, _ socket: FileDescriptor) {
-    state.withLock { $0.generations.append(call) }
+    let isHeld = state.withLock { state in
+      state.generations.append(call)
+      return state.holdsGenerations
+    }
+    if isHeld { return }
     var answers: [GenerateAnswer.Generation] = []
     for (index, request) in call.requests.enumerated() {
       let decision = request.dispatch.map(Self.decision)
@@ -181,6 +197,7 @@ final class FakeWorker: WorkerLauncher {
       return false
     case .fail:
       say(.event(.failed(job: start.job, WorkerFault(.taskUnreadable, "the task makes no sense"))), socket)
+    case .ignore: break
     case .wait:
       let goesOn = state.withLock { state in
         defer { state.isReleased = false }
@@ -207,7 +224,17 @@ final class FakeWorker: WorkerLauncher {
       case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
       case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
       case .check(let spec): result = check(spec).json
+      case .compare(let spec): result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
+      case .sweep(let spec): result = ["n": 4, "cells": JSONValue(spec.shots.count)]
       case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
+      case .train(let spec):
+        let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
+        let label = spec.label.map { [(key: "t2.label", value: $0)] } ?? []
+        try FileSystem.writeAtomically(
+          spec.expertPath,
+          expertBytes(
+            spec.name, value: 1 + Float(spec.settings.steps) / 100, metadata: [("t2.kind", kind)] + label))
+        result = ["kind": .string(kind), "steps": JSONValue(spec.settings.steps)]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json
@@ -238,6 +265,10 @@ final class FakeWorker: WorkerLauncher {
       items: [.init(name: "base", right: ["01"]), .init(name: "expert", right: ["11"])])
   }
 
+  private static let item = EvalItems.Item(
+    id: "7", line: 7, question: "What do bees make?", gold: "Honey", base: .init(text: "Wax", isRight: false),
+    bestExpert: .init(text: "Honey", isRight: true), mixture: .init(text: "Honey", isRight: true))
+
   /// The first expert gets 0.75, the others share the rest.
   private func adapt(_ spec: AdaptSpec, generations: Int) throws -> AdaptResult {
     let signature = try TinyModel.signature(ofFile: spec.model.path)
@@ -261,7 +292,17 @@ final class FakeWorker: WorkerLauncher {
       search: SearchSummary(
         method: spec.search.method, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
-        configurations: [], seconds: [("total", 0.1)]),
+        configurations: [
+          ConfigurationSummary(
+            method: "cem", granularity: .vector, mix: .delta, coefficients: alpha.count, alpha: alpha, scores: score,
+            generations: generations, stopReason: "converged", seconds: 0.1, costs: CostSummary(prompts: 100),
+            isChosen: true,
+            history: [
+              GenerationSummary(
+                generation: 0, best: 0.5, bestLogLikelihood: -1, mean: 0.25, spread: 0.5, prompts: 100)
+            ])
+        ], seconds: [("total", 0.1)]),
+      evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]),
       vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
   }
 }

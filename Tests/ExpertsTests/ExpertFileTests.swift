@@ -246,4 +246,17 @@ import Testing
     #expect(expert.warningCodes == [.missingBaseDigest])
     #expect(expert.parameters.count == 210)
   }
+
+  @Test func theDispatcherOfTheExamplesNamesItsBaseAndItsData() throws {
+    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let file = try ExpertFile.read(path: "\(root)/etc/examples/experts/dispatcher.safetensors")
+    let expert = try file.validated(against: smolLM2)
+    #expect(expert.kind == .dispatcher && expert.label == nil && expert.metadata.task == nil)
+    // The digest of this test's base is invented, so the file's must differ from it.
+    #expect(expert.warningCodes == [.foreignBase] && expert.parameters.count == 210)
+    let trainedWith = try parseJSON(try #require(expert.metadata.trainedWith))
+    let labels = trainedWith["data"]?.arrayValue?.compactMap { $0["label"]?.stringValue }
+    #expect(labels == ["reasoning", "social", "other", "other"])
+    #expect(try parseJSON(try #require(expert.metadata.metrics))["held_out"]?["expert"]?["acc"]?.doubleValue ?? 0 > 0.9)
+  }
 }

@@ -53,7 +53,29 @@ import WorkerProtocol
     .startJob(
       JobStart(
         job: 5,
-        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .base, split: .eval, limit: 10)))),
+        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .fixed(.base), split: .eval, limit: 10)))),
+    .startJob(
+      JobStart(
+        job: 10,
+        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .dispatched(dispatch), split: .train)))),
+    .startJob(
+      JobStart(
+        job: 11,
+        work: .compare(
+          CompareSpec(
+            model: model, task: task,
+            columns: [
+              .init(name: "base", strategy: .base, weights: .fixed(.base)),
+              .init(name: "prompt", strategy: .prompt, weights: .dispatched(dispatch)),
+              .init(name: "mixture", strategy: .mixture, weights: .fixed(mixture), note: "stale: a new expert"),
+            ], skipped: [.init(name: "classifier", reason: "no dispatcher is active")], split: .eval, limit: 3)))),
+    .startJob(
+      JobStart(
+        job: 12,
+        work: .sweep(
+          SweepSpec(
+            model: model, task: task, experts: experts, search: SearchSpec(), shots: [3, 10],
+            budgets: [.iterations(5), .prompts(500)], seeds: [1, .max])))),
     .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
     .startJob(
       JobStart(
@@ -153,7 +175,14 @@ import WorkerProtocol
                 generation: 0, best: 0.5, bestLogLikelihood: -.infinity, mean: 0.25, spread: 0.125, prompts: 40),
               GenerationSummary(generation: 1, best: 1, bestLogLikelihood: -2, mean: nil, spread: nil, prompts: 60),
             ])
-        ], seconds: [("search", 12.5), ("total", 14)]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
+        ], seconds: [("search", 12.5), ("total", 14)]),
+      evalItems: EvalItems(
+        bestExpert: "science", differing: 240,
+        items: [
+          .init(
+            id: "q7", line: 7, question: "a\nb?", gold: "x", base: .init(text: "y", isRight: false),
+            bestExpert: .init(text: "x", isRight: true), mixture: .init(text: "", isRight: false))
+        ]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
   }
 
   @Test func aLikelihoodOfZeroProbabilityIsNullOnTheWire() throws {

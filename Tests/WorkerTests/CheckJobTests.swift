@@ -39,7 +39,7 @@ import WorkerProtocol
 
       // The materialised items are those of an evaluation, factored; the same for the base.
       for (number, weights) in [Weights.base, .expert(spec.expert, rescale: .none)].enumerated() {
-        let evaluation = EvaluateSpec(model: spec.model, task: spec.task, weights: weights, limit: 33)
+        let evaluation = EvaluateSpec(model: spec.model, task: spec.task, weights: .fixed(weights), limit: 33)
         guard case .done(let json) = try worker.run(.evaluate(evaluation), job: 2).ending else {
           Issue.record("the evaluation ends")
           return

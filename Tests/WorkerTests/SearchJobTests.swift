@@ -216,6 +216,54 @@ import WorkerProtocol
       let rival = try #require(mixture.versusBestExpert)
       #expect(rival.wins - rival.losses == Int(((mixture.value - expert.value) * 30).rounded()))
       #expect((0...1).contains(paired.p) && (0...1).contains(rival.p))
+
+      let kept = try #require(result.evalItems)
+      func count(_ mine: (EvalItems.Item) -> EvalItems.Answer, beyond other: (EvalItems.Item) -> EvalItems.Answer)
+        -> Int
+      {
+        kept.items.count { mine($0).isRight && !other($0).isRight }
+      }
+      #expect(kept.differing == kept.items.count)
+      #expect(count(\.mixture, beyond: \.base) == paired.wins && count(\.base, beyond: \.mixture) == paired.losses)
+      #expect(
+        count(\.mixture, beyond: \.bestExpert) == rival.wins && count(\.bestExpert, beyond: \.mixture) == rival.losses)
+      #expect(result.experts.first { $0.scores.eval != nil }?.name == kept.bestExpert)
+    }
+  }
+
+  @Test func anItemHoldsTheQuestionTheGoldAndWhatEachAnswered() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model, eval: 1) { _ in }
+      // One letter against others: a model that knows nothing decides it by little, and every vector otherwise.
+      let letters = "abcdefghijklmnopqrstuvwxyz".map(String.init)
+      let rows = (0..<40).flatMap { index -> [UInt8] in
+        let choices = (0..<6).map { letters[(index * 7 + $0 * 5) % 26] }
+        return
+          (["question": .string("letter \(index)?"), "choices": JSONValue(choices), "answer": JSONValue(index % 6)]
+          as JSONValue).workerLine
+      }
+      try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", rows)
+      let whole = try TestWorker().run(.adapt(spec))
+      let result = try WorkerServiceTests.timeless(whole.ending)
+      let items = try #require(result.evalItems).items
+      try #require(!items.isEmpty, "of 40 rows some differ")
+      for item in items {
+        #expect(!item.question.isEmpty && !item.gold.isEmpty && (1...40).contains(item.line))
+        for answer in [item.base, item.bestExpert, item.mixture] {
+          #expect((answer.text == item.gold) == answer.isRight, "\(item)")
+        }
+      }
+      // What an older worker journalled lacks the answers, so it counts for nothing and is scored again.
+      let old = whole.journal.map { entry -> JSONValue in
+        guard entry["entry"] == "eval", var object = entry.objectValue else { return entry }
+        object["answers"] = nil
+        return .object(object)
+      }
+      let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: old)
+      #expect(try WorkerServiceTests.timeless(resumed.ending) == result)
+      let evaluated = whole.journal.filter { $0["entry"] == "eval" }
+      #expect(resumed.journal.suffix(evaluated.count) == evaluated[...])
     }
   }
 }

@@ -159,7 +159,7 @@ import WorkerProtocol
       let worker = try TestWorker()
       let spec = EvaluateSpec(
         model: model.reference, task: try model.task(shots: 4, eval: 34),
-        weights: .expert(try model.expert("one", seed: 11), rescale: .none), limit: 33)
+        weights: .fixed(.expert(try model.expert("one", seed: 11), rescale: .none)), limit: 33)
       guard case .done(let result) = try worker.run(.evaluate(spec)).ending else {
         Issue.record("the evaluation ends")
         return
@@ -189,7 +189,7 @@ import WorkerProtocol
         return
       }
       #expect(fault.kind == .unsupported)
-      let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .base)
+      let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .fixed(.base))
       guard case .done(let items) = try worker.run(.evaluate(evaluation)).ending else {
         Issue.record("the evaluation ends")
         return

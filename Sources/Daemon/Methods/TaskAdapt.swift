@@ -13,12 +13,7 @@ extension Service {
       let snapshot = steward.snapshot
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-      for name in asked["experts"]?.arrayValue?.compactMap(\.stringValue) ?? [] {
-        let (expert, _) = try snapshot.resolveExpert(name)
-        guard expert.active != nil else {
-          throw RPCError(.conflict, "no version of expert '\(name)' is active", hint: "t2ctl expert promote \(name)@V")
-        }
-      }
+      try snapshot.requireActive(asked["experts"])
       guard let need = steward.need(task, on: model, options: asked) else {
         throw RPCError(
           .waitingForExperts, "no expert of model '\(model.name)' is active",
@@ -28,6 +23,18 @@ extension Service {
         try steward.adapt(need, options: asked, who: Service.who(reply), reason: "task.adapt")
       }
       reply.succeed(["job": .integer(job), "task": .string(task.name), "model": .string(model.name)])
+    }
+  }
+}
+
+extension Snapshot {
+  /// Refuses names of experts to search among that are not there, or of which no version is active.
+  func requireActive(_ names: JSONValue?) throws(RPCError) {
+    for name in names?.arrayValue?.compactMap(\.stringValue) ?? [] {
+      let (expert, _) = try resolveExpert(name)
+      guard expert.active != nil else {
+        throw RPCError(.conflict, "no version of expert '\(name)' is active", hint: "t2ctl expert promote \(name)@V")
+      }
     }
   }
 }

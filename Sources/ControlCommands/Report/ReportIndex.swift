@@ -1,0 +1,45 @@
+import StrictJSON
+
+/// The page that leads to the reports of all tasks.
+struct ReportIndex {
+  private let time: String
+  private var rows = ""
+  private var missing: [String] = []
+
+  init(time: String) { self.time = time }
+
+  mutating func add(_ data: ReportData, file: String) {
+    let scores = data.mixture["scores"]
+    let served = data.mixture["served"]?.stringValue ?? "mixture"
+    let score = scores?[served] ?? scores?["experts"]?[served]
+    let cells = [
+      served, data.mixture["stale"] == true ? "stale" : "up to date", scores?["metric"].cell ?? "-",
+      scores?["base"]?["eval"]?["value"].cell ?? "-", score?["eval"]?["value"].cell ?? "-",
+      Invocation.evalInterval(score?["eval"]), Invocation.paired(score?["eval"]?["versus_base"]),
+    ]
+    rows += element(
+      "tr", [:],
+      element("td", [:], element("a", ["href": file], markup(data.taskName))) + element("td", [:], markup(data.model))
+        + cells.map { element("td", [:], markup($0)) }.joined())
+  }
+
+  mutating func addMissing(_ task: JSONValue) {
+    missing.append("\(task["name"].cell): \(task["state"].cell.replacing("_", with: " ")), no mixture yet")
+  }
+
+  var html: String {
+    let headings = ["Task", "Model", "Served", "State", "Metric", "Base", "Served", "95 %", "Against base"]
+    let table = element(
+      "div", ["class": "scroll"],
+      element(
+        "table", [:],
+        element("thead", [:], element("tr", [:], headings.map { element("th", [:], markup($0)) }.joined()))
+          + element("tbody", [:], rows)))
+    return page(
+      title: "Reports",
+      element("h1", [:], "Reports")
+        + paragraph("Scores on eval rows, which no search reads. Made at \(readable(time: time)).", "what")
+        + (rows.isEmpty ? paragraph("No task has a mixture yet.", "missing") : table)
+        + missing.map { paragraph($0, "missing") }.joined())
+  }
+}

@@ -1,0 +1,93 @@
+import StrictJSON
+
+extension ReportPage {
+  // MARK: - Checks
+
+  var checks: String {
+    let title = "Checks of the experts"
+    let what =
+      "Is an expert better than permutations of its own multipliers (shuffle), and does it help another model (transfer)? "
+      + "Effect: the difference in score to the mean of its shuffles."
+    guard !data.checks.isEmpty else {
+      return section(
+        title, what, missing("No check of these experts was made; make one with: t2ctl check shuffle EXPERT"))
+    }
+    var table = HTMLTable(
+      ("Kind", .left), ("Expert", .left), ("Model", .left), ("Task", .left), ("Verdict", .left), ("p", .right),
+      ("Effect", .right), ("95 %", .left), ("n", .right), ("Base", .right), ("Expert's", .right), ("Shuffles", .left))
+    var rows: [IntervalChart.Row] = []
+    let tasks = Set(data.checks.map(\.["task"].cell))
+    for check in data.checks {
+      let name = "\(check["expert"].cell)@\(check["version"].cell)"
+      let shuffles = (check["scores"]?["shuffles"]?.arrayValue ?? []).compactMap(\.doubleValue)
+      table.add([
+        check["kind"].cell, name, check["model"].cell, check["task"].cell,
+        check["verdict"].cell.replacing("_", with: " "), shortP(check["p"]), signed(check["effect"]),
+        interval(check["ci95"]), check["n"].cell, check["scores"]?["base"].cell ?? "-",
+        check["scores"]?["expert"].cell ?? "-", shuffles.map { fixed($0, 3) }.joined(separator: " "),
+      ])
+      if let effect = check["effect"]?.doubleValue {
+        rows.append(
+          IntervalChart.Row(
+            "\(check["kind"].cell) \(name)" + (tasks.count > 1 ? ", \(check["task"].cell)" : ""), effect,
+            bounds(check["ci95"]),
+            isEmphasised: check["verdict"] == "ordered"))
+      }
+    }
+    let chart = figure(
+      IntervalChart(
+        title: "Effect against shuffled copies", xLabel: "difference to the mean of the shuffles", rows: rows,
+        reference: ("no effect", 0)),
+      "Effect against the shuffles with 95 % intervals; the verdict ‘ordered’ stands out.")
+    return section(title, what, chart + table.html)
+  }
+
+  // MARK: - Dispatch
+
+  var dispatch: String {
+    let title = "Dispatch"
+    guard let job = data.dispatch, let strategies = job["result"]?["strategies"]?.objectValue else {
+      return section(
+        title, "Which expert a prompt is given to.",
+        missing("Dispatch was not evaluated on this model; do it with: t2ctl dispatch evaluate FILE"))
+    }
+    var content = ""
+    for (name, outcome) in strategies.members {
+      let labels = (outcome["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
+      let counts = (outcome["matrix"]?.arrayValue ?? []).map { ($0.arrayValue ?? []).compactMap(\.intValue) }
+      guard counts.count == labels.count, counts.allSatisfy({ $0.count == labels.count }) else { continue }
+      content += heading("\(name == "prompt" ? "A" : "B"): \(name)")
+      content += figure(
+        ConfusionChart(title: "Dispatch by \(name)", labels: labels, counts: counts),
+        "\(outcome["correct"].cell) of \(outcome["n"].cell) prompts right, "
+          + "\(fixed((outcome["accuracy"]?.doubleValue ?? .nan) * 100, 1)) % (95 %: "
+          + percents(outcome["ci95"]) + "); \(fixed((outcome["other_share"]?.doubleValue ?? .nan) * 100, 1)) % were "
+          + "given to other, the base; read by \(outcome["read"].cell), template \(outcome["template"].cell).")
+    }
+    return section(
+      title,
+      "The newest evaluation on this model (job \(job["job"].cell), \(readable(time: job["ended"].cell))), of this and every other task: "
+        + "rows are the true labels, columns what was given; a cell has its count and its share of the row.", content)
+  }
+
+  private func percents(_ ci95: JSONValue?) -> String {
+    bounds(ci95).map { "\(fixed($0.lowerBound * 100, 1)) to \(fixed($0.upperBound * 100, 1))" } ?? "-"
+  }
+
+  // MARK: - What was served when
+
+  var log: String {
+    let entries = mixtureLogEntries(data.log).map { entry in
+      element(
+        "li", ["class": entry.event],
+        element("time", [:], markup(readable(time: entry.time))) + " "
+          + element("b", [:], markup(entry.event == "served" ? "served, generation \(entry.generation)" : entry.event))
+          + (entry.alpha.isEmpty ? "" : paragraph("\(entry.alpha) (\(entry.experts))"))
+          + (entry.reason.isEmpty ? "" : paragraph(entry.reason, "quiet")))
+    }
+    return section(
+      "What was served when",
+      "Each mixture of this task on this model, and between them when it became stale; newest first.",
+      entries.isEmpty ? missing("Nothing was served yet.") : element("ol", ["class": "log"], entries.joined()))
+  }
+}

@@ -1,0 +1,109 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import WorkerProtocol
+
+extension Service {
+  static let sweepRun: Handler = { (service, params, reply) throws(RPCError) in
+    guard params["shots"] != nil || params["budgets"] != nil else {
+      throw RPCError(
+        .invalidParams, "a sweep needs 'shots' or 'budgets', or both",
+        hint: "such as --shots 3,5,10,20 or --budgets 5,20,100")
+    }
+    let budgets = try sweptBudgets(params)
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let snapshot = steward.snapshot
+      let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
+      let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
+      guard task.current.evalRows > 0 else {
+        throw RPCError(
+          .badTask, "task '\(task.name)' has no eval rows, by which a sweep is judged",
+          hint: "add eval.jsonl to its directory")
+      }
+      try snapshot.requireActive(params["experts"])
+      var options = JSONObject()
+      for key in ["method", "granularity", "mix", "objective", "population", "normalized", "seed", "iterations"] {
+        options[key] = params[key]
+      }
+      guard let need = steward.need(task, on: model, options: params) else {
+        throw RPCError(
+          .emptyBank, "no expert of model '\(model.name)' is active, so there is nothing to mix",
+          hint: "drop an expert into the watched directory, or promote one: t2ctl expert list")
+      }
+      let search = try answering { () throws(RegistryError) in try steward.search(of: need, options: options) }
+      let shots = try sweptShots(params, task, standard: search.shots ?? task.current.rows)
+      // One seed after the other, as far as a seed goes.
+      let seeds = (0..<UInt64(params["seeds"]?.intValue ?? 2)).map { (search.seed &+ $0) & UInt64(Int64.max) }
+      let job = try answering { () throws(RegistryError) in
+        try steward.sweep(
+          need, search, shots: shots, budgets: budgets ?? [.iterations(search.iterations)], seeds: seeds, who: who)
+      }
+      reply.succeed([
+        "job": .integer(job), "task": .string(task.name), "model": .string(model.name),
+        "searches": JSONValue(shots.count * (budgets?.count ?? 1) * seeds.count),
+      ])
+    }
+  }
+
+  /// `20` is so many generations, `500p` so many scored prompts.
+  private static func sweptBudgets(_ params: JSONObject) throws(RPCError) -> [SweepSpec.Budget]? {
+    guard let texts = params["budgets"]?.arrayValue?.compactMap(\.stringValue) else { return nil }
+    if params["iterations"] != nil {
+      throw RPCError(.invalidParams, "'iterations' and 'budgets' both say how far a search goes; give one of them")
+    }
+    var budgets: [SweepSpec.Budget] = []
+    for text in texts {
+      let isPrompts = text.hasSuffix("p")
+      guard let number = Int(isPrompts ? text.dropLast() : text[...]),
+        (1...(isPrompts ? 1_000_000_000 : 10_000)).contains(number)
+      else {
+        throw RPCError(
+          .invalidParams,
+          "a budget is a number of generations from 1 to 10000, or of prompts with a 'p', and not "
+            + quoted(text), hint: "such as 5, 100 or 500p")
+      }
+      budgets.append(isPrompts ? .prompts(number) : .iterations(number))
+    }
+    if let problem = repetition(texts, "budgets") { throw problem }
+    return budgets
+  }
+
+  private static func sweptShots(_ params: JSONObject, _ task: TaskRecord, standard: Int) throws(RPCError) -> [Int] {
+    guard let given = params["shots"]?.arrayValue?.compactMap(\.intValue) else {
+      return [min(standard, task.current.rows)]
+    }
+    if let most = given.max(), most > task.current.rows {
+      throw RPCError(
+        .badTask,
+        "\(most) shots were asked for, and the few-shot file of task '\(task.name)' has \(task.current.rows) rows",
+        hint: "give it more rows, or ask for fewer shots")
+    }
+    if let problem = repetition(given.map { "\($0)" }, "shots") { throw problem }
+    return given
+  }
+
+  private static func repetition(_ texts: [String], _ name: String) -> RPCError? {
+    guard !texts.isEmpty else { return RPCError(.invalidParams, "'\(name)' is an empty list") }
+    guard Set(texts).count < texts.count else { return nil }
+    return RPCError(.invalidParams, "'\(name)' names a value twice: \(quoted(texts.joined(separator: ",")))")
+  }
+}
+
+extension Steward {
+  /// Queues a sweep, behind every search that a mixture waits for: its journal keeps what it did when it gives way.
+  fileprivate func sweep(
+    _ need: MixtureNeed, _ search: SearchSpec, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64], who: String
+  ) throws(RegistryError) -> Int64 {
+    let work = JobWork.sweep(
+      SweepSpec(
+        model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
+        search: search, shots: shots, budgets: budgets, seeds: seeds))
+    return try submit(
+      JobRecord(
+        kind: work.kind, key: "sweep\0\(work.spec.jsonText)", target: "sweep\0\(need.task.name)\0\(need.model.name)",
+        inputs: nil, priority: JobQueue.yieldingPriority, task: need.task.name, model: need.model.name,
+        spec: work.spec, who: who, reason: "sweep.run", created: .now))
+  }
+}

@@ -1,0 +1,156 @@
+import Experts
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import WorkerProtocol
+
+extension Service {
+  static let trainStart: Handler = { (service, params, reply) throws(RPCError) in
+    let snapshot = service.snapshots.get()
+    let name = params["name"]?.stringValue ?? ""
+    guard ExpertName.isValid(name) else {
+      throw RPCError(.invalidParams, "an expert cannot be called \(quoted(name)): a name has \(ExpertName.rule)")
+    }
+    let label = params["label"]?.stringValue
+    if let label, !ExpertName.isValidLabel(label) {
+      throw RPCError(
+        .invalidParams, "\(quoted(label)) is no label: one has \(ExpertName.rule), and is not 'other'")
+    }
+    let isDispatcher = params["dispatcher"]?.boolValue ?? false
+    guard isDispatcher != (params["task"] != nil) else {
+      throw RPCError(
+        .invalidParams,
+        "an expert is trained on a 'task', a dispatcher on those of the active experts: give one of the two")
+    }
+    guard label == nil || !isDispatcher else {
+      throw RPCError(.invalidParams, "a dispatcher gives labels and has none: leave 'label' out")
+    }
+    let kind: ExpertKind = isDispatcher ? .dispatcher : .expert
+    let known = snapshot.expert(name)?.activeVersion
+    if let known, known.kind != kind.rawValue {
+      throw RPCError(
+        .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
+        hint: "choose another name")
+    }
+    let settings = TrainSettings(params)
+    let model: ModelRecord
+    let plan: TrainingPlan
+    if isDispatcher {
+      model = try snapshot.resolveModel(params["model"]?.stringValue)
+      plan = try service.dispatcherPlan(on: model)
+    } else {
+      let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
+      model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
+      plan = try TrainingPlan(task)
+    }
+    let who = Service.who(reply)
+    service.onCatalogue(reply) { steward throws(RPCError) in
+      let job = try answering { () throws(RegistryError) in
+        try steward.train(name, label: label, plan, settings, on: model, who: who)
+      }
+      reply.succeed([
+        "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
+        "sources": plan.shown, "replaces": JSONValue(known.map { "\($0.name)@\($0.version)" }),
+        "warnings": JSONValue(plan.warnings),
+      ])
+    }
+  }
+
+  /// A dispatcher learns from the training rows of the active experts' tasks, each with its expert's label, and as `other`
+  /// from those of the tasks that no expert is for. It is asked as strategy `classifier` asks.
+  fileprivate func dispatcherPlan(on model: ModelRecord) throws(RPCError) -> TrainingPlan {
+    let dispatch = try resolveDispatch("prompt", [:], model: model)
+    return try TrainingPlan(dispatch, snapshots.get())
+  }
+}
+
+/// Whose training rows an expert will be made of.
+struct TrainingPlan {
+  struct Source {
+    var label: String?
+    var task: TaskRecord
+  }
+
+  /// Nil for an expert of a task.
+  var dispatch: DispatchSpec?
+  var sources: [Source]
+  var warnings: [String] = []
+
+  fileprivate init(_ task: TaskRecord) throws(RPCError) {
+    guard task.current.scoring == "choice" else {
+      throw RPCError(
+        .invalidParams,
+        "unsupported: the rows of task '\(task.name)' are for \"\(task.current.scoring)\", and training needs rows with "
+          + "choices",
+        hint: "give its rows choices, as ARC or MMLU have them; see t2-task(5)")
+    }
+    guard task.current.trainRows > 0 else {
+      throw RPCError(
+        .badTask, "task '\(task.name)' has no training rows",
+        hint: "add train.jsonl to its directory; few-shot and eval rows are not trained on")
+    }
+    sources = [Source(label: nil, task: task)]
+  }
+
+  fileprivate init(_ dispatch: ResolvedDispatch, _ snapshot: Snapshot) throws(RPCError) {
+    self.dispatch = dispatch.spec
+    sources = []
+    var taken: [String] = []
+    for label in dispatch.labels {
+      let names = [label.version.task, label.version.label].compactMap { $0 }
+      let own = names.compactMap { snapshot.task($0) }.first { $0.current.trainRows > 0 }
+      taken += names
+      guard let own, !sources.contains(where: { sameName($0.task.name, own.name) }) else {
+        warnings.append("there are no training rows for the label '\(label.label)', so it will hardly be given")
+        continue
+      }
+      sources.append(Source(label: label.label, task: own))
+    }
+    let others = snapshot.tasks.filter { task in
+      task.current.trainRows > 0 && !taken.contains { sameName($0, task.name) }
+    }
+    sources += others.map { Source(label: DispatchSpec.other, task: $0) }
+    if others.isEmpty {
+      warnings.append("no task that no expert is for has training rows, so 'other' will hardly be given")
+    }
+    guard Set(sources.compactMap(\.label)).count > 1 else {
+      throw RPCError(
+        .badTask,
+        "a dispatcher needs training rows of two labels or more, and there are those of "
+          + (sources.first?.label.map { "'\($0)'" } ?? "none"),
+        hint:
+          "add train.jsonl to the directories of the experts' tasks (t2.task), and to one of another task for 'other'")
+    }
+  }
+
+  fileprivate var shown: JSONValue {
+    .array(
+      sources.map {
+        ["task": .string($0.task.name), "label": JSONValue($0.label), "rows": JSONValue($0.task.current.trainRows)]
+      })
+  }
+}
+
+extension TrainSettings {
+  /// Of a dispatcher so many rows for each label, unless a request says otherwise: sorting needs no more.
+  static let dispatcherRows = 300
+
+  fileprivate init(_ params: JSONObject) {
+    self.init()
+    if let value = params["objective"]?.stringValue { objective = value }
+    if let value = params["steps"]?.intValue { steps = value }
+    if let value = params["batch"]?.intValue { batch = value }
+    if let value = params["learning_rate"]?.doubleValue { learningRate = value }
+    if let value = params["warm_up"]?.intValue { warmUp = value }
+    if let value = params["clip"]?.doubleValue { clip = value }
+    if let value = params["weight_decay"]?.doubleValue { weightDecay = value }
+    if let value = params["kl"]?.doubleValue { divergenceWeight = value }
+    if let value = params["seed"]?.integerValue { seed = UInt64(value) }
+    if let value = params["validation_rows"]?.intValue { validationRows = value }
+    if let value = params["validate_every"]?.intValue { validationInterval = value }
+    if let value = params["patience"]?.intValue { patience = value }
+    if let value = params["modules"]?.arrayValue { modules = value.compactMap(\.stringValue) }
+    rows = params["rows"]?.intValue ?? (params["dispatcher"] == true ? Self.dispatcherRows : nil)
+  }
+}

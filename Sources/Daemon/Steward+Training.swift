@@ -1,0 +1,68 @@
+import Digests
+import Experts
+import Registry
+import StrictJSON
+import SystemSupport
+import WorkerProtocol
+
+/// Trained experts: made by the worker in the staging directory, and taken in by the rules that hold for dropped files.
+/// They do not pass through the watched directory, which is the user's and in which t2d never writes; `t2ctl expert
+/// export` gives their file.
+extension Steward {
+  @discardableResult
+  func train(
+    _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, on model: ModelRecord, who: String
+  ) throws(RegistryError) -> Int64 {
+    let lesson: TrainSpec.Lesson
+    if let dispatch = plan.dispatch {
+      lesson = .dispatch(
+        .init(
+          labels: dispatch.names, template: dispatch.template, templateSource: dispatch.templateSource,
+          sources: plan.sources.map { .init(label: $0.label ?? DispatchSpec.other, task: reference($0.task)) }))
+    } else {
+      lesson = .task(reference(plan.sources[0].task))
+    }
+    // The same training again, after a full disk or a cancellation, goes on from the state that it left.
+    let what = [reference(model).digest, settings.json.jsonText, lesson.json.jsonText].joined(separator: "\n")
+    let digest = SHA256.digest(Array(what.utf8))
+    let work = JobWork.train(
+      TrainSpec(
+        model: reference(model), name: name, label: label, lesson: lesson, settings: settings,
+        expertPath: store.stagingPath("trained"),
+        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors"))
+    return try submit(
+      JobRecord(
+        kind: work.kind, key: "train\0\(name)\0\(label ?? "")\0\(digest.hex)", target: "train\0\(name)", inputs: nil,
+        priority: JobQueue.yieldingPriority, task: plan.dispatch == nil ? plan.sources[0].task.name : nil,
+        model: model.name, spec: work.spec, who: who, reason: "train.start", created: .now))
+  }
+
+  /// Makes what a training has made the next version of its name, and returns what the job shows of it.
+  func trained(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue {
+    guard case .train(let spec) = try JobWork(kind: job.kind, spec: job.spec) else {
+      throw RegistryError.conflict("the job's spec is not that of a training")
+    }
+    let expert: ValidatedExpert
+    do throws(Refusal) {
+      expert = try validate(spec.expertPath, file: spec.name + ".safetensors")
+    } catch {
+      throw RegistryError.conflict("the trained expert is refused: \(error.message)")
+    }
+    let before = snapshot.expert(expert.name)?.active
+    let blob = try store.publish(staged: spec.expertPath)
+    let known = try catalogue.version(
+      ofExpert: expert.name, digest: expert.contentDigest.description, modelDigest: expert.modelDigest.description)
+    let version = try change { () throws(RegistryError) -> Int in
+      // A training that ends a second time, or was asked for twice, has the same bits.
+      if let known { return known }
+      return try addVersion(expert, blob, source: "job \(job.id)", who: job.who)
+    }
+    _ = try? FileSystem.remove(spec.statePath)
+    var shown = result.objectValue ?? [:]
+    shown["name"] = .string(expert.name)
+    shown["version"] = JSONValue(version)
+    shown["previous"] = before.map { JSONValue($0) } ?? .null
+    shown["state"] = .string(snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? "")
+    return .object(shown)
+  }
+}

@@ -1,0 +1,113 @@
+/// Trains: batch, gradient, step, and every few steps a validation on rows that no step sees.
+///
+/// All that decides is in ``state``; what is drawn is a function of the seed and the step. So a run that was killed and
+/// resumed from a saved state ends with the same bits as one that was not.
+package struct Trainer<Model: TrainedModel> {
+  package enum StopReason: String, Sendable {
+    case steps
+    /// Several validations without another best.
+    case patience
+  }
+
+  package struct Outcome: Sendable, Equatable {
+    package var state: TrainingState
+    package var stopReason: StopReason
+    package var order: RowOrder
+    /// Of the rows held out.
+    package var base: Standing
+    package var best: Standing
+  }
+
+  package private(set) var state: TrainingState
+  private let settings: TrainingSettings
+  private let model: Model
+  private let order: RowOrder
+  /// Told of each point of the curve when it is complete.
+  private let report: (TrainingState.Point) -> Void
+  /// Makes a state last; called after each validation.
+  private let save: (TrainingState) throws(TrainingError) -> Void
+
+  package init(
+    _ settings: TrainingSettings, model: Model, state: TrainingState, report: @escaping (TrainingState.Point) -> Void,
+    save: @escaping (TrainingState) throws(TrainingError) -> Void
+  ) throws(TrainingError) {
+    precondition(settings.problem == nil, "settings that were not checked: \(settings.problem ?? "")")
+    precondition(
+      state.parameters.count == model.parameterCount,
+      "a state of \(state.parameters.count) parameters for \(model.parameterCount)")
+    order = try RowOrder(count: model.rowCount, validation: settings.validationRows, seed: settings.seed)
+    self.settings = settings
+    self.model = model
+    self.state = state
+    self.report = report
+    self.save = save
+  }
+
+  /// Runs to the end. Cancelled, ``state`` is that after the last whole step.
+  package mutating func run() throws(TrainingError) -> Outcome {
+    if state.curve.isEmpty {
+      let point = TrainingState.Point(
+        step: 0, rate: 0, gradientNorm: 0, validation: try model.standing(of: order.validation, at: state.parameters))
+      state.curve = [point]
+      report(point)
+    }
+    var reason = StopReason.steps
+    while state.step < settings.steps {
+      if isOutOfPatience {
+        reason = .patience
+        break
+      }
+      let point = try step()
+      report(point)
+      if point.validation != nil { try save(state) }
+    }
+    guard let base = state.curve.first?.validation, let best = state.bestValidation else {
+      preconditionFailure("a training of \(state.step) steps has no validation")
+    }
+    guard state.bestStep > 0 else {
+      throw .nothingLearned(reward: base.reward, right: base.right, rows: base.rows, steps: state.step)
+    }
+    return Outcome(state: state, stopReason: reason, order: order, base: base, best: best)
+  }
+
+  private var isOutOfPatience: Bool {
+    state.validations.count { $0.step > state.bestStep } >= settings.patience
+  }
+
+  private mutating func step() throws(TrainingError) -> TrainingState.Point {
+    let number = state.step + 1
+    let (gradient, standing) = try model.gradient(
+      of: order.batch(settings.batch, step: state.step), at: state.parameters)
+    let (cut, norm) = clipped(gradient, to: settings.clip)
+    // A loss or a length that is no number would make every parameter one.
+    guard standing.loss.isFinite, norm.isFinite else {
+      throw diverged(number, "its \(standing.loss.isFinite ? "gradient" : "loss") is not finite")
+    }
+    if norm == 0, standing.reward <= 0 { throw .noReward(step: number, reward: standing.reward) }
+
+    var next = state
+    let rate = settings.rate(at: state.step)
+    next.optimizer.update(&next.parameters, gradient: cut, rate: rate)
+    if let index = next.parameters.firstIndex(where: { !$0.isFinite }) {
+      throw diverged(number, "multiplier \(index) is \(next.parameters[index])")
+    }
+    var point = TrainingState.Point(step: number, rate: rate, batch: standing, gradientNorm: norm)
+    if number % settings.validationInterval == 0 || number == settings.steps {
+      let validation = try model.standing(of: order.validation, at: next.parameters)
+      guard validation.reward.isFinite else { throw diverged(number, "its reward on the rows held out is not finite") }
+      point.validation = validation
+      if validation.reward > state.bestValidation?.reward ?? -.infinity {
+        next.best = next.parameters
+        next.bestStep = number
+      }
+    }
+    next.curve.append(point)
+    state = next
+    return point
+  }
+
+  private func diverged(_ step: Int, _ what: String) -> TrainingError {
+    let best = state.bestValidation.map { "a reward of \($0.reward) at step \(state.bestStep)" } ?? "the base"
+    return .diverged(step: step, what: what, best: best)
+  }
+}

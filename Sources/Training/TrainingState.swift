@@ -1,0 +1,112 @@
+package import ModelFormats
+package import StrictJSON
+
+/// All that a training is between two steps. Saved and read back it goes on with the same bits.
+package struct TrainingState: Sendable, Equatable {
+  /// One step as the learning curve shows it.
+  package struct Point: Sendable, Equatable {
+    /// Counted from 1; 0 is the base, which is validated and nothing else.
+    package var step: Int
+    package var rate: Double
+    /// Of the step's rows, before it.
+    package var batch: Standing?
+    /// Before it is cut.
+    package var gradientNorm: Double
+    /// Of the rows held out, after it.
+    package var validation: Standing?
+  }
+
+  /// What everything depends on; a state of another training is not gone on with.
+  package let identity: String
+  package internal(set) var parameters: [Float]
+  package internal(set) var optimizer: AdamW
+  /// The parameters of the best validation.
+  package internal(set) var best: [Float]
+  package internal(set) var bestStep = 0
+  package internal(set) var curve: [Point] = []
+
+  package var step: Int { optimizer.steps }
+
+  package init(identity: String, parameters: [Float], decay: Double) {
+    self.identity = identity
+    self.parameters = parameters
+    best = parameters
+    optimizer = AdamW(count: parameters.count, decay: decay)
+  }
+
+  package var validations: [Point] { curve.filter { $0.validation != nil } }
+  package var bestValidation: Standing? { curve.first { $0.step == bestStep }?.validation }
+
+  // MARK: - saved
+
+  /// A safetensors file: the numbers as tensors, which keeps their bits, the rest as JSON in its metadata.
+  package var bytes: [UInt8] {
+    let tensors = [
+      ("parameters", parameters), ("first", optimizer.first), ("second", optimizer.second), ("best", best),
+    ].map { SafetensorsTensor(name: $0.0, shape: [$0.1.count], values: $0.1) }
+    let facts: JSONValue = [
+      "step": JSONValue(step), "decay": .number(optimizer.decay), "best_step": JSONValue(bestStep),
+      "curve": .array(curve.map(\.json)),
+    ]
+    return safetensorsBytes(
+      tensors: tensors, metadata: [("t2.training", identity), ("t2.training.state", facts.jsonText)])
+  }
+
+  /// Nil where the file is that of another training, or none.
+  package init?(_ file: SafetensorsFile, identity: String) {
+    let entries = Dictionary(file.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+    guard entries["t2.training"] == identity, let text = entries["t2.training.state"], let facts = try? parseJSON(text),
+      let step = facts["step"]?.intValue, let decay = facts["decay"]?.doubleValue,
+      let bestStep = facts["best_step"]?.intValue, let points = facts["curve"]?.arrayValue,
+      let parameters = try? file.floats("parameters"), let first = try? file.floats("first"),
+      let second = try? file.floats("second"), let best = try? file.floats("best"), first.count == parameters.count,
+      second.count == parameters.count, best.count == parameters.count
+    else { return nil }
+    self.identity = identity
+    self.parameters = parameters
+    self.best = best
+    self.bestStep = bestStep
+    optimizer = AdamW(first: first, second: second, steps: step, decay: decay)
+    curve = points.compactMap { Point($0) }
+    guard curve.count == points.count, curve.last?.step == step, bestValidation != nil else { return nil }
+  }
+}
+
+extension TrainingState.Point {
+  package var json: JSONValue {
+    var object: JSONObject = ["step": JSONValue(step)]
+    if let batch {
+      object["learning_rate"] = .number(rate)
+      object["gradient_norm"] = .number(gradientNorm)
+      object["batch"] = batch.json
+    }
+    object["validation"] = validation?.json
+    return .object(object)
+  }
+
+  fileprivate init?(_ value: JSONValue) {
+    guard let step = value["step"]?.intValue else { return nil }
+    self.step = step
+    rate = value["learning_rate"]?.doubleValue ?? 0
+    gradientNorm = value["gradient_norm"]?.doubleValue ?? 0
+    batch = value["batch"].flatMap { Standing($0) }
+    validation = value["validation"].flatMap { Standing($0) }
+  }
+}
+
+extension Standing {
+  package var json: JSONValue {
+    [
+      "rows": JSONValue(rows), "loss": .number(loss), "reward": .number(reward), "acc": .number(right),
+      "kl": .number(divergence),
+    ]
+  }
+
+  fileprivate init?(_ value: JSONValue) {
+    guard let rows = value["rows"]?.intValue, let loss = value["loss"]?.doubleValue,
+      let reward = value["reward"]?.doubleValue, let right = value["acc"]?.doubleValue,
+      let divergence = value["kl"]?.doubleValue
+    else { return nil }
+    self.init(rows: rows, loss: loss, reward: reward, right: right, divergence: divergence)
+  }
+}

@@ -1,0 +1,238 @@
+import Adaptation
+import Evaluation
+import LinearAlgebra
+import Multipliers
+import StrictJSON
+import WorkerProtocol
+
+/// Searches a task's mixture under one setting after the other and publishes none; runs in the thread of jobs.
+///
+/// All searches are over before the eval file is opened. The journal holds each search's entries under the number of
+/// its cell, and after them one entry for each mixture that was scored on the eval rows, so a sweep that was killed goes on
+/// within the search that it was at.
+struct SweepJob {
+  private let spec: SweepSpec
+  private let job: RunningJob
+  private let models: ModelStore
+
+  /// Shares of the job's progress.
+  private static let loading = 0.03
+  private static let searching = 0.8
+
+  init(_ spec: SweepSpec, _ job: RunningJob, _ models: ModelStore) {
+    self.spec = spec
+    self.job = job
+    self.models = models
+  }
+
+  /// One search of the sweep.
+  private struct Cell {
+    var shots: [Int]
+    var budget: SweepSpec.Budget
+    var search: SearchSpec
+    var settings: AdaptationSettings
+
+    /// What it costs at most, in some unit: for the progress.
+    var weight: Double {
+      switch budget {
+      case .iterations(let number): Double(number * search.population * shots.count)
+      case .prompts(let number): Double(min(number, search.iterations * search.population * shots.count))
+      }
+    }
+
+    var name: String {
+      let limit =
+        switch budget {
+        case .iterations(let number): "\(number) generations"
+        case .prompts(let number): "\(number) prompts"
+        }
+      return "\(shots.count) shots, \(limit), seed \(search.seed)"
+    }
+  }
+
+  func run() throws(WorkerFault) -> JSONValue {
+    let task = try loadTask(spec.task, onlyShots: true)
+    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
+      (model) throws(WorkerFault) in
+      let ground = try SearchGround(task, model, spec.experts)
+      let cells = try cells(on: ground)
+      var outcomes: [AdaptationOutcome] = []
+      let pace = Pace()
+      let total = cells.reduce(0) { $0 + $1.weight }
+      var before = 0.0
+      for (number, cell) in cells.enumerated() {
+        try job.checkCancelled()
+        outcomes.append(
+          try search(cell, number, of: cells.count, on: ground, pace) { [before] in (before + $0 * cell.weight) / total
+          })
+        before += cell.weight
+      }
+      guard var rows = try EvalRows(spec.task, ground, job) else {
+        throw WorkerFault(
+          .taskUnreadable,
+          "the task '\(task.name)' has no eval rows, by which a sweep is judged; put them into eval.jsonl")
+      }
+      let scores = try evaluate(outcomes, cells, ground, &rows)
+      return result(cells, outcomes, scores, ground)
+    }
+  }
+
+  // MARK: - searches
+
+  /// Every search, checked before the first begins.
+  private func cells(on ground: SearchGround) throws(WorkerFault) -> [Cell] {
+    let most = spec.shots.max() ?? 0
+    guard most <= ground.rows.count, spec.shots.allSatisfy({ $0 > 0 }) else {
+      throw WorkerFault(
+        .badRequest,
+        "\(most) shots were asked for, and the few-shot file of '\(ground.task.name)' has \(ground.rows.count) rows")
+    }
+    var cells: [Cell] = []
+    for shots in spec.shots {
+      for budget in spec.budgets {
+        for seed in spec.seeds {
+          var search = spec.search
+          search.seed = seed
+          search.shots = shots
+          switch budget {
+          case .iterations(let number): search.iterations = number
+          case .prompts(let number): search.promptBudget = number
+          }
+          let drawn = ShotPlan.drawn(shots, of: ground.rows.count, seed: seed)
+          cells.append(
+            Cell(
+              shots: drawn, budget: budget, search: search, settings: try ground.settings(search, shots: drawn)))
+        }
+      }
+    }
+    guard !cells.isEmpty else { throw WorkerFault(.badRequest, "a sweep needs shots, budgets and seeds") }
+    return cells
+  }
+
+  private func search(
+    _ cell: Cell, _ number: Int, of count: Int, on ground: SearchGround, _ pace: Pace,
+    share: @escaping (Double) -> Double
+  ) throws(WorkerFault) -> AdaptationOutcome {
+    let mine = job.journal.filter { $0["entry"] == "search" && $0["cell"]?.intValue == number }.compactMap { $0["of"] }
+    return try ground.search(cell.settings, shots: cell.shots, journal: mine, for: job) { [job] event in
+      switch event {
+      case .journal(let entry):
+        pace.began(job.seconds)
+        job.record(["entry": "search", "cell": JSONValue(number), "of": entry])
+      case .progress(let fraction, let phase, let detail, let best):
+        let done = Self.loading + (Self.searching - Self.loading) * share(fraction)
+        job.report(
+          JobProgress(
+            fraction: done, phase: phase.rawValue, detail: "search \(number + 1) of \(count) (\(cell.name)): \(detail)",
+            best: best?.score, etaSeconds: pace.left(done, job.seconds)))
+      }
+    }
+  }
+
+  // MARK: - the eval rows
+
+  private struct CellScores {
+    var best: Int
+    var base: EvalSummary
+    var expert: EvalSummary
+    var found: EvalSummary
+    var served: EvalSummary
+  }
+
+  private func evaluate(
+    _ outcomes: [AdaptationOutcome], _ cells: [Cell], _ ground: SearchGround, _ rows: inout EvalRows
+  ) throws(WorkerFault) -> [CellScores] {
+    let count = ground.experts.count
+    var scores: [CellScores] = []
+    for (number, outcome) in outcomes.enumerated() {
+      let best = ground.bestExpert(outcome, by: cells[number].settings.objective)
+      let wanted: [MixtureCoefficients] = [
+        .base(of: count), .single(best, of: count), outcome.found, outcome.alpha,
+      ]
+      var answers: [[EvalRows.Answer]] = []
+      for (index, alpha) in wanted.enumerated() {
+        try job.checkCancelled()
+        let total = rows.count
+        answers.append(
+          try rows.answers(alpha) { done in
+            let within = (Double(index) + Double(done) / Double(total)) / Double(wanted.count)
+            let share = (Double(number) + within) / Double(outcomes.count)
+            job.report(
+              JobProgress(
+                fraction: Self.searching + (0.99 - Self.searching) * share, phase: "evaluating",
+                detail: "search \(number + 1) of \(outcomes.count): eval row \(done) of \(total)"))
+          })
+      }
+      scores.append(
+        CellScores(
+          best: best, base: EvalRows.summary(answers[0]), expert: EvalRows.summary(answers[1], base: answers[0]),
+          found: EvalRows.summary(answers[2], base: answers[0], expert: answers[1]),
+          served: EvalRows.summary(answers[3], base: answers[0], expert: answers[1])))
+    }
+    return scores
+  }
+
+  // MARK: - result
+
+  private func result(
+    _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ ground: SearchGround
+  ) -> JSONValue {
+    let search = spec.search
+    var experts = JSONObject()
+    for score in scores { experts[ground.experts[score.best].reference.name] = score.expert.json }
+    return [
+      "task": .string(ground.task.name), "metric": .string(ground.task.metric.rawValue),
+      "template": .string(ground.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
+      "rows": JSONValue(ground.rows.count), "method": .string(search.method),
+      "granularities": JSONValue(search.granularities.map(\.rawValue)), "objective": .string(search.objective),
+      "population": JSONValue(search.population),
+      "experts": JSONValue(ground.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
+      "base": scores[0].base.json, "best_experts": .object(experts),
+      "cells": .array(cells.indices.map { cell($0, cells, outcomes, scores, ground) }),
+      "kernel": .string(BLAS.kernel.running), "seconds": .number(job.seconds),
+    ]
+  }
+
+  private func cell(
+    _ number: Int, _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ ground: SearchGround
+  ) -> JSONValue {
+    let (cell, outcome, score) = (cells[number], outcomes[number], scores[number])
+    let chosen = outcome.searches[outcome.configuration]
+    var shown: JSONObject = [
+      "shots": JSONValue(cell.shots.count), "budget": cell.budget.json,
+      "seed": .integer(Int64(bitPattern: cell.search.seed)),
+      "shot_ids": JSONValue(cell.shots.map { ground.task.shots[$0].id }),
+    ]
+    for (key, value) in ConfigurationSummary(chosen, isChosen: true).json.objectValue?.members ?? [] {
+      if key != "chosen" { shown[key] = value }
+    }
+    // Of the whole cell, with its baselines and whatever else was searched beside what was chosen.
+    let costs = CostSummary(outcome.costs)
+    shown["prompts"] = JSONValue(costs.prompts)
+    shown["seconds"] = .number(outcome.costs.seconds)
+    shown["served"] = .string(ground.name(of: outcome.served))
+    shown["best_expert"] = .string(ground.experts[score.best].reference.name)
+    shown["eval"] = score.found.json
+    shown["served_eval"] = score.served.json
+    shown["warnings"] = JSONValue(ground.warnings(outcome, shots: cell.shots.count))
+    return .object(shown)
+  }
+}
+
+/// How fast a job goes, from the first thing on that it did and did not merely read in its journal. A class, for the
+/// escaping closure that a search reports through.
+private final class Pace {
+  private var start: (fraction: Double, seconds: Double)?
+  private var fraction = 0.0
+
+  /// Something was done.
+  func began(_ now: Double) {
+    if start == nil { start = (fraction, now) }
+  }
+
+  func left(_ fraction: Double, _ now: Double) -> Double? {
+    self.fraction = fraction
+    guard let start, fraction > start.fraction + 0.01 else { return nil }
+    return (now - start.seconds) * (1 - fraction) / (fraction - start.fraction)
+  }
+}

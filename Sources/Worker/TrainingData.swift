@@ -1,0 +1,109 @@
+import Adaptation
+import Evaluation
+import Experts
+import Training
+import Transformer
+import WorkerProtocol
+
+/// What a training learns from: training rows and nothing else. Few-shot rows are the search's, eval rows the report's.
+struct TrainingData {
+  /// What the data came from, for the expert's file.
+  struct Source {
+    var task: String
+    var label: String?
+    var digest: String
+  }
+
+  private enum Content {
+    case task(TaskDefinition, [TaskRow])
+    case dispatch(DispatchTemplate, labels: [String], requests: [(label: String, prompts: [String])])
+  }
+
+  private let content: Content
+  let digests: [Source]
+
+  var kind: ExpertKind {
+    switch content {
+    case .task: .expert
+    case .dispatch: .dispatcher
+    }
+  }
+
+  /// The task that the expert is for; a dispatcher is for none.
+  var task: String? {
+    switch content {
+    case .task(let task, _): task.name
+    case .dispatch: nil
+    }
+  }
+
+  init(_ spec: TrainSpec) throws(WorkerFault) {
+    switch spec.lesson {
+    case .task(let reference):
+      let task = try Self.load(reference)
+      guard task.scoring == .choice else {
+        throw WorkerFault(
+          .unsupported,
+          "the task '\(task.name)' has rows for \"\(task.scoring.rawValue)\"; training needs rows with choices, whose "
+            + "expected reward is a sum and needs no sampled answers")
+      }
+      content = .task(task, Array(task.train.prefix(spec.settings.rows ?? task.train.count)))
+      digests = [Source(task: task.name, label: nil, digest: task.digest.description)]
+    case .dispatch(let lesson):
+      var requests: [(label: String, prompts: [String])] = []
+      var digests: [Source] = []
+      for source in lesson.sources {
+        let task = try Self.load(source.task)
+        // The rows of a label are shared among its tasks.
+        let sharing = lesson.sources.count { $0.label == source.label }
+        let limit = spec.settings.rows.map { max(1, $0 / sharing) } ?? task.train.count
+        requests += task.train.prefix(limit).map { (source.label, task.requests(for: $0)) }
+        digests.append(Source(task: task.name, label: source.label, digest: task.digest.description))
+      }
+      let template: DispatchTemplate
+      do throws(DispatchTemplateError) {
+        template = try DispatchTemplate(lesson.template, source: lesson.templateSource)
+      } catch {
+        throw WorkerFault(.badRequest, error.description)
+      }
+      content = .dispatch(template, labels: lesson.labels, requests: requests)
+      self.digests = digests
+    }
+  }
+
+  private static func load(_ reference: TaskReference) throws(WorkerFault) -> TaskDefinition {
+    let task = try loadTask(reference)
+    guard !task.train.isEmpty else {
+      throw WorkerFault(
+        .taskUnreadable,
+        "the task '\(task.name)' has no training rows; put them into train.jsonl in its directory (few-shot and eval rows "
+          + "are not trained on)")
+    }
+    return task
+  }
+
+  func examples(for model: LoadedModel) throws(WorkerFault) -> [ChoiceExample] {
+    switch content {
+    case .task(let task, let rows):
+      do throws(TaskEncodingError) {
+        return try TaskEncoder(task, for: model.model).encode(rows).compactMap { row in
+          row.row.gold.map { ChoiceExample(item: row.item, gold: $0) }
+        }
+      } catch {
+        throw WorkerFault(error)
+      }
+    case .dispatch(let template, let labels, let requests):
+      return try model.deciding { () throws(DispatcherError) in
+        let dispatcher = try Dispatcher(template, labels: labels, for: model.model)
+        var examples: [ChoiceExample] = []
+        for (number, request) in requests.enumerated() {
+          guard let gold = labels.firstIndex(of: request.label) else { continue }
+          // Now as somebody asks it, now as its task does: a dispatcher meets both.
+          let prompt = request.prompts[number % request.prompts.count]
+          examples.append(ChoiceExample(item: try dispatcher.item(prompt), gold: gold))
+        }
+        return examples
+      }
+    }
+  }
+}

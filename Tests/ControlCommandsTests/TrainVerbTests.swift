@@ -1,0 +1,78 @@
+import ControlCommands
+import StrictJSON
+import Testing
+
+@Suite struct TrainVerbTests {
+  private static let started: JSONValue = [
+    "job": 7, "name": "mine", "kind": "expert", "model": "smollm2", "replaces": "mine@1",
+    "warnings": ["there are no training rows for the label 'x', so it will hardly be given"],
+  ]
+
+  private static func standing(_ reward: Double, _ right: Double) -> JSONValue {
+    ["rows": 60, "loss": .number(-reward), "reward": .number(reward), "acc": .number(right), "kl": 0.0]
+  }
+
+  private static let result: JSONValue = [
+    "name": "mine", "version": 2, "state": "active", "steps": 40, "best_step": 20, "training_rows": 240,
+    "seconds": 75.0,
+    "held_out": ["n": 60, "base": standing(-0.1, 0.5), "expert": standing(0.2, 0.65)],
+    "curve": [
+      ["step": 0, "validation": standing(-0.1, 0.5)], ["step": 1, "batch": standing(-0.2, 0.4)],
+      ["step": 20, "batch": standing(0.3, 0.7), "validation": standing(0.2, 0.65)],
+    ],
+  ]
+
+  private func train(
+    _ arguments: [String], job: JSONValue = ["job": 7, "state": "done", "fraction": 1, "result": result]
+  ) throws -> (outcome: Outcome, asked: JSONObject) {
+    var found: (Outcome, JSONObject)?
+    try withDaemon { request, reply in
+      reply.succeed(request.method.name == "train.start" ? Self.started : job)
+    } _: { daemon, options, _ in
+      let outcome = run(["train"] + arguments + options)
+      found = (outcome, try #require(daemon.calls(of: "train.start").first))
+    }
+    return try #require(found)
+  }
+
+  @Test func everyOptionReachesTheDaemon() throws {
+    let (outcome, asked) = try train([
+      "mine", "--task", "easy", "--label", "x", "--objective", "cross-entropy", "--steps", "50", "--batch", "8", "--lr",
+      "0.02", "--warm-up", "5", "--clip", "0.5", "--weight-decay", "0.1", "--kl", "0.2", "--seed", "9", "--modules",
+      "mlp,q_proj", "--rows", "100", "--validation-rows", "30", "--validate-every", "4", "--patience", "3", "--model",
+      "smollm2",
+    ])
+    #expect(outcome.status == 0, "\(outcome.error)")
+    #expect(
+      asked == [
+        "name": "mine", "task": "easy", "label": "x", "objective": "cross-entropy", "steps": 50, "batch": 8,
+        "learning_rate": 0.02, "warm_up": 5, "clip": 0.5, "weight_decay": 0.1, "kl": 0.2, "seed": 9,
+        "modules": ["mlp", "q_proj"], "rows": 100, "validation_rows": 30, "validate_every": 4, "patience": 3,
+        "model": "smollm2",
+      ])
+  }
+
+  @Test func whatIsShownIsTheCurveOfWhatWasHeldOut() throws {
+    let (outcome, _) = try train(["mine", "--task", "easy"])
+    #expect(outcome.lines[0].hasPrefix("mine@2 (active), step 20 of 40, 240 rows, "))
+    #expect(outcome.lines.contains("0\t-0.1000\t0.5000\t0.0000\t0.1000"))
+    #expect(outcome.lines.contains("20 *\t0.2000\t0.6500\t0.0000\t-0.2000"))
+    #expect(!outcome.lines.contains { $0.hasPrefix("1\t") })
+    #expect(outcome.error.contains("warning: there are no training rows for the label 'x'"))
+    #expect(outcome.error.contains("a new version of mine@1"))
+  }
+
+  @Test func aDispatcherIsAskedForByAFlagAndAJobIsNotWaitedForWhereNobodyWants() throws {
+    let (outcome, asked) = try train(["mine", "--dispatcher", "--no-wait"])
+    #expect(asked == ["name": "mine", "dispatcher": true])
+    #expect(outcome.lines == ["job 7"])
+  }
+
+  @Test func aTrainingThatFailsIsStatusOneWithItsReason() throws {
+    let job: JSONValue = [
+      "job": 7, "state": "failed", "error": ["kind": "failed", "message": "the training diverged at step 3"],
+    ]
+    let (outcome, _) = try train(["mine", "--task", "easy"], job: job)
+    #expect(outcome.status == 1 && outcome.error.contains("job 7 failed: the training diverged at step 3"))
+  }
+}

@@ -1,0 +1,145 @@
+import RPCClient
+import StrictJSON
+import SystemSupport
+import Testing
+import WorkerProtocol
+
+@Suite struct TrainTests {
+  /// Two experts with tasks that have training rows, and one task that no expert is for.
+  private func fill(_ daemon: Harness) throws {
+    try daemon.addModel()
+    try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "arc"), ("t2.label", "reasoning")])
+    try daemon.dropExpert("social", value: 0.75, metadata: [("t2.task", "siqa")])
+    for name in ["arc", "siqa", "sums"] { try daemon.dropTrainingTask(name) }
+    try daemon.sync()
+  }
+
+  private func spec(_ daemon: Harness) throws -> TrainSpec {
+    let specs = daemon.worker.starts.compactMap { start -> TrainSpec? in
+      if case .train(let spec) = start.work { spec } else { nil }
+    }
+    return try #require(specs.last)
+  }
+
+  @Test func aTrainedExpertBecomesAVersionLikeEveryOther() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      let started = try daemon.call(
+        "train.start", ["name": "letters", "task": "arc", "steps": 7, "learning_rate": 0.5, "modules": ["mlp"]])
+      #expect(started["kind"] == "expert" && started["replaces"] == JSONValue.null && started["model"] == "tiny")
+      #expect(started["sources"] == [["task": "arc", "label": nil, "rows": 2]])
+      let job = try daemon.wait(started["job"] ?? .null)
+      #expect(job["result"]?["name"] == "letters" && job["result"]?["version"] == 1)
+      #expect(job["result"]?["previous"] == JSONValue.null && job["result"]?["state"] == "active")
+      let shown = try daemon.call("expert.show", ["expert": "letters"])
+      #expect(shown["active"] == 1 && shown["kind"] == "expert")
+      let spec = try spec(daemon)
+      #expect(spec.settings.steps == 7 && spec.settings.learningRate == 0.5 && spec.settings.modules == ["mlp"])
+      #expect(spec.settings.batch == TrainSettings().batch && spec.settings.rows == nil && spec.label == nil)
+      #expect(((try FileSystem.status(spec.expertPath)) ?? nil) == nil)  // The store has it now.
+      // It takes part in what comes, and what was there is stale.
+      #expect(
+        try daemon.settledMixture("sums")["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue }
+          == ["letters", "science", "social"])
+
+      let again = try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 9])
+      #expect(again["replaces"] == "letters@1")
+      #expect(try daemon.wait(again["job"] ?? .null)["result"]?["version"] == 2)
+      // The same training has the same bits: no third version.
+      let same = try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 9])
+      #expect(same["job"] != again["job"])
+      #expect(try daemon.wait(same["job"] ?? .null)["result"]?["version"] == 2)
+    }
+  }
+
+  @Test func aDispatcherLearnsFromTheTasksOfTheActiveExperts() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      try daemon.dropTask("few")  // No training rows: it takes no part.
+      try daemon.sync()
+      let started = try daemon.call("train.start", ["name": "sorter", "dispatcher": true])
+      let expected: [JSONValue] = [
+        ["task": "arc", "label": "reasoning", "rows": 2], ["task": "siqa", "label": "social", "rows": 2],
+        ["task": "sums", "label": "other", "rows": 2],
+      ]
+      #expect(started["sources"]?.arrayValue == expected && started["warnings"] == [])
+      #expect(try daemon.wait(started["job"] ?? .null)["result"]?["version"] == 1)
+      let spec = try spec(daemon)
+      guard case .dispatch(let lesson) = spec.lesson else {
+        Issue.record("it is no dispatcher's lesson")
+        return
+      }
+      #expect(lesson.labels == ["reasoning", "social", "other"] && lesson.template.contains("{labels}"))
+      #expect(lesson.sources.map(\.label) == ["reasoning", "social", "other"])
+      #expect(spec.settings.rows == 300)
+      #expect(try daemon.call("expert.show", ["expert": "sorter"])["kind"] == "dispatcher")
+      // It is used by the strategy `classifier`, and in no mixture.
+      #expect(try daemon.call("dispatch.run", ["prompt": "?", "strategy": "classifier"])["dispatcher"] == "sorter@1")
+      let mixture = try daemon.settledMixture("arc")
+      #expect(mixture["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue } == ["science", "social"])
+      // Nor is it a label of the next one.
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "sorter", "dispatcher": true, "rows": 9])["job"] ?? .null)
+      guard case .dispatch(let next) = try self.spec(daemon).lesson else { return }
+      #expect(next.labels == lesson.labels)
+      #expect(try self.spec(daemon).settings.rows == 9)
+    }
+  }
+
+  @Test func labelsWithoutTrainingRowsAreWarnedOf() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      try daemon.dropExpert("third", value: 1.5, metadata: [("t2.task", "arc")])
+      try daemon.dropExpert("lonely", value: 1.75)
+      try daemon.sync()
+      let warnings = try daemon.call("train.start", ["name": "sorter", "dispatcher": true])["warnings"]
+      #expect(
+        warnings == [
+          "there are no training rows for the label 'lonely', so it will hardly be given",
+          "there are no training rows for the label 'third', so it will hardly be given",
+        ])
+    }
+  }
+
+  @Test func whatCannotBeTrainedIsRefusedAndQueuesNothing() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      #expect(try daemon.refusal("train.start", ["name": "sorter", "dispatcher": true]) == "empty_bank")
+      try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "arc")])
+      try daemon.dropTask("few")
+      let generated = [#"{"question": "1 + 1?", "answer": "2"}"#, #"{"question": "1 + 2?", "answer": "3"}"#]
+      try daemon.drop("tasks", "sums.jsonl", Array(generated.joined(separator: "\n").utf8))
+      try daemon.sync()
+      #expect(try daemon.refusal("train.start", ["name": "sorter", "dispatcher": true]) == "bad_task")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "none"]) == "unknown_task")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "few"]) == "bad_task")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "sums"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "new"]) == "invalid_params")
+      #expect(
+        try daemon.refusal("train.start", ["name": "new", "task": "few", "dispatcher": true]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "base", "task": "few"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "../x", "task": "few"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "few", "label": "other"]) == "invalid_params")
+      #expect(
+        try daemon.refusal("train.start", ["name": "new", "dispatcher": true, "label": "x"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "science", "dispatcher": true]) == "conflict")
+      #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+    }
+  }
+}
+
+extension Harness {
+  /// A task directory with two training rows.
+  func dropTrainingTask(_ name: String) throws {
+    let spool = "\(prefix)/var/spool/t2d/tasks"
+    try FileSystem.createDirectories("\(spool)/.\(name)")
+    let rows = ["P", "Q"].map { letter in
+      #"{"question":"\#(letter) in \#(name)?","choices":{"text":["Yes","No"],"label":["A","B"]},"answerKey":"A"}"#
+    }
+    try FileSystem.writeAtomically(
+      "\(spool)/.\(name)/fewshot.jsonl", taskBytes(question: "Is \(name) so?"), mode: 0o644)
+    try FileSystem.writeAtomically(
+      "\(spool)/.\(name)/train.jsonl", Array(rows.joined(separator: "\n").utf8), mode: 0o644)
+    try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
+  }
+}

@@ -1,0 +1,276 @@
+import Experts
+import LinearAlgebra
+import ModelFormats
+import Multipliers
+import StrictJSON
+import SystemSupport
+import Testing
+import Training
+import Transformer
+import WorkerProtocol
+
+/// Trainings of the worker on the synthetic model.
+@Suite struct TrainJobTests {
+  private static func spec(
+    _ model: SyntheticModel, lesson: TrainSpec.Lesson? = nil, _ change: (inout TrainSettings) -> Void = { _ in }
+  ) throws -> TrainSpec {
+    var settings = TrainSettings()
+    settings.steps = 6
+    settings.batch = 4
+    settings.learningRate = 0.05
+    settings.validationInterval = 2
+    settings.validationRows = 8
+    change(&settings)
+    return TrainSpec(
+      model: model.reference, name: "learned", label: "letters",
+      lesson: try lesson ?? .task(try model.trainingTask("letters", rows: 32)), settings: settings,
+      expertPath: model.directory + "/learned.safetensors", statePath: model.directory + "/state.safetensors")
+  }
+
+  private func result(_ ending: TestWorker.Ending) throws -> JSONObject {
+    guard case .done(let json) = ending, var object = json.objectValue else {
+      Issue.record("the training ended with \(ending)")
+      throw TestWorker.Closed()
+    }
+    object["seconds"] = nil
+    return object
+  }
+
+  private func refusal(_ spec: TrainSpec) throws -> WorkerFault {
+    guard case .failed(let fault) = try TestWorker().run(.train(spec)).ending else {
+      Issue.record("it did not fail")
+      throw TestWorker.Closed()
+    }
+    return fault
+  }
+
+  private func vector(_ spec: TrainSpec, _ model: SyntheticModel) throws -> ValidatedExpert {
+    let loaded = try LanguageModel.load(path: model.path, factorizationDirectory: nil, pool: ComputePool(threads: 1))
+    let signature = ModelSignature(
+      name: "model", modelID: loaded.configuration.modelID, digest: try #require(.init(description: loaded.digest)),
+      architecture: loaded.configuration.architecture, layout: loaded.layout)
+    return try ExpertFile.read(path: spec.expertPath).validated(against: signature)
+  }
+
+  @Test func aTaskIsLearnedAndTheExpertSaysHow() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) { $0.steps = 24 }
+      let run = try TestWorker().run(.train(spec))
+      let result = try result(run.ending)
+      let held = try #require(result["held_out"])
+      let before = try #require(held["base"]?["reward"]?.doubleValue)
+      let after = try #require(held["expert"]?["reward"]?.doubleValue)
+      #expect(held["n"] == 8 && after > before + 0.3, "\(before) to \(after)")
+      #expect(result["kind"] == "expert" && result["training_rows"] == 24 && result["rows"] == 32)
+      #expect(result["curve"]?.arrayValue?.compactMap { $0["step"]?.intValue } == Array(0...24))
+      #expect(run.journal == result["curve"]?.arrayValue)
+
+      let expert = try vector(spec, model)
+      #expect(expert.name == "learned" && expert.label == "letters" && expert.kind == .expert)
+      #expect(expert.metadata.task == "letters" && expert.baseMatch == .same && expert.warnings.isEmpty)
+      #expect(expert.parameters.count == SyntheticModel.targets.count)
+      let trainedWith = try parseJSON(try #require(expert.metadata.trainedWith))
+      #expect(trainedWith["objective"] == "reinforce" && trainedWith["seed"] == spec.settings.json["seed"])
+      #expect(trainedWith["data"]?.arrayValue?.first?["digest"]?.stringValue?.hasPrefix("sha256:") == true)
+      #expect(try parseJSON(try #require(expert.metadata.metrics))["held_out"] == held)
+    }
+  }
+
+  /// Killed after any validation, and with another number of threads.
+  @Test func aTrainingThatWasCutEndsWithTheSameFile() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) { $0.divergenceWeight = 0.1 }
+      var states: [[UInt8]] = []
+      let whole = try TestWorker(threads: 2).run(.train(spec)) { entry in
+        if entry["step"] != 0, entry["validation"] != nil {
+          // The file may not be written yet when the entry comes; the next one finds it.
+          if let state = try? FileSystem.readAll(spec.statePath, maximumBytes: 1 << 20) { states.append(state) }
+        }
+      }
+      states.append(try FileSystem.readAll(spec.statePath, maximumBytes: 1 << 20))
+      let expected = try result(whole.ending)
+      let bytes = try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20)
+      for state in [[]] + states {
+        try FileSystem.remove(spec.statePath)
+        if !state.isEmpty { try FileSystem.writeAtomically(spec.statePath, state) }
+        let resumed = try TestWorker(threads: 1).run(.train(spec), journal: Array(whole.journal.prefix(3)))
+        #expect(try result(resumed.ending) == expected)
+        #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
+        let steps = resumed.journal.compactMap { $0["step"]?.intValue }
+        #expect(steps == steps.sorted() && Set(steps).count == steps.count)
+      }
+    }
+  }
+
+  @Test func theStateOfAnotherTrainingIsNotGoneOnWith() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let first = try Self.spec(model)
+      let expected = try result(try worker.run(.train(first)).ending)
+      var other = first
+      other.settings.seed = 9
+      #expect(try result(try worker.run(.train(other), job: 2).ending) != expected)
+      #expect(try result(try worker.run(.train(first), job: 3).ending) == expected)
+    }
+  }
+
+  @Test func aCancelledTrainingGoesOnFromItsLastStep() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.steps = 400
+        $0.validationInterval = 400
+        $0.learningRate = 1e-4
+      }
+      let worker = try TestWorker()
+      var isAsked = false
+      let cut = try worker.run(.train(spec)) { entry in
+        if entry["step"] == 2, !isAsked {
+          isAsked = true
+          try worker.send(.cancelJob(1))
+        }
+      }
+      #expect(cut.ending == .cancelled)
+      let file = try SafetensorsFile.open(path: spec.statePath)
+      let entry = try #require(file.metadata.first { $0.key == "t2.training.state" }?.value)
+      #expect(try parseJSON(entry)["step"]?.intValue == cut.journal.last?["step"]?.intValue)
+    }
+  }
+
+  @Test func onlyTheModulesThatWereAskedForAreTrained() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) { $0.modules = ["attention", "down_proj"] }
+      _ = try result(try TestWorker().run(.train(spec)).ending)
+      let expert = try vector(spec, model)
+      #expect(expert.parameters.count == 2 * 5)
+      for (matrix, values) in expert.parameters {
+        let name = SyntheticModel.targets[matrix].name
+        #expect(name.contains("self_attn") || name.contains("down_proj"))
+        #expect(values.contains { $0 != 1 }, "\(name)")
+      }
+    }
+  }
+
+  @Test func aDispatcherLearnsWhichLabelARequestHas() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let lesson = TrainSpec.Lesson.dispatch(
+        .init(
+          labels: ["nuts", "other"], template: "{labels}? {prompt}", templateSource: "a test",
+          sources: [
+            .init(label: "nuts", task: try model.trainingTask("nuts", rows: 16, questions: ["zzzzzz"])),
+            .init(label: "other", task: try model.trainingTask("rest", rows: 16, questions: ["aaaaaa"])),
+          ]))
+      var spec = try Self.spec(model, lesson: lesson) {
+        $0.steps = 16
+        $0.objective = "cross-entropy"
+      }
+      spec.label = nil
+      let result = try result(try TestWorker().run(.train(spec)).ending)
+      #expect(result["kind"] == "dispatcher" && result["held_out"]?["expert"]?["acc"] == 1.0)
+      let expert = try vector(spec, model)
+      #expect(expert.kind == .dispatcher && expert.metadata.task == nil && expert.label == nil)
+      // What was learned is what a dispatch asks.
+      let worker = try TestWorker()
+      let reference = ExpertReference(name: "learned", version: 1, digest: "sha256:0", path: spec.expertPath)
+      for (prompt, label) in [("99 zzzzzz", "nuts"), ("99 aaaaaa", "other")] {
+        let call = DispatchCall(
+          model: model.reference, prompt: prompt,
+          dispatch: DispatchSpec(
+            labels: [.init(label: "nuts", weights: .base)], template: "{labels}? {prompt}", templateSource: "a test",
+            reading: .score, weights: .expert(reference, rescale: .none)))
+        let answer = try DispatchAnswer(decoding: try worker.answer(.dispatch(call)).get())
+        #expect(answer.decision.label == label, "\(prompt)")
+      }
+    }
+  }
+
+  @Test func aDivergingTrainingIsStoppedAndSaysWhere() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let fault = try refusal(try Self.spec(model) { $0.learningRate = 1e36 })
+      #expect(fault.kind == .failed && fault.message.contains("diverged at step") && !fault.retry)
+      #expect(((try FileSystem.status(model.directory + "/learned.safetensors")) ?? nil) == nil)
+    }
+  }
+
+  @Test func whatCannotBeTrainedOnIsRefused() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let untrained = try refusal(try Self.spec(model, lesson: .task(try model.task("plain", shots: 4, eval: 4))))
+      #expect(untrained.kind == .taskUnreadable && untrained.message.contains("has no training rows"))
+
+      let generated = try model.generatedTask(shots: 12, tokens: 4)
+      let rows = try FileSystem.readAll(generated.path + "/fewshot.jsonl", maximumBytes: 1 << 16)
+      try FileSystem.writeAtomically(generated.path + "/train.jsonl", rows)
+      let unsupported = try refusal(try Self.spec(model, lesson: .task(generated)))
+      #expect(unsupported.kind == .unsupported && unsupported.message.contains("rows with choices"))
+
+      let few = try refusal(try Self.spec(model) { $0.rows = 7 })
+      #expect(few.kind == .taskUnreadable && few.message.contains("there are 7"))
+      let modules = try refusal(try Self.spec(model) { $0.modules = ["mpl"] })
+      #expect(modules.kind == .badRequest && modules.message.contains("'mpl'") && modules.message.contains("gate_proj"))
+      let layers = try refusal(try Self.spec(model) { $0.modules = ["layers"] })
+      #expect(layers.kind == .badRequest)
+      let objective = try refusal(try Self.spec(model) { $0.objective = "luck" })
+      #expect(objective.kind == .badRequest && objective.message.contains("cross-entropy"))
+      let steps = try refusal(try Self.spec(model) { $0.warmUp = 6 })
+      #expect(steps.kind == .badRequest && steps.message.contains("warm-up"))
+      var nowhere = try Self.spec(model)
+      nowhere.statePath = model.directory + "/none/state.safetensors"
+      let unsaved = try refusal(nowhere)
+      #expect(unsaved.kind == .files && unsaved.message.contains("cannot save the training's state"))
+    }
+  }
+
+  /// From the multipliers through the network to the objective, against differences of scoring.
+  @Test(arguments: TrainingObjective.allCases)
+  func theGradientIsThatOfTheLoss(objective: TrainingObjective) throws {
+    try withTemporaryDirectory { directory in
+      let synthetic = try SyntheticModel(in: directory)
+      let model = try LanguageModel.load(
+        path: synthetic.path, factorizationDirectory: nil, pool: ComputePool(threads: 2))
+      var random = Random(seed: 5)
+      func tokens(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(abs(random.next()) * 255) } }
+      let examples = (0..<4).map { number in
+        ChoiceExample(
+          item: ScoringItem(prompt: tokens(6), continuations: [tokens(1), tokens(3), tokens(2)]), gold: number % 3)
+      }
+      var settings = TrainingSettings()
+      settings.objective = objective
+      settings.divergenceWeight = 0.2
+      let trainee = ChoiceTrainee(
+        model, examples: examples, settings: settings, matrices: Array(model.layout.matrices.indices),
+        shouldStop: { false })
+      let at = (0..<model.layout.count).map { _ in 1 + 0.2 * random.next() }
+      let direction = (0..<model.layout.count).map { _ in 0.05 * random.next() }
+      let gradient = try trainee.gradient(of: [0, 1, 2, 3], at: at).gradient
+      let found = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      func loss(_ sign: Float) throws -> Double {
+        try trainee.standing(of: [0, 1, 2, 3], at: zip(at, direction).map { $0 + 0.1 * sign * $1 }).loss
+      }
+      let expected = (try loss(1) - loss(-1)) / 0.2
+      #expect(abs(found - expected) < 0.01 * max(0.1, abs(expected)), "\(found) against \(expected)")
+    }
+  }
+}
+
+extension SyntheticModel {
+  /// A task with training rows whose right choice depends on which of the questions is asked.
+  func trainingTask(_ name: String, rows: Int, questions: [String] = ["aaaaaa", "zzzzzz"]) throws -> TaskReference {
+    let reference = try task(name, shots: 4, eval: 4)
+    let lines = (0..<rows).flatMap { index -> [UInt8] in
+      let kind = index % questions.count
+      let row: JSONValue = [
+        "question": .string("\(index) \(questions[kind])"), "choices": ["x", "y", "zz"], "answer": JSONValue(kind),
+      ]
+      return row.workerLine
+    }
+    try FileSystem.writeAtomically(reference.path + "/train.jsonl", lines)
+    return reference
+  }
+}
