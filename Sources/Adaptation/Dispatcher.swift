@@ -82,10 +82,29 @@ package struct Dispatcher: Sendable {
   package func score(
     _ prompt: String, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
   ) throws(DispatcherError) -> Outcome {
-    let sums = try likelihoods(try item(prompt), under: view, inPiecesOf: pieceRows, priority: priority)
+    outcome(try likelihoods(try item(prompt), under: view, inPiecesOf: pieceRows, priority: priority))
+  }
+
+  /// The answers to several questions by scoring, computed together: the template's beginning, which they share, once.
+  package func score(
+    _ items: [ScoringItem], under view: WeightView, priority: ComputePool.Priority
+  ) throws(DispatcherError) -> [Outcome] {
+    do throws(TransformerError) {
+      return try model.score(items, under: view, priority: priority).map { outcome($0.map(\.sum)) }
+    } catch {
+      throw .model(error)
+    }
+  }
+
+  private func outcome(_ sums: [Double]) -> Outcome {
     // Of equal ones the first, whose order is that of names: a tie is decided in the same way every time.
     let best = sums.indices.max { (sums[$0], -$0) < (sums[$1], -$1) } ?? labels.count - 1
     return Outcome(label: labels[best], probabilities: softmax(sums))
+  }
+
+  /// Of the label that was chosen.
+  package func probability(of outcome: Outcome) -> Double {
+    labels.firstIndex(of: outcome.label).map { outcome.probabilities[$0] } ?? 0
   }
 
   /// The request whose answer ``read(_:to:under:inPiecesOf:priority:)`` reads.

@@ -7,7 +7,7 @@ import WorkerProtocol
 
 /// Sorts labelled prompts by each of the strategies; runs in the thread of jobs.
 ///
-/// The journal has an entry for each row under each strategy, so a job that was cut goes on after the last one.
+/// The journal has an entry for each batch of rows under each strategy, so a job that was cut goes on after the last one.
 struct DispatchEvaluateJob {
   private let spec: DispatchEvaluateSpec
   private let job: RunningJob
@@ -44,21 +44,24 @@ struct DispatchEvaluateJob {
     let view = try model.view(dispatch.weights)
     var matrix = ConfusionMatrix(labels: dispatch.names)
     var items: [JSONValue] = []
-    for (index, row) in spec.rows.enumerated() {
+    let kept = kept(strategy.name)
+    for batch in DispatchBatch.ranges(of: spec.rows.count) {
       try job.checkCancelled()
-      var item = kept(index, strategy.name) ?? .null
-      if item == .null { item = try decide(row, index, strategy, dispatcher, view, on: model) }
-      guard let given = item["given"]?.stringValue, dispatch.names.contains(given) else {
-        throw WorkerFault(.failed, "the journal of job \(job.id) has no label for row \(row.line)")
+      var found = kept[batch.lowerBound] ?? []
+      if found.count != batch.count { found = try decide(batch, strategy, dispatcher, view, on: model) }
+      for (item, row) in zip(found, spec.rows[batch]) {
+        guard let given = item["given"]?.stringValue, dispatch.names.contains(given) else {
+          throw WorkerFault(.failed, "the journal of job \(job.id) has no label for row \(row.line)")
+        }
+        matrix.add(truth: row.label, given: given)
       }
-      matrix.add(truth: row.label, given: given)
-      items.append(item)
-      let done = number * spec.rows.count + index + 1
+      items += found
+      let done = number * spec.rows.count + batch.upperBound
       let share = Double(done) / Double(spec.rows.count * spec.strategies.count)
       job.report(
         JobProgress(
           fraction: Self.loading + (1 - Self.loading) * share, phase: "evaluating",
-          detail: "\(strategy.name), row \(index + 1) of \(spec.rows.count)",
+          detail: "\(strategy.name), row \(batch.upperBound) of \(spec.rows.count)",
           etaSeconds: job.seconds * (1 - share) / share))
     }
     var result = matrix.json
@@ -68,55 +71,101 @@ struct DispatchEvaluateJob {
     return .object(result)
   }
 
-  private func kept(_ index: Int, _ strategy: String) -> JSONValue? {
-    job.journal.first { $0["row"]?.intValue == index && $0["strategy"]?.stringValue == strategy }?["item"]
+  /// The items of batches that an earlier run decided, by the row with which each begins.
+  private func kept(_ strategy: String) -> [Int: [JSONValue]] {
+    var kept: [Int: [JSONValue]] = [:]
+    for entry in job.journal where entry["strategy"]?.stringValue == strategy {
+      if let first = entry["first"]?.intValue { kept[first] = entry["items"]?.arrayValue }
+    }
+    return kept
   }
 
   private func decide(
-    _ row: DispatchEvaluateSpec.Row, _ index: Int, _ strategy: DispatchEvaluateSpec.Strategy,
-    _ dispatcher: Dispatcher, _ view: WeightView, on model: LoadedModel
-  ) throws(WorkerFault) -> JSONValue {
-    let outcome = try model.decision(row.prompt, line: row.line, strategy.dispatch, dispatcher, view, for: job)
-    var item: JSONObject = [
-      "line": JSONValue(row.line), "label": .string(row.label), "given": .string(outcome.label),
-      "probability": .number(
-        zip(dispatcher.labels, outcome.probabilities).first { $0.0 == outcome.label }?.1 ?? 0),
-    ]
-    if let text = outcome.text { item["text"] = .string(text) }
-    if let note = outcome.note { item["note"] = .string(note) }
-    job.record(["row": JSONValue(index), "strategy": .string(strategy.name), "item": .object(item)])
-    return .object(item)
+    _ batch: Range<Int>, _ strategy: DispatchEvaluateSpec.Strategy, _ dispatcher: Dispatcher, _ view: WeightView,
+    on model: LoadedModel
+  ) throws(WorkerFault) -> [JSONValue] {
+    let rows = spec.rows[batch]
+    let outcomes = try model.decisions(
+      rows.map { .init(prompt: $0.prompt, line: $0.line) }, strategy.dispatch, dispatcher, view, for: job)
+    let items = zip(rows, outcomes).map { row, outcome -> JSONValue in
+      var item: JSONObject = [
+        "line": JSONValue(row.line), "label": .string(row.label), "given": .string(outcome.label),
+        "probability": .number(dispatcher.probability(of: outcome)),
+      ]
+      if let text = outcome.text { item["text"] = .string(text) }
+      if let note = outcome.note { item["note"] = .string(note) }
+      return .object(item)
+    }
+    job.record([
+      "first": JSONValue(batch.lowerBound), "strategy": .string(strategy.name), "items": .array(items),
+    ])
+    return items
+  }
+}
+
+/// Prompts that are decided together in a job.
+enum DispatchBatch {
+  struct Prompt {
+    var prompt: String
+    /// For errors.
+    var line: Int
+  }
+
+  /// Some quarter of a second of work, and enough rows for products that pay.
+  private static let size = 16
+
+  /// What is computed together is a function of the row alone, so that a resumed job ends with the same bits.
+  static func ranges(of count: Int) -> [Range<Int>] {
+    stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
   }
 }
 
 extension LoadedModel {
-  /// Pass one of a job, on the prompt of a row, which errors name by its line.
-  func decision(
-    _ prompt: String, line: Int, _ dispatch: DispatchSpec, _ dispatcher: Dispatcher, _ view: WeightView,
+  /// Pass one of a job, on one batch.
+  func decisions(
+    _ batch: [DispatchBatch.Prompt], _ dispatch: DispatchSpec, _ dispatcher: Dispatcher, _ view: WeightView,
     for job: RunningJob
-  ) throws(WorkerFault) -> Dispatcher.Outcome {
-    let outcome: Dispatcher.Outcome
-    do throws(WorkerFault) {
-      outcome = try deciding { () throws(DispatcherError) in
-        switch dispatch.reading {
-        case .score:
-          return try dispatcher.score(prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
-        case .generate:
-          let request = try dispatcher.request(prompt, under: view, maximumTokens: dispatch.maximumTokens)
-          let text: String
-          do throws(TransformerError) {
-            text = try model.generate([request], priority: .job) { _ in !job.isCancelled }[0].text
-          } catch {
-            throw .model(error)
-          }
-          return try dispatcher.read(
-            text, to: prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
-        }
+  ) throws(WorkerFault) -> [Dispatcher.Outcome] {
+    switch dispatch.reading {
+    case .score:
+      var items: [ScoringItem] = []
+      for row in batch { items.append(try at(row) { () throws(DispatcherError) in try dispatcher.item(row.prompt) }) }
+      return try deciding { () throws(DispatcherError) in try dispatcher.score(items, under: view, priority: .job) }
+    case .generate:
+      var requests: [GenerationRequest] = []
+      for row in batch {
+        requests.append(
+          try at(row) { () throws(DispatcherError) in
+            try dispatcher.request(row.prompt, under: view, maximumTokens: dispatch.maximumTokens)
+          })
       }
-    } catch {
-      throw WorkerFault(error.kind, "line \(line): \(error.message)")
+      let texts: [String]
+      do throws(TransformerError) {
+        texts = try model.generate(requests, priority: .job) { _ in !job.isCancelled }.map(\.text)
+      } catch {
+        throw WorkerFault(error)
+      }
+      var outcomes: [Dispatcher.Outcome] = []
+      for (row, text) in zip(batch, texts) {
+        try job.checkCancelled()
+        outcomes.append(
+          try at(row) { () throws(DispatcherError) in
+            try dispatcher.read(
+              text, to: row.prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
+          })
+      }
+      return outcomes
     }
-    try job.checkCancelled()
-    return outcome
+  }
+
+  /// What is wrong with a row is said with its line.
+  private func at<Value>(
+    _ row: DispatchBatch.Prompt, _ body: () throws(DispatcherError) -> Value
+  ) throws(WorkerFault) -> Value {
+    do throws(WorkerFault) {
+      return try deciding(body)
+    } catch {
+      throw WorkerFault(error.kind, "line \(row.line): \(error.message)")
+    }
   }
 }

@@ -183,21 +183,19 @@ struct RowScorer {
     let dispatcher = try Dispatcher(dispatch, for: model.model)
     let view = try model.view(dispatch.weights)
     var last = job.seconds
-    while decisions.count < rows.count {
-      let batch = rows[decisions.count..<min(decisions.count + RowEvaluator.batch, rows.count)]
-      var labels: [JSONValue] = []
-      for row in batch {
-        let outcome = try model.decision(
-          task.request(of: row), line: row.line, dispatch, dispatcher, view, for: job)
-        let probability = zip(dispatcher.labels, outcome.probabilities).first { $0.0 == outcome.label }?.1 ?? 0
-        decisions.append(Decision(label: outcome.label, probability: probability))
-        labels.append(["label": .string(outcome.label), "probability": .number(probability)])
-        progress(decisions.count)
-      }
+    for batch in DispatchBatch.ranges(of: rows.count) where batch.lowerBound >= decisions.count {
+      let outcomes = try model.decisions(
+        rows[batch].map { .init(prompt: task.request(of: $0), line: $0.line) }, dispatch, dispatcher, view, for: job)
+      try job.checkCancelled()
+      let found = outcomes.map { Decision(label: $0.label, probability: dispatcher.probability(of: $0)) }
+      decisions += found
+      progress(decisions.count)
       let now = job.seconds
       seconds[column, default: 0] += now - last
       job.record([
-        "entry": "decisions", "column": .string(column), "labels": .array(labels), "seconds": .number(now - last),
+        "entry": "decisions", "column": .string(column),
+        "labels": .array(found.map { ["label": .string($0.label), "probability": .number($0.probability)] }),
+        "seconds": .number(now - last),
       ])
       last = now
     }

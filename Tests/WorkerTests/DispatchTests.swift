@@ -183,8 +183,8 @@ import WorkerProtocol
       let spec = try Self.spec(model)
       var judged = spec
       judged.weights = .expert(try model.expert("judge", seed: 17), rescale: .none)
-      let rows = ["abc", "What is it?", "1 + 1", "zzzz"].enumerated().map {
-        DispatchEvaluateSpec.Row(line: $0 + 1, prompt: $1, label: $0 < 2 ? "first" : "other")
+      let rows = (0..<20).map {
+        DispatchEvaluateSpec.Row(line: $0 + 1, prompt: "What is \($0 * $0)?", label: $0 < 12 ? "first" : "other")
       }
       let work = JobWork.dispatchEvaluate(
         DispatchEvaluateSpec(
@@ -195,18 +195,18 @@ import WorkerProtocol
           Issue.record("it ended with \(ending)")
           return .null
         }
-        #expect(result["n"] == 4)
+        #expect(result["n"] == 20)
         return try #require(result["strategies"])
       }
       let worker = try TestWorker()
       let whole = try worker.run(work)
       let found = try strategies(whole.ending)
-      #expect(whole.journal.count == 8)
+      #expect(whole.journal.count == 4, "two batches under each of two strategies")
       for name in ["prompt", "classifier"] {
         let matrix = try #require(found[name]?["matrix"]?.arrayValue).map {
           $0.arrayValue?.compactMap(\.intValue) ?? []
         }
-        #expect(matrix.map { $0.reduce(0, +) } == [2, 0, 2])
+        #expect(matrix.map { $0.reduce(0, +) } == [12, 0, 8])
         for item in found[name]?["items"]?.arrayValue ?? [] {
           let row = rows[(item["line"]?.intValue ?? 0) - 1]
           #expect(item["label"]?.stringValue == row.label)
@@ -214,7 +214,7 @@ import WorkerProtocol
           #expect(item["given"]?.stringValue == single.decision.label)
         }
       }
-      for kept in [0, 3, 5, 8] {
+      for kept in [0, 1, 3, 4] {
         let resumed = try TestWorker(threads: 1).run(work, journal: Array(whole.journal.prefix(kept)))
         #expect(try strategies(resumed.ending) == found, "after \(kept) entries")
       }

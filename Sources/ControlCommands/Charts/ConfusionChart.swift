@@ -29,23 +29,32 @@ package struct ConfusionChart: Chart {
       canvas.text(label, within: cell - 4, names + (Double(column) + 0.5) * cell, 31, .middle)
     }
     let top = 40.0
-    for (row, line) in counts.enumerated() {
-      let y = top + Double(row) * Self.cellHeight
-      let total = line.reduce(0, +)
-      canvas.text("\(labels[row]) (\(total))", within: names - 6, 0, y + Self.cellHeight / 2 + 4)
-      for (column, count) in line.enumerated() {
-        let x = names + Double(column) * cell
-        let share = Double(count) / Double(max(1, total))
-        canvas.rectangle(
-          x, y, cell, Self.cellHeight, style: row == column ? "cell above right" : "cell below", strength: share,
-          title: "\(labels[row]) called \(labels[column]): \(count) of \(total)")
-        let style = Canvas.ink(on: share)
-        canvas.text("\(count)", x + cell / 2, y + 17, .middle, style: style)
-        if cell >= 40, total > 0 {
-          canvas.text("\(fixed(share * 100, 0)) %", x + cell / 2, y + 31, .middle, style: style + " small")
+    // The diagonal last, so that its frames lie above their neighbours.
+    for isDiagonal in [false, true] {
+      for row in labels.indices {
+        for column in labels.indices where (row == column) == isDiagonal {
+          drawCell(row, column, x: names + Double(column) * cell, top + Double(row) * Self.cellHeight, cell, &canvas)
         }
       }
     }
+    for (row, label) in labels.enumerated() {
+      let y = top + (Double(row) + 0.5) * Self.cellHeight + 4
+      canvas.text("\(label) (\(counts[row].reduce(0, +)))", within: names - 6, 0, y)
+    }
     canvas.height = top + Double(labels.count) * Self.cellHeight + 6
+  }
+
+  private func drawCell(_ row: Int, _ column: Int, x: Double, _ y: Double, _ width: Double, _ canvas: inout Canvas) {
+    let count = counts[row][column]
+    let total = counts[row].reduce(0, +)
+    let share = Double(count) / Double(max(1, total))
+    canvas.rectangle(
+      x, y, width, Self.cellHeight, style: row == column ? "cell above right" : "cell below", strength: share,
+      title: "\(labels[row]) called \(labels[column]): \(count) of \(total)")
+    let style = Canvas.ink(on: share)
+    canvas.text("\(count)", x + width / 2, y + 17, .middle, style: style)
+    if width >= 40, total > 0 {
+      canvas.text("\(fixed(share * 100, 0)) %", x + width / 2, y + 31, .middle, style: style + " small")
+    }
   }
 }

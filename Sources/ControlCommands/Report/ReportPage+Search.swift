@@ -89,7 +89,11 @@ extension ReportPage {
     }
     let mean = series("mean of the elite", "mean")
     var content = figure(
-      chart(metric, [series("best so far", "best"), isByLikelihood ? nil : mean], base?["fit"]?.doubleValue),
+      chart(
+        metric,
+        [
+          series(isByLikelihood ? "of the best by log-likelihood" : "best so far", "best"), isByLikelihood ? nil : mean,
+        ], base?["fit"]?.doubleValue),
       "\(metric) on the few-shot rows, generation by generation.")
     content += figure(
       chart(
