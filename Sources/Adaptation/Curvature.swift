@@ -1,7 +1,7 @@
 /// How a function bends, as far as it is known: B = κ I + Σ c v vᵀ, about minus its matrix of second derivatives. A term for
 /// each thing learnt, so that it costs what was learnt, however many dimensions there are.
 struct Curvature: Sendable {
-  private var diagonal = 1.0
+  private(set) var diagonal = 1.0
   private var terms: [(factor: Double, vector: [Double])] = []
 
   /// From value and gradient at one point and values at others: towards each, sᵀ B s = 2 (f₀ + g·s − f).
@@ -39,7 +39,25 @@ struct Curvature: Sendable {
     // A ridge, also where a point was met twice.
     let ridges = zip(errors, squares).map { $0 * $0 + 1e-9 * $1 * $1 }
     let rest = zip(bends, squares).map { $0 - diagonal * $1 }
-    terms = zip(solved(products, ridges, rest), steps).map { ($0, $1) }
+    terms = zip(solved(products, ridge: ridges, rest), steps).map { ($0, $1) }
+  }
+
+  /// κ I and a symmetric matrix, by its places on and above the diagonal.
+  init(diagonal: Double, changes: [(row: Int, column: Int, value: Double)], dimensions: Int) {
+    self.diagonal = diagonal
+    for change in changes where change.value != 0 {
+      var sum = Array(repeating: 0.0, count: dimensions)
+      sum[change.row] = 1
+      guard change.row != change.column else {
+        terms.append((change.value, sum))
+        continue
+      }
+      // (e + e')(e + e')ᵀ − (e − e')(e − e')ᵀ = 2 (e e'ᵀ + e' eᵀ)
+      var difference = sum
+      sum[change.column] = 1
+      difference[change.column] = -1
+      terms += [(change.value / 2, sum), (-change.value / 2, difference)]
+    }
   }
 
   /// B s = y from here on, where it can be had without much ado.
@@ -83,7 +101,7 @@ func dot(_ a: [Double], _ b: [Double]) -> Double {
 }
 
 /// x of (A + diag(ridge)) x = b for a positive semidefinite A: Cholesky without roots.
-private func solved(_ matrix: [[Double]], _ ridge: [Double], _ b: [Double]) -> [Double] {
+func solved(_ matrix: [[Double]], ridge: [Double], _ b: [Double]) -> [Double] {
   var lower = matrix
   var pivots = ridge
   var x = b

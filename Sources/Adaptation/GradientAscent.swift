@@ -24,7 +24,7 @@ package struct GradientAscent: SearchMethod {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// Ends where the next step promises less: nats a token.
-    package var tolerance = 5e-4
+    package var tolerance = 2e-4
     /// The same of a search without a fold, which only asks what the other shots say: on five shots two hundredths of a nat
     /// say nothing.
     package var foldTolerance = 2e-2
@@ -70,7 +70,7 @@ package struct GradientAscent: SearchMethod {
     self.space = space
     self.settings = settings
     tolerance = isWhole ? settings.tolerance : settings.foldTolerance
-    radius = (space.upper - space.lower) / 2
+    radius = 0.3 * (space.upper - space.lower)
     let equal = 1 / Double(space.experts)
     next = Step(point: Array(repeating: space.normalised ? equal : space.clamped(equal), count: space.dimensions))
     if settings.iterations < 1 { stopReason = .iterations }
@@ -139,28 +139,40 @@ package struct GradientAscent: SearchMethod {
     var curvature = Curvature(
       at: anchor.point, value: anchor.value, gradient: slope, known: sound.map { ($0.point, $0.value) },
       near: center.point)
-    for other in slopes where other.point != anchor.point {
-      guard let gradient = other.gradient else { continue }
-      curvature.learn(
-        step: zip(other.point, anchor.point).map { $0 - $1 }, bend: zip(slope, gradient).map { $0 - $1 })
-    }
-    let offset = curvature.times(zip(center.point, anchor.point).map { $0 - $1 })
-    let step = BoundedStep(
-      space: space, around: center.point, radius: radius, gradient: zip(slope, offset).map { $0 - $1 },
-      curvature: curvature)
     // Of the numbers that make a quadratic, value and gradient at the anchor aside.
     let freedom = space.freedom
     let values = sound.count { one in !slopes.contains { $0.point == one.point } }
-    let told = values + (slopes.count - 1) * (freedom + 1)
+    let isFew = values + (slopes.count - 1) * (freedom + 1) >= freedom * (freedom + 1) / 2
+    let gradient: [Double]
+    if isFew {
+      let data = sound.map { one in
+        LocalQuadratic.Datum(
+          step: difference(one.point, center.point), rise: one.value - center.value, gradient: one.gradient)
+      }
+      let fit = LocalQuadratic(dimensions: space.dimensions, scale: curvature.diagonal, data: data)
+      (gradient, curvature) = (fit.gradient, fit.curvature)
+    } else {
+      for other in slopes where other.point != anchor.point {
+        guard let there = other.gradient else { continue }
+        curvature.learn(step: difference(other.point, anchor.point), bend: difference(slope, there))
+      }
+      gradient = difference(slope, curvature.times(difference(center.point, anchor.point)))
+    }
+    let step = BoundedStep(
+      space: space, around: center.point, radius: radius, gradient: gradient, curvature: curvature)
     next = Step(
-      point: step.point, wantsGradient: told < freedom * (freedom + 1) / 2, gain: step.gain,
+      point: step.point, wantsGradient: !isFew, gain: step.gain,
       length: zip(step.point, center.point).reduce(0) { max($0, abs($1.0 - $1.1)) }, height: center.value)
-    if step.gain < tolerance || step.point == center.point {
+    // A small promise within a small region says nothing of what lies beyond it.
+    let isInside = next.length < 0.99 * radius || radius < 1 / MixtureSpace.gridSteps
+    if step.gain < tolerance && isInside || step.point == center.point {
       stopReason = .converged
     } else if generation >= settings.iterations {
       stopReason = .iterations
     }
   }
+
+  private func difference(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 - $1 } }
 
   // What it has seen is all there is to know: everything else follows, to the bit.
   package var state: JSONValue {
