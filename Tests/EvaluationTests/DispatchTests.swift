@@ -102,7 +102,10 @@ import Testing
 
   @Test(arguments: [
     (#"{"prompt":"p"}"#, "f, line 1: the row has no \"label\"; it has prompt"),
-    (#"{"text2":"p","label":"other"}"#, "f, line 1: the row has neither \"prompt\" nor \"question\"; it has text2, label"),
+    (
+      #"{"text2":"p","label":"other"}"#,
+      "f, line 1: the row has neither \"prompt\" nor \"question\"; it has text2, label"
+    ),
     (#"{"prompt":"p","label":"social"}"#, "f, line 1: the label 'social' is none of science, other"),
     ("[1]", "f, line 1: it is"), ("{", "f, line 1: "), ("\n\n", "f: there are no rows in it"),
   ])
