@@ -23,6 +23,8 @@ package struct GradientAscent: SearchMethod {
   package struct Settings: Sendable, Equatable {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
+    /// The same of a search without a fold: on five shots it would wander along what is flat.
+    package var foldIterations = 8
     /// Ends where the next step promises less: nats a token.
     package var tolerance = 2e-4
     /// The same of a search without a fold, which only asks what the other shots say: on five shots two hundredths of a nat
@@ -37,6 +39,7 @@ package struct GradientAscent: SearchMethod {
   package let space: MixtureSpace
   package let settings: Settings
   private let tolerance: Double
+  private let iterations: Int
 
   /// What was known before the first question.
   private var known: [(point: [Double], score: MemberScore)] = []
@@ -70,14 +73,15 @@ package struct GradientAscent: SearchMethod {
     self.space = space
     self.settings = settings
     tolerance = isWhole ? settings.tolerance : settings.foldTolerance
+    iterations = isWhole ? settings.iterations : min(settings.iterations, settings.foldIterations)
     radius = 0.3 * (space.upper - space.lower)
     let equal = 1 / Double(space.experts)
     next = Step(point: Array(repeating: space.normalised ? equal : space.clamped(equal), count: space.dimensions))
-    if settings.iterations < 1 { stopReason = .iterations }
+    if iterations < 1 { stopReason = .iterations }
   }
 
   package var generation: Int { history.count }
-  package var unspent: Int { 3 * (settings.iterations - generation) }
+  package var unspent: Int { 3 * (iterations - generation) }
 
   package var question: Question? {
     guard stopReason == nil else { return nil }
@@ -167,7 +171,7 @@ package struct GradientAscent: SearchMethod {
     let isInside = next.length < 0.99 * radius || radius < 1 / MixtureSpace.gridSteps
     if step.gain < tolerance && isInside || step.point == center.point {
       stopReason = .converged
-    } else if generation >= settings.iterations {
+    } else if generation >= iterations {
       stopReason = .iterations
     }
   }
