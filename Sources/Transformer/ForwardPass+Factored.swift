@@ -62,16 +62,7 @@ extension ForwardPass {
       let index = matrix(layer, projection)
       let factored = table.factorization[index]
       let y = unsafe workspace.factors.pointer + tile.rows.lowerBound * stride + part.lowerBound
-      switch factored.side {
-      case .left:
-        unsafe multiplyTransposed(
-          rows: tile.rows.count, columns: part.count, inner: width, x: x, xStride: width,
-          weights: factored.product + first * width, y: y, yStride: stride)
-      case .right:
-        unsafe multiply(
-          rows: tile.rows.count, columns: part.count, inner: width, x: x, xStride: width,
-          matrix: factored.q + first, matrixStride: rank, y: y, yStride: stride)
-      }
+      unsafe factored.components(first..<first + part.count, of: x, rows: tile.rows.count, y: y, yStride: stride)
       for row in tile.rows {
         unsafe scaleElements(
           y + (row - tile.rows.lowerBound) * stride, by: table.values(views[row], index) + first, count: part.count)
@@ -85,13 +76,9 @@ extension ForwardPass {
     _ layer: Int, _ projection: Projection, rows: Range<Int>, columns: Range<Int>, start: Int, stride: Int,
     y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false
   ) {
-    let factored = table.factorization[matrix(layer, projection)]
-    let second = unsafe factored.side == .left ? factored.q : factored.product
-    let rank = shape.rank(projection)
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: rank,
-      x: workspace.factors.pointer + rows.lowerBound * stride + start, xStride: stride,
-      weights: second + columns.lowerBound * rank, y: y, yStride: yStride, accumulate: accumulate)
+    unsafe table.factorization[matrix(layer, projection)].outputs(
+      columns, of: workspace.factors.pointer + rows.lowerBound * stride + start, stride: stride, rows: rows.count, y: y,
+      yStride: yStride, accumulate: accumulate)
   }
 
   /// Queries, keys and values of some heads.

@@ -218,16 +218,8 @@ extension RecordedPass {
       let index = matrix(layer, projection)
       let factored = table.factorization[index]
       let corner = tile.rows.lowerBound * stride + part.lowerBound
-      switch factored.side {
-      case .left:
-        unsafe multiplyTransposed(
-          rows: tile.rows.count, columns: part.count, inner: width, x: x, xStride: width,
-          weights: factored.product + first * width, y: target + corner, yStride: stride)
-      case .right:
-        unsafe multiply(
-          rows: tile.rows.count, columns: part.count, inner: width, x: x, xStride: width,
-          matrix: factored.q + first, matrixStride: rank, y: target + corner, yStride: stride)
-      }
+      unsafe factored.components(
+        first..<first + part.count, of: x, rows: tile.rows.count, y: target + corner, yStride: stride)
       let s = unsafe table.values(0, index) + first
       for row in 0..<tile.rows.count {
         let place = corner + row * stride
@@ -241,14 +233,10 @@ extension RecordedPass {
     _ layer: Int, _ projection: Projection, rows: Range<Int>, columns: Range<Int>, start: Int = 0,
     factorStride: Int? = nil, to y: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool = false
   ) {
-    let factored = table.factorization[matrix(layer, projection)]
-    let second = unsafe factored.side == .left ? factored.q : factored.product
-    let rank = shape.rank(projection)
-    let factorStride = factorStride ?? rank
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: rank,
-      x: space.factors.pointer + rows.lowerBound * factorStride + start, xStride: factorStride,
-      weights: second + columns.lowerBound * rank, y: y, yStride: stride, accumulate: accumulate)
+    let factorStride = factorStride ?? shape.rank(projection)
+    unsafe table.factorization[matrix(layer, projection)].outputs(
+      columns, of: space.factors.pointer + rows.lowerBound * factorStride + start, stride: factorStride,
+      rows: rows.count, y: y, yStride: stride, accumulate: accumulate)
   }
 
   private func expand(
