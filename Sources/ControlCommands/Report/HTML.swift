@@ -66,14 +66,14 @@ func page(title: String, _ content: String) -> String {
 private let reportStyle = """
   *{box-sizing:border-box}body{margin:0;background:var(--surface);color:var(--ink);\
   font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
-  main{max-width:760px;margin:0 auto;padding:24px 20px 64px}
+  main{max-width:840px;margin:0 auto;padding:24px 20px 64px}
   h1{font-size:28px;line-height:1.2;margin:0 0 4px}h2{font-size:20px;margin:40px 0 4px;border-top:1px solid var(--rule);\
   padding-top:16px}h3{font-size:16px;margin:24px 0 8px}
   p{margin:8px 0}.what,figcaption,p.quiet{color:var(--quiet);font-size:14px}
   figure{margin:16px 0}figcaption{margin-top:4px}.narrow{display:none}
   .scroll{overflow-x:auto;margin:12px 0}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;\
   overflow-wrap:normal;white-space:nowrap}
-  th,td{text-align:left;padding:4px 12px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
+  th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
   th{font-weight:600;color:var(--quiet)}.number{text-align:right}
   .served td{font-weight:600}
   dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:16px 0;font-size:14px}
