@@ -149,8 +149,9 @@ import Testing
     #expect(drawn.contains("…"))
   }
 
-  @Test func aFileOfItsOwnHasItsStyleAndNoScript() {
+  @Test func aFileOfItsOwnHasItsStyleItsMarginAndNoScript() {
     let file = Self.line.standalone()
+    #expect(file.contains("viewBox=\"-12 -12 720 ") && file.contains("width=\"720\""))
     #expect(file.hasPrefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg "))
     #expect(MarkupReader(file).problem == nil)
     #expect(file.contains("xmlns=\"http://www.w3.org/2000/svg\"") && file.contains("prefers-color-scheme:dark"))

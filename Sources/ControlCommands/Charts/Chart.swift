@@ -18,17 +18,22 @@ extension Chart {
   /// A file of its own.
   package func standalone(width: Double = 720) -> String {
     let drawn = svg(
-      width: width, ["xmlns": "http://www.w3.org/2000/svg", "class": "chart"],
+      width: width, ["xmlns": "http://www.w3.org/2000/svg", "class": "chart"], margin: 12,
       style: element("style", [:], chartStyle + ".chart{background:var(--surface)}"))
     return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\(drawn)\n"
   }
 
-  private func svg(width: Double, _ attributes: KeyValuePairs<String, String>, style: String = "") -> String {
-    var canvas = Canvas(width: width)
+  /// The margin of a file of its own is within its width; on a page the page has it.
+  private func svg(
+    width: Double, _ attributes: KeyValuePairs<String, String>, margin: Double = 0, style: String = ""
+  ) -> String {
+    var canvas = Canvas(width: width - 2 * margin)
     draw(&canvas)
-    let size = "viewBox=\"0 0 \(place(width)) \(place(canvas.height))\" width=\"\(place(width))\""
+    let height = canvas.height + 2 * margin
+    let corner = margin == 0 ? "0 0" : "\(place(-margin)) \(place(-margin))"
+    let size = "viewBox=\"\(corner) \(place(width)) \(place(height))\" width=\"\(place(width))\""
     let rest = attributes.map { "\($0)=\"\($1)\"" }.joined(separator: " ")
-    return "<svg \(size) height=\"\(place(canvas.height))\" \(rest) role=\"img\">"
+    return "<svg \(size) height=\"\(place(height))\" \(rest) role=\"img\">"
       + element("title", [:], markup(title)) + style + canvas.content + "</svg>"
   }
 }
