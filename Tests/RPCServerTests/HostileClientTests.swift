@@ -290,7 +290,7 @@ private final class HealthyClient: Sendable {
         if answer["generation"] != 7 { failure.withLock { $0 = answer.jsonText } }
         worst.withLock { $0 = max($0, taken) }
         answered.add(1, ordering: .relaxed)
-        usleep(500)
+        usleep(500)  // Its pace: nothing is waited for.
       }
     } catch {
       failure.withLock { $0 = "\(error)" }

@@ -178,7 +178,7 @@ func eventually(_ condition: () -> Bool) -> Bool {
   let deadline = Deadline.after(.seconds(10))
   while !deadline.hasPassed {
     if condition() { return true }
-    usleep(1000)
+    usleep(1000)  // Between two looks at the condition.
   }
   return condition()
 }
