@@ -32,8 +32,8 @@ import Glibc
     let address = unsafe mmap(
       nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
-      // As everywhere in Swift, no memory is the end of the process: of the worker, whose job the daemon queues again. No
-      // file decides the size: models are bounded by their headers' checks, batches by `batchRows`.
+      // As everywhere in Swift, no memory is the end of the process: of the worker, whose job the daemon queues again. A
+      // file cannot ask for more than it holds, since its header is checked against its length before anything is mapped.
       fatalError("cannot map \(byteCount) bytes of memory: \(unsafe String(cString: strerror(errno)))")
     }
     if byteCount >= 4 << 20 {
