@@ -80,7 +80,7 @@ let package = Package(
 
     // Level 5
     part(
-      "Training", ["Adaptation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
+      "Training", ["Adaptation", "Evaluation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
 
     // Level 6
     part(
@@ -142,7 +142,7 @@ let package = Package(
     tests("Evaluation", ["Evaluation", "StrictJSON", "SystemSupport"]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
-    tests("Training", ["Training", "ModelFormats", "StrictJSON"]),
+    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON"]),
     tests(
       "Registry",
       [
@@ -159,7 +159,7 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Training", "Transformer", "Digests", "StrictJSON", "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Digests", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",

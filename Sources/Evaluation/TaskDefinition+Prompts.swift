@@ -40,6 +40,16 @@ extension TaskDefinition {
     return settings.chat == true ? choices : choices.map { " " + $0 }
   }
 
+  /// The right answer as it goes on behind the prompt; empty where a row says none. A space parts it from a prompt that
+  /// is a plain text, where neither has white space of its own there.
+  package func solution(for row: TaskRow, chat: Bool) -> String {
+    guard let solution = row.solution else { return "" }
+    if chat || solution.first?.isWhitespace == true || prefixed(asked(row).text).last?.isWhitespace == true {
+      return solution
+    }
+    return " " + solution
+  }
+
   /// The texts that end a generation. Where the task names none: nothing behind a chat template, which has its own end; the next
   /// question, as in lm-evaluation-harness, without one.
   package func stops(chat: Bool) -> [String] {
