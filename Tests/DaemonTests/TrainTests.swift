@@ -1,3 +1,4 @@
+import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
@@ -135,6 +136,35 @@ import WorkerProtocol
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": 0.1]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": []]) == "invalid_params")
       #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+    }
+  }
+
+  /// What a training leaves goes with its end, or when nobody comes back for it.
+  @Test func statesOfTrainingsAreCollected() throws {
+    let week = 7 * 24 * 3600
+    try withDaemon { (daemon: Harness) throws in
+      let trainings = daemon.prefix + "/var/lib/t2d/trainings"
+      func left() throws -> [String] { try FileSystem.entries(trainings).compactMap(\.text).sorted() }
+      try fill(daemon)
+      for (name, age) in [("old", week + 60), ("new", week - 3600)] {
+        let path = "\(trainings)/\(name).safetensors"
+        try FileSystem.writeAtomically(path, [1])
+        let time = timespec(tv_sec: Glibc.time(nil) - age, tv_nsec: 0)
+        #expect(unsafe utimensat(AT_FDCWD, path, [time, time], 0) == 0)
+      }
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "kl": [0.0, 0.1]])["job"] ?? .null)
+      #expect(try left() == ["new.safetensors"])
+
+      // A training that failed for good would fail again from there; one that has no room yet goes on.
+      daemon.worker.failTrainings(with: WorkerFault(.files, "cannot save: no space left"))
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 3])["job"] ?? .null)
+      #expect(try left().count == 2)
+      daemon.worker.failTrainings(with: WorkerFault(.failed, "nothing was learned"))
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 3])["job"] ?? .null)
+      #expect(try left() == ["new.safetensors"])
     }
   }
 

@@ -132,35 +132,40 @@ import Testing
     }
   }
 
-  /// One step may be bad luck; five in a row are not.
-  @Test func sampledAnswersOfWhichNoneIsRightEndTheTraining() throws {
+  private static var lateValidation: TrainingSettings {
+    var settings = settings
+    settings.validationInterval = 10
+    return settings
+  }
+
+  private static func unlucky(from gradient: Int) -> InventedModel {
     var model = InventedModel(rows: 60)
     model.rewardIsSampled = true
-    model.failsFrom = 1
-    guard case .failure(.noAnswerRight(step: 5, steps: 5)) = Self.run(Self.settings, model).result else {
+    model.failsFrom = gradient
+    return model
+  }
+
+  /// One step may be bad luck; five in a row are not.
+  @Test func sampledAnswersOfWhichNoneIsRightEndTheTraining() throws {
+    guard case .failure(.noAnswerRight(step: 5, steps: 5)) = Self.run(Self.lateValidation, Self.unlucky(from: 1)).result
+    else {
       Issue.record("it went on without a reward")
       return
     }
     let text = TrainingError.noAnswerRight(step: 5, steps: 5).description
     #expect(text.contains("in 5 steps one after the other") && text.contains("'next-token'"))
     // Where something was learned before, it is kept.
-    model = InventedModel(rows: 60)
-    model.rewardIsSampled = true
-    model.failsFrom = 14
-    let outcome = try Self.run(Self.settings, model).result.get()
-    #expect(outcome.stopReason == .noReward && outcome.state.step == 17 && outcome.state.bestStep >= 4)
+    let outcome = try Self.run(Self.lateValidation, Self.unlucky(from: 14)).result.get()
+    #expect(outcome.stopReason == .noReward && outcome.state.step == 17 && outcome.state.bestStep == 10)
     #expect(outcome.problem?.contains("step 18") == true)
   }
 
   /// The count of steps without a reward is in the curve, so an interruption does not begin it anew.
   @Test func aResumedTrainingRemembersItsStepsWithoutReward() throws {
-    var model = InventedModel(rows: 60)
-    model.rewardIsSampled = true
-    model.failsFrom = 1
-    let cut = Self.run(Self.settings, model)
+    let cut = Self.run(Self.lateValidation, Self.unlucky(from: 1))
     let left = try #require(cut.saved.last)
     #expect(left.step == 4)
-    let resumed = Self.run(Self.settings, model, from: left)
+    let resumed = Self.run(Self.lateValidation, Self.unlucky(from: 1), from: left)
     #expect(resumed.result == cut.result && resumed.points.isEmpty)
   }
 
