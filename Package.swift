@@ -98,7 +98,8 @@ let package = Package(
         "SQLite", "CLinux",
       ]),
     part(
-      "ControlCommands", ["RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+      "ControlCommands",
+      ["Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     part(
       "Benchmarks",
       [
@@ -123,7 +124,9 @@ let package = Package(
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
     tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
-    tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
+    tests(
+      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"],
+      resources: [.copy("Fixtures")]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(
       "RPCServer",
@@ -163,7 +166,9 @@ let package = Package(
       ]),
     tests(
       "ControlCommands",
-      ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+      [
+        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux",
+      ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     tests(
       "EndToEnd",

@@ -63,8 +63,13 @@ extension RPCMethod {
       result: "models [{name, state, architecture, parameters, layers, context, quantization, digest, path, experts}]"),
     RPCMethod(
       "model.show", .read, verb: "model show", "One model with all that is known of it.",
-      result: "as in model.list, and tokenizer, chat_template, target_matrices, factorization, added",
-      [.required("name", .string, "the model's name")]),
+      result:
+        "as in model.list, and model_id, tokenizer, chat_template, target_matrices, factorization, added; where asked "
+        + "for, matrices [{name, rows, columns, layer}]",
+      [
+        .required("name", .string, "the model's name"),
+        .optional("matrices", .boolean, "list the target matrices in the model's order; false unless given"),
+      ]),
     RPCMethod(
       "model.tokenize", .read, verb: "tokenize", "The token ids of a text as it is: no template, no added tokens.",
       result: "ids",
