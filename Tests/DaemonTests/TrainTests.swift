@@ -96,12 +96,13 @@ import WorkerProtocol
       let started = try daemon.call(
         "train.start",
         [
-          "name": "counts", "task": "answers", "kl": [0.0, 0.25], "kl_direction": "reference", "samples": 8,
+          "name": "science", "task": "answers", "kl": [0.0, 0.25], "kl_direction": "reference", "samples": 8,
           "temperature": 0.5, "baseline": "group", "layers": "2-5", "top": 32, "param_space": "logit", "dry_run": true,
         ])
       let job = try daemon.wait(started["job"] ?? .null)
       #expect(job["state"] == "done" && job["result"]?["version"] == nil)
-      #expect(try daemon.refusal("expert.show", ["expert": "counts"]) == "unknown_expert")
+      #expect(started["replaces"] == JSONValue.null)
+      #expect(try daemon.call("expert.show", ["expert": "science"])["versions"] == [1])
       let spec = try spec(daemon)
       #expect(spec.isEstimate && spec.settings.divergenceWeights == [0, 0.25])
       #expect(spec.settings.divergenceDirection == "reference" && spec.settings.samples == 8)

@@ -53,7 +53,7 @@ extension Service {
       }
       reply.succeed([
         "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
-        "sources": plan.shown, "replaces": JSONValue(known.map { "\($0.name)@\($0.version)" }),
+        "sources": plan.shown, "replaces": JSONValue((isEstimate ? nil : known).map { "\($0.name)@\($0.version)" }),
         "warnings": JSONValue(plan.warnings),
       ])
     }
