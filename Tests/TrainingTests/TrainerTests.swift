@@ -192,8 +192,22 @@ import Testing
     }
     #expect(abs(reward + 1.0 / 3) < 1e-12)
     #expect(TrainingError.noReward(step: 1, reward: reward).description.contains("'cross-entropy'"))
-    let nothing = TrainingError.nothingLearned(reward: -0.5, right: 0.25, rows: 12, steps: 30)
-    #expect(nothing.description.contains("no validation was better than the base"))
+  }
+
+  @Test func aTrainingThatIsNeverBetterThanTheBaseSaysWhatItCameTo() throws {
+    var settings = Self.settings
+    // So small that nothing moves; patience ends it.
+    settings.learningRate = 1e-30
+    guard case .failure(let error) = Self.run(settings, InventedModel(rows: 60)).result,
+      case .nothingLearned(let base, let best, let step, 20) = error
+    else {
+      Issue.record("a rate of 1e-30 taught something")
+      return
+    }
+    #expect(base.reward == best.reward && step > 0)
+    let reward = "\((try #require(base.reward) * 1000).rounded() / 1000)"
+    #expect(error.description.contains("no validation was better than the base, which has reward \(reward), "))
+    #expect(error.description.contains("on the 12 rows held out; the best was reward \(reward), "))
   }
 
   @Test func tooFewRowsAreRefused() {
