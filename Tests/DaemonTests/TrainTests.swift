@@ -124,6 +124,8 @@ import WorkerProtocol
       let sampling: [(String, JSONValue)] = [("samples", 8), ("temperature", 0.5), ("baseline", "group")]
       for (name, value) in sampling {
         #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", name: value]) == "invalid_params")
+        #expect(
+          try daemon.refusal("train.start", ["name": "new", "dispatcher": true, name: value]) == "invalid_params")
       }
       #expect(
         try daemon.refusal("train.start", ["name": "new", "task": "answers", "objective": "cross-entropy"])
