@@ -60,6 +60,9 @@ package struct TrainSettings: Sendable, Equatable {
     clip = try fields.double("clip")
     weightDecay = try fields.double("weight_decay")
     divergenceWeights = try fields.doubles("kl")
+    guard !divergenceWeights.isEmpty else {
+      throw .wrongType(path: "settings.kl", expected: "a list of one weight or more")
+    }
     divergenceDirection = try fields.string("kl_direction")
     samples = try fields.integer("samples")
     temperature = try fields.double("temperature")

@@ -33,6 +33,25 @@ import WorkerProtocol
     probabilities: [.init(label: "science", probability: 0.25), .init(label: "other", probability: 0.75)],
     text: "I think \\boxed{x}", note: "none of the labels")
 
+  static var training: TrainSpec {
+    var settings = TrainSettings()
+    settings.objective = "next-token"
+    settings.divergenceWeights = [0, 0.25]
+    settings.divergenceDirection = "reference"
+    settings.samples = 8
+    settings.temperature = 0.75
+    settings.baseline = "group"
+    settings.seed = .max
+    settings.modules = ["mlp"]
+    settings.layers = 2...9
+    settings.components = 64
+    settings.parameterSpace = "logit"
+    settings.rows = 100
+    return TrainSpec(
+      model: model, name: "math", label: "sums", lesson: .task(task), settings: settings, expertPath: "/staging/e",
+      statePath: "/trainings/s", isEstimate: true)
+  }
+
   static let calls: [WorkerCall] = [
     .hello, .memory, .cancelJob(9),
     .inspectModel(path: "/m", cacheDirectory: "/c"),
@@ -76,6 +95,18 @@ import WorkerProtocol
           SweepSpec(
             model: model, task: task, experts: experts, search: SearchSpec(), shots: [3, 10],
             budgets: [.iterations(5), .prompts(500)], seeds: [1, .max])))),
+    .startJob(JobStart(job: 13, work: .train(training))),
+    .startJob(
+      JobStart(
+        job: 14,
+        work: .train(
+          TrainSpec(
+            model: model, name: "sorter",
+            lesson: .dispatch(
+              .init(
+                labels: ["a", "other"], template: "{labels} {prompt}", templateSource: "t",
+                sources: [.init(label: "a", task: task)])), settings: TrainSettings(), expertPath: "/staging/e",
+            statePath: "/trainings/s")))),
     .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
     .startJob(
       JobStart(
@@ -189,6 +220,23 @@ import WorkerProtocol
     let json = ScoreSummary(fit: 0, fitLogLikelihood: -.infinity).json
     #expect(json.jsonText.contains("\"fit_loglik\":null"))
     #expect(try ScoreSummary(decoding: json).fitLogLikelihood == -.infinity)
+  }
+
+  @Test func settingsThatSayNothingToTrainByAreRefused() throws {
+    func settings(_ key: String, _ value: JSONValue) throws -> TrainSettings {
+      var object = TrainSettings().json.objectValue ?? [:]
+      object[key] = value
+      return try TrainSettings(decoding: .object(object))
+    }
+    #expect(throws: WorkerProtocolError.wrongType(path: "settings.kl", expected: "a list of one weight or more")) {
+      try settings("kl", [])
+    }
+    for layers: JSONValue in [[1], [3, 2], [1, 2, 3]] {
+      #expect(
+        throws: WorkerProtocolError.wrongType(path: "settings.layers", expected: "the first layer and the last")
+      ) { try settings("layers", layers) }
+    }
+    #expect(try settings("layers", [3, 3]).layers == 3...3)
   }
 
   @Test func anErrorNamesThePlace() throws {
