@@ -65,6 +65,8 @@ package struct CodeProblem: Sendable, Equatable {
   package let tests: [String]
   package let entryPoint: String?  // HumanEval
   package let solution: String?
+  /// What stands before a solution: MBPP's `test_imports` and `test_setup_code`.
+  package var setUp = ""
 }
 
 /// The right answer of a row whose answer is generated.

@@ -127,7 +127,7 @@ func builtPrograms() throws -> String {
   guard length > 0 else { throw Failure("cannot read /proc/self/exe") }
   let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   let directory = FileSystem.split(path).directory
-  for program in ["t2d", "t2-worker", "t2ctl"] where unsafe access("\(directory)/\(program)", X_OK) != 0 {
+  for program in ["t2d", "t2-worker", "t2-sandbox", "t2ctl"] where unsafe access("\(directory)/\(program)", X_OK) != 0 {
     throw Failure("'\(directory)/\(program)' is not there; the end-to-end tests run the built programs")
   }
   return directory
