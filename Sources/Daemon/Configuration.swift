@@ -35,7 +35,13 @@ package struct Configuration: Sendable {
   /// Whether the programs of code rows are run, and how.
   package struct Code: Sendable, Equatable {
     package var isEnabled = false
-    package var sandbox = SandboxSettings()
+    package var sandbox: SandboxSettings
+
+    /// Without these two a program could write what t2d's own user can, its state among it, where t2d is not root.
+    package init() {
+      sandbox = SandboxSettings()
+      sandbox.required = [.seccomp, .landlock]
+    }
   }
 
   /// Pass one of the strategies `prompt` and `classifier`.

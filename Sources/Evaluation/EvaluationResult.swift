@@ -66,6 +66,7 @@ package struct EvaluationResult: Sendable {
       object["exact_match_by_rule"] = byRule
     case .code:
       object["pass@1"] = JSONValue(share(.passAt1))
+      object["outcomes"] = outcomes
     }
     object["ci95"] = [JSONValue(interval.low), JSONValue(interval.high)]
     object["task"] = JSONValue(task)
@@ -74,6 +75,16 @@ package struct EvaluationResult: Sendable {
     object["template"] = JSONValue(template)
     object["items"] = .array(items.map(\.json))
     return .object(object)
+  }
+
+  /// How many programs ended in each way that occurred, in the order of their first.
+  private var outcomes: JSONValue {
+    var counts = JSONObject()
+    for item in items {
+      guard case .code(_, let verdict) = item.outcome else { continue }
+      counts[verdict.outcome] = JSONValue((counts[verdict.outcome]?.intValue ?? 0) + 1)
+    }
+    return .object(counts)
   }
 
   /// Each extraction rule by itself, over all items.

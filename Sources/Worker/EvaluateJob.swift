@@ -34,6 +34,7 @@ struct EvaluateJob {
       case .dispatched(let dispatch): result = try dispatched(by: dispatch, &scorer)
       }
       result["split"] = .string(split.rawValue)
+      if task.scoring == .code { result["protections"] = JSONValue(scorer.protections) }
       result["kernel"] = .string(BLAS.kernel.running)
       result["seconds"] = .number(job.seconds)
       return .object(result)

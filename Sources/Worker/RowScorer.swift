@@ -56,6 +56,9 @@ struct RowScorer {
     }
   }
 
+  /// What holds the programs of rows of code.
+  var protections: [String] { scorer.protections.map(\.rawValue) }
+
   // MARK: - pass two
 
   /// The items of all rows under one set of weights; `progress` is told how many of them are there.

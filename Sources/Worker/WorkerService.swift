@@ -105,7 +105,8 @@ package final class WorkerService: Sendable {
       let kernel = BLAS.kernel
       return HelloAnswer(
         pid: Int(getpid()), cores: models.pool.threadCount, kernel: kernel.running,
-        deservedKernel: kernel.deserved ?? kernel.running, kernelTooOld: kernel.tooOld
+        deservedKernel: kernel.deserved ?? kernel.running, kernelTooOld: kernel.tooOld,
+        code: sandbox.map(Self.facts)
       ).json
     case .memory:
       return MemoryAnswer(
@@ -119,6 +120,14 @@ package final class WorkerService: Sendable {
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
     case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
       preconditionFailure("not answered here: \(request.call.method)")
+    }
+  }
+
+  private static func facts(of sandbox: Sandbox) -> HelloAnswer.Code {
+    do throws(SandboxError) {
+      return HelloAnswer.Code(protections: try sandbox.probe().map(\.rawValue))
+    } catch {
+      return HelloAnswer.Code(protections: [], problem: error.description)
     }
   }
 
