@@ -105,7 +105,11 @@ extension TaskDefinition {
     case .generate(.messages(let messages), _):
       return (messages, messages.map(\.content).joined(separator: "\n\n"))
     case .code(let problem):
-      let text = problem.entryPoint != nil ? problem.prompt : Self.docstring(problem.prompt, problem.tests)
+      // Without the white space at its end, as bigcode-evaluation-harness gives it: a line break and the indentation after
+      // it are one token to most models, and behind a line break of its own they begin something else than a body.
+      let text =
+        problem.entryPoint != nil
+        ? problem.prompt.trimmingTrailingBlanks() : Self.docstring(problem.prompt, problem.tests)
       return user(text, text: text)
     }
   }

@@ -108,8 +108,13 @@ package enum GoldAnswer: Sendable, Equatable {
 extension StringProtocol {
   /// Without white space at either end.
   func trimmingBlanks() -> String {
-    var scalars = Substring(self).unicodeScalars
+    var scalars = Substring(trimmingTrailingBlanks()).unicodeScalars
     while let first = scalars.first, first.properties.isWhitespace { scalars.removeFirst() }
+    return String(scalars)
+  }
+
+  func trimmingTrailingBlanks() -> String {
+    var scalars = Substring(self).unicodeScalars
     while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
     return String(scalars)
   }
