@@ -85,7 +85,11 @@ let package = Package(
 
     // Level 5
     part(
-      "Training", ["Adaptation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
+      "Training",
+      [
+        "Adaptation", "Evaluation", "Sandbox", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra",
+        "StrictJSON",
+      ]),
 
     // Level 6
     part(
@@ -103,7 +107,8 @@ let package = Package(
         "SQLite", "CLinux",
       ]),
     part(
-      "ControlCommands", ["RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+      "ControlCommands",
+      ["Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
     part(
       "Benchmarks",
       [
@@ -130,7 +135,9 @@ let package = Package(
     tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
     tests("Multipliers", ["Multipliers"]),
     tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
-    tests("ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"]),
+    tests(
+      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"],
+      resources: [.copy("Fixtures")]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(
       "RPCServer",
@@ -151,7 +158,7 @@ let package = Package(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
-    tests("Training", ["Training", "ModelFormats", "StrictJSON"]),
+    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON"]),
     tests(
       "Registry",
       [
@@ -168,11 +175,13 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",
-      ["ControlCommands", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+      [
+        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux",
+      ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     tests(
       "EndToEnd",

@@ -59,9 +59,10 @@ package struct Adaptation<Scorer: CandidateScorer> {
 
   package mutating func run() throws(AdaptationError) -> AdaptationOutcome {
     openJournal()
-    progress(.baselines, "scoring the base, each expert and the uniform mixture")
-    let baselines = try scoreBaselines()
     startSearches()
+    progress(.baselines, "scoring the base, each expert and the uniform mixture")
+    try ascendFromUniform()
+    let baselines = try scoreBaselines()
     try runSearches(after: baselines)
     progress(.choosing, "comparing on the shots that were held out")
     return try choose(baselines)
@@ -137,14 +138,36 @@ package struct Adaptation<Scorer: CandidateScorer> {
 
   var expertCount: Int { settings.configurations[0].space.experts }
 
+  private var uniform: MixtureCoefficients {
+    MixtureCoefficients(
+      mix: settings.configurations[0].space.mix, Array(repeating: 1 / Float(expertCount), count: expertCount))
+  }
+
+  /// A search that asks first for the gradient at the uniform mixture is answered before the baselines are scored: the
+  /// score comes with the gradient, and one of the baselines costs nothing more.
+  private mutating func ascendFromUniform() throws(AdaptationError) {
+    let uniform = uniform
+    for index in searches.indices where searches[index].fold == nil {
+      let space = settings.configurations[searches[index].configuration].space
+      guard case .gradient(let request)? = searches[index].method.question,
+        space.coefficients(at: request.point, onGrid: false) == uniform, scorer.admits(uniform)
+      else { continue }
+      let chunks = searches[index].chunks
+      _ = try step(["entry": "uniform_gradient"], of: index) { (run) throws(ScorerError) in
+        try run.evaluator.gradient(at: uniform, on: chunks, sharing: true)
+      } state: { _, found in
+        ["score": scoreJSON(found.score)]
+      }
+      return
+    }
+  }
+
   /// The base, the experts in order, and the uniform mixture.
   mutating func scoreBaselines() throws(AdaptationError) -> Baselines {
     let count = expertCount
     var candidates = [MixtureCoefficients.base(of: count)]
     for k in 0..<count { candidates.append(.single(k, of: count)) }
-    candidates.append(
-      MixtureCoefficients(
-        mix: settings.configurations[0].space.mix, Array(repeating: 1 / Float(count), count: count)))
+    candidates.append(uniform)
     let chunks = plan.allChunks
     let fits = try step(["entry": "baselines"]) { (run) throws(ScorerError) in
       try run.evaluator.scores(of: candidates, on: chunks)

@@ -135,9 +135,9 @@ package struct Evaluator<Scorer: CandidateScorer> {
   /// The score of a candidate on whole chunks and the gradient of its log-likelihood by its coefficients.
   ///
   /// Kept apart from the known scores: the passes differ in their last bits, and what is known must not depend on who
-  /// asked first.
+  /// asked first. `sharing` makes its scores known all the same; that is for who does come first, by the settings alone.
   package mutating func gradient(
-    at candidate: MixtureCoefficients, on chunks: [Int]
+    at candidate: MixtureCoefficients, on chunks: [Int], sharing: Bool = false
   ) throws(ScorerError) -> PointGradient {
     let coefficients = candidate.alpha.reduce(0) { $0 + $1.count }
     let key = MixtureKey(candidate)
@@ -164,6 +164,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
     for chunk in chunks {
       guard let part = found[chunk] else { preconditionFailure("chunk \(chunk) has no gradient") }
       shots += part.shots
+      if sharing { keep(part.shots, of: key, on: chunk) }
       for index in sum.indices { sum[index] += part.gradient[index] }
       guard !cached.contains(chunk) else {
         costs.savedByCache += Self.gradientCost * part.shots.count
@@ -210,9 +211,13 @@ package struct Evaluator<Scorer: CandidateScorer> {
     for (piece, scores) in zip(asked, results) { keep(scores, piece, population) }
   }
 
-  private mutating func keep(_ scores: [ShotScore], _ piece: Piece, _ population: Population) {
+  private mutating func keep(_ scores: [ShotScore], of key: MixtureKey, on chunk: Int) {
     let nothing: [[ShotScore]?] = Array(repeating: nil, count: chunks.count)
-    known[population.keys[piece.distinct], default: nothing][piece.chunk] = scores
+    known[key, default: nothing][chunk] = scores
+  }
+
+  private mutating func keep(_ scores: [ShotScore], _ piece: Piece, _ population: Population) {
+    keep(scores, of: population.keys[piece.distinct], on: piece.chunk)
     costs.prompts += scores.count
     record.append(
       .array([

@@ -4,16 +4,17 @@ package import Multipliers
 package import Sandbox
 package import Transformer
 
-/// Greedy answers to rows, decoded together under one set of weights.
-func generateAnswers(
+/// Answers to rows, decoded together under one set of weights.
+/// - Parameter sampling: by the row's place among them.
+package func generateAnswers(
   _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView,
-  priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+  sampling: (Int) -> Sampling = { _ in .greedy }, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
 ) throws(TransformerError) -> [Generation] {
   let stopIDs = model.tokenizer.map { $0.endOfTurn + [$0.eos].compactMap(\.self) } ?? []
-  let requests = rows.map { row in
+  let requests = rows.enumerated().map { place, row in
     GenerationRequest(
-      prompt: row.prompt, view: view, maximumTokens: task.settings.maximumTokens, stopIDs: stopIDs,
-      stopStrings: task.stops(chat: row.isChat))
+      prompt: row.prompt, view: view, sampling: sampling(place), maximumTokens: task.settings.maximumTokens,
+      stopIDs: stopIDs, stopStrings: task.stops(chat: row.isChat))
   }
   let answers = try model.generate(requests, priority: priority, onToken: { _ in !shouldStop() })
   if shouldStop() { throw .stopped }

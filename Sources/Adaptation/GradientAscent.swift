@@ -24,7 +24,7 @@ package struct GradientAscent: SearchMethod {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// The same of a search without a fold: on five shots it would wander along what is flat.
-    package var foldIterations = 8
+    package var foldIterations = 4
     /// Ends where the next step promises less: nats a token.
     package var tolerance = 2e-4
     /// The same of a search without a fold, which only asks what the other shots say: on five shots two hundredths of a nat

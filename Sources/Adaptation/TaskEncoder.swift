@@ -75,6 +75,23 @@ package struct TaskEncoder {
     return EncodedRow(row: row, prompt: prompt, continuations: continuations, isChat: isChat)
   }
 
+  /// The right answer behind the row's prompt, and the token that ends it: what `next-token` training teaches. Empty for
+  /// a row that has none.
+  package func solution(of row: EncodedRow) throws(TaskEncodingError) -> [Int32] {
+    let text = task.solution(for: row.row, chat: row.isChat)
+    let (pieces, _) = try pieces(row.row)
+    // The text goes on where the prompt ends, so both are encoded together.
+    let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
+    let added = whole.starts(with: row.prompt) ? Array(whole.dropFirst(row.prompt.count)) : tokenizer.encode(text)
+    let end = (row.isChat ? tokenizer.endOfTurn.first : nil) ?? tokenizer.eos
+    let solution = added + [end].compactMap(\.self)
+    guard row.prompt.count + solution.count <= model.shape.context else {
+      throw .tooLong(
+        row: row.row.id, line: row.row.line, tokens: row.prompt.count + solution.count, context: model.shape.context)
+    }
+    return added.isEmpty ? [] : solution
+  }
+
   private func begin() -> [Int32] {
     guard tokenizer.addsBOS, let bos = tokenizer.bos else { return [] }
     return [bos]

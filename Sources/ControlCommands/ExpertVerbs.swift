@@ -1,3 +1,5 @@
+import Experts
+import ModelFormats
 import StrictJSON
 import SystemSupport
 
@@ -15,6 +17,19 @@ extension Verb {
       notes: "The file is copied under another name first and then renamed, so that the daemon never meets half of it. "
         + "Prints the version that it became."
     ) { invocation throws(ControlError) in try invocation.registerExpert() },
+    make(
+      "expert import", [.one("FILE.pt")],
+      [
+        .value("--model", "M", "name", "the base that it was trained on; the file does not say"),
+        .value("--name", "N", nil, "what to call it; the file's name unless given"),
+        .value("--label", "L", nil, "the category that requests are dispatched by"),
+      ],
+      methods: ["model.show", "system.hello", "system.sync", "expert.list"],
+      "Make an expert of a file of the paper's reference code, and register it.",
+      notes:
+        "FILE.pt is a policy_params.pt or learnable_params.pt that torch.save wrote. It is read here, as data: what its "
+        + "pickle would execute is refused by name."
+    ) { invocation throws(ControlError) in try invocation.importExpert() },
     make(
       "expert list", [],
       [
@@ -157,8 +172,53 @@ extension Invocation {
     let path = argument(0)
     let bytes: [UInt8]
     do { bytes = try FileSystem.readAll(path, maximumBytes: 64 << 20) } catch { throw .file(error) }
-    let file = try ExpertFileCopy(bytes, path: path, name: command.value("--name"), label: command.value("--label"))
+    try register(
+      try ExpertFileCopy(bytes, path: path, name: command.value("--name"), label: command.value("--label")), from: path)
+  }
 
+  fileprivate func importExpert() throws(ControlError) {
+    let path = argument(0)
+    guard let model = command.value("--model") else {
+      throw .usage(
+        "expert import needs --model",
+        hint: "the file does not name the base that it was trained on; see: t2ctl model list")
+    }
+    let fileName = FileSystem.split(path).name
+    let name = command.value("--name") ?? (fileName.hasSuffix(".pt") ? String(fileName.dropLast(3)) : fileName)
+    guard ExpertName.isValid(name) else {
+      throw .usage(
+        "'\(escaped(name))' is no name for an expert", hint: "a name is \(ExpertName.rule); give one with --name")
+    }
+    let bytes: [UInt8]
+    do { bytes = try FileSystem.readAll(path, maximumBytes: TorchFile.maximumBytes) } catch { throw .file(error) }
+    let signature = try signature(of: model)
+    let file: TorchFile
+    do { file = try TorchFile(bytes) } catch { throw .bad("\(escaped(path)): \(escaped(error.description))") }
+    let expert: SakanaExpert
+    do { expert = try SakanaExpert(file, for: signature) } catch {
+      throw .bad("\(escaped(path)): \(escaped(error.description))")
+    }
+    // A label that the daemon would refuse comes back from there, as of any other file.
+    let copy = expert.bytes(name: name, label: command.value("--label"))
+    try register(try ExpertFileCopy(copy, path: name + ".safetensors", name: nil, label: nil), from: path)
+  }
+
+  /// The identity and the target matrices of a model, as the daemon gives them.
+  private func signature(of model: String) throws(ControlError) -> ModelSignature {
+    let shown = try call("model.show", ["name": .string(model), "matrices": true])
+    guard shown["matrices"] != nil else {
+      throw .failed(
+        "model '\(escaped(model))' is \(escaped(shown["state"].cell)); see: t2ctl model show \(escaped(model))")
+    }
+    var facts = JSONObject()
+    for key in ["name", "model_id", "digest", "architecture", "matrices"] { facts[key] = shown[key] }
+    do { return try ModelSignature(json: .object(facts)) } catch {
+      throw .failed("the daemon's answer to model.show is not understood: \(escaped(error.description))")
+    }
+  }
+
+  /// Puts a file into the watched directory and prints the version that it became. `path` is what the user calls it.
+  private func register(_ file: ExpertFileCopy, from path: String) throws(ControlError) {
     let spool = try spoolDirectory("experts")
     let target = "\(spool)/\(file.fileName)"
     do {

@@ -99,6 +99,8 @@ final class Invocation {
       return .number(number)
     case .tokens, .integers:
       return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
+    case .numbers:
+      return .array(text.split(separator: ",").map { Double($0).map { .number($0) } ?? .string(String($0)) })
     case .boolean: return .bool(text == "true" || text == "yes")
     case .strings:
       return shown == "--stop" ? [.string(text)] : .array(text.split(separator: ",").map { .string(String($0)) })

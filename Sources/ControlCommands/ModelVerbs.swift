@@ -22,8 +22,10 @@ extension Verb {
       let result = try invocation.call("model.list")
       invocation.answer(result) { invocation.showModels(result["models"]?.arrayValue ?? []) }
     },
-    make("model show", [.one("NAME", "name")], methods: ["model.show"], "One model with all that is known of it.") {
-      invocation throws(ControlError) in
+    make(
+      "model show", [.one("NAME", "name")], [.flag("--matrices", "matrices", "list its target matrices too")],
+      methods: ["model.show"], "One model with all that is known of it."
+    ) { invocation throws(ControlError) in
       let result = try invocation.call("model.show", try invocation.parameters(for: "model.show"))
       invocation.answer(result) { invocation.showMembers(result) }
     },

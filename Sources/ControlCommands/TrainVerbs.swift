@@ -6,7 +6,7 @@ extension Verb {
     make(
       "train", [.one("NAME", "name")],
       [
-        .value("--task", "T", "task", "on this task's training rows, which must have choices"),
+        .value("--task", "T", "task", "on this task's training rows, with choices or answers to generate"),
         .flag("--dispatcher", "dispatcher", "a dispatcher for the active experts, on the rows of their tasks"),
         model,
         .value("--label", "L", "label", "the category that requests are dispatched by"),
@@ -17,13 +17,21 @@ extension Verb {
         .value("--warm-up", "N", "warm_up", "steps in which the learning rate rises"),
         .value("--clip", "C", "clip", "the longest gradient; 0.001 unless given"),
         .value("--weight-decay", "D", "weight_decay", "towards the base"),
-        .value("--kl", "W", "kl", "the weight of the divergence from the base"),
-        .value("--seed", "S", "seed", "of what is held out and of the order of rows"),
+        .value("--kl", "W,...", "kl", "the weight of the divergence from the base; of several the best is kept"),
+        .value("--kl-direction", "D", "kl_direction", "paper, KL(expert, base), or reference, KL(base, expert)"),
+        .value("--samples", "N", "samples", "answers of a row that are generated for a step; 4 unless given"),
+        .value("--temperature", "T", "temperature", "at which they are sampled; 1 unless given"),
+        .value("--baseline", "B", "baseline", "what their rewards are compared with: none, or group, the row's mean"),
+        .value("--seed", "S", "seed", "of what is held out, of the order of rows and of sampled answers"),
         .value("--modules", "M,...", "modules", "mlp, attention, or projections such as gate_proj"),
+        .value("--layers", "A-B", "layers", "only matrices of these layers"),
+        .value("--top", "R", "top", "only so many largest singular values of each matrix"),
+        .value("--param-space", "S", "param_space", "multiplier, or logit: a sigmoid from 0 to 2"),
         .value("--rows", "N", "rows", "the first so many training rows; of a dispatcher for each label"),
         .value("--validation-rows", "N", "validation_rows", "rows to hold out; 60 unless given"),
         .value("--validate-every", "N", "validate_every", "steps between two validations; 10 unless given"),
         .value("--patience", "N", "patience", "validations without another best; 5 unless given"),
+        .flag("--dry-run", "dry_run", "train nothing, estimate time and memory"),
       ],
       methods: ["train.start", "job.wait"], "Train an expert on a task, or a dispatcher.",
       notes:
@@ -44,24 +52,58 @@ extension Invocation {
       return answer(started) { console.print("job \(started["job"].cell)") }
     }
     let result = job["result"] ?? job
-    answer(result) { showTraining(result) }
+    answer(result) {
+      if result["dry_run"] == true { showEstimate(result) } else { showTraining(result) }
+    }
+  }
+
+  private func showEstimate(_ result: JSONValue) {
+    let memory = (result["memory_bytes"]?.doubleValue ?? 0) / 1e6
+    console.print(
+      "\(escaped(result["name"].cell)) would have \(result["parameters"].cell) parameters, from "
+        + "\(result["training_rows"].cell) of \(result["rows"].cell) rows")
+    console.print("")
+    var table = Table(("ESTIMATE", .left), ("", .right))
+    table.add(["tokens of a step", result["step_tokens"].cell])
+    table.add(["a step", secondsText(result["step_seconds"]?.doubleValue ?? 0)])
+    table.add(["a validation", secondsText(result["validation_seconds"]?.doubleValue ?? 0)])
+    table.add(["the training, at most", secondsText(result["seconds"]?.doubleValue ?? 0)])
+    table.add(["memory of the worker", "\(fixed(memory, 0)) MB"])
+    print(table, empty: "")
+    console.note("nothing was trained; a few rows were, once, to measure by")
   }
 
   /// What came of it, the learning curve where something was held out, and the two scores.
   private func showTraining(_ result: JSONValue) {
+    for warning in result["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
     console.print(
       "\(escaped(result["name"].cell))@\(result["version"].cell) (\(escaped(result["state"].cell))), "
         + "step \(result["best_step"].cell) of \(result["steps"].cell), \(result["training_rows"].cell) rows, "
         + secondsText(result["seconds"]?.doubleValue ?? 0))
     console.print("")
+    if let sweep = result["sweep"]?.arrayValue {
+      var table = Table(("WEIGHT", .right), ("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right))
+      for one in sweep {
+        let weight = one["kl_weight"].cell + (one["kl_weight"] == result["kl_weight"] ? " *" : "")
+        table.add(
+          [weight, one["best_step"].cell] + ["reward", "acc", "kl"].map { number(one["held_out"]?[$0]) })
+      }
+      print(table, empty: "")
+      for one in sweep {
+        if let problem = one["problem"] { console.note("weight \(one["kl_weight"].cell): \(escaped(problem.cell))") }
+      }
+      console.print("")
+    }
     var table = Table(("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right), ("LOSS", .right))
     for point in result["curve"]?.arrayValue ?? [] {
       guard let held = point["validation"] else { continue }
       let step = point["step"].cell + (point["step"] == result["best_step"] ? " *" : "")
-      table.add([step] + ["reward", "acc", "kl", "loss"].map { fixed(held[$0]?.doubleValue ?? .nan, 4) })
+      table.add([step] + ["reward", "acc", "kl", "loss"].map { number(held[$0]) })
     }
     print(table, empty: "")
     console.note(
       "on \(result["held_out"]?["n"].cell ?? "-") training rows held out; step 0 is the base, * is what is kept")
   }
+
+  private func number(_ value: JSONValue?) -> String { value?.doubleValue.map { fixed($0, 4) } ?? "-" }
 }

@@ -11,7 +11,8 @@ import WorkerProtocol
 extension Steward {
   @discardableResult
   func train(
-    _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, on model: ModelRecord, who: String
+    _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, isEstimate: Bool,
+    on model: ModelRecord, who: String
   ) throws(RegistryError) -> Int64 {
     let lesson: TrainSpec.Lesson
     if let dispatch = plan.dispatch {
@@ -29,10 +30,11 @@ extension Steward {
       TrainSpec(
         model: reference(model), name: name, label: label, lesson: lesson, settings: settings,
         expertPath: store.stagingPath("trained"),
-        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors"))
+        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate))
+    let key = ["train", name, label ?? "", digest.hex, isEstimate ? "estimate" : ""].joined(separator: "\0")
     return try submit(
       JobRecord(
-        kind: work.kind, key: "train\0\(name)\0\(label ?? "")\0\(digest.hex)", target: "train\0\(name)", inputs: nil,
+        kind: work.kind, key: key, target: "train\0\(name)", inputs: nil,
         priority: JobQueue.yieldingPriority, task: plan.dispatch == nil ? plan.sources[0].task.name : nil,
         model: model.name, spec: work.spec, who: who, reason: "train.start", created: .now))
   }
@@ -42,6 +44,7 @@ extension Steward {
     guard case .train(let spec) = try JobWork(kind: job.kind, spec: job.spec) else {
       throw RegistryError.conflict("the job's spec is not that of a training")
     }
+    guard !spec.isEstimate else { return result }
     let expert: ValidatedExpert
     do throws(Refusal) {
       expert = try validate(spec.expertPath, file: spec.name + ".safetensors")

@@ -22,11 +22,12 @@ package struct CodeProgram: Sendable {
     self.mark = mark
   }
 
-  /// What stands in the first Markdown fence, where there is one.
+  /// What stands in the first Markdown fence, where there is one; before it, where it only ends what began without one.
   private static func fenced(_ completion: String) -> String? {
     guard let fence = completion.firstRange(of: "```"),
       let line = completion[fence.upperBound...].firstIndex(of: "\n")
     else { return nil }
+    guard !completion[..<fence.lowerBound].contains("def ") else { return String(completion[..<fence.lowerBound]) }
     let rest = completion[completion.index(after: line)...]
     return String(rest.firstRange(of: "```").map { rest[..<$0.lowerBound] } ?? rest)
   }

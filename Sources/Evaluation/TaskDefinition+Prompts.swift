@@ -43,15 +43,26 @@ extension TaskDefinition {
     return settings.chat == true ? choices : choices.map { " " + $0 }
   }
 
+  /// The right answer as it goes on behind the prompt; empty where a row says none. A space parts it from a prompt that
+  /// is a plain text, where neither has white space of its own there.
+  package func solution(for row: TaskRow, chat: Bool) -> String {
+    guard let solution = row.solution else { return "" }
+    if chat || solution.first?.isWhitespace == true || prefixed(asked(row).text).last?.isWhitespace == true {
+      return solution
+    }
+    return " " + solution
+  }
+
   /// The texts that end a generation. Where the task names none: nothing behind a chat template, which has its own end; the next
-  /// question, as in lm-evaluation-harness, without one; of code what follows a function, by the harness too.
+  /// question, as in lm-evaluation-harness, without one; of code what follows a function.
   package func stops(chat: Bool) -> [String] {
     if let stop = settings.stop { return stop }
     if chat { return [] }
     guard case .code(let problem) = shots[0].content else { return ["Question:"] }
-    let both = ["\nclass", "\nif", "\nprint"]
-    // HumanEval's prompt has begun a function; MBPP's answer may be several.
-    return both + (problem.entryPoint != nil ? ["\ndef", "\n#"] : ["\nassert", "\n\"\"\""])
+    // bigcode-evaluation-harness's of HumanEval, whose prompt has begun a function, and of MBPP, whose answer may be several.
+    return problem.entryPoint != nil
+      ? ["\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```"]
+      : ["\nclass", "\nassert", "\n\"\"\"", "\nprint", "\nif"]
   }
 
   /// The template as results name it.

@@ -35,6 +35,25 @@ package struct TaskRow: Sendable, Equatable {
     return gold
   }
 
+  /// The right answer as the row writes it, with the way to it where that is there; nil where it is one of choices.
+  package var solution: String? {
+    func text(_ value: JSONValue?) -> String? {
+      switch value {
+      case .integer(let number): "\(number)"
+      case .number(let number): "\(number)"
+      default: value?.stringValue
+      }
+    }
+    switch content {
+    case .choice: return nil
+    case .generate(.question, _): return text(fields["answer"])
+    case .generate(.prompt, _):
+      return text(fields["prompt"] == nil ? fields["output"] : fields["completion"] ?? fields["output"])
+    case .generate(.messages, _): return text(fields["messages"]?.arrayValue?.last?["content"])
+    case .code(let problem): return problem.solution
+    }
+  }
+
   package var scoring: Scoring {
     switch content {
     case .choice: .choice

@@ -11,6 +11,9 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
   case wrongLength(tensor: String, found: Int, rank: Int, model: String)
   case notFinite(tensor: String, index: Int, value: Float)
   case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
+  /// A file of the paper's reference code; what is wrong with its names.
+  case notSakana(problem: String)
+  case wrongCount(found: Int, expected: Int, model: String)
   case noModels
   /// Of several models none fits; the reason for each.
   case noModelFits([(model: String, reason: String)])
@@ -32,6 +35,8 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .wrongLength: "wrong_length"
     case .notFinite: "not_finite"
     case .outOfRange: "out_of_range"
+    case .notSakana: "not_sakana"
+    case .wrongCount: "wrong_count"
     case .noModels: "no_models"
     case .noModelFits: "no_model_fits"
     case .ambiguousModel: "ambiguous_model"
@@ -57,6 +62,12 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
     case .outOfRange(let tensor, let index, let value, let limit):
       "tensor '\(tensor)' has the multiplier \(value) at index \(index); allowed is -\(limit) to \(limit)"
+    case .notSakana(let problem):
+      "this is no expert of the reference code: \(problem); it has learnable_params_module_list.0, .1 and so on, or the "
+        + "names of the base's matrices"
+    case .wrongCount(let found, let expected, let model):
+      "it has \(found) vectors by position, model '\(model)' has \(expected) mlp matrices (gate, up and down of each "
+        + "layer); was it trained on another model?"
     case .noModels: "no model is registered that the expert could be for; register one with t2ctl model add"
     case .noModelFits(let reasons):
       "it fits none of the registered models: " + reasons.map { "\($0.model): \($0.reason)" }.joined(separator: "; ")

@@ -108,7 +108,8 @@ package struct ExpertMetadata: Sendable, Equatable {
   /// The entries of a file that reads back as this.
   package var entries: [(key: String, value: String)] {
     let optional: [(String, String?)] = [
-      ("t2.name", name), ("t2.label", label), ("t2.base.model_id", baseModelID),
+      ("t2.mask", parameterSpace == .logit ? "sigmoid" : nil), ("t2.name", name), ("t2.label", label),
+      ("t2.base.model_id", baseModelID),
       ("t2.base.digest", baseDigest?.description), ("t2.base.arch", baseArchitecture), ("t2.task", task),
       ("t2.description", summary), ("t2.license", license), ("t2.created", created), ("t2.metrics", metrics),
       ("t2.trained_with", trainedWith), ("t2.parents", parents),

@@ -55,6 +55,14 @@ extension RPCParameterType {
       guard range.contains(number) else {
         return "must be from \(range.lowerBound) to \(range.upperBound), and is \(number)"
       }
+    case .numbers(let range):
+      guard case .array(let items) = value else { return wrong("a list of numbers") }
+      guard !items.isEmpty else { return "is an empty list" }
+      for (index, item) in items.enumerated() {
+        if let problem = Self.number(range).problem(with: item) {
+          return "must be a list of numbers; item \(index) \(problem)"
+        }
+      }
     case .boolean:
       guard case .bool = value else { return wrong("true or false") }
     case .strings:

@@ -63,8 +63,13 @@ extension RPCMethod {
       result: "models [{name, state, architecture, parameters, layers, context, quantization, digest, path, experts}]"),
     RPCMethod(
       "model.show", .read, verb: "model show", "One model with all that is known of it.",
-      result: "as in model.list, and tokenizer, chat_template, target_matrices, factorization, added",
-      [.required("name", .string, "the model's name")]),
+      result:
+        "as in model.list, and model_id, tokenizer, chat_template, target_matrices, factorization, added; where asked "
+        + "for, matrices [{name, rows, columns, layer}]",
+      [
+        .required("name", .string, "the model's name"),
+        .optional("matrices", .boolean, "list the target matrices in the model's order; false unless given"),
+      ]),
     RPCMethod(
       "model.tokenize", .read, verb: "tokenize", "The token ids of a text as it is: no template, no added tokens.",
       result: "ids",
@@ -236,12 +241,14 @@ extension RPCMethod {
       "Queues the training of an expert on a task's training rows, or of a dispatcher on those of the experts' tasks.",
       result:
         "job, name, kind, model, sources [{task, label, rows}], replaces (NAME@VERSION, or null), warnings; the job's "
-        + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, rows, "
-        + "training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, learning_rate, "
-        + "gradient_norm, batch, validation}], kernel, seconds",
+        + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, warnings, "
+        + "parameters, rows, training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, "
+        + "learning_rate, gradient_norm, batch, validation}], kl_weight, sweep [{kl_weight, best_step, stop_reason, held_out, "
+        + "problem}] where several weights were tried, kernel, seconds; of a dry run name, dry_run, parameters, rows, "
+        + "training_rows, step_tokens, step_seconds, validation_seconds, seconds, memory_bytes, kernel",
       [
         .required("name", .string, "of the expert; one that is taken gets a new version"),
-        .optional("task", .string, "on whose training rows, which must have choices; or dispatcher"),
+        .optional("task", .string, "on whose training rows, with choices or answers to generate; or dispatcher"),
         .optional("dispatcher", .boolean, "make a dispatcher for the active experts; false unless given"),
         .optional("model", .string, modelSummary),
         .optional("label", .string, "the dispatch category of the expert"),
@@ -252,10 +259,29 @@ extension RPCMethod {
         .optional("warm_up", .integer(0...1_000_000), "steps in which the learning rate rises; 0 unless given"),
         .optional("clip", .number(1e-12...1e12), "the longest gradient; 0.001 unless given"),
         .optional("weight_decay", .number(0...1_000), "towards the base; 0 unless given"),
-        .optional("kl", .number(0...1_000), "the weight of the divergence from the base; 0 unless given"),
-        .optional("seed", .integer(0...Int64.max), "of what is held out and of the order of rows; 1 unless given"),
+        .optional(
+          "kl", .numbers(0...1_000),
+          "the weight of the divergence from the base; several: one training with each, the best is kept; 0 unless given"
+        ),
+        .optional(
+          "kl_direction", .choice(["paper", "reference"]),
+          "KL(expert, base), or KL(base, expert) as in the paper's code; paper unless given"),
+        .optional("samples", .integer(1...1_024), "answers of a row that are generated for a step; 4 unless given"),
+        .optional("temperature", .number(0.01...100), "at which they are sampled; 1 unless given"),
+        .optional(
+          "baseline", .choice(["none", "group"]),
+          "what their rewards are compared with: nothing, or the row's mean; none unless given"),
+        .optional(
+          "seed", .integer(0...Int64.max),
+          "of what is held out, of the order of rows and of sampled answers; 1 unless given"),
         .optional(
           "modules", .strings, "mlp, attention, or projections such as gate_proj; every target matrix unless given"),
+        .optional("layers", .string, "only matrices of these layers, as 4 or 0-9; all unless given"),
+        .optional(
+          "top", .integer(1...1_000_000), "only so many largest singular values of each matrix; all unless given"),
+        .optional(
+          "param_space", .choice(["multiplier", "logit"]),
+          "whether the numbers are multipliers, or of a sigmoid from 0 to 2; multiplier unless given"),
         .optional(
           "rows", .integer(1...10_000_000),
           "the first so many training rows, of a dispatcher for each label; all, of a dispatcher 300, unless given"),
@@ -263,6 +289,7 @@ extension RPCMethod {
           "validation_rows", .integer(1...1_000_000), "rows to hold out, a quarter at most; 60 unless given"),
         .optional("validate_every", .integer(1...1_000_000), "steps between two validations; 10 unless given"),
         .optional("patience", .integer(1...1_000_000), "validations without another best; 5 unless given"),
+        .optional("dry_run", .boolean, "train nothing, estimate time and memory; false unless given"),
       ])
   ]
 

@@ -64,7 +64,7 @@ package struct RPCParameter: Sendable, Equatable {
     case .integer(let range), .integers(let range):
       object["minimum"] = .integer(range.lowerBound)
       object["maximum"] = .integer(range.upperBound)
-    case .number(let range):
+    case .number(let range), .numbers(let range):
       object["minimum"] = .number(range.lowerBound)
       object["maximum"] = .number(range.upperBound)
     case .string, .boolean, .strings, .text, .tokens, .coefficients, .messages: break
@@ -83,6 +83,8 @@ package enum RPCParameterType: Sendable, Equatable {
   /// A list of integers of this range, at least one.
   case integers(ClosedRange<Int64>)
   case number(ClosedRange<Double>)
+  /// A list of numbers of this range, at least one.
+  case numbers(ClosedRange<Double>)
   case boolean
   case strings
   /// A text, or the token ids of one.
@@ -100,6 +102,7 @@ package enum RPCParameterType: Sendable, Equatable {
     case .integer: "integer"
     case .integers: "list of integers"
     case .number: "number"
+    case .numbers: "list of numbers"
     case .boolean: "boolean"
     case .strings: "list of strings"
     case .text: "string or list of token ids"

@@ -1,6 +1,6 @@
 /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), downhill.
 ///
-/// The decay pulls towards 1 and not towards 0: a multiplier of 1 is the base, which is where nothing was learned.
+/// The decay pulls towards the base and not towards 0: it is where nothing was learned.
 package struct AdamW: Sendable, Equatable {
   /// Running means of the gradient and of its square, as long as the parameters.
   package private(set) var first: [Float]
@@ -8,24 +8,28 @@ package struct AdamW: Sendable, Equatable {
   /// Steps that were made.
   package private(set) var steps: Int
   package let decay: Double
+  /// The parameter of the base: 1 of a multiplier.
+  package let origin: Float
 
   private static let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8)
 
-  package init(count: Int, decay: Double) {
+  package init(count: Int, decay: Double, origin: Float) {
     self.init(
-      first: [Float](repeating: 0, count: count), second: [Float](repeating: 0, count: count), steps: 0, decay: decay)
+      first: [Float](repeating: 0, count: count), second: [Float](repeating: 0, count: count), steps: 0, decay: decay,
+      origin: origin)
   }
 
-  init(first: [Float], second: [Float], steps: Int, decay: Double) {
+  init(first: [Float], second: [Float], steps: Int, decay: Double, origin: Float) {
     precondition(first.count == second.count, "\(first.count) and \(second.count) moments")
     self.first = first
     self.second = second
     self.steps = steps
     self.decay = decay
+    self.origin = origin
   }
 
   /// One step of size `rate`. Each parameter is computed in double and rounded once, by itself: neither order nor
-  /// threads change a bit. One whose gradient was never anything but 0, and which is 1, stays exactly 1.
+  /// threads change a bit. One whose gradient was never anything but 0, and which is the base's, stays exactly that.
   package mutating func update(_ parameters: inout [Float], gradient: [Float], rate: Double) {
     precondition(
       parameters.count == first.count && gradient.count == first.count,
@@ -43,7 +47,7 @@ package struct AdamW: Sendable, Equatable {
       let direction =
         Double(first[i]) / (1 - power1) / ((Double(second[i]) / (1 - power2)).squareRoot() + Self.epsilon)
       let p = Double(parameters[i])
-      parameters[i] = Float(p - rate * (direction + decay * (p - 1)))
+      parameters[i] = Float(p - rate * (direction + decay * (p - Double(origin))))
     }
   }
 }

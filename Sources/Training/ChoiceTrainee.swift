@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Multipliers
 package import Transformer
 
 /// A row with choices, in tokens: of a task, or a request and the labels that a dispatcher may give it.
@@ -14,45 +13,46 @@ package struct ChoiceExample: Sendable, Equatable {
   }
 }
 
-/// A language model whose multipliers learn to choose. The parameters are the multipliers themselves, flat by the model's
-/// layout; those of matrices that are not trained have the derivative 0 and so stay what they are.
+/// A language model that learns to choose.
 package struct ChoiceTrainee: TrainedModel {
-  private let model: LanguageModel
+  private let weights: any TrainedParameters
   private let examples: [ChoiceExample]
-  private let objective: TrainingObjective
-  private let divergenceWeight: Double
-  private let isTrained: [Bool]
-  private let lowestLayer: Int
+  private let settings: TrainingSettings
   private let shouldStop: @Sendable () -> Bool
 
   /// Rows of one forward pass without gradient: between two of them a job can be cancelled.
   private static let scoredTogether = 16
 
-  /// - Parameter matrices: the numbers of those that are trained.
   package init(
-    _ model: LanguageModel, examples: [ChoiceExample], settings: TrainingSettings, matrices: [Int],
+    _ weights: any TrainedParameters, examples: [ChoiceExample], settings: TrainingSettings,
     shouldStop: @escaping @Sendable () -> Bool
   ) {
-    self.model = model
+    self.weights = weights
     self.examples = examples
-    objective = settings.objective
-    divergenceWeight = settings.divergenceWeight
-    var isTrained = [Bool](repeating: false, count: model.layout.count)
-    for matrix in matrices { for i in model.layout.range(of: matrix) { isTrained[i] = true } }
-    self.isTrained = isTrained
-    lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
+    self.settings = settings
     self.shouldStop = shouldStop
   }
 
   package var rowCount: Int { examples.count }
-  package var parameterCount: Int { model.layout.count }
+  package var parameterCount: Int { weights.start.count }
+  package var rewardIsSampled: Bool { false }
 
-  package func gradient(of rows: [Int], at parameters: [Float]) throws(TrainingError) -> (gradient: [Float], Standing) {
+  package func cost(of rows: [Int]) -> TrainingCost {
+    let tokens = rows.reduce(0) { sum, row in
+      examples[row].item.continuations.reduce(sum + examples[row].item.prompt.count) { $0 + $1.count }
+    }
+    return TrainingCost(tokens: tokens, memoryBytes: weights.model.gradientBytes(rows: tokens))
+  }
+
+  package func gradient(
+    of rows: [Int], step: Int, at parameters: [Float]
+  ) throws(TrainingError) -> (gradient: [Float], Standing) {
     let examples = rows.map { self.examples[$0] }
-    let base = divergenceWeight > 0 ? try score(examples, under: .base) : nil
+    let base = settings.divergenceWeight > 0 ? try score(examples, under: .base) : nil
     do {
-      let tape = try model.record(
-        examples.map(\.item), under: MultiplierVector(parameters), priority: .job, shouldStop: shouldStop)
+      let tape = try weights.record(
+        examples.map(\.item), at: parameters, divergence: nil, memory: GradientTape.standardMemory,
+        shouldStop: shouldStop)
       let outcomes = outcomes(examples, tape.scores, base: base)
       let derivatives = zip(outcomes, tape.scores).map { outcome, scores in
         zip(outcome.derivatives, scores).map { derivative, score in
@@ -60,21 +60,19 @@ package struct ChoiceTrainee: TrainedModel {
           [Float](repeating: Float(derivative / Double(rows.count)), count: score.logprobs.count)
         }
       }
-      let gradient = try tape.gradient(
-        derivatives, fromLayer: lowestLayer, priority: .job, shouldStop: shouldStop)
-      return (zip(gradient, isTrained).map { $1 ? $0 : 0 }, Standing(outcomes))
+      let gradient = try weights.gradient(
+        tape, derivatives, divergenceWeight: 0, at: parameters, shouldStop: shouldStop)
+      return (gradient, Standing(outcomes))
     } catch {
-      switch error {
-      case .overflow, .gradientOverflow: return ([Float](repeating: .nan, count: parameterCount), .none(rows.count))
-      default: throw TrainingError(error)
-      }
+      guard error.isOverflow else { throw TrainingError(error) }
+      return ([Float](repeating: .nan, count: parameterCount), .none(rows.count))
     }
   }
 
   package func standing(of rows: [Int], at parameters: [Float]) throws(TrainingError) -> Standing {
     let examples = rows.map { self.examples[$0] }
-    let base = divergenceWeight > 0 ? try score(examples, under: .base) : nil
-    guard let scores = try score(examples, under: .factored(MultiplierVector(parameters))) else {
+    let base = settings.divergenceWeight > 0 ? try score(examples, under: .base) : nil
+    guard let scores = try score(examples, under: weights.view(at: parameters)) else {
       return .none(rows.count)
     }
     return Standing(outcomes(examples, scores, base: base))
@@ -84,9 +82,9 @@ package struct ChoiceTrainee: TrainedModel {
     _ examples: [ChoiceExample], _ scores: [[ContinuationScore]], base: [[ContinuationScore]]?
   ) -> [RowOutcome] {
     examples.indices.map { index in
-      objective.outcome(
+      settings.objective.outcome(
         scores[index].map(\.sum), gold: examples[index].gold, base: base?[index].map(\.sum),
-        divergenceWeight: divergenceWeight)
+        divergenceWeight: settings.divergenceWeight, direction: settings.divergenceDirection)
     }
   }
 
@@ -99,9 +97,9 @@ package struct ChoiceTrainee: TrainedModel {
       guard !shouldStop() else { throw .cancelled }
       let items = examples[start..<min(start + Self.scoredTogether, examples.count)].map(\.item)
       do {
-        scores += try model.score(items, under: view, priority: .job)
+        scores += try weights.model.score(items, under: view, priority: .job)
       } catch {
-        if case .overflow = error { return nil }
+        if error.isOverflow { return nil }
         throw TrainingError(error)
       }
     }
@@ -111,11 +109,15 @@ package struct ChoiceTrainee: TrainedModel {
 
 extension Standing {
   /// Of a model that has no numbers any more; the trainer sees that it diverged.
-  fileprivate static func none(_ rows: Int) -> Standing { Standing(rows: rows, loss: .nan, reward: .nan, right: 0) }
+  static func none(_ rows: Int) -> Standing { Standing(rows: rows, loss: .nan, reward: .nan, right: 0) }
 }
 
-extension TrainingError {
-  fileprivate init(_ error: TransformerError) {
-    if case .stopped = error { self = .cancelled } else { self = .model(error.description) }
+extension TransformerError {
+  /// The weights have left the range of float: the training's to report, not the model's.
+  var isOverflow: Bool {
+    switch self {
+    case .overflow, .gradientOverflow: true
+    default: false
+    }
   }
 }

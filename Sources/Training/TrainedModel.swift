@@ -1,3 +1,5 @@
+import Transformer
+
 /// What is trained: a network in the worker, an invented function in a test. Rows are known by their numbers.
 ///
 /// Both answers are pure functions of their arguments, so a run that was resumed, or has other threads, ends with the same
@@ -5,12 +7,33 @@
 package protocol TrainedModel {
   var rowCount: Int { get }
   var parameterCount: Int { get }
+  /// Whether a reward is that of sampled answers: a step without one may be bad luck, and the next has other answers.
+  var rewardIsSampled: Bool { get }
+
+  /// What a step on these rows takes at most.
+  func cost(of rows: [Int]) -> TrainingCost
 
   /// The mean loss's derivative by every parameter, and how the rows fared: a forward and a backward pass.
-  func gradient(of rows: [Int], at parameters: [Float]) throws(TrainingError) -> (gradient: [Float], Standing)
+  /// - Parameter step: counted from 0; what is sampled depends on it.
+  func gradient(
+    of rows: [Int], step: Int, at parameters: [Float]
+  ) throws(TrainingError) -> (gradient: [Float], Standing)
 
-  /// How rows fare: forward passes.
+  /// How rows fare: forward passes. The reward is always known.
   func standing(of rows: [Int], at parameters: [Float]) throws(TrainingError) -> Standing
+}
+
+/// What a step takes.
+package struct TrainingCost: Sendable, Equatable {
+  /// Of prompts and of what is trained on behind them.
+  package var tokens: Int
+  /// At its height, with all that the process holds.
+  package var memoryBytes: Int
+
+  package init(tokens: Int, memoryBytes: Int) {
+    self.tokens = tokens
+    self.memoryBytes = memoryBytes
+  }
 }
 
 /// Why a training ended without an expert.
@@ -18,8 +41,10 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
   case cancelled
   case tooFewRows(Int)
   /// At this step, counted from 1, after which nothing was saved.
-  case diverged(step: Int, what: String, best: String)
+  case diverged(step: Int, what: String)
   case noReward(step: Int, reward: Double)
+  /// Sampled answers, of which none was right in so many steps.
+  case noAnswerRight(step: Int, steps: Int)
   case nothingLearned(reward: Double, right: Double, rows: Int, steps: Int)
   /// The model could not be asked.
   case model(String)
@@ -31,17 +56,26 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .cancelled: "the training was cancelled"
     case .tooFewRows(let count):
       "training needs 8 rows or more, of which a quarter may be held out for validation; there are \(count)"
-    case .diverged(let step, let what, let best):
-      "the training diverged at step \(step): \(what); the best before it was \(best), and the last state that was saved is "
-        + "that of a sound step; try a smaller learning rate"
+    case .diverged(let step, let what):
+      "the training diverged at step \(step): \(what); try a smaller learning rate"
     case .noReward(let step, let reward):
       "no reward to follow at step \(step): the expected reward of its rows is \(reward) and its slope is 0, since the right "
         + "choices have no share at all; try the objective 'cross-entropy', whose slope does not vanish there"
+    case .noAnswerRight(let step, let steps):
+      "no reward to follow at step \(step): in \(steps) steps one after the other the sampled answers gave nothing to choose "
+        + "by, being wrong; try the objective 'next-token' on the rows' solutions, more samples, or easier rows"
     case .nothingLearned(let reward, let right, let rows, let steps):
-      "nothing was learned in \(steps) steps: no validation was better than the base, whose reward is \(reward) and acc "
-        + "\(right) on the \(rows) rows held out; try other steps, learning rate or rows"
+      "nothing was learned in \(steps) steps: no validation was better than the base, whose reward is \(reward) and share of "
+        + "right answers \(right) on the \(rows) rows held out; try other steps, learning rate or rows"
     case .model(let problem): problem
-    case .notSaved(let problem): "cannot save the training's state: \(problem)"
+    case .notSaved(let problem):
+      "cannot save the training's state: \(problem); what was saved before is whole, and the same training goes on from it"
     }
+  }
+}
+
+extension TrainingError {
+  init(_ error: TransformerError) {
+    if case .stopped = error { self = .cancelled } else { self = .model(error.description) }
   }
 }

@@ -2,16 +2,21 @@
 ///
 /// All that decides is in ``state``; what is drawn is a function of the seed and the step. So a run that was killed and
 /// resumed from a saved state ends with the same bits as one that was not.
-package struct Trainer<Model: TrainedModel> {
+package struct Trainer {
   package enum StopReason: String, Sendable {
     case steps
     /// Several validations without another best.
     case patience
+    /// It could not go on, but a validation before that was better than the base: the expert is that one, and the
+    /// outcome's problem says what happened.
+    case diverged
+    case noReward = "no_reward"
   }
 
   package struct Outcome: Sendable, Equatable {
     package var state: TrainingState
     package var stopReason: StopReason
+    package var problem: String?
     package var order: RowOrder
     /// Of the rows held out.
     package var base: Standing
@@ -20,7 +25,7 @@ package struct Trainer<Model: TrainedModel> {
 
   package private(set) var state: TrainingState
   private let settings: TrainingSettings
-  private let model: Model
+  private let model: any TrainedModel
   private let order: RowOrder
   /// Told of each point of the curve when it is complete.
   private let report: (TrainingState.Point) -> Void
@@ -28,7 +33,8 @@ package struct Trainer<Model: TrainedModel> {
   private let save: (TrainingState) throws(TrainingError) -> Void
 
   package init(
-    _ settings: TrainingSettings, model: Model, state: TrainingState, report: @escaping (TrainingState.Point) -> Void,
+    _ settings: TrainingSettings, model: any TrainedModel, state: TrainingState,
+    report: @escaping (TrainingState.Point) -> Void,
     save: @escaping (TrainingState) throws(TrainingError) -> Void
   ) throws(TrainingError) {
     precondition(settings.problem == nil, "settings that were not checked: \(settings.problem ?? "")")
@@ -52,22 +58,31 @@ package struct Trainer<Model: TrainedModel> {
       report(point)
     }
     var reason = StopReason.steps
-    while state.step < settings.steps {
-      if isOutOfPatience {
-        reason = .patience
-        break
+    var problem: TrainingError?
+    do throws(TrainingError) {
+      while state.step < settings.steps {
+        if isOutOfPatience {
+          reason = .patience
+          break
+        }
+        let point = try step()
+        report(point)
+        if point.validation != nil { try save(state) }
       }
-      let point = try step()
-      report(point)
-      if point.validation != nil { try save(state) }
+    } catch {
+      guard state.bestStep > 0, let sound = StopReason(error) else { throw error }
+      reason = sound
+      problem = error
     }
     guard let base = state.curve.first?.validation, let best = state.bestValidation else {
       preconditionFailure("a training of \(state.step) steps has no validation")
     }
     guard state.bestStep > 0 else {
-      throw .nothingLearned(reward: base.reward, right: base.right, rows: base.rows, steps: state.step)
+      throw .nothingLearned(
+        reward: base.reward ?? .nan, right: base.right ?? .nan, rows: base.rows, steps: state.step)
     }
-    return Outcome(state: state, stopReason: reason, order: order, base: base, best: best)
+    return Outcome(
+      state: state, stopReason: reason, problem: problem?.description, order: order, base: base, best: best)
   }
 
   private var isOutOfPatience: Bool {
@@ -77,26 +92,28 @@ package struct Trainer<Model: TrainedModel> {
   private mutating func step() throws(TrainingError) -> TrainingState.Point {
     let number = state.step + 1
     let (gradient, standing) = try model.gradient(
-      of: order.batch(settings.batch, step: state.step), at: state.parameters)
+      of: order.batch(settings.batch, step: state.step), step: state.step, at: state.parameters)
     let (cut, norm) = clipped(gradient, to: settings.clip)
     // A loss or a length that is no number would make every parameter one.
     guard standing.loss.isFinite, norm.isFinite else {
-      throw diverged(number, "its \(standing.loss.isFinite ? "gradient" : "loss") is not finite")
+      throw .diverged(step: number, what: "its \(standing.loss.isFinite ? "gradient" : "loss") is not finite")
     }
-    if norm == 0, standing.reward <= 0 { throw .noReward(step: number, reward: standing.reward) }
+    try checkReward(number, standing, norm)
 
     var next = state
     let rate = settings.rate(at: state.step)
     next.optimizer.update(&next.parameters, gradient: cut, rate: rate)
     if let index = next.parameters.firstIndex(where: { !$0.isFinite }) {
-      throw diverged(number, "multiplier \(index) is \(next.parameters[index])")
+      throw .diverged(step: number, what: "multiplier \(index) is \(next.parameters[index])")
     }
     var point = TrainingState.Point(step: number, rate: rate, batch: standing, gradientNorm: norm)
     if number % settings.validationInterval == 0 || number == settings.steps {
       let validation = try model.standing(of: order.validation, at: next.parameters)
-      guard validation.reward.isFinite else { throw diverged(number, "its reward on the rows held out is not finite") }
+      guard let reward = validation.reward, reward.isFinite else {
+        throw .diverged(step: number, what: "its reward on the rows held out is not finite")
+      }
       point.validation = validation
-      if validation.reward > state.bestValidation?.reward ?? -.infinity {
+      if reward > state.bestValidation?.reward ?? -.infinity {
         next.best = next.parameters
         next.bestStep = number
       }
@@ -106,8 +123,32 @@ package struct Trainer<Model: TrainedModel> {
     return point
   }
 
-  private func diverged(_ step: Int, _ what: String) -> TrainingError {
-    let best = state.bestValidation.map { "a reward of \($0.reward) at step \(state.bestStep)" } ?? "the base"
-    return .diverged(step: step, what: what, best: best)
+  /// Steps of sampled answers that may go by without a reward.
+  private static let unluckySteps = 5
+
+  /// The paper's caveat on sparse rewards. The slope of an expected reward is known, so one step without any ends the
+  /// training; of sampled answers several in a row do that were all wrong, or had nothing to choose by.
+  private func checkReward(_ number: Int, _ standing: Standing, _ norm: Double) throws(TrainingError) {
+    func isFruitless(_ standing: Standing, _ norm: Double) -> Bool {
+      guard let reward = standing.reward else { return false }
+      return reward <= -1 || norm == 0 && reward <= 0
+    }
+    guard isFruitless(standing, norm) else { return }
+    guard model.rewardIsSampled else { throw .noReward(step: number, reward: standing.reward ?? 0) }
+    let before = state.curve.suffix(Self.unluckySteps - 1)
+    let fruitless = before.count { point in point.batch.map { isFruitless($0, point.gradientNorm) } ?? false }
+    if fruitless == Self.unluckySteps - 1 { throw .noAnswerRight(step: number, steps: Self.unluckySteps) }
+  }
+
+}
+
+extension Trainer.StopReason {
+  /// Of an error after which what was learned before it is sound.
+  fileprivate init?(_ error: TrainingError) {
+    switch error {
+    case .diverged: self = .diverged
+    case .noReward, .noAnswerRight: self = .noReward
+    case .cancelled, .tooFewRows, .nothingLearned, .model, .notSaved: return nil
+    }
   }
 }

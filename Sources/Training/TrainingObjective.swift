@@ -1,7 +1,9 @@
 import Glibc
+package import Transformer
 
-/// What training on rows with choices minimises. All of it is a function of the choices' summed log-likelihoods L_c, and
-/// of the model restricted to them: q = softmax(L), which is how `acc` reads a model.
+/// What training minimises. On rows with choices all of it is a function of the choices' summed log-likelihoods L_c, and
+/// of the model restricted to them: q = softmax(L), which is how `acc` reads a model. Rows whose answers are generated are
+/// ``GenerationTrainee``'s.
 package enum TrainingObjective: String, Sendable, CaseIterable {
   /// The paper's: the expected reward, 1 for the right choice and −1 for another. With so few answers the expectation is a
   /// sum and not a sample, so its gradient is exact: q_c (r_c − Σ q r).
@@ -14,9 +16,10 @@ package enum TrainingObjective: String, Sendable, CaseIterable {
   /// The loss of one row and its derivative by each L_c.
   /// - Parameters:
   ///   - base: the L_c of the base; needed where `divergenceWeight` is above 0.
-  ///   - divergenceWeight: λ of λ KL(q ‖ q_base), the paper's direction.
+  ///   - divergenceWeight: λ of λ KL(q ‖ q_base), or of the other direction.
   package func outcome(
-    _ logLikelihoods: [Double], gold: Int, base: [Double]? = nil, divergenceWeight: Double = 0
+    _ logLikelihoods: [Double], gold: Int, base: [Double]? = nil, divergenceWeight: Double = 0,
+    direction: DivergenceDirection = .paper
   ) -> RowOutcome {
     precondition(logLikelihoods.indices.contains(gold), "choice \(gold) of \(logLikelihoods.count)")
     let logShares = logSoftmax(logLikelihoods)
@@ -39,11 +42,17 @@ package enum TrainingObjective: String, Sendable, CaseIterable {
     guard divergenceWeight > 0, let base else { return outcome }
     let logBase = logSoftmax(base)
     let differences = zip(logShares, logBase).map { $0 - $1 }
-    outcome.divergence = zip(shares, differences).reduce(0) { $0 + $1.0 * $1.1 }
-    outcome.loss += divergenceWeight * outcome.divergence
-    for c in shares.indices {
-      outcome.derivatives[c] += divergenceWeight * shares[c] * (differences[c] - outcome.divergence)
+    switch direction {
+    case .paper:
+      outcome.divergence = zip(shares, differences).reduce(0) { $0 + $1.0 * $1.1 }
+      for c in shares.indices {
+        outcome.derivatives[c] += divergenceWeight * shares[c] * (differences[c] - outcome.divergence)
+      }
+    case .reference:
+      outcome.divergence = zip(logBase, differences).reduce(0) { $0 - exp($1.0) * $1.1 }
+      for c in shares.indices { outcome.derivatives[c] += divergenceWeight * (shares[c] - exp(logBase[c])) }
     }
+    outcome.loss += divergenceWeight * outcome.divergence
     return outcome
   }
 
@@ -68,12 +77,13 @@ package struct RowOutcome: Sendable, Equatable {
 package struct Standing: Sendable, Equatable {
   package var rows: Int
   package var loss: Double
-  package var reward: Double
-  /// The share that is right: `acc`.
-  package var right: Double
+  /// Nil where nothing was answered: a step of `next-token` on rows without choices.
+  package var reward: Double?
+  /// The share that is right: `acc`, or `exact_match`.
+  package var right: Double?
   package var divergence: Double
 
-  package init(rows: Int, loss: Double, reward: Double, right: Double, divergence: Double = 0) {
+  package init(rows: Int, loss: Double, reward: Double?, right: Double?, divergence: Double = 0) {
     self.rows = rows
     self.loss = loss
     self.reward = reward

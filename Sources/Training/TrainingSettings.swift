@@ -1,4 +1,5 @@
 import Glibc
+package import Transformer
 
 /// How an expert is trained. The defaults are those that taught `science` its task in the prototype.
 package struct TrainingSettings: Sendable, Equatable {
@@ -14,6 +15,11 @@ package struct TrainingSettings: Sendable, Equatable {
   package var weightDecay = 0.0
   /// λ of eq. 1 of arXiv:2501.06252: what the divergence from the base costs.
   package var divergenceWeight = 0.0
+  package var divergenceDirection = DivergenceDirection.paper
+  /// Answers of a row in a step, where they are sampled.
+  package var samples = 4
+  package var temperature = 1.0
+  package var baseline = Baseline.none
   package var seed: UInt64 = 1
   /// Rows that are held out of training to choose the best step by; at most a quarter of all.
   package var validationRows = 60
@@ -21,6 +27,14 @@ package struct TrainingSettings: Sendable, Equatable {
   package var validationInterval = 10
   /// Ends after so many validations without another best.
   package var patience = 5
+
+  /// What a sampled answer's reward is compared with.
+  package enum Baseline: String, Sendable, CaseIterable {
+    /// With nothing: eq. 1.
+    case none
+    /// With the mean of its row's answers: less variance, and no gradient where all of them are right or all wrong.
+    case group
+  }
 
   package init() {}
 
@@ -35,6 +49,13 @@ package struct TrainingSettings: Sendable, Equatable {
     if !(clip > 0) { return "the longest gradient must be above 0, and is \(clip)" }
     if !(weightDecay >= 0 && divergenceWeight >= 0) {
       return "weight decay and KL weight cannot be negative, and are \(weightDecay) and \(divergenceWeight)"
+    }
+    if samples < 1 { return "a row needs an answer, and would get \(samples)" }
+    if baseline == .group, samples < 2 {
+      return "the baseline 'group' compares a row's answers, of which there must be two or more samples"
+    }
+    if !(temperature > 0 && temperature.isFinite) {
+      return "the temperature must be above 0, and is \(temperature)"
     }
     if validationRows < 1 || validationInterval < 1 || patience < 1 {
       return

@@ -27,11 +27,14 @@ package struct TrainingState: Sendable, Equatable {
 
   package var step: Int { optimizer.steps }
 
-  package init(identity: String, parameters: [Float], decay: Double) {
+  /// - Parameters:
+  ///   - parameters: the base's.
+  ///   - origin: what each of them is, towards which the decay pulls.
+  package init(identity: String, parameters: [Float], decay: Double, origin: Float) {
     self.identity = identity
     self.parameters = parameters
     best = parameters
-    optimizer = AdamW(count: parameters.count, decay: decay)
+    optimizer = AdamW(count: parameters.count, decay: decay, origin: origin)
   }
 
   package var validations: [Point] { curve.filter { $0.validation != nil } }
@@ -45,7 +48,8 @@ package struct TrainingState: Sendable, Equatable {
       ("parameters", parameters), ("first", optimizer.first), ("second", optimizer.second), ("best", best),
     ].map { SafetensorsTensor(name: $0.0, shape: [$0.1.count], values: $0.1) }
     let facts: JSONValue = [
-      "step": JSONValue(step), "decay": .number(optimizer.decay), "best_step": JSONValue(bestStep),
+      "step": JSONValue(step), "decay": .number(optimizer.decay),
+      "origin": .number(Double(optimizer.origin)), "best_step": JSONValue(bestStep),
       "curve": .array(curve.map(\.json)),
     ]
     return safetensorsBytes(
@@ -57,6 +61,7 @@ package struct TrainingState: Sendable, Equatable {
     let entries = Dictionary(file.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
     guard entries["t2.training"] == identity, let text = entries["t2.training.state"], let facts = try? parseJSON(text),
       let step = facts["step"]?.intValue, let decay = facts["decay"]?.doubleValue,
+      let origin = facts["origin"]?.doubleValue,
       let bestStep = facts["best_step"]?.intValue, let points = facts["curve"]?.arrayValue,
       let parameters = try? file.floats("parameters"), let first = try? file.floats("first"),
       let second = try? file.floats("second"), let best = try? file.floats("best"), first.count == parameters.count,
@@ -66,7 +71,7 @@ package struct TrainingState: Sendable, Equatable {
     self.parameters = parameters
     self.best = best
     self.bestStep = bestStep
-    optimizer = AdamW(first: first, second: second, steps: step, decay: decay)
+    optimizer = AdamW(first: first, second: second, steps: step, decay: decay, origin: Float(origin))
     curve = points.compactMap { Point($0) }
     guard curve.count == points.count, curve.last?.step == step, bestValidation != nil else { return nil }
   }
@@ -97,16 +102,18 @@ extension TrainingState.Point {
 extension Standing {
   package var json: JSONValue {
     [
-      "rows": JSONValue(rows), "loss": .number(loss), "reward": .number(reward), "acc": .number(right),
+      "rows": JSONValue(rows), "loss": .number(loss), "reward": reward.map { .number($0) } ?? .null,
+      "acc": right.map { .number($0) } ?? .null,
       "kl": .number(divergence),
     ]
   }
 
   fileprivate init?(_ value: JSONValue) {
     guard let rows = value["rows"]?.intValue, let loss = value["loss"]?.doubleValue,
-      let reward = value["reward"]?.doubleValue, let right = value["acc"]?.doubleValue,
       let divergence = value["kl"]?.doubleValue
     else { return nil }
-    self.init(rows: rows, loss: loss, reward: reward, right: right, divergence: divergence)
+    self.init(
+      rows: rows, loss: loss, reward: value["reward"]?.doubleValue, right: value["acc"]?.doubleValue,
+      divergence: divergence)
   }
 }

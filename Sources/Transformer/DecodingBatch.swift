@@ -106,12 +106,27 @@ package final class DecodingBatch {
     var left = prefillRows
     var parts: [Part] = []
     for sequence in active where !before.contains(sequence.number) && left > 0 {
-      if sequence.cache.count == 0 { handle(.began(sequence.number)) }
+      if sequence.cache.count == 0 {
+        if let leader = leader(of: sequence) {
+          let shared = sequence.request.prompt.count - 1
+          guard leader.cache.count >= shared else { continue }
+          sequence.cache.copy(leader.cache, positions: shared)
+        }
+        handle(.began(sequence.number))
+      }
       let tokens = sequence.request.prompt[sequence.cache.count...].prefix(left)
       left -= tokens.count
       parts.append(Part(sequence: sequence, tokens: tokens))
     }
     return parts
+  }
+
+  /// One that came before with the same prompt under the same weights: several answers to a prompt compute it once.
+  private func leader(of sequence: Sequence) -> Sequence? {
+    guard sequence.request.prompt.count > 1 else { return nil }
+    return active.first {
+      $0.number < sequence.number && $0.view == sequence.view && $0.request.prompt == sequence.request.prompt
+    }
   }
 
   private func advance(_ decoding: [Sequence], _ handle: (Event) -> Void) {

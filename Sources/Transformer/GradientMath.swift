@@ -133,3 +133,41 @@ func softmaxShare(_ x: UnsafeMutablePointer<Float>, count: Int, normalizer: Floa
   }
   for i in whole..<count { unsafe x[i] = exponential(x[i] - normalizer) * -weight }
 }
+
+/// Σ p (ln p − ln q) over `count` tokens of two distributions, given as logits and what makes them log-probabilities.
+func divergence(
+  _ x: UnsafePointer<Float>, normalizer: Float, from y: UnsafePointer<Float>, normalizer other: Float, count: Int
+) -> Float {
+  let whole = count & ~7
+  var total = SIMD8<Float>.zero
+  for i in stride(from: 0, to: whole, by: 8) {
+    let logarithm = unsafe load8(x + i) - normalizer
+    total += unsafe exponential(logarithm) * (logarithm - (load8(y + i) - other))
+  }
+  var sum = total.sum()
+  for i in whole..<count {
+    let logarithm = unsafe x[i] - normalizer
+    sum += unsafe exponential(logarithm) * (logarithm - (y[i] - other))
+  }
+  return sum
+}
+
+/// out += factor · p ((ln p − ln q) − `divergence`), or factor · (p − q) where that is nil, over `count` tokens; p from the
+/// logits x, q from the logits y.
+func addDivergenceGradient(
+  _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, normalizer: Float, base y: UnsafePointer<Float>,
+  baseNormalizer: Float, towards divergence: Float?, factor: Float, count: Int
+) {
+  func derivative(_ x: SIMD8<Float>, _ y: SIMD8<Float>) -> SIMD8<Float> {
+    let (p, q) = (x - normalizer, y - baseNormalizer)
+    guard let divergence else { return factor * (exponential(p) - exponential(q)) }
+    return factor * exponential(p) * (p - q - divergence)
+  }
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(load8(out + i) + derivative(load8(x + i), load8(y + i)), out + i)
+  }
+  for i in whole..<count {
+    unsafe out[i] += derivative(SIMD8(repeating: x[i]), SIMD8(repeating: y[i]))[0]
+  }
+}

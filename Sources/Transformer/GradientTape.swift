@@ -9,11 +9,16 @@ package import Multipliers
 /// ``gradient(_:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of every continuation. Several losses may
 /// be asked of one tape, one after the other.
 ///
+/// A loss may also have a part in how far the distributions are from the base's, which is exact over the vocabulary at
+/// every token's place; the places themselves, the tokens before them, are taken as they are.
+///
 /// What is computed together depends on the arguments alone: neither threads nor the memory for activations change a bit
 /// of the gradient.
 package final class GradientTape: Sendable {
   /// (items, continuations), as ``LanguageModel/score(_:under:priority:)-swift.method`` gives them.
   package let scores: [[ContinuationScore]]
+  /// (items, continuations): the divergences at the places of its tokens, summed; nil where none was asked for.
+  package let divergences: [[Double]]?
   private let model: LanguageModel
   private let parts: [Part]
 
@@ -28,10 +33,13 @@ package final class GradientTape: Sendable {
   /// Activations of some 700 rows of SmolLM2; with more rows the first layers are computed again on the way back.
   package static let standardMemory = 800_000_000
 
-  fileprivate init(model: LanguageModel, parts: [Part], scores: [[ContinuationScore]]) {
+  fileprivate init(
+    model: LanguageModel, parts: [Part], scores: [[ContinuationScore]], divergences: [[Double]]?
+  ) {
     self.model = model
     self.parts = parts
     self.scores = scores
+    self.divergences = divergences
   }
 
   /// Bytes of activations and logits that are kept, what every tape needs (the stream that enters each layer) aside.
@@ -41,19 +49,22 @@ package final class GradientTape: Sendable {
 
   /// dL/ds, flat by the model's layout, where `derivatives` (items, continuations, tokens) holds dL/d ln p.
   /// - Parameters:
+  ///   - divergenceWeight: dL/dKL, the same for every token of every continuation.
   ///   - fromLayer: multipliers of lower layers are not wanted and have the gradient 0; the way back ends there.
   ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
   package func gradient(
-    _ derivatives: [[[Float]]], fromLayer: Int = 0, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+    _ derivatives: [[[Float]]], divergenceWeight: Float = 0, fromLayer: Int = 0, priority: ComputePool.Priority,
+    shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> [Float] {
     precondition((0..<model.shape.layers).contains(fromLayer), "layer \(fromLayer) of \(model.shape.layers)")
+    precondition(divergenceWeight == 0 || divergences != nil, "a divergence that was not recorded has a weight")
     try check(derivatives)
     var sums = [Double](repeating: 0, count: model.layout.count)
     for part in parts {
       let mine = part.batch.outputs(Array(derivatives[part.items]))
       // A part that the loss does not look at says nothing.
-      guard mine.contains(where: { $0.contains { $0 != 0 } }) else { continue }
-      try part.backward(mine, model, fromLayer, priority, shouldStop, to: &sums)
+      guard divergenceWeight != 0 || mine.contains(where: { $0.contains { $0 != 0 } }) else { continue }
+      try part.backward(mine, divergenceWeight, model, fromLayer, priority, shouldStop, to: &sums)
     }
     let gradient = sums.map { Float($0) }
     for (index, matrix) in model.layout.matrices.enumerated()
@@ -85,8 +96,8 @@ package final class GradientTape: Sendable {
 
 extension GradientTape.Part {
   fileprivate func backward(
-    _ derivatives: [[Float]], _ model: LanguageModel, _ fromLayer: Int, _ priority: ComputePool.Priority,
-    _ shouldStop: () -> Bool, to sums: inout [Double]
+    _ derivatives: [[Float]], _ divergenceWeight: Float, _ model: LanguageModel, _ fromLayer: Int,
+    _ priority: ComputePool.Priority, _ shouldStop: () -> Bool, to sums: inout [Double]
   ) throws(TransformerError) {
     guard !shouldStop() else { throw .stopped }
     let state = BackwardState(pass, multipliers: model.layout.count)
@@ -94,7 +105,7 @@ extension GradientTape.Part {
     pass.begin()
     defer { pass.end() }
     model.pool.run(
-      head.backward(derivatives, to: normGradient)
+      head.backward(derivatives, divergenceWeight: divergenceWeight, to: normGradient)
         + [Phase(tiles: 1) { [pass] _, _ in pass.finalNormBackward(normGradient, state) }], priority: priority)
     for layer in (fromLayer..<pass.shape.layers).reversed() {
       guard !shouldStop() else { throw .stopped }
@@ -108,11 +119,12 @@ extension GradientTape.Part {
 extension LanguageModel {
   /// Scores items under one vector and keeps what a gradient needs.
   /// - Parameters:
+  ///   - divergence: which distance from the base is wanted beside the scores, which costs a pass of the base.
   ///   - memory: bytes for activations; more memory saves time only.
   ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
   package func record(
-    _ items: [ScoringItem], under multipliers: MultiplierVector, memory: Int = GradientTape.standardMemory,
-    priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+    _ items: [ScoringItem], under multipliers: MultiplierVector, divergence: DivergenceDirection? = nil,
+    memory: Int = GradientTape.standardMemory, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> GradientTape {
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
     guard multipliers.values.count == layout.count else {
@@ -123,10 +135,12 @@ extension LanguageModel {
     var left = memory
     var parts: [GradientTape.Part] = []
     var scores: [[ContinuationScore]] = []
+    var divergences: [[Double]]? = divergence == nil ? nil : []
     for range in chunks(items, rowLimit: Self.batchRows) {
       let batch = ItemBatch(Array(items[range]), views: range.map { _ in 0 })
       guard !batch.targets.isEmpty else {
         scores += batch.scores([])
+        divergences? += batch.sums([])
         continue
       }
       let vocabularyBytes = batch.targets.count * shape.vocabulary * MemoryLayout<Float>.stride
@@ -136,12 +150,31 @@ extension LanguageModel {
       left -= pass.recordBytes + head.recordBytes
       try run(pass, head, priority, shouldStop)
       scores += batch.scores(head.finish())
+      if let divergence {
+        guard !shouldStop() else { throw .stopped }
+        divergences? += batch.sums(measure(divergence, Array(items[range]), head, priority))
+      }
       parts.append(GradientTape.Part(items: range, batch: batch, pass: pass, head: head))
     }
     for (index, scores) in scores.enumerated() where !scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) {
       throw .overflow(item: index)
     }
-    return GradientTape(model: self, parts: parts, scores: scores)
+    return GradientTape(model: self, parts: parts, scores: scores, divergences: divergences)
+  }
+
+  /// A pass of the base over the same rows, and by output row how far what was recorded is from it.
+  private func measure(
+    _ direction: DivergenceDirection, _ items: [ScoringItem], _ recorded: RecordedHead, _ priority: ComputePool.Priority
+  ) -> [Double] {
+    let batch = ItemBatch(items, views: items.map { _ in -1 })
+    let pass = ForwardPass(weights: weights, batch: batch.batch, cut: .pooled)
+    let head = OutputHead(pass: pass, targets: batch.targets)
+    run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
+    let divergence = HeadDivergence(
+      direction, weights: weights, input: pass.gathered, normalizers: batch.targets.indices.map { head.normalizer($0) })
+    pool.run([recorded.measure(divergence)], priority: priority)
+    divergence.finish()
+    return divergence.values
   }
 
   private func run(
@@ -168,5 +201,10 @@ extension ItemBatch {
       }
     }
     return result
+  }
+
+  /// Numbers of output rows, summed over the places of each continuation's tokens: (items, continuations).
+  func sums(_ values: [Double]) -> [[Double]] {
+    places.map { $0.map { $0.reduce(0) { $0 + values[$1.row] } } }
   }
 }

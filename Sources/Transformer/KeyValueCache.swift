@@ -26,6 +26,16 @@ final class KeyValueCache: @unchecked Sendable {
     }
   }
 
+  /// Takes the first `positions` of another sequence's, which began with the same tokens under the same weights.
+  func copy(_ other: KeyValueCache, positions: Int) {
+    precondition(count == 0 && positions <= other.count, "\(positions) of \(other.count) positions behind \(count)")
+    reserve(positions)
+    for block in 0..<(positions + Self.blockPositions - 1) / Self.blockPositions {
+      unsafe blocks[block].pointer.update(from: other.blocks[block].pointer, count: blocks[block].count)
+    }
+    count = positions
+  }
+
   /// The keys of a head in a block, (blockPositions, headDimension).
   func keys(layer: Int, head: Int, block: Int) -> UnsafeMutablePointer<Float> {
     let index = layer * 2 * shape.keyValueHeads + head

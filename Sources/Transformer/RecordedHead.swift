@@ -4,10 +4,10 @@ internal import LinearAlgebra
 /// input.
 ///
 /// Logits are kept where memory allows, and computed again otherwise, some rows at a time. What a loss says comes in as one
-/// weight for each wanted token, dL/d ln p; ``fillGradient(_:columns:weights:)`` is the only place that turns it into
-/// dL/d logits, so a loss over whole distributions (a KL to the base) has its place there too.
+/// weight for each wanted token, dL/d ln p, and one for all divergences from the base;
+/// ``fillGradient(_:columns:_:divergenceWeight:into:_:)`` is the only place that turns them into dL/d logits.
 ///
-/// `@unchecked Sendable`: tiles write rows and columns of their own.
+/// `@unchecked Sendable`: tiles write rows and columns of their own; `divergence` is set between phases.
 final class RecordedHead: @unchecked Sendable {
   private let pass: RecordedPass
   private let weights: ModelWeights
@@ -18,9 +18,11 @@ final class RecordedHead: @unchecked Sendable {
   private let groups: [Range<Int>]
   private let vocabularyBlocks: [Range<Int>]
   private var normalizers: [Float] = []
+  /// Where the distance from the base counts.
+  private(set) var divergence: HeadDivergence?
 
   /// Bytes of the gradient of a group's logits: 128 rows of SmolLM2.
-  private static let groupBytes = 26_000_000
+  static let groupBytes = 26_000_000
 
   init(pass: RecordedPass, targets: [[Int32]], memory: Int) {
     self.pass = pass
@@ -48,16 +50,39 @@ final class RecordedHead: @unchecked Sendable {
     return head.logprobs()
   }
 
-  /// dL of the head's input, (output rows, hidden), from dL/d ln p of each row's targets.
-  func backward(_ derivatives: [[Float]], to gradient: FloatBuffer) -> [Phase] {
+  /// After ``finish()``: the phase that measures how far all rows are from the base, whose numbers are there when
+  /// ``HeadDivergence/finish()`` was called behind it.
+  func measure(_ divergence: HeadDivergence) -> Phase {
+    self.divergence = divergence
+    return Phase(tiles: groups.count * vocabularyBlocks.count) { [self] tile, scratch in
+      let (block, rows) = (tile / groups.count, groups[tile % groups.count])
+      let columns = vocabularyBlocks[block]
+      if let logits {
+        let vocabulary = weights.shape.vocabulary
+        unsafe divergence.measure(
+          rows, block: block, logits.pointer + rows.lowerBound * vocabulary + columns.lowerBound, stride: vocabulary,
+          adapted: normalizers, scratch)
+      } else {
+        let x = unsafe scratch.floats(ScratchSlot.product, count: rows.count * columns.count)
+        unsafe computeLogits(rows, columns, to: x, stride: columns.count)
+        unsafe divergence.measure(rows, block: block, x, stride: columns.count, adapted: normalizers, scratch)
+      }
+    }
+  }
+
+  /// dL of the head's input, (output rows, hidden), from dL/d ln p of each row's targets, and from dL/dKL, which is the
+  /// same for every target.
+  func backward(_ derivatives: [[Float]], divergenceWeight: Float, to gradient: FloatBuffer) -> [Phase] {
     let (hidden, vocabulary) = (weights.shape.hidden, weights.shape.vocabulary)
     let rows = groups.map(\.count).max() ?? 0
     let buffer = FloatBuffer(count: rows * vocabulary)
     return groups.flatMap { group -> [Phase] in
       let tiles = RecordPlan(rows: group.count, shape: weights.shape).hidden
       return [
-        Phase(tiles: vocabularyBlocks.count) { [self] tile, _ in
-          unsafe fillGradient(group, columns: vocabularyBlocks[tile], derivatives, into: buffer.pointer)
+        Phase(tiles: vocabularyBlocks.count) { [self] tile, scratch in
+          unsafe fillGradient(
+            group, columns: vocabularyBlocks[tile], derivatives, divergenceWeight: divergenceWeight,
+            into: buffer.pointer, scratch)
         },
         Phase(tiles: tiles.count) { [weights] number, _ in
           let tile = tiles[number]
@@ -75,30 +100,45 @@ final class RecordedHead: @unchecked Sendable {
   /// dL/d logits of some rows and tokens. ln p_t = x_t − ln Σ e^x, so with the weights w_t of a row's targets:
   /// dL/dx_j = Σ_t w_t [j = t] − p_j Σ_t w_t.
   private func fillGradient(
-    _ group: Range<Int>, columns: Range<Int>, _ derivatives: [[Float]], into out: UnsafeMutablePointer<Float>
+    _ group: Range<Int>, columns: Range<Int>, _ derivatives: [[Float]], divergenceWeight: Float,
+    into out: UnsafeMutablePointer<Float>, _ scratch: Scratch
   ) {
-    let (hidden, vocabulary) = (weights.shape.hidden, weights.shape.vocabulary)
+    let vocabulary = weights.shape.vocabulary
     let corner = unsafe out + columns.lowerBound
-    if logits == nil {
-      unsafe multiplyTransposed(
-        rows: group.count, columns: columns.count, inner: hidden,
-        x: pass.normedResult.pointer + group.lowerBound * hidden, xStride: hidden,
-        weights: weights.head + columns.lowerBound * hidden, y: corner, yStride: vocabulary)
-    }
+    if logits == nil { unsafe computeLogits(group, columns, to: corner, stride: vocabulary) }
+    let measured = divergenceWeight == 0 ? nil : divergence
+    let kept = unsafe scratch.floats(ScratchSlot.product, count: measured == nil ? 0 : group.count * columns.count)
     for row in group {
       let x = unsafe corner + (row - group.lowerBound) * vocabulary
+      if let logits {
+        unsafe x.update(from: logits.pointer + row * vocabulary + columns.lowerBound, count: columns.count)
+      }
+      if measured != nil {
+        unsafe (kept + (row - group.lowerBound) * columns.count).update(from: x, count: columns.count)
+      }
       let total = derivatives[row].reduce(0, +)
       if derivatives[row].allSatisfy({ $0 == 0 }) {
         unsafe x.update(repeating: 0, count: columns.count)
         continue
-      }
-      if let logits {
-        unsafe x.update(from: logits.pointer + row * vocabulary + columns.lowerBound, count: columns.count)
       }
       unsafe softmaxShare(x, count: columns.count, normalizer: normalizers[row], weight: total)
       for (target, weight) in zip(targets[row], derivatives[row]) where columns.contains(Int(target)) {
         unsafe x[Int(target) - columns.lowerBound] += weight
       }
     }
+    unsafe measured?.addGradient(
+      group, columns, x: kept, factor: { divergenceWeight * Float(targets[$0].count) }, adapted: normalizers,
+      to: corner, stride: vocabulary, scratch)
+  }
+
+  /// The logits of some rows and tokens.
+  private func computeLogits(
+    _ rows: Range<Int>, _ columns: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int
+  ) {
+    let hidden = weights.shape.hidden
+    unsafe multiplyTransposed(
+      rows: rows.count, columns: columns.count, inner: hidden,
+      x: pass.normedResult.pointer + rows.lowerBound * hidden, xStride: hidden,
+      weights: weights.head + columns.lowerBound * hidden, y: y, yStride: stride)
   }
 }

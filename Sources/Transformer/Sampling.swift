@@ -50,13 +50,15 @@ private func nucleusSample(
   let weights = unsafe logits.map { exp(Double(($0 - largest) / temperature)) }
   let total = weights.reduce(0, +)
   let goal = Double(topP) * total
+  // Without a nucleus the order is needed up to the chosen token only.
+  let needed = topP < 1 ? goal : uniform * total
   // Sorting the whole vocabulary would cost more than the model's step: take what is above a threshold, and lower it
-  // until that holds the nucleus.
-  var threshold = topP < 1 ? 1e-3 : 0
+  // until that holds what is needed.
+  var threshold = 1e-3
   while true {
     let candidates = weights.indices.filter { weights[$0] >= threshold }
     let mass = candidates.reduce(0) { $0 + weights[$1] }
-    guard mass >= goal || threshold == 0 else {
+    guard mass > needed || threshold == 0 else {
       threshold = threshold > 1e-12 ? threshold * 0.01 : 0
       continue
     }
@@ -68,7 +70,7 @@ private func nucleusSample(
       kept += weights[token]
       if kept >= goal { break }
     }
-    var left = uniform * kept
+    var left = topP < 1 ? uniform * kept : needed
     for token in nucleus {
       left -= weights[token]
       if left < 0 { return Int32(token) }

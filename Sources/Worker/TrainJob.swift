@@ -17,6 +17,9 @@ import WorkerProtocol
 /// after each validation and when the job is told to stop, so a killed job does some steps again and a job that made room
 /// for another none; the steps are pure functions of the state, so they end with the same bits. The journal has the
 /// learning curve.
+///
+/// With several weights of the divergence it trains one expert after the other, each with a state of its own, and writes
+/// the best one on the rows held out.
 struct TrainJob {
   private let spec: TrainSpec
   private let job: RunningJob
@@ -32,7 +35,9 @@ struct TrainJob {
   }
 
   func run() throws(WorkerFault) -> JSONValue {
-    let settings = try TrainingSettings(spec.settings)
+    let settings = try spec.settings.divergenceWeights.map { (weight) throws(WorkerFault) in
+      try TrainingSettings(spec.settings, divergenceWeight: weight)
+    }
     let data = try TrainingData(spec)
     return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
       (model) throws(WorkerFault) in try run(settings, data, on: model)
@@ -40,79 +45,160 @@ struct TrainJob {
   }
 
   private func run(
-    _ settings: TrainingSettings, _ data: TrainingData, on model: LoadedModel
+    _ sweep: [TrainingSettings], _ data: TrainingData, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
-    let matrices = try model.model.layout.matrices(of: spec.settings.modules)
-    let examples = try data.examples(for: model)
-    let trainee = ChoiceTrainee(
-      model.model, examples: examples, settings: settings, matrices: matrices, shouldStop: { job.isCancelled })
-    let identity = identity(data, model)
-    let fresh = TrainingState(
-      identity: identity, parameters: MultiplierVector.ones(model.model.layout.count).values,
-      decay: settings.weightDecay)
-    let state = kept(identity) ?? fresh
-    let known = job.journal.compactMap { $0["step"]?.intValue }.max() ?? -1
-    let begun = (seconds: job.seconds, step: state.step)
-    var best = state.bestValidation?.reward
-
-    let outcome: Trainer<ChoiceTrainee>.Outcome
-    do throws(TrainingError) {
-      var trainer = try Trainer(settings, model: trainee, state: state) { point in
-        if point.step > known { job.record(point.json) }
-        best = [best, point.validation?.reward].compactMap { $0 }.max()
-        report(point, of: settings.steps, best: best, since: begun)
-      } save: { (state) throws(TrainingError) in
-        try save(state)
-      }
+    let matrices = try model.model.layout.matrices(of: spec.settings)
+    let space = try ParameterSpace(spec.settings)
+    let weights = TrainedMultipliers(
+      model.model, space: space, matrices: matrices, components: spec.settings.components)
+    if spec.isEstimate { return try estimate(sweep, data, weights, on: model) }
+    var runs: [(settings: TrainingSettings, result: Result<Trainer.Outcome, TrainingError>)] = []
+    var rowCount = 0
+    for (number, settings) in sweep.enumerated() {
+      let job = job
+      let trainee = try data.trainee(
+        weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
+      rowCount = trainee.rowCount
+      let run = Run(number: number, count: sweep.count, settings: settings, identity: identity(data, model, settings))
       do throws(TrainingError) {
-        outcome = try trainer.run()
+        runs.append((settings, .success(try train(trainee, run, from: weights.start))))
       } catch {
-        if error == .cancelled, !trainer.state.curve.isEmpty { try save(trainer.state) }
-        throw error
+        // Another weight may do better than one that taught nothing.
+        guard error.endsOneTraining, sweep.count > 1 else { throw WorkerFault(error) }
+        runs.append((settings, .failure(error)))
       }
+    }
+    let best = runs.indices.reduce(0) { reward(runs[$1].result) > reward(runs[$0].result) ? $1 : $0 }
+    let outcome: Trainer.Outcome
+    do throws(TrainingError) { outcome = try runs[best].result.get() } catch { throw WorkerFault(error) }
+    try write(outcome, runs[best].settings, data, matrices, space, on: model)
+    var result = result(outcome, data, rowCount)
+    result["parameters"] = JSONValue(weights.trainedCount)
+    result["kl_weight"] = .number(runs[best].settings.divergenceWeight)
+    if runs.count > 1 { result["sweep"] = .array(runs.map { Self.shown($0.settings, $0.result) }) }
+    return .object(result)
+  }
+
+  /// What it would take; of a sweep all of it.
+  private func estimate(
+    _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: TrainedMultipliers, on model: LoadedModel
+  ) throws(WorkerFault) -> JSONValue {
+    job.report(JobProgress(fraction: Self.loading, phase: "estimating", detail: "a few rows"))
+    let job = job
+    // One that weighs the divergence takes longest.
+    let settings = sweep.max { $0.divergenceWeight < $1.divergenceWeight } ?? sweep[0]
+    let trainee = try data.trainee(weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
+    let estimate: TrainingEstimate
+    do throws(TrainingError) {
+      estimate = try TrainingEstimate(settings, of: trainee, start: weights.start, clock: { job.seconds })
     } catch {
       throw WorkerFault(error)
     }
-    try write(outcome, data, matrices, on: model)
-    return result(outcome, data, examples.count)
+    return [
+      "name": .string(spec.name), "dry_run": true, "parameters": JSONValue(weights.trainedCount),
+      "rows": JSONValue(trainee.rowCount), "training_rows": JSONValue(estimate.trainingRows),
+      "step_tokens": JSONValue(estimate.step.tokens), "step_seconds": .number(estimate.stepSeconds),
+      "validation_seconds": .number(estimate.validationSeconds),
+      "seconds": .number(estimate.seconds * Double(sweep.count)),
+      "memory_bytes": JSONValue(estimate.step.memoryBytes), "kernel": .string(BLAS.kernel.running),
+    ]
+  }
+
+  /// One training of a sweep, or the only one.
+  private struct Run {
+    var number: Int
+    var count: Int
+    var settings: TrainingSettings
+    var identity: String
+  }
+
+  private func train(
+    _ trainee: any TrainedModel, _ run: Run, from start: [Float]
+  ) throws(TrainingError) -> Trainer.Outcome {
+    let settings = run.settings
+    let fresh = TrainingState(
+      identity: run.identity, parameters: start, decay: settings.weightDecay, origin: start.first ?? 1)
+    let path = statePath(run)
+    let state = kept(path, run.identity) ?? fresh
+    let known =
+      job.journal.filter { ($0["training"]?.intValue ?? 0) == run.number }
+      .compactMap { $0["step"]?.intValue }.max() ?? -1
+    let begun = (seconds: job.seconds, step: state.step)
+    var best = state.bestValidation?.reward
+    var trainer = try Trainer(settings, model: trainee, state: state) { point in
+      if point.step > known { job.record(entry(point, run)) }
+      best = [best, point.validation?.reward].compactMap { $0 }.max()
+      report(point, run, best: best, since: begun)
+    } save: { (state) throws(TrainingError) in
+      try save(state, path)
+    }
+    do throws(TrainingError) {
+      return try trainer.run()
+    } catch {
+      if error == .cancelled, !trainer.state.curve.isEmpty { try save(trainer.state, path) }
+      throw error
+    }
+  }
+
+  /// A point as the journal has it: where there are several trainings, with the number of its own.
+  private func entry(_ point: TrainingState.Point, _ run: Run) -> JSONValue {
+    guard run.count > 1, case .object(var object) = point.json else { return point.json }
+    object["training"] = JSONValue(run.number)
+    return .object(object)
   }
 
   // MARK: - state
 
   /// All that the outcome depends on, the number of threads not among it. What it will be called is none of it either.
-  private func identity(_ data: TrainingData, _ model: LoadedModel) -> String {
+  private func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
+    var own = spec.settings
+    own.divergenceWeights = [settings.divergenceWeight]
     let parts =
-      [model.model.digest, spec.settings.json.jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
+      [model.model.digest, own.json.jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
     return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
   }
 
+  private func statePath(_ run: Run) -> String { spec.statePath + (run.number == 0 ? "" : ".\(run.number)") }
+
   /// What an interrupted run of this very training left.
-  private func kept(_ identity: String) -> TrainingState? {
-    guard let file = try? SafetensorsFile.open(path: spec.statePath) else { return nil }
+  private func kept(_ path: String, _ identity: String) -> TrainingState? {
+    guard let file = try? SafetensorsFile.open(path: path) else { return nil }
     return TrainingState(file, identity: identity)
   }
 
-  private func save(_ state: TrainingState) throws(TrainingError) {
+  private func save(_ state: TrainingState, _ path: String) throws(TrainingError) {
     do throws(SystemCallError) {
-      try FileSystem.writeAtomically(spec.statePath, state.bytes)
+      try FileSystem.writeAtomically(path, state.bytes)
     } catch {
       throw .notSaved("\(error)")
     }
   }
 
   private func report(
-    _ point: TrainingState.Point, of steps: Int, best: Double?, since begun: (seconds: Double, step: Int)
+    _ point: TrainingState.Point, _ run: Run, best: Double?, since begun: (seconds: Double, step: Int)
   ) {
+    let steps = run.settings.steps
     var parts = ["step \(point.step) of \(steps)"]
-    if let batch = point.batch { parts.append("reward \(rounded(batch.reward)), acc \(rounded(batch.right))") }
-    if let held = point.validation { parts.append("held out \(rounded(held.reward)), acc \(rounded(held.right))") }
+    if run.count > 1 { parts[0] = "KL weight \(run.settings.divergenceWeight), " + parts[0] }
+    if let batch = point.batch { parts.append(shown(batch)) }
+    if let held = point.validation { parts.append("held out " + shown(held)) }
     let made = point.step - begun.step
     let each = made > 0 ? (job.seconds - begun.seconds) / Double(made) : nil
+    let share = (Double(run.number) + Double(point.step) / Double(steps)) / Double(run.count)
     job.report(
       JobProgress(
-        fraction: Self.loading + (0.99 - Self.loading) * Double(point.step) / Double(steps), phase: "training",
+        fraction: Self.loading + (0.99 - Self.loading) * share, phase: "training",
         detail: parts.joined(separator: "; "), best: best,
-        etaSeconds: each.map { $0 * Double(steps - point.step) }))
+        etaSeconds: each.map { $0 * Double(steps * (run.count - run.number) - point.step) }))
+  }
+
+  private func shown(_ standing: Standing) -> String {
+    var parts: [String] = []
+    if let reward = standing.reward { parts.append("reward \(rounded(reward))") }
+    if let right = standing.right { parts.append("right \(rounded(right))") }
+    if parts.isEmpty { parts.append("loss \(rounded(standing.loss))") }
+    if standing.divergence != 0 { parts.append("KL \(rounded(standing.divergence))") }
+    return parts.joined(separator: ", ")
   }
 
   private func rounded(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
@@ -120,17 +206,20 @@ struct TrainJob {
   // MARK: - the expert
 
   private func write(
-    _ outcome: Trainer<ChoiceTrainee>.Outcome, _ data: TrainingData, _ matrices: [Int], on model: LoadedModel
+    _ outcome: Trainer.Outcome, _ settings: TrainingSettings, _ data: TrainingData, _ matrices: [Int],
+    _ space: ParameterSpace, on model: LoadedModel
   ) throws(WorkerFault) {
     var trainedWith = spec.settings.json.objectValue ?? [:]
+    trainedWith["kl"] = .number(settings.divergenceWeight)
     trainedWith["best_step"] = JSONValue(outcome.state.bestStep)
     trainedWith["training_rows"] = JSONValue(outcome.order.training.count)
     trainedWith["data"] = .array(
       data.digests.map { ["task": .string($0.task), "label": JSONValue($0.label), "digest": .string($0.digest)] })
     let expert = TrainedExpert(
       name: spec.name, kind: data.kind, label: spec.label, task: data.task,
-      vector: MultiplierVector(outcome.state.best), matrices: matrices, model: try model.signature,
-      trainedWith: .object(trainedWith), metrics: ["held_out": heldOut(outcome)])
+      parameters: outcome.state.best, space: space, maximumMultiplier: TrainedMultipliers.maximumMultiplier,
+      matrices: matrices, model: try model.signature, trainedWith: .object(trainedWith),
+      metrics: ["held_out": heldOut(outcome)])
     do throws(SafetensorsError) {
       try expert.write(to: spec.expertPath)
     } catch {
@@ -138,39 +227,62 @@ struct TrainJob {
     }
   }
 
-  private func heldOut(_ outcome: Trainer<ChoiceTrainee>.Outcome) -> JSONValue {
+  private func heldOut(_ outcome: Trainer.Outcome) -> JSONValue {
     ["n": JSONValue(outcome.base.rows), "base": outcome.base.json, "expert": outcome.best.json]
   }
 
-  private func result(
-    _ outcome: Trainer<ChoiceTrainee>.Outcome, _ data: TrainingData, _ rows: Int
-  ) -> JSONValue {
+  private func result(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> JSONObject {
     [
       "kind": .string(data.kind.rawValue), "objective": .string(spec.settings.objective),
       "steps": JSONValue(outcome.state.step), "best_step": JSONValue(outcome.state.bestStep),
-      "stop_reason": .string(outcome.stopReason.rawValue), "rows": JSONValue(rows),
-      "training_rows": JSONValue(outcome.order.training.count), "held_out": heldOut(outcome),
+      "stop_reason": .string(outcome.stopReason.rawValue),
+      "warnings": .array([outcome.problem].compactMap { $0.map { .string("stopped early: " + $0) } }),
+      "rows": JSONValue(rows), "training_rows": JSONValue(outcome.order.training.count), "held_out": heldOut(outcome),
       "curve": .array(outcome.state.curve.map(\.json)), "kernel": .string(BLAS.kernel.running),
       "seconds": .number(job.seconds),
     ]
   }
+
+  /// A training of a sweep.
+  private static func shown(_ settings: TrainingSettings, _ result: Result<Trainer.Outcome, TrainingError>) -> JSONValue
+  {
+    var shown: JSONObject = ["kl_weight": .number(settings.divergenceWeight)]
+    switch result {
+    case .success(let outcome):
+      shown["best_step"] = JSONValue(outcome.state.bestStep)
+      shown["stop_reason"] = .string(outcome.stopReason.rawValue)
+      shown["held_out"] = outcome.best.json
+    case .failure(let error): shown["problem"] = .string(error.description)
+    }
+    return .object(shown)
+  }
+}
+
+extension TrainingError {
+  /// Whether it says something of one training only, and not of its job.
+  fileprivate var endsOneTraining: Bool {
+    switch self {
+    case .diverged, .noReward, .noAnswerRight, .nothingLearned: true
+    case .cancelled, .tooFewRows, .model, .notSaved: false
+    }
+  }
 }
 
 extension TrainingSettings {
-  init(_ settings: TrainSettings) throws(WorkerFault) {
+  init(_ settings: TrainSettings, divergenceWeight: Double) throws(WorkerFault) {
     self.init()
-    guard let objective = TrainingObjective(rawValue: settings.objective) else {
-      let known = TrainingObjective.allCases.map(\.rawValue).joined(separator: ", ")
-      throw WorkerFault(.badRequest, "the objective '\(settings.objective)' is not one of \(known)")
-    }
-    self.objective = objective
+    objective = try named(settings.objective, "objective")
+    divergenceDirection = try named(settings.divergenceDirection, "KL direction")
+    baseline = try named(settings.baseline, "baseline")
+    samples = settings.samples
+    temperature = settings.temperature
     steps = settings.steps
     batch = settings.batch
     learningRate = settings.learningRate
     warmUp = settings.warmUp
     clip = settings.clip
     weightDecay = settings.weightDecay
-    divergenceWeight = settings.divergenceWeight
+    self.divergenceWeight = divergenceWeight
     seed = settings.seed
     validationRows = settings.validationRows
     validationInterval = settings.validationInterval
@@ -179,9 +291,38 @@ extension TrainingSettings {
   }
 }
 
+extension ParameterSpace {
+  fileprivate init(_ settings: TrainSettings) throws(WorkerFault) {
+    self = try named(settings.parameterSpace, "parameter space")
+  }
+}
+
+/// The case of that name.
+private func named<Name: RawRepresentable<String> & CaseIterable>(
+  _ text: String, _ what: String
+) throws(WorkerFault) -> Name {
+  if let name = Name(rawValue: text) { return name }
+  let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
+  throw WorkerFault(.badRequest, "the \(what) '\(text)' is not one of \(known)")
+}
+
 extension MultiplierLayout {
+  /// The matrices that are to be trained: those of the modules in the range of layers.
+  fileprivate func matrices(of settings: TrainSettings) throws(WorkerFault) -> [Int] {
+    let chosen = try matrices(of: settings.modules)
+    guard let layers = settings.layers else { return chosen }
+    let known = matrices.compactMap(\.layer)
+    guard let last = known.max(), layers.lowerBound >= 0, layers.upperBound <= last else {
+      throw WorkerFault(
+        .badRequest,
+        "the layers \(layers.lowerBound) to \(layers.upperBound) are not all there: the model has 0 to \(known.max() ?? 0)"
+      )
+    }
+    return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
+  }
+
   /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint.
-  fileprivate func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
+  private func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
     guard !modules.isEmpty else { return Array(matrices.indices) }
     var chosen: Set<Int> = []
     for module in modules {
@@ -203,13 +344,18 @@ extension MultiplierLayout {
   }
 }
 
+/// Of a training that made nothing, below all others.
+private func reward(_ result: Result<Trainer.Outcome, TrainingError>) -> Double {
+  (try? result.get())?.best.reward ?? -.infinity
+}
+
 extension WorkerFault {
   fileprivate init(_ error: TrainingError) {
     let kind: Kind =
       switch error {
       case .cancelled: .cancelled
       case .tooFewRows: .taskUnreadable
-      case .diverged, .noReward, .nothingLearned, .model: .failed
+      case .diverged, .noReward, .noAnswerRight, .nothingLearned, .model: .failed
       case .notSaved: .files
       }
     self.init(kind, error.description, retry: kind == .files)

@@ -1,6 +1,7 @@
 import Adaptation
 import Evaluation
 import Experts
+import Sandbox
 import Training
 import Transformer
 import WorkerProtocol
@@ -41,12 +42,6 @@ struct TrainingData {
     switch spec.lesson {
     case .task(let reference):
       let task = try Self.load(reference)
-      guard task.scoring == .choice else {
-        throw WorkerFault(
-          .unsupported,
-          "the task '\(task.name)' has rows for \"\(task.scoring.rawValue)\"; training needs rows with choices, whose "
-            + "expected reward is a sum and needs no sampled answers")
-      }
       content = .task(task, Array(task.train.prefix(spec.settings.rows ?? task.train.count)))
       digests = [Source(task: task.name, label: nil, digest: task.digest.description)]
     case .dispatch(let lesson):
@@ -82,18 +77,29 @@ struct TrainingData {
     return task
   }
 
-  func examples(for model: LoadedModel) throws(WorkerFault) -> [ChoiceExample] {
+  /// What is trained, of these rows.
+  func trainee(
+    _ weights: any TrainedParameters, _ settings: TrainingSettings, for model: LoadedModel, sandbox: Sandbox?,
+    shouldStop: @escaping @Sendable () -> Bool
+  ) throws(WorkerFault) -> any TrainedModel {
     switch content {
     case .task(let task, let rows):
-      do throws(TaskEncodingError) {
-        return try TaskEncoder(task, for: model.model).encode(rows).compactMap { row in
-          row.row.gold.map { ChoiceExample(item: row.item, gold: $0) }
+      do {
+        let encoder = try TaskEncoder(task, for: model.model)
+        let encoded = try encoder.encode(rows)
+        if task.scoring == .choice {
+          return choosing(
+            weights, settings,
+            encoded.compactMap { row in row.row.gold.map { ChoiceExample(item: row.item, gold: $0) } }, shouldStop)
         }
+        return try GenerationTrainee(
+          weights, task: task, rows: encoded, solutions: try solutions(of: encoded, task, settings, encoder),
+          settings: settings, sandbox: sandbox, shouldStop: shouldStop)
       } catch {
-        throw WorkerFault(error)
+        throw WorkerFault(evaluating: error)
       }
     case .dispatch(let template, let labels, let requests):
-      return try model.deciding { () throws(DispatcherError) in
+      let examples = try model.deciding { () throws(DispatcherError) in
         let dispatcher = try Dispatcher(template, labels: labels, for: model.model)
         var examples: [ChoiceExample] = []
         for (number, request) in requests.enumerated() {
@@ -103,6 +109,37 @@ struct TrainingData {
           examples.append(ChoiceExample(item: try dispatcher.item(prompt), gold: gold))
         }
         return examples
+      }
+      return choosing(weights, settings, examples, shouldStop)
+    }
+  }
+
+  private func choosing(
+    _ weights: any TrainedParameters, _ settings: TrainingSettings, _ examples: [ChoiceExample],
+    _ shouldStop: @escaping @Sendable () -> Bool
+  ) -> ChoiceTrainee {
+    ChoiceTrainee(weights, examples: examples, settings: settings, shouldStop: shouldStop)
+  }
+
+  /// What `next-token` teaches, where that is the objective.
+  private func solutions(
+    of rows: [EncodedRow], _ task: TaskDefinition, _ settings: TrainingSettings, _ encoder: TaskEncoder
+  ) throws -> [[Int32]] {
+    switch settings.objective {
+    case .reinforce: return rows.map { _ in [] }
+    case .crossEntropy:
+      throw WorkerFault(
+        .badRequest,
+        "the objective 'cross-entropy' is over choices, and the rows of task '\(task.name)' have none; use reinforce or "
+          + "next-token")
+    case .nextToken:
+      return try rows.map { row in
+        let solution = try encoder.solution(of: row)
+        guard !solution.isEmpty else {
+          throw WorkerFault(
+            .taskUnreadable, "row '\(row.row.id)' (line \(row.row.line)) has no solution to train on")
+        }
+        return solution
       }
     }
   }

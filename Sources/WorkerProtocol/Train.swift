@@ -10,14 +10,26 @@ package struct TrainSettings: Sendable, Equatable {
   package var warmUp = 0
   package var clip = 0.001
   package var weightDecay = 0.0
-  /// λ of λ KL(q ‖ q_base) over the choices.
-  package var divergenceWeight = 0.0
+  /// λ of λ KL to the base. Several: a training with each, of which the best one on the rows held out is kept.
+  package var divergenceWeights = [0.0]
+  /// `paper` or `reference`.
+  package var divergenceDirection = "paper"
+  /// Of rows whose answers are generated: how many are sampled for each, and how; `none` or `group`.
+  package var samples = 4
+  package var temperature = 1.0
+  package var baseline = "none"
   package var seed: UInt64 = 1
   package var validationRows = 60
   package var validationInterval = 10
   package var patience = 5
   /// `mlp`, `attention`, or projections such as `gate_proj`; empty: all target matrices.
   package var modules: [String] = []
+  /// Only matrices of these layers.
+  package var layers: ClosedRange<Int>?
+  /// Only the components of so many largest singular values of each matrix.
+  package var components: Int?
+  /// `multiplier` or `logit`.
+  package var parameterSpace = "multiplier"
   /// At most so many training rows, the first ones; of a dispatcher so many for each label. Nil: all.
   package var rows: Int?
 
@@ -27,9 +39,14 @@ package struct TrainSettings: Sendable, Equatable {
     object([
       ("objective", .string(objective)), ("steps", JSONValue(steps)), ("batch", JSONValue(batch)),
       ("learning_rate", .number(learningRate)), ("warm_up", JSONValue(warmUp)), ("clip", .number(clip)),
-      ("weight_decay", .number(weightDecay)), ("kl", .number(divergenceWeight)), ("seed", seedJSON(seed)),
+      ("weight_decay", .number(weightDecay)), ("kl", .array(divergenceWeights.map { .number($0) })),
+      ("kl_direction", .string(divergenceDirection)), ("samples", JSONValue(samples)),
+      ("temperature", .number(temperature)), ("baseline", .string(baseline)), ("seed", seedJSON(seed)),
       ("validation_rows", JSONValue(validationRows)), ("validate_every", JSONValue(validationInterval)),
-      ("patience", JSONValue(patience)), ("modules", JSONValue(modules)), ("rows", rows.map { JSONValue($0) }),
+      ("patience", JSONValue(patience)), ("modules", JSONValue(modules)),
+      ("layers", layers.map { [JSONValue($0.lowerBound), JSONValue($0.upperBound)] }),
+      ("top", components.map { JSONValue($0) }), ("param_space", .string(parameterSpace)),
+      ("rows", rows.map { JSONValue($0) }),
     ])
   }
 
@@ -42,13 +59,31 @@ package struct TrainSettings: Sendable, Equatable {
     warmUp = try fields.integer("warm_up")
     clip = try fields.double("clip")
     weightDecay = try fields.double("weight_decay")
-    divergenceWeight = try fields.double("kl")
+    divergenceWeights = try fields.doubles("kl")
+    divergenceDirection = try fields.string("kl_direction")
+    samples = try fields.integer("samples")
+    temperature = try fields.double("temperature")
+    baseline = try fields.string("baseline")
     seed = try fields.seed("seed")
     validationRows = try fields.integer("validation_rows")
     validationInterval = try fields.integer("validate_every")
     patience = try fields.integer("patience")
     modules = try fields.strings("modules")
+    layers = try Self.layers(fields)
+    components = try fields.optionalInteger("top")
+    parameterSpace = try fields.string("param_space")
     rows = try fields.optionalInteger("rows")
+  }
+
+  private static func layers(_ fields: Fields) throws(WorkerProtocolError) -> ClosedRange<Int>? {
+    guard fields.optional("layers") != nil else { return nil }
+    let ends = try fields.each("layers") { (value, path) throws(WorkerProtocolError) in
+      try Fields.integer(value, path)
+    }
+    guard ends.count == 2, ends[0] <= ends[1] else {
+      throw .wrongType(path: "settings.layers", expected: "the first layer and the last")
+    }
+    return ends[0]...ends[1]
   }
 }
 
@@ -96,10 +131,12 @@ package struct TrainSpec: Sendable, Equatable {
   package var expertPath: String
   /// Where the state is kept between two steps, so that a run that was cut goes on.
   package var statePath: String
+  /// Nothing is trained: what it would take is estimated.
+  package var isEstimate: Bool
 
   package init(
     model: ModelReference, name: String, label: String? = nil, lesson: Lesson, settings: TrainSettings,
-    expertPath: String, statePath: String
+    expertPath: String, statePath: String, isEstimate: Bool = false
   ) {
     self.model = model
     self.name = name
@@ -108,12 +145,14 @@ package struct TrainSpec: Sendable, Equatable {
     self.settings = settings
     self.expertPath = expertPath
     self.statePath = statePath
+    self.isEstimate = isEstimate
   }
 
   var json: JSONValue {
     object([
       ("model", model.json), ("name", .string(name)), ("label", label.map { .string($0) }), ("lesson", lesson.json),
       ("settings", settings.json), ("expert_path", .string(expertPath)), ("state_path", .string(statePath)),
+      ("estimate", .bool(isEstimate)),
     ])
   }
 
@@ -123,7 +162,8 @@ package struct TrainSpec: Sendable, Equatable {
       model: try ModelReference(decoding: try fields.value("model")), name: try fields.string("name"),
       label: try fields.optionalString("label"), lesson: try Lesson(decoding: try fields.value("lesson")),
       settings: try TrainSettings(decoding: try fields.value("settings")),
-      expertPath: try fields.string("expert_path"), statePath: try fields.string("state_path"))
+      expertPath: try fields.string("expert_path"), statePath: try fields.string("state_path"),
+      isEstimate: try fields.bool("estimate"))
   }
 }
 

@@ -214,6 +214,7 @@ import Testing
     let shotCount = 10
     let likelihoodRule = LikelihoodRule.everyShot
     private(set) var scored = 0
+    private(set) var mixtures: Set<[[Float]]> = []
     private(set) var differentiated = 0
 
     init(_ hill: Hill) { self.hill = hill }
@@ -231,6 +232,7 @@ import Testing
     }
     func score(_ work: [ScoringWork]) -> [[ShotScore]] {
       scored += work.reduce(0) { $0 + $1.shots.count }
+      mixtures.formUnion(work.map(\.candidate.alpha))
       return work.map { shots($0) }
     }
     func gradients(_ work: [ScoringWork]) -> [ShotGradient] {
@@ -276,6 +278,13 @@ import Testing
     #expect(outcome.searches[0].costs.prompts < 10 * 3 * 2 * 5)
     // All three searches begin at one point: the folds find their gradients there already.
     #expect(outcome.costs.savedByCache >= 3 * 10)
+  }
+
+  @Test func theScoreOfTheUniformMixtureComesWithItsGradient() throws {
+    let scorer = HillScorer(hill)
+    let (outcome, _) = try Self.run(scorer)
+    #expect(outcome.uniform.fit.logLikelihood < 0 && outcome.uniform.heldOut != nil)
+    #expect(scorer.mixtures.contains([[0], [1]]) && !scorer.mixtures.contains([[0.5], [0.5]]))
   }
 
   @Test func aRunResumedAnywhereEndsTheSame() throws {

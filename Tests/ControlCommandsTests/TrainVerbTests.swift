@@ -38,15 +38,20 @@ import Testing
   @Test func everyOptionReachesTheDaemon() throws {
     let (outcome, asked) = try train([
       "mine", "--task", "easy", "--label", "x", "--objective", "cross-entropy", "--steps", "50", "--batch", "8", "--lr",
-      "0.02", "--warm-up", "5", "--clip", "0.5", "--weight-decay", "0.1", "--kl", "0.2", "--seed", "9", "--modules",
-      "mlp,q_proj", "--rows", "100", "--validation-rows", "30", "--validate-every", "4", "--patience", "3", "--model",
+      "0.02", "--warm-up", "5", "--clip", "0.5", "--weight-decay", "0.1", "--kl", "0,0.2", "--kl-direction",
+      "reference",
+      "--samples", "6", "--temperature", "0.8", "--baseline", "group", "--seed", "9", "--layers", "0-9", "--top", "64",
+      "--param-space", "logit", "--modules", "mlp,q_proj", "--rows", "100", "--validation-rows", "30",
+      "--validate-every", "4", "--patience", "3", "--model",
       "smollm2",
     ])
     #expect(outcome.status == 0, "\(outcome.error)")
     #expect(
       asked == [
         "name": "mine", "task": "easy", "label": "x", "objective": "cross-entropy", "steps": 50, "batch": 8,
-        "learning_rate": 0.02, "warm_up": 5, "clip": 0.5, "weight_decay": 0.1, "kl": 0.2, "seed": 9,
+        "learning_rate": 0.02, "warm_up": 5, "clip": 0.5, "weight_decay": 0.1, "kl": [0.0, 0.2],
+        "kl_direction": "reference", "samples": 6, "temperature": 0.8, "baseline": "group", "seed": 9, "layers": "0-9",
+        "top": 64, "param_space": "logit",
         "modules": ["mlp", "q_proj"], "rows": 100, "validation_rows": 30, "validate_every": 4, "patience": 3,
         "model": "smollm2",
       ])
@@ -60,6 +65,37 @@ import Testing
     #expect(!outcome.lines.contains { $0.hasPrefix("1\t") })
     #expect(outcome.error.contains("warning: there are no training rows for the label 'x'"))
     #expect(outcome.error.contains("a new version of mine@1"))
+  }
+
+  @Test func aSweepShowsItsTrainingsAndWhatStoppedOneOfThem() throws {
+    guard case .object(var swept) = Self.result else { return }
+    swept["kl_weight"] = 0.1
+    swept["warnings"] = ["stopped early: the training diverged at step 3"]
+    swept["sweep"] = [
+      ["kl_weight": 0.0, "problem": "nothing was learned in 40 steps"],
+      ["kl_weight": 0.1, "best_step": 20, "stop_reason": "diverged", "held_out": Self.standing(0.2, 0.65)],
+    ]
+    let (outcome, _) = try train(
+      ["mine", "--task", "easy", "--kl", "0,0.1"], job: ["job": 7, "state": "done", "result": .object(swept)])
+    #expect(outcome.lines.contains("0.1 *\t20\t0.2000\t0.6500\t0.0000"))
+    #expect(outcome.lines.contains("0.0\t-\t-\t-\t-"))
+    #expect(outcome.error.contains("weight 0.0: nothing was learned in 40 steps"))
+    #expect(outcome.error.contains("warning: stopped early: the training diverged at step 3"))
+  }
+
+  @Test func aDryRunShowsAnEstimateAndNoExpert() throws {
+    let job: JSONValue = [
+      "job": 7, "state": "done",
+      "result": [
+        "name": "mine", "dry_run": true, "parameters": 400, "rows": 80, "training_rows": 60, "step_tokens": 900,
+        "step_seconds": 2.5, "validation_seconds": 4.0, "seconds": 120.0, "memory_bytes": 1_500_000_000,
+      ],
+    ]
+    let (outcome, asked) = try train(["mine", "--task", "easy", "--dry-run"], job: job)
+    #expect(asked["dry_run"] == true && outcome.status == 0)
+    #expect(outcome.lines[0] == "mine would have 400 parameters, from 60 of 80 rows")
+    #expect(outcome.lines.contains("memory of the worker\t1500 MB"))
+    #expect(outcome.error.contains("nothing was trained"))
   }
 
   @Test func aDispatcherIsAskedForByAFlagAndAJobIsNotWaitedForWhereNobodyWants() throws {

@@ -183,6 +183,17 @@ import Testing
     }
   }
 
+  @Test func aModelShowsItsMatricesWhereAskedForAndReady() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let shown = try daemon.call("model.show", ["name": "tiny", "matrices": true])
+      let matrices = try #require(shown["matrices"]?.arrayValue)
+      #expect(matrices.count == shown["target_matrices"]?.intValue)
+      for member in ["name", "rows", "columns", "layer"] { #expect(matrices[0][member] != nil, "\(member)") }
+      #expect(try daemon.call("model.show", ["name": "tiny"])["matrices"] == nil)
+    }
+  }
+
   private func connectRaw(_ path: String) throws -> FileDescriptor {
     let socket = FileDescriptor(takingOwnershipOf: Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
     var address = sockaddr_un()

@@ -86,6 +86,58 @@ import WorkerProtocol
     }
   }
 
+  @Test func everySettingReachesTheWorkerAndADryRunMakesNoVersion() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      try daemon.dropTrainingTask(
+        "answers", rows: [#"{"question":"1 + 1?","answer":"2"}"#, #"{"question":"2?","answer":"3"}"#])
+      try daemon.sync()
+      let started = try daemon.call(
+        "train.start",
+        [
+          "name": "counts", "task": "answers", "kl": [0.0, 0.25], "kl_direction": "reference", "samples": 8,
+          "temperature": 0.5, "baseline": "group", "layers": "2-5", "top": 32, "param_space": "logit", "dry_run": true,
+        ])
+      let job = try daemon.wait(started["job"] ?? .null)
+      #expect(job["state"] == "done" && job["result"]?["version"] == nil)
+      #expect(try daemon.refusal("expert.show", ["expert": "counts"]) == "unknown_expert")
+      let spec = try spec(daemon)
+      #expect(spec.isEstimate && spec.settings.divergenceWeights == [0, 0.25])
+      #expect(spec.settings.divergenceDirection == "reference" && spec.settings.samples == 8)
+      #expect(spec.settings.temperature == 0.5 && spec.settings.baseline == "group")
+      #expect(spec.settings.layers == 2...5 && spec.settings.components == 32)
+      #expect(spec.settings.parameterSpace == "logit")
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "counts", "task": "answers", "layers": "7"])["job"] ?? .null)
+      #expect(try self.spec(daemon).settings.layers == 7...7 && !self.spec(daemon).isEstimate)
+    }
+  }
+
+  @Test func settingsThatSayNothingToRowsOfTheirKindAreRefused() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      try daemon.dropTrainingTask(
+        "answers", rows: [#"{"question":"1 + 1?","answer":"2"}"#, #"{"question":"2?","answer":"3"}"#])
+      try daemon.sync()
+      let sampling: [(String, JSONValue)] = [("samples", 8), ("temperature", 0.5), ("baseline", "group")]
+      for (name, value) in sampling {
+        #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", name: value]) == "invalid_params")
+      }
+      #expect(
+        try daemon.refusal("train.start", ["name": "new", "task": "answers", "objective": "cross-entropy"])
+          == "invalid_params")
+      for layers in ["", "5-2", "a", "1-2-3", "-1", "1-"] {
+        #expect(
+          try daemon.refusal("train.start", ["name": "new", "task": "arc", "layers": .string(layers)])
+            == "invalid_params", "\(layers)")
+      }
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": [0.1, 0.1]]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": 0.1]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": []]) == "invalid_params")
+      #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+    }
+  }
+
   @Test func labelsWithoutTrainingRowsAreWarnedOf() throws {
     try withDaemon { (daemon: Harness) throws in
       try fill(daemon)
@@ -113,7 +165,7 @@ import WorkerProtocol
       #expect(try daemon.refusal("train.start", ["name": "sorter", "dispatcher": true]) == "bad_task")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "none"]) == "unknown_task")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "few"]) == "bad_task")
-      #expect(try daemon.refusal("train.start", ["name": "new", "task": "sums"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "new", "task": "sums"]) == "bad_task")
       #expect(try daemon.refusal("train.start", ["name": "new"]) == "invalid_params")
       #expect(
         try daemon.refusal("train.start", ["name": "new", "task": "few", "dispatcher": true]) == "invalid_params")
@@ -130,16 +182,18 @@ import WorkerProtocol
 
 extension Harness {
   /// A task directory with two training rows.
-  func dropTrainingTask(_ name: String) throws {
+  func dropTrainingTask(_ name: String, rows: [String]? = nil) throws {
     let spool = "\(prefix)/var/spool/t2d/tasks"
     try FileSystem.createDirectories("\(spool)/.\(name)")
-    let rows = ["P", "Q"].map { letter in
+    let choices = ["P", "Q"].map { letter in
       #"{"question":"\#(letter) in \#(name)?","choices":{"text":["Yes","No"],"label":["A","B"]},"answerKey":"A"}"#
     }
     try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/fewshot.jsonl", taskBytes(question: "Is \(name) so?"), mode: 0o644)
+      "\(spool)/.\(name)/fewshot.jsonl",
+      rows == nil
+        ? taskBytes(question: "Is \(name) so?") : Array(#"{"question":"0 + 1?","answer":"1"}"#.utf8), mode: 0o644)
     try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/train.jsonl", Array(rows.joined(separator: "\n").utf8), mode: 0o644)
+      "\(spool)/.\(name)/train.jsonl", Array((rows ?? choices).joined(separator: "\n").utf8), mode: 0o644)
     try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
   }
 }

@@ -98,6 +98,7 @@ struct CodeProgramTests {
     let answer = "Here it is:\n```python\ndef add(a, b):\n    return a + b\n```\nIt adds."
     #expect(try item(add, answer)["pass"] == true)
     #expect(try item(add, "```\ndef add(a, b):\n    return a + b")["pass"] == true)
+    #expect(try item(add, "def add(a, b):\n    return a + b\n```\nIt adds.")["pass"] == true)
     #expect(try item(add, "Here it is: add.")["pass"] == false)
   }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import SystemSupport
 
@@ -20,3 +21,5 @@ func writeFile(_ path: String, _ bytes: [UInt8]) throws {
 func truncateFile(_ path: String, to size: Int) throws {
   try systemCall("truncate", path) { unsafe truncate(path, off_t(size)) }
 }
+
+func fixture(_ name: String) -> String { Bundle.module.bundlePath + "/Fixtures/" + name }

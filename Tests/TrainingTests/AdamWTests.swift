@@ -5,7 +5,7 @@ import Testing
 @Suite struct AdamWTests {
   /// What torch.optim.AdamW gives for the same numbers, up to the pull, which is towards 1 here.
   @Test func aStepIsThatOfTheFormula() {
-    var optimizer = AdamW(count: 2, decay: 0.5)
+    var optimizer = AdamW(count: 2, decay: 0.5, origin: 1)
     var parameters: [Float] = [1.5, 1]
     // Twin, in double and with the moments written out.
     var (m, v) = ([0.0, 0.0], [0.0, 0.0])
@@ -25,10 +25,19 @@ import Testing
   }
 
   @Test func whatHasNoGradientStaysExactlyTheBase() {
-    var optimizer = AdamW(count: 2, decay: 0.1)
+    var optimizer = AdamW(count: 2, decay: 0.1, origin: 1)
     var parameters: [Float] = [1, 1]
     for _ in 0..<50 { optimizer.update(&parameters, gradient: [0, 0.5], rate: 0.01) }
     #expect(parameters[0] == 1 && parameters[1] < 1)
+  }
+
+  @Test func theDecayPullsTowardsTheBaseWhateverItsNumber() {
+    for origin in [Float(0), 1] {
+      var optimizer = AdamW(count: 1, decay: 0.5, origin: origin)
+      var parameters: [Float] = [0.25]
+      for _ in 0..<400 { optimizer.update(&parameters, gradient: [0], rate: 0.1) }
+      #expect(abs(parameters[0] - origin) < 1e-4, "\(parameters[0])")
+    }
   }
 
   @Test func aLongGradientIsCutAndAShortOneIsNot() {

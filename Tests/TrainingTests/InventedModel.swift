@@ -12,6 +12,10 @@ struct InventedModel: TrainedModel {
   var cancelsAt = Int.max
   /// A model that cannot learn: no parameter says anything of the right choice.
   var isDeaf = false
+  /// Whether it says that its rewards are sampled.
+  var rewardIsSampled = false
+  /// From this gradient on no answer is right, if it is no derivative's doing.
+  var failsFrom = Int.max
   let calls = Counter()
 
   final class Counter {
@@ -36,7 +40,11 @@ struct InventedModel: TrainedModel {
     return objective.outcome(sums, gold: gold(row))
   }
 
-  func gradient(of rows: [Int], at parameters: [Float]) throws(TrainingError) -> (gradient: [Float], Standing) {
+  func cost(of rows: [Int]) -> TrainingCost { TrainingCost(tokens: 3 * rows.count, memoryBytes: 1000) }
+
+  func gradient(
+    of rows: [Int], step: Int, at parameters: [Float]
+  ) throws(TrainingError) -> (gradient: [Float], Standing) {
     calls.gradients += 1
     if calls.gradients == cancelsAt { throw .cancelled }
     let outcomes = rows.map { outcome($0, at: parameters) }
@@ -47,6 +55,9 @@ struct InventedModel: TrainedModel {
       }
     }
     if calls.gradients == breaksAt { gradient[3] = .infinity }
+    if calls.gradients >= failsFrom {
+      return (gradient.map { Float($0) }, Standing(rows: rows.count, loss: 1, reward: -1, right: 0))
+    }
     return (gradient.map { Float($0) }, Standing(outcomes))
   }
 

@@ -16,13 +16,14 @@ import Testing
 
   private static func fresh(_ settings: TrainingSettings, _ model: InventedModel) -> TrainingState {
     TrainingState(
-      identity: "one", parameters: [Float](repeating: 1, count: model.parameterCount), decay: settings.weightDecay)
+      identity: "one", parameters: [Float](repeating: 1, count: model.parameterCount), decay: settings.weightDecay,
+      origin: 1)
   }
 
   /// Runs, collecting what is saved and reported.
   private static func run(
     _ settings: TrainingSettings, _ model: InventedModel, from state: TrainingState? = nil
-  ) -> (result: Result<Trainer<InventedModel>.Outcome, TrainingError>, saved: [TrainingState], points: [Int]) {
+  ) -> (result: Result<Trainer.Outcome, TrainingError>, saved: [TrainingState], points: [Int]) {
     var saved: [TrainingState] = []
     var points: [Int] = []
     do throws(TrainingError) {
@@ -47,14 +48,16 @@ import Testing
     model.objective = objective
     let run = Self.run(Self.settings, model)
     let outcome = try run.result.get()
-    #expect(outcome.base.right < 0.7 && outcome.best.right > 0.9 && outcome.best.reward > outcome.base.reward + 0.5)
+    let (base, best) = (outcome.base, outcome.best)
+    #expect(try #require(base.right) < 0.7 && #require(best.right) > 0.9)
+    #expect(try #require(best.reward) > #require(base.reward) + 0.5 && outcome.problem == nil)
     #expect(outcome.stopReason == .steps && outcome.state.step == 30 && run.points == Array(0...30))
     let validated = outcome.state.validations.map(\.step)
     #expect(validated == [0, 4, 8, 12, 16, 20, 24, 28, 30])
     // What is kept is what did best on the rows held out.
-    let best = outcome.state.validations.max { ($0.validation?.reward ?? 0) < ($1.validation?.reward ?? 0) }
-    #expect(outcome.state.bestStep == best?.step && outcome.best == best?.validation)
-    #expect(try model.standing(of: outcome.order.validation, at: outcome.state.best) == outcome.best)
+    let highest = outcome.state.validations.max { ($0.validation?.reward ?? 0) < ($1.validation?.reward ?? 0) }
+    #expect(outcome.state.bestStep == highest?.step && best == highest?.validation)
+    #expect(try model.standing(of: outcome.order.validation, at: outcome.state.best) == best)
   }
 
   /// Cut after any save and read back from the bytes of a file.
@@ -107,19 +110,71 @@ import Testing
     #expect(outcome.state.validations.count { $0.step > outcome.state.bestStep } == 2)
   }
 
-  @Test func aGradientThatIsNoNumberIsCaughtAtItsStep() {
+  @Test func aGradientThatIsNoNumberIsCaughtAtItsStepAndWhatWasBetterIsKept() throws {
     var model = InventedModel(rows: 60)
     model.breaksAt = 11
     let run = Self.run(Self.settings, model)
-    guard case .failure(let error) = run.result, case .diverged(11, _, _) = error else {
-      Issue.record("it ended with \(run.result)")
+    let outcome = try run.result.get()
+    #expect(outcome.stopReason == .diverged && outcome.state.step == 10 && outcome.state.bestStep == 8)
+    let problem = try #require(outcome.problem)
+    #expect(problem.hasPrefix("the training diverged at step 11: its gradient is not finite"))
+    #expect(problem.contains("smaller learning rate"))
+    // What was saved before is sound.
+    #expect(run.saved.allSatisfy { $0.parameters.allSatisfy(\.isFinite) } && run.saved.last?.step == 8)
+  }
+
+  @Test func aTrainingThatDivergesBeforeItWasBetterThanTheBaseFails() {
+    var model = InventedModel(rows: 60)
+    model.breaksAt = 3
+    guard case .failure(.diverged(step: 3, _)) = Self.run(Self.settings, model).result else {
+      Issue.record("it made an expert")
       return
     }
-    #expect(
-      error.description.hasPrefix("the training diverged at step 11: its gradient is not finite; the best before"))
-    #expect(error.description.contains("smaller learning rate") && error.description.contains("step 8"))
-    // What was saved before is sound.
-    #expect(run.saved.allSatisfy { $0.parameters.allSatisfy(\.isFinite) } && run.saved.last?.step == 10)
+  }
+
+  /// One step may be bad luck; five in a row are not.
+  @Test func sampledAnswersOfWhichNoneIsRightEndTheTraining() throws {
+    var model = InventedModel(rows: 60)
+    model.rewardIsSampled = true
+    model.failsFrom = 1
+    guard case .failure(.noAnswerRight(step: 5, steps: 5)) = Self.run(Self.settings, model).result else {
+      Issue.record("it went on without a reward")
+      return
+    }
+    let text = TrainingError.noAnswerRight(step: 5, steps: 5).description
+    #expect(text.contains("in 5 steps one after the other") && text.contains("'next-token'"))
+    // Where something was learned before, it is kept.
+    model = InventedModel(rows: 60)
+    model.rewardIsSampled = true
+    model.failsFrom = 14
+    let outcome = try Self.run(Self.settings, model).result.get()
+    #expect(outcome.stopReason == .noReward && outcome.state.step == 17 && outcome.state.bestStep >= 4)
+    #expect(outcome.problem?.contains("step 18") == true)
+  }
+
+  /// The count of steps without a reward is in the curve, so an interruption does not begin it anew.
+  @Test func aResumedTrainingRemembersItsStepsWithoutReward() throws {
+    var model = InventedModel(rows: 60)
+    model.rewardIsSampled = true
+    model.failsFrom = 1
+    let cut = Self.run(Self.settings, model)
+    let left = try #require(cut.saved.last)
+    #expect(left.step == 4)
+    let resumed = Self.run(Self.settings, model, from: left)
+    #expect(resumed.result == cut.result && resumed.points.isEmpty)
+  }
+
+  @Test func anEstimateCountsEveryStepAndValidation() throws {
+    var seconds = 0.0
+    let model = InventedModel(rows: 60)
+    let estimate = try TrainingEstimate(Self.settings, of: model, start: [Float](repeating: 1, count: 6)) {
+      seconds += 1
+      return seconds
+    }
+    // Four rows a second, of 7 in each of 30 steps, and of 12 in each of 9 validations.
+    #expect(estimate.step.tokens == 21 && estimate.stepSeconds == 1.75 && estimate.validationSeconds == 3)
+    #expect(estimate.seconds == 30 * 1.75 + 9 * 3 && estimate.trainingRows == 48)
+    #expect(model.calls.gradients == 2)
   }
 
   @Test func aTrainingThatLearnsNothingMakesNoExpert() {

@@ -1,4 +1,6 @@
+import Glibc
 import Testing
+import Transformer
 
 @testable import Training
 
@@ -7,12 +9,16 @@ import Testing
   private static let base = [-2.0, -2.5, -3.1, -1.9]
 
   /// Every objective, with and without divergence, in every coordinate.
-  @Test(arguments: TrainingObjective.allCases, [0, 0.3])
-  func theDerivativesAreThoseOfFiniteDifferences(objective: TrainingObjective, weight: Double) {
-    func loss(_ sums: [Double]) -> Double {
-      objective.outcome(sums, gold: 2, base: Self.base, divergenceWeight: weight).loss
+  @Test(arguments: TrainingObjective.allCases, [(0, DivergenceDirection.paper), (0.3, .paper), (0.3, .reference)])
+  func theDerivativesAreThoseOfFiniteDifferences(
+    objective: TrainingObjective, divergence: (weight: Double, direction: DivergenceDirection)
+  ) {
+    func outcome(_ sums: [Double]) -> RowOutcome {
+      objective.outcome(
+        sums, gold: 2, base: Self.base, divergenceWeight: divergence.weight, direction: divergence.direction)
     }
-    let derivatives = objective.outcome(Self.sums, gold: 2, base: Self.base, divergenceWeight: weight).derivatives
+    func loss(_ sums: [Double]) -> Double { outcome(sums).loss }
+    let derivatives = outcome(Self.sums).derivatives
     for c in Self.sums.indices {
       var (up, down) = (Self.sums, Self.sums)
       up[c] += 1e-5
@@ -32,6 +38,17 @@ import Testing
     #expect(hopeless.reward == -1 && hopeless.derivatives == [0, 0])
     // Where the reward is flat the cross-entropy still pulls.
     #expect(TrainingObjective.crossEntropy.outcome([-900, -1], gold: 0).derivatives == [-1, 1])
+  }
+
+  /// Sums over two choices, written out.
+  @Test func eachDirectionIsTheDivergenceOfItsName() {
+    func divergence(_ direction: DivergenceDirection) -> Double {
+      TrainingObjective.reinforce.outcome(
+        [log(0.9), log(0.1)], gold: 0, base: [log(0.5), log(0.5)], divergenceWeight: 1, direction: direction
+      ).divergence
+    }
+    #expect(abs(divergence(.paper) - (0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5))) < 1e-12)
+    #expect(abs(divergence(.reference) - (0.5 * log(0.5 / 0.9) + 0.5 * log(0.5 / 0.1))) < 1e-12)
   }
 
   @Test func theDivergenceOfTheBaseFromItselfIsNothing() {
@@ -71,5 +88,12 @@ import Testing
     #expect(problem { $0.weightDecay = -1 }?.contains("negative") == true)
     #expect(problem { $0.divergenceWeight = .nan }?.contains("negative") == true)
     #expect(problem { $0.patience = 0 }?.contains("patience") == true)
+    #expect(problem { $0.samples = 0 }?.contains("needs an answer") == true)
+    #expect(problem { $0.temperature = 0 }?.contains("temperature") == true)
+    #expect(
+      problem {
+        $0.baseline = .group
+        $0.samples = 1
+      }?.contains("two or more") == true)
   }
 }

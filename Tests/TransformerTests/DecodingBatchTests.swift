@@ -49,6 +49,37 @@ import Testing
     }
   }
 
+  /// Of several answers to one prompt the first computes it and the others copy it: under the same weights only.
+  @Test func answersToOnePromptComputeItOnceAndAreThoseOfTheirOwn() throws {
+    let model = try TinyModel.model.get()
+    var numbers = Numbers(63)
+    let prompt = numbers.tokens(70)
+    let views = [numbers.vector(model.layout.count), numbers.vector(model.layout.count)].map { WeightView.factored($0) }
+    let requests = (0..<6).map { number in
+      GenerationRequest(
+        prompt: prompt, view: views[number % 2],
+        sampling: .sampled(temperature: 1, topP: 1, seed: 5, stream: UInt64(number)), maximumTokens: 5)
+    }
+    let batch = DecodingBatch(model, priority: .job, prefillRows: 16)
+    for request in requests { _ = try batch.add(request) }
+    var begun: [Int] = []
+    var steps = 0
+    var ended: [Int: Generation] = [:]
+    while !batch.isEmpty {
+      steps += 1
+      batch.step { event in
+        if case .began(let number) = event { begun.append(number) }
+        if case .ended(let number, let generation) = event { ended[number] = generation }
+      }
+    }
+    #expect(begun == Array(0..<6))
+    // Two prompts of 70 rows, four last rows and the tokens: not six prompts, which would be 27 steps of prompts alone.
+    #expect(steps < 20, "\(steps) steps")
+    for (number, request) in requests.enumerated() {
+      #expect(try ended[number]?.tokens == alone(model, request).tokens, "request \(number)")
+    }
+  }
+
   @Test func aLongPromptHoldsTheOthersUpForOnePieceOnly() throws {
     let model = try TinyModel.model.get()
     var numbers = Numbers(62)

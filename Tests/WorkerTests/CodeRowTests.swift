@@ -100,6 +100,45 @@ struct CodeRowTests {
     }
   }
 
+  /// A program passes where the byte that the model says is one of half of all bytes.
+  @Test func anExpertsRewardsAreWhatItsProgramsPass() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let path = directory + "/bytes"
+      try FileSystem.createDirectories(path)
+      func rows(_ numbers: Range<Int>) -> [UInt8] {
+        numbers.flatMap { number in
+          let row: JSONValue = [
+            "prompt": .string("def f\(number)():\n    return r\"\"\""),
+            "test": "\"\"\"\ndef check(candidate):\n    assert ord(candidate()[0]) & 8\n",
+            "entry_point": .string("f\(number)"),
+          ]
+          return row.workerLine
+        }
+      }
+      try FileSystem.writeAtomically(path + "/fewshot.jsonl", rows(0..<1))
+      try FileSystem.writeAtomically(path + "/train.jsonl", rows(1..<17))
+      try FileSystem.writeAtomically(path + "/task.json5", Array("{ max_tokens: 1 }".utf8))
+      var settings = TrainSettings()
+      settings.steps = 10
+      settings.batch = 4
+      settings.samples = 4
+      settings.baseline = "group"
+      settings.learningRate = 0.05
+      settings.validationInterval = 5
+      settings.validationRows = 6
+      let spec = TrainSpec(
+        model: model.reference, name: "learned",
+        lesson: .task(TaskReference(name: "bytes", path: path, digest: "")), settings: settings,
+        expertPath: directory + "/learned.safetensors", statePath: directory + "/state.safetensors")
+      // Whether ten steps are enough to learn it depends on the last bits of the BLAS kernel; what earns a reward does not.
+      let (_, journal) = try TestWorker(sandbox: Self.sandbox).run(.train(spec))
+      let rewards = journal.compactMap { $0["batch"]?["reward"]?.doubleValue }
+      print("DEBUG", journal.map(\.jsonText))
+      #expect(rewards.contains { $0 > -1 && $0 < 1 }, "\(rewards)")
+    }
+  }
+
   @Test func helloSaysWhatHoldsProgramsOrWhyNoneCanBeRun() throws {
     let plain = try HelloAnswer(decoding: try TestWorker().answer(.hello).get())
     #expect(plain.code == nil)

@@ -81,7 +81,7 @@ import WorkerProtocol
   @Test func aTrainingThatWasCutEndsWithTheSameFile() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      let spec = try Self.spec(model) { $0.divergenceWeight = 0.1 }
+      let spec = try Self.spec(model) { $0.divergenceWeights = [0.1] }
       var states: [[UInt8]] = []
       let whole = try TestWorker(threads: 2).run(.train(spec)) { entry in
         if entry["step"] != 0, entry["validation"] != nil {
@@ -204,11 +204,13 @@ import WorkerProtocol
       let untrained = try refusal(try Self.spec(model, lesson: .task(try model.task("plain", shots: 4, eval: 4))))
       #expect(untrained.kind == .taskUnreadable && untrained.message.contains("has no training rows"))
 
-      let generated = try model.generatedTask(shots: 12, tokens: 4)
-      let rows = try FileSystem.readAll(generated.path + "/fewshot.jsonl", maximumBytes: 1 << 16)
-      try FileSystem.writeAtomically(generated.path + "/train.jsonl", rows)
-      let unsupported = try refusal(try Self.spec(model, lesson: .task(generated)))
-      #expect(unsupported.kind == .unsupported && unsupported.message.contains("rows with choices"))
+      let unchosen = try refusal(
+        try Self.spec(model, lesson: .task(try model.answeredTask(rows: 12))) { $0.objective = "cross-entropy" })
+      #expect(unchosen.kind == .badRequest && unchosen.message.contains("have none; use reinforce or next-token"))
+      let far = try refusal(try Self.spec(model) { $0.layers = 1...2 })
+      #expect(far.kind == .badRequest && far.message.contains("the model has 0 to 1"))
+      let space = try refusal(try Self.spec(model) { $0.parameterSpace = "log" })
+      #expect(space.kind == .badRequest && space.message.contains("multiplier, logit"))
 
       let few = try refusal(try Self.spec(model) { $0.rows = 7 })
       #expect(few.kind == .taskUnreadable && few.message.contains("there are 7"))
@@ -243,12 +245,11 @@ import WorkerProtocol
       var settings = TrainingSettings()
       settings.objective = objective
       settings.divergenceWeight = 0.2
-      let trainee = ChoiceTrainee(
-        model, examples: examples, settings: settings, matrices: Array(model.layout.matrices.indices),
-        shouldStop: { false })
+      let weights = TrainedMultipliers(model, matrices: Array(model.layout.matrices.indices))
+      let trainee = ChoiceTrainee(weights, examples: examples, settings: settings, shouldStop: { false })
       let at = (0..<model.layout.count).map { _ in 1 + 0.2 * random.next() }
       let direction = (0..<model.layout.count).map { _ in 0.05 * random.next() }
-      let gradient = try trainee.gradient(of: [0, 1, 2, 3], at: at).gradient
+      let gradient = try trainee.gradient(of: [0, 1, 2, 3], step: 0, at: at).gradient
       let found = zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
       func loss(_ sign: Float) throws -> Double {
         try trainee.standing(of: [0, 1, 2, 3], at: zip(at, direction).map { $0 + 0.1 * sign * $1 }).loss
@@ -272,5 +273,26 @@ extension SyntheticModel {
     }
     try FileSystem.writeAtomically(reference.path + "/train.jsonl", lines)
     return reference
+  }
+
+  /// A task with training rows whose answers are generated: right is one with the row's letter in it.
+  func answeredTask(rows: Int, tokens: Int = 12, letters: [String] = ["x"]) throws -> TaskReference {
+    let path = directory + "/answered"
+    try FileSystem.createDirectories(path)
+    func lines(_ mark: String, _ count: Int) -> [UInt8] {
+      (0..<count).flatMap { index -> [UInt8] in
+        let row: JSONValue = [
+          "question": .string("\(mark)\(index)?"), "answer": .string(letters[index % letters.count]),
+        ]
+        return row.workerLine
+      }
+    }
+    try FileSystem.writeAtomically(path + "/fewshot.jsonl", lines("few", 4))
+    try FileSystem.writeAtomically(path + "/train.jsonl", lines("", rows))
+    let settings: JSONValue = [
+      "max_tokens": JSONValue(tokens), "chat": false, "extract": ["regex": "[x-z]", "pick": "first"],
+    ]
+    try FileSystem.writeAtomically(path + "/task.json5", settings.serialized())
+    return TaskReference(name: "answered", path: path, digest: "")
   }
 }

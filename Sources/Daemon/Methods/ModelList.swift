@@ -19,6 +19,10 @@ extension Service {
         .unknownModel, "there is no model \(quoted(name))",
         hint: nearestName(to: name, among: snapshot.models.map(\.name)).map { "did you mean '\($0)'?" })
     }
-    reply.succeed(.object(model.fullJSON(experts: snapshot.experts(ofModel: model.name))))
+    var row = model.fullJSON(experts: snapshot.experts(ofModel: model.name))
+    if params["matrices"]?.boolValue == true, let signature = model.signature {
+      row["matrices"] = signature.json["matrices"]
+    }
+    reply.succeed(.object(row))
   }
 }

@@ -1,3 +1,4 @@
+import Evaluation
 import Experts
 import Registry
 import RPCProtocol
@@ -33,7 +34,7 @@ extension Service {
         .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
         hint: "choose another name")
     }
-    let settings = TrainSettings(params)
+    let settings = try TrainSettings(params)
     let model: ModelRecord
     let plan: TrainingPlan
     if isDispatcher {
@@ -42,12 +43,14 @@ extension Service {
     } else {
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-      plan = try TrainingPlan(task)
+      plan = try TrainingPlan(task, runsCode: service.configuration.code.isEnabled)
+      try settings.check(params, scoring: task.current.scoring, task: task.name)
     }
+    let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
       let job = try answering { () throws(RegistryError) in
-        try steward.train(name, label: label, plan, settings, on: model, who: who)
+        try steward.train(name, label: label, plan, settings, isEstimate: isEstimate, on: model, who: who)
       }
       reply.succeed([
         "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
@@ -77,13 +80,9 @@ struct TrainingPlan {
   var sources: [Source]
   var warnings: [String] = []
 
-  fileprivate init(_ task: TaskRecord) throws(RPCError) {
-    guard task.current.scoring == "choice" else {
-      throw RPCError(
-        .invalidParams,
-        "unsupported: the rows of task '\(task.name)' are for \"\(task.current.scoring)\", and training needs rows with "
-          + "choices",
-        hint: "give its rows choices, as ARC or MMLU have them; see t2-task(5)")
+  fileprivate init(_ task: TaskRecord, runsCode: Bool) throws(RPCError) {
+    guard task.current.scoring != "code" || runsCode else {
+      throw RPCError(.invalidParams, EvaluationError.codeExecutionDisabled(task: task.name).description)
     }
     guard task.current.trainRows > 0 else {
       throw RPCError(
@@ -136,7 +135,7 @@ extension TrainSettings {
   /// Of a dispatcher so many rows for each label, unless a request says otherwise: sorting needs no more.
   static let dispatcherRows = 300
 
-  fileprivate init(_ params: JSONObject) {
+  fileprivate init(_ params: JSONObject) throws(RPCError) {
     self.init()
     if let value = params["objective"]?.stringValue { objective = value }
     if let value = params["steps"]?.intValue { steps = value }
@@ -145,12 +144,49 @@ extension TrainSettings {
     if let value = params["warm_up"]?.intValue { warmUp = value }
     if let value = params["clip"]?.doubleValue { clip = value }
     if let value = params["weight_decay"]?.doubleValue { weightDecay = value }
-    if let value = params["kl"]?.doubleValue { divergenceWeight = value }
+    if let value = params["kl"]?.arrayValue { divergenceWeights = value.compactMap(\.doubleValue) }
+    if let value = params["kl_direction"]?.stringValue { divergenceDirection = value }
+    if let value = params["samples"]?.intValue { samples = value }
+    if let value = params["temperature"]?.doubleValue { temperature = value }
+    if let value = params["baseline"]?.stringValue { baseline = value }
     if let value = params["seed"]?.integerValue { seed = UInt64(value) }
     if let value = params["validation_rows"]?.intValue { validationRows = value }
     if let value = params["validate_every"]?.intValue { validationInterval = value }
     if let value = params["patience"]?.intValue { patience = value }
     if let value = params["modules"]?.arrayValue { modules = value.compactMap(\.stringValue) }
+    if let value = params["layers"]?.stringValue { layers = try Self.layers(value) }
+    components = params["top"]?.intValue
+    if let value = params["param_space"]?.stringValue { parameterSpace = value }
+    if Set(divergenceWeights).count < divergenceWeights.count {
+      throw RPCError(.invalidParams, "'kl' names a weight twice")
+    }
     rows = params["rows"]?.intValue ?? (params["dispatcher"] == true ? Self.dispatcherRows : nil)
+  }
+
+  /// `4` or `0-9`.
+  private static func layers(_ text: String) throws(RPCError) -> ClosedRange<Int> {
+    let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+    guard let first = ends[0], let last = ends.count == 2 ? ends[1] : first, ends.count <= 2, first >= 0, first <= last
+    else {
+      throw RPCError(
+        .invalidParams, "'layers' is one layer or a range of them, and not \(quoted(text))", hint: "such as 4 or 0-9")
+    }
+    return first...last
+  }
+
+  /// Refuses what would have no effect on rows of that kind.
+  fileprivate func check(_ params: JSONObject, scoring: String, task: String) throws(RPCError) {
+    if scoring == "choice" {
+      for name in ["samples", "temperature", "baseline"] where params[name] != nil {
+        throw RPCError(
+          .invalidParams,
+          "the rows of task '\(task)' have choices, whose expected reward is a sum and is not sampled: '\(name)' would "
+            + "change nothing", hint: "leave it out")
+      }
+    } else if objective == "cross-entropy" {
+      throw RPCError(
+        .invalidParams, "'cross-entropy' is over choices, and the rows of task '\(task)' have none",
+        hint: "use reinforce or next-token")
+    }
   }
 }

@@ -1,0 +1,81 @@
+import LinearAlgebra
+package import Multipliers
+package import Transformer
+
+/// How the numbers that are trained become weights, and how a loss comes back to them. What is learned from, rows and
+/// their rewards, knows nothing of it, and it nothing of them.
+package protocol TrainedParameters {
+  var model: LanguageModel { get }
+  /// The base: what training begins with.
+  var start: [Float] { get }
+
+  func view(at parameters: [Float]) -> WeightView
+
+  /// Scores items and keeps what a gradient needs, and how far from the base they are where that is asked for.
+  /// - Parameter memory: bytes for activations; 0 where no gradient follows.
+  func record(
+    _ items: [ScoringItem], at parameters: [Float], divergence: DivergenceDirection?, memory: Int,
+    shouldStop: () -> Bool
+  ) throws(TransformerError) -> GradientTape
+
+  /// dL/d parameters, 0 where one is not trained; see ``GradientTape/gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)``.
+  func gradient(
+    _ tape: GradientTape, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
+    shouldStop: () -> Bool
+  ) throws(TransformerError) -> [Float]
+}
+
+/// SVF: the multipliers of the singular values, or their logits, flat by the model's layout.
+package struct TrainedMultipliers: TrainedParameters {
+  package let model: LanguageModel
+  private let space: ParameterSpace
+  private let isTrained: [Bool]
+  private let lowestLayer: Int
+
+  /// Of the mask, so that a logit of 0 is a multiplier of exactly 1, the base, and none leaves 0 to 2.
+  package static let maximumMultiplier: Float = 2
+
+  /// - Parameters:
+  ///   - matrices: the numbers of those that are trained.
+  ///   - components: how many of each, those of the largest singular values; nil: all.
+  package init(
+    _ model: LanguageModel, space: ParameterSpace = .multiplier, matrices: [Int], components: Int? = nil
+  ) {
+    self.model = model
+    self.space = space
+    var isTrained = [Bool](repeating: false, count: model.layout.count)
+    for matrix in matrices {
+      for i in model.layout.range(of: matrix).prefix(components ?? .max) { isTrained[i] = true }
+    }
+    self.isTrained = isTrained
+    lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
+  }
+
+  package var start: [Float] { [Float](repeating: space == .logit ? 0 : 1, count: model.layout.count) }
+  /// How many numbers change.
+  package var trainedCount: Int { isTrained.count { $0 } }
+
+  package func view(at parameters: [Float]) -> WeightView { .factored(vector(parameters)) }
+
+  private func vector(_ parameters: [Float]) -> MultiplierVector {
+    MultiplierVector(multipliers(from: parameters, space: space, maximumMultiplier: Self.maximumMultiplier))
+  }
+
+  package func record(
+    _ items: [ScoringItem], at parameters: [Float], divergence: DivergenceDirection?, memory: Int,
+    shouldStop: () -> Bool
+  ) throws(TransformerError) -> GradientTape {
+    try model.record(
+      items, under: vector(parameters), divergence: divergence, memory: memory, priority: .job, shouldStop: shouldStop)
+  }
+
+  package func gradient(
+    _ tape: GradientTape, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
+    shouldStop: () -> Bool
+  ) throws(TransformerError) -> [Float] {
+    let gradient = try tape.gradient(
+      derivatives, divergenceWeight: divergenceWeight, fromLayer: lowestLayer, priority: .job, shouldStop: shouldStop)
+    let back = gradientBeforeMask(gradient, at: parameters, space: space, maximumMultiplier: Self.maximumMultiplier)
+    return zip(back, isTrained).map { $1 ? $0 : 0 }
+  }
+}

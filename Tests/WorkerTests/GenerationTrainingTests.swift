@@ -1,0 +1,278 @@
+import Adaptation
+import Evaluation
+import LinearAlgebra
+import ModelFormats
+import Multipliers
+import StrictJSON
+import SystemSupport
+import Testing
+import Training
+import Transformer
+import WorkerProtocol
+
+/// Training on rows whose answers are generated, on the synthetic model.
+@Suite struct GenerationTrainingTests {
+  private static func spec(
+    _ model: SyntheticModel, _ change: (inout TrainSettings) -> Void = { _ in }
+  ) throws -> TrainSpec {
+    var settings = TrainSettings()
+    settings.steps = 30
+    settings.batch = 6
+    settings.samples = 8
+    settings.baseline = "group"
+    settings.learningRate = 0.05
+    settings.validationInterval = 10
+    settings.validationRows = 8
+    change(&settings)
+    return TrainSpec(
+      model: model.reference, name: "learned", lesson: .task(try model.answeredTask(rows: 32)), settings: settings,
+      expertPath: model.directory + "/learned.safetensors", statePath: model.directory + "/state.safetensors")
+  }
+
+  private func result(_ ending: TestWorker.Ending) throws -> JSONObject {
+    guard case .done(let json) = ending, var object = json.objectValue else {
+      Issue.record("the training ended with \(ending)")
+      throw TestWorker.Closed()
+    }
+    object["seconds"] = nil
+    return object
+  }
+
+  @Test(arguments: ["reinforce", "next-token"])
+  func whatEarnsARewardIsLearned(objective: String) throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) { $0.objective = objective }
+      let result = try result(try TestWorker().run(.train(spec)).ending)
+      let held = try #require(result["held_out"])
+      let base = try #require(held["base"]?["acc"]?.doubleValue)
+      let expert = try #require(held["expert"]?["acc"]?.doubleValue)
+      #expect(expert > base + 0.3, "\(base) to \(expert)")
+      let first = try #require(result["curve"]?.arrayValue?.dropFirst().first?["batch"])
+      // A step of next-token generates nothing and so has no reward.
+      #expect((first["reward"]?.doubleValue == nil) == (objective == "next-token"))
+      #expect(result["training_rows"] == 24 && result["parameters"] == JSONValue(SyntheticModel.parameterCount))
+    }
+  }
+
+  /// Sampled answers too: they are a function of the seed, the step, the row's place and the sample.
+  @Test func aTrainingThatWasCutSamplesTheSameAnswers() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.steps = 6
+        $0.validationInterval = 2
+        $0.divergenceWeights = [0.01]
+      }
+      var states: [[UInt8]] = []
+      let whole = try TestWorker(threads: 2).run(.train(spec)) { entry in
+        if entry["step"] == 3 || entry["step"] == 5 {
+          states.append(try FileSystem.readAll(spec.statePath, maximumBytes: 1 << 20))
+        }
+      }
+      let expected = try result(whole.ending)
+      let bytes = try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20)
+      #expect(states.count == 2)
+      for state in [[]] + states {
+        try FileSystem.remove(spec.statePath)
+        if !state.isEmpty { try FileSystem.writeAtomically(spec.statePath, state) }
+        let resumed = try TestWorker(threads: 1).run(.train(spec), journal: Array(whole.journal.prefix(3)))
+        #expect(try result(resumed.ending) == expected)
+        #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
+      }
+    }
+  }
+
+  @Test func answersThatAreNeverRightEndTheTrainingAndSayWhy() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model) { $0.samples = 2 }
+      // One token of an answer whose gold has three letters.
+      spec.lesson = .task(try model.answeredTask(rows: 32, tokens: 1, letters: ["xyz"]))
+      guard case .failed(let fault) = try TestWorker().run(.train(spec)).ending else {
+        Issue.record("it did not fail")
+        return
+      }
+      #expect(fault.kind == .failed && !fault.retry)
+      #expect(fault.message.hasPrefix("no reward to follow at step 5: in 5 steps one after the other"))
+    }
+  }
+
+  @Test func ofSeveralWeightsOfTheDivergenceTheBestIsKept() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.objective = "next-token"
+        $0.divergenceWeights = [1000, 0]
+      }
+      let run = try TestWorker().run(.train(spec))
+      let result = try result(run.ending)
+      let sweep = try #require(result["sweep"]?.arrayValue)
+      #expect(sweep.map { $0["kl_weight"] } == [1000.0, 0.0] && result["kl_weight"] == 0.0)
+      // What cannot leave the base learns nothing, and says so; the other training is none the worse.
+      #expect(sweep[0]["problem"] != nil || sweep[0]["held_out"]?["acc"] != nil)
+      #expect(sweep[1]["held_out"] == result["held_out"]?["expert"])
+      #expect(Set(run.journal.compactMap { $0["training"]?.intValue }) == [0, 1])
+      let file = try SafetensorsFile.open(path: spec.expertPath)
+      let trainedWith = try parseJSON(try #require(file.metadata.first { $0.key == "t2.trained_with" }?.value))
+      #expect(trainedWith["kl"] == 0.0)
+      // Cut within the second training, it ends as it did, and journals no step again.
+      let resumed = try TestWorker().run(.train(spec), journal: run.journal)
+      #expect(try self.result(resumed.ending) == result && resumed.journal == run.journal)
+    }
+  }
+
+  @Test func aLogitExpertReadsBackAsWhatWasTrained() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.objective = "next-token"
+        $0.parameterSpace = "logit"
+        $0.layers = 1...1
+        $0.modules = ["mlp"]
+        $0.components = 5
+      }
+      let result = try result(try TestWorker().run(.train(spec)).ending)
+      #expect(result["parameters"] == 15)
+      let file = try SafetensorsFile.open(path: spec.expertPath)
+      let entries = Dictionary(uniqueKeysWithValues: file.metadata.map { ($0.key, $0.value) })
+      #expect(entries["t2.param_space"] == "logit" && entries["t2.max_mult"] == "2" && entries["t2.rescale"] == "none")
+      #expect(file.tensors.count == 3)
+      for tensor in file.tensors {
+        let values = try file.floats(tensor.name)
+        #expect(tensor.name.hasPrefix("model.layers.1.mlp."))
+        #expect(values.prefix(5).contains { $0 != 0 } && values.dropFirst(5).allSatisfy { $0 == 0 }, "\(tensor.name)")
+      }
+    }
+  }
+
+  @Test func aDryRunTrainsNothingAndSaysWhatItWouldTake() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model)
+      spec.isEstimate = true
+      let run = try TestWorker().run(.train(spec))
+      let result = try result(run.ending)
+      #expect(result["dry_run"] == true && result["rows"] == 32 && result["training_rows"] == 24)
+      #expect(run.journal.isEmpty)
+      for path in [spec.expertPath, spec.statePath] { #expect(((try FileSystem.status(path)) ?? nil) == nil) }
+      // Prompts of 20 to 21 bytes and 8 answers of 12 tokens, 6 of them.
+      let tokens = try #require(result["step_tokens"]?.intValue)
+      #expect((6 * (96 + 18)...6 * (96 + 24)).contains(tokens), "\(tokens)")
+      #expect(try #require(result["step_seconds"]?.doubleValue) > 0 && result["memory_bytes"] != nil)
+    }
+  }
+
+  // MARK: - gradients
+
+  private struct Ground {
+    let model: LanguageModel
+    let task: TaskDefinition
+    let rows: [EncodedRow]
+    let solutions: [[Int32]]
+    var at: [Float]
+    var direction: [Float]
+
+    init(_ synthetic: SyntheticModel) throws {
+      model = try LanguageModel.load(
+        path: synthetic.path, factorizationDirectory: nil, pool: ComputePool(threads: 2))
+      let reference = try synthetic.answeredTask(rows: 8, letters: ["x", "yes", "zz"])
+      task = try TaskFile.load(path: reference.path, name: reference.name)
+      let encoder = try TaskEncoder(task, for: model)
+      rows = try encoder.encode(task.train)
+      solutions = try rows.map { row in try encoder.solution(of: row) }
+      var random = Random(seed: 5)
+      at = (0..<model.layout.count).map { _ in 1 + 0.2 * random.next() }
+      direction = (0..<model.layout.count).map { _ in 0.05 * random.next() }
+    }
+
+    func trainee(_ settings: TrainingSettings) throws -> GenerationTrainee {
+      try GenerationTrainee(
+        TrainedMultipliers(model, matrices: Array(model.layout.matrices.indices)), task: task, rows: rows,
+        solutions: solutions, settings: settings, sandbox: nil, shouldStop: { false })
+    }
+
+    func moved(_ sign: Float) -> [Float] { zip(at, direction).map { $0 + 0.1 * sign * $1 } }
+
+    func along(_ gradient: [Float]) -> Double {
+      zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    }
+  }
+
+  @Test(arguments: DivergenceDirection.allCases)
+  func theGradientOfNextTokenIsThatOfItsLoss(direction: DivergenceDirection) throws {
+    try withTemporaryDirectory { directory in
+      let ground = try Ground(SyntheticModel(in: directory))
+      #expect(ground.solutions.map(\.count) == [2, 4, 3, 2, 4, 3, 2, 4])  // A space, and no end in this vocabulary.
+      var settings = TrainingSettings()
+      settings.objective = .nextToken
+      settings.divergenceWeight = 0.3
+      settings.divergenceDirection = direction
+      let trainee = try ground.trainee(settings)
+      let rows = Array(0..<8)
+      let (gradient, standing) = try trainee.gradient(of: rows, step: 0, at: ground.at)
+      #expect(standing.reward == nil && standing.divergence > 0)
+      #expect(abs(try trainee.standing(of: rows, at: ground.at).loss - standing.loss) < 1e-5)
+      let losses = try [Float(1), -1].map { try trainee.standing(of: rows, at: ground.moved($0)).loss }
+      let expected = (losses[0] - losses[1]) / 0.2
+      #expect(abs(ground.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)))
+    }
+  }
+
+  /// The same answers scored under other weights: −Σ A ln π is what the gradient follows.
+  @Test(arguments: TrainingSettings.Baseline.allCases)
+  func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(baseline: TrainingSettings.Baseline) throws {
+    try withTemporaryDirectory { directory in
+      let ground = try Ground(SyntheticModel(in: directory))
+      var settings = TrainingSettings()
+      settings.samples = 12
+      settings.baseline = baseline
+      settings.seed = 3
+      let rows = [2, 0, 5]
+      let (gradient, standing) = try ground.trainee(settings).gradient(of: rows, step: 4, at: ground.at)
+
+      let answers = try generateAnswers(
+        rows.flatMap { Array(repeating: ground.rows[$0], count: 12) }, of: ground.task, by: ground.model,
+        under: .factored(MultiplierVector(ground.at)),
+        sampling: { .sampled(temperature: 1, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
+      let scorer = try TaskScorer(ground.task, sandbox: nil)
+      let rewards = try answers.enumerated().map { place, answer in
+        try scorer.score(ground.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
+      }
+      let mean = rewards.reduce(0, +) / 36
+      #expect(mean > -1 && mean < 1, "both kinds of answers are needed: \(mean)")
+      #expect(abs(try #require(standing.reward) - mean) < 1e-12)
+      func surrogate(_ parameters: [Float]) throws -> Double {
+        let items = answers.enumerated().map { place, answer in
+          ScoringItem(prompt: ground.rows[rows[place / 12]].prompt, continuations: [answer.tokens])
+        }
+        let scores = try ground.model.score(items, under: .factored(MultiplierVector(parameters)), priority: .job)
+        return scores.enumerated().reduce(0.0) { sum, score in
+          let group = rewards[score.offset / 12 * 12..<score.offset / 12 * 12 + 12]
+          let advantage = rewards[score.offset] - (baseline == .group ? group.reduce(0, +) / 12 : 0)
+          return sum - advantage * score.element[0].sum / 36
+        }
+      }
+      let expected = try (surrogate(ground.moved(1)) - surrogate(ground.moved(-1))) / 0.2
+      #expect(
+        abs(ground.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)),
+        "\(ground.along(gradient)) against \(expected)")
+    }
+  }
+
+  @Test func anotherStepSamplesOtherAnswers() throws {
+    try withTemporaryDirectory { directory in
+      let ground = try Ground(SyntheticModel(in: directory))
+      let trainee = try ground.trainee(TrainingSettings())
+      func gradient(_ step: Int) throws -> [Float] {
+        try trainee.gradient(of: [1, 2], step: step, at: ground.at).gradient
+      }
+      #expect(try gradient(1) == gradient(1))
+      #expect(try gradient(1) != gradient(2))
+    }
+  }
+}
+
+extension SyntheticModel {
+  static var parameterCount: Int { targets.reduce(0) { $0 + $1.rank } }
+}
