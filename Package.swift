@@ -169,7 +169,7 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox",
       ]),
     tests(
       "Worker",

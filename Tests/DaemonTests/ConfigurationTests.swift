@@ -1,4 +1,6 @@
 import Multipliers
+import Sandbox
+import StrictJSON
 import SystemSupport
 import Testing
 
@@ -26,6 +28,18 @@ import Testing
     let configuration = try Configuration(json5: try FileSystem.readAll(path, maximumBytes: 1 << 16), path: path)
     #expect(configuration.search == Configuration().search)
     #expect(configuration.worker == Configuration().worker)
+  }
+
+  @Test func theWorkerHearsOfCodeOnlyWhereItIsEnabled() throws {
+    #expect(
+      try ProgramLauncher(Configuration(), prefix: "/p").arguments == ["t2-worker", "--memory-budget", "2147483648"])
+    let launcher = try ProgramLauncher(try read("{ code: { enabled: true, interpreter: 'python3' } }"), prefix: "/p")
+    #expect(launcher.arguments.suffix(2).first == "--code")
+    var settings = SandboxSettings()
+    settings.interpreter = "/p/python3"
+    // Without them a program could write what t2d's own user can.
+    settings.required = [.seccomp, .landlock]
+    #expect(try SandboxSettings(json: try parseJSON(Array((launcher.arguments.last ?? "").utf8))) == settings)
   }
 
   @Test func whatIsWrittenIsTaken() throws {

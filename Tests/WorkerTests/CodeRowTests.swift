@@ -4,6 +4,8 @@ import SystemSupport
 import Testing
 import WorkerProtocol
 
+@testable import Worker
+
 /// Rows whose answer is a program, from the worker's messages to the sandbox and back.
 @Suite(
   .enabled(
@@ -134,8 +136,18 @@ struct CodeRowTests {
       // Whether ten steps are enough to learn it depends on the last bits of the BLAS kernel; what earns a reward does not.
       let (_, journal) = try TestWorker(sandbox: Self.sandbox).run(.train(spec))
       let rewards = journal.compactMap { $0["batch"]?["reward"]?.doubleValue }
-      print("DEBUG", journal.map(\.jsonText))
       #expect(rewards.contains { $0 > -1 && $0 < 1 }, "\(rewards)")
+    }
+  }
+
+  @Test func theWorkersArgumentsSayHowCodeIsRun() {
+    var settings = SandboxSettings()
+    settings.user = "runner"
+    #expect(WorkerProgram.Options(["--threads", "2", "--code", settings.json.jsonText])?.code == settings)
+    for wrong in [
+      "", "{}", "7", #"{"interpreter":"/x","user":"u","timeout_seconds":1,"memory_limit":1,"require":["no"]}"#,
+    ] {
+      #expect(WorkerProgram.Options(["--code", wrong]) == nil, "\(wrong)")
     }
   }
 
