@@ -194,12 +194,13 @@ static void add(struct filter *filter, struct sock_filter instruction) {
 #define JUMP(code, k, yes, no) ((struct sock_filter)BPF_JUMP(code, k, yes, no))
 #define LOAD(member) OP(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
 
-// `call` is allowed where the test of its first argument holds, and ends with `otherwise` where not.
-static void allow_where(struct filter *filter, long call, unsigned short test, uint32_t value, uint32_t otherwise) {
+// What becomes of `call` where the test of its first argument holds, and where not.
+static void decide(struct filter *filter, long call, unsigned short test, uint32_t value, uint32_t then,
+                   uint32_t otherwise) {
   add(filter, JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 4));
   add(filter, LOAD(args[0]));  // its lower half: both architectures are little-endian
   add(filter, JUMP(BPF_JMP | test | BPF_K, value, 0, 1));
-  add(filter, OP(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  add(filter, OP(BPF_RET | BPF_K, then));
   add(filter, OP(BPF_RET | BPF_K, otherwise));
 }
 
@@ -209,7 +210,7 @@ static void refuse(struct filter *filter, long call, uint32_t how) {
 }
 
 int restrict_calls(void) {
-  const uint32_t end = SECCOMP_RET_KILL_PROCESS, denied = SECCOMP_RET_ERRNO | EPERM;
+  const uint32_t end = SECCOMP_RET_KILL_PROCESS, denied = SECCOMP_RET_ERRNO | EPERM, allowed = SECCOMP_RET_ALLOW;
   const uint32_t self = (uint32_t)getpid();
   struct filter filter = {.count = 0};
   add(&filter, LOAD(arch));
@@ -224,16 +225,18 @@ int restrict_calls(void) {
   for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) refuse(&filter, forbidden[i], end);
   // The flags of clone3 lie in memory, where a filter cannot look: without it glibc falls back to clone.
   refuse(&filter, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
-  allow_where(&filter, SYS_clone, BPF_JSET, CLONE_THREAD, end);
-  allow_where(&filter, SYS_socketpair, BPF_JEQ, AF_UNIX, end);
+  decide(&filter, SYS_clone, BPF_JSET, CLONE_THREAD, allowed, end);
+  decide(&filter, SYS_socketpair, BPF_JEQ, AF_UNIX, allowed, end);
   // Signals to itself, as abort() sends one, and to nobody else.
-  allow_where(&filter, SYS_kill, BPF_JEQ, self, denied);
-  allow_where(&filter, SYS_tgkill, BPF_JEQ, self, denied);
+  decide(&filter, SYS_kill, BPF_JEQ, self, allowed, denied);
+  decide(&filter, SYS_tgkill, BPF_JEQ, self, allowed, denied);
   refuse(&filter, SYS_tkill, denied);
   refuse(&filter, SYS_rt_sigqueueinfo, denied);
   refuse(&filter, SYS_rt_tgsigqueueinfo, denied);
-  allow_where(&filter, SYS_prlimit64, BPF_JEQ, 0, denied);
-  add(&filter, OP(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  decide(&filter, SYS_prlimit64, BPF_JEQ, 0, allowed, denied);
+  // Nothing may outlive the supervisor.
+  decide(&filter, SYS_prctl, BPF_JEQ, PR_SET_PDEATHSIG, denied, allowed);
+  add(&filter, OP(BPF_RET | BPF_K, allowed));
 
   struct sock_fprog program = {.len = filter.count, .filter = filter.code};
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);

@@ -27,7 +27,7 @@ import Testing
 
   @Test func anAbortIsASignal() throws {
     #expect(try run("import os; os.abort()").outcome == .killed(signal: SIGABRT))
-    #expect(try run("import ctypes; ctypes.string_at(0)").outcome == .killed(signal: SIGSEGV))
+    #expect(try run("import os; os.kill(os.getpid(), 11)").outcome == .killed(signal: SIGSEGV))
   }
 
   // MARK: - what it finds
@@ -233,6 +233,8 @@ import Testing
     let run = try run("import os\nos.kill(os.getppid(), 9)")
     #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted")
     #expect(try self.run("import os\nos.kill(os.getpid(), 9)").outcome == .killed(signal: SIGKILL))
+    let clinging = try self.run("import ctypes\nprint(ctypes.CDLL(None).prctl(1, 0), ctypes.CDLL(None).prctl(3))")
+    #expect(clinging.output == "-1 1\n", "it may not ask to outlive us; other calls of prctl are allowed")
   }
 
   // MARK: - the network
