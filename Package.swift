@@ -30,6 +30,7 @@ let package = Package(
   products: [
     .executable(name: "t2d", targets: ["t2d"]),
     .executable(name: "t2-worker", targets: ["t2-worker"]),
+    .executable(name: "t2-sandbox", targets: ["t2-sandbox"]),
     .executable(name: "t2ctl", targets: ["t2ctl"]),
     .executable(name: "t2bench", targets: ["t2bench"]),
   ],
@@ -60,17 +61,21 @@ let package = Package(
     part("Watcher", ["CLinux", "SystemSupport"]),
     part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
     part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    part("Sandbox", ["StrictJSON", "SystemSupport"]),
 
     // Level 3
     part("Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
     part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
-    part("Evaluation", ["StrictJSON", "Digests", "SystemSupport"]),
+    part("Evaluation", ["Sandbox", "StrictJSON", "Digests", "SystemSupport"]),
     part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
 
     // Level 4
     part(
       "Adaptation",
-      ["Transformer", "Experts", "Evaluation", "SVF", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
+      [
+        "Transformer", "Experts", "Evaluation", "Sandbox", "SVF", "LinearAlgebra", "Multipliers", "StrictJSON",
+        "Tokenizer",
+      ]),
     part(
       "Registry",
       [
@@ -81,20 +86,23 @@ let package = Package(
     // Level 5
     part(
       "Training",
-      ["Adaptation", "Evaluation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
+      [
+        "Adaptation", "Evaluation", "Sandbox", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra",
+        "StrictJSON",
+      ]),
 
     // Level 6
     part(
       "Worker",
       [
-        "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "WorkerProtocol", "ModelFormats",
+        "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol", "ModelFormats",
         "Tokenizer", "SVF", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests",
         "SystemSupport", "CLinux", "RPCProtocol",
       ]),
     part(
       "Daemon",
       [
-        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation",
+        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
         "WorkerProtocol", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
         "SQLite", "CLinux",
       ]),
@@ -112,6 +120,8 @@ let package = Package(
     // Level 7
     program("t2d", ["Daemon"]),
     program("t2-worker", ["Worker"]),
+    // In C and without threads, so that it may fork; Sandbox starts it.
+    .executableTarget(name: "t2-sandbox"),
     program("t2ctl", ["ControlCommands"]),
     program("t2bench", ["Benchmarks"]),
 
@@ -143,7 +153,9 @@ let package = Package(
     tests(
       "Experts",
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
-    tests("Evaluation", ["Evaluation", "StrictJSON", "SystemSupport"]),
+    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport"]),
+    tests(
+      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
     tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON"]),
@@ -157,13 +169,13 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox",
       ]),
     tests(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Evaluation", "Training", "Transformer", "Digests", "StrictJSON", "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
       ]),
     tests(
       "ControlCommands",

@@ -1,6 +1,7 @@
 package import Evaluation
 package import LinearAlgebra
 package import Multipliers
+package import Sandbox
 package import Transformer
 
 /// Answers to rows, decoded together under one set of weights.
@@ -36,16 +37,16 @@ package struct GenerationScorer: CandidateScorer {
   /// Rows that are decoded side by side: a step reads all weights once for all of them, so few rows waste most of it.
   private static let chunkRows = 16
 
-  /// Throws where the task's answers cannot be extracted.
+  /// Throws where the task's answers cannot be extracted, or its programs not be run.
   package init(
-    model: LanguageModel, mixer: Mixer, task: TaskDefinition, rows: [EncodedRow],
+    model: LanguageModel, mixer: Mixer, task: TaskDefinition, rows: [EncodedRow], sandbox: Sandbox?,
     priority: ComputePool.Priority = .job, shouldStop: @escaping @Sendable () -> Bool
   ) throws(EvaluationError) {
     self.model = model
     self.mixer = mixer
     self.task = task
     self.rows = rows
-    scorer = try TaskScorer(task)
+    scorer = try TaskScorer(task, sandbox: sandbox)
     self.priority = priority
     self.shouldStop = shouldStop
   }
@@ -67,6 +68,8 @@ package struct GenerationScorer: CandidateScorer {
           try score(piece.shots.map { rows[$0] }, under: .factored(try mixer.multipliers(piece.candidate))))
       } catch TransformerError.stopped {
         throw .cancelled
+      } catch EvaluationError.code(.stopped) {
+        throw .cancelled
       } catch {
         throw .failed("\(error)")
       }
@@ -79,7 +82,8 @@ package struct GenerationScorer: CandidateScorer {
       rows, of: task, by: model, under: view, priority: priority, shouldStop: shouldStop)
     var right: [Int] = []
     for (index, answer) in answers.enumerated() {
-      if try scorer.score(rows[index].row, output: answer.text).isCorrect(task.metric) { right.append(index) }
+      let item = try scorer.score(rows[index].row, output: answer.text, shouldStop: shouldStop)
+      if item.isCorrect(task.metric) { right.append(index) }
     }
     // The likelihood of what the model itself said, token by token as it was chosen: no text is tokenised again.
     let spoken = right.filter { !answers[$0].tokens.isEmpty }

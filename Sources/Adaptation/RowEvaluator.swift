@@ -1,6 +1,7 @@
 package import Evaluation
 package import LinearAlgebra
 package import Multipliers
+package import Sandbox
 package import Transformer
 
 /// Scores rows under one set of weights, item by item: what an evaluation job does and what a report shows.
@@ -8,6 +9,7 @@ package struct RowEvaluator {
   private let task: TaskDefinition
   private let model: LanguageModel
   private let encoder: TaskEncoder
+  private let sandbox: Sandbox?
   private let priority: ComputePool.Priority
 
   /// Rows of one call, computed together. Between calls a job can be cancelled; a short request comes in between the
@@ -15,10 +17,11 @@ package struct RowEvaluator {
   package static let batch = 32
 
   package init(
-    _ task: TaskDefinition, model: LanguageModel, priority: ComputePool.Priority = .job
+    _ task: TaskDefinition, model: LanguageModel, sandbox: Sandbox?, priority: ComputePool.Priority = .job
   ) throws(TaskEncodingError) {
     self.task = task
     self.model = model
+    self.sandbox = sandbox
     encoder = try TaskEncoder(task, for: model)
     self.priority = priority
   }
@@ -73,7 +76,7 @@ package struct RowEvaluator {
     let encoded: [EncodedRow]
     do { encoded = try encoder.encode(rows) } catch { throw .encoding(error) }
     let scorer: TaskScorer
-    do { scorer = try TaskScorer(task) } catch { throw .scoring(error) }
+    do { scorer = try TaskScorer(task, sandbox: sandbox) } catch { throw .scoring(error) }
     var items: [EvaluationResult.Item] = []
     for start in stride(from: 0, to: encoded.count, by: Self.batch) {
       guard !shouldStop() else { throw .cancelled }
@@ -117,9 +120,10 @@ package struct RowEvaluator {
         items[index] = try scorer.score(batch[index].row, sums: score.map(\.sum))
       }
       for (index, answer) in zip(generated, answers) {
-        items[index] = try scorer.score(batch[index].row, output: answer.text)
+        items[index] = try scorer.score(batch[index].row, output: answer.text, shouldStop: shouldStop)
       }
     } catch {
+      if case .code(.stopped) = error { throw .cancelled }
       throw .scoring(error)
     }
     return items.compactMap(\.self)

@@ -8,7 +8,6 @@ package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
   case noChatTemplate(task: String, problem: String)
   case emptyChoice(row: String, line: Int, choice: String)
   case tooLong(row: String, line: Int, tokens: Int, context: Int)
-  case codeRow(task: String)
 
   package var description: String {
     switch self {
@@ -20,7 +19,6 @@ package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
       "row '\(row)' (line \(line)): the choice '\(choice)' has no tokens"
     case .tooLong(let row, let line, let tokens, let context):
       "row '\(row)' (line \(line)) needs \(tokens) tokens, the model's context holds \(context)"
-    case .codeRow(let task): "the task '\(task)' is scored by running code, which is off"
     }
   }
 }
@@ -48,7 +46,6 @@ package struct TaskEncoder {
 
   package init(_ task: TaskDefinition, for model: LanguageModel) throws(TaskEncodingError) {
     guard let tokenizer = model.tokenizer else { throw .noTokenizer(model: model.configuration.modelID) }
-    guard task.scoring != .code else { throw .codeRow(task: task.name) }
     self.task = task
     self.model = model
     self.tokenizer = tokenizer

@@ -24,7 +24,8 @@ extension Verb {
       methods: ["evaluate.run", "job.wait"], "Score a model on the evaluation rows of a task.",
       notes: "With --compare one table, each score with its Wilson interval and with McNemar's exact test, row by row, "
         + "against the base and against the expert that does best on these rows. The prompt that is sorted is the row's "
-        + "question alone, or the whole of a template of the task's own."
+        + "question alone, or the whole of a template of the task's own. Rows of code are run with their tests, in a "
+        + "sandbox, where the configuration has code.enabled."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("evaluate.run", try invocation.parameters(for: "evaluate.run"))
       guard let job = try invocation.jobToWaitFor(result) else {

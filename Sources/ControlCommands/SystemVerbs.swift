@@ -115,6 +115,9 @@ extension Invocation {
       }
       if let kernel = worker["blas"]?["running"]?.stringValue { text += ", OpenBLAS kernel \(kernel)" }
       line("worker", text)
+      if let held = worker["code"]?["protections"]?.arrayValue, !held.isEmpty {
+        line("code", "held by \(held.map(\.cell).joined(separator: ", "))")
+      }
     }
     if let jobs = status["jobs"] { line("jobs", "\(jobs["running"].cell) running, \(jobs["queued"].cell) queued") }
     for job in status["running"]?.arrayValue ?? [] {

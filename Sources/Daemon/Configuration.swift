@@ -1,6 +1,7 @@
 package import Evaluation
 import Multipliers
 package import Registry
+package import Sandbox
 package import StrictJSON
 package import SystemSupport
 package import WorkerProtocol
@@ -29,6 +30,18 @@ package struct Configuration: Sendable {
     package var hangAfter: Duration = .seconds(60)
     /// How long a job may go on after it was told to stop, before its worker is killed.
     package var stopAfter: Duration = .seconds(5)
+  }
+
+  /// Whether the programs of code rows are run, and how.
+  package struct Code: Sendable, Equatable {
+    package var isEnabled = false
+    package var sandbox: SandboxSettings
+
+    /// Without these two a program could write what t2d's own user can, its state among it, where t2d is not root.
+    package init() {
+      sandbox = SandboxSettings()
+      sandbox.required = [.seccomp, .landlock]
+    }
   }
 
   /// Pass one of the strategies `prompt` and `classifier`.
@@ -86,6 +99,7 @@ package struct Configuration: Sendable {
   package var checks = Checks()
   package var worker = Worker()
   package var dispatch = Dispatch()
+  package var code = Code()
   /// An expert file larger than this is refused.
   package var maximumExpertBytes = 64 << 20
   package var maximumTaskBytes = 64 << 20
@@ -150,7 +164,27 @@ package struct Configuration: Sendable {
       if let count = try part.optionalInt("max_tokens", in: 1...4096) { dispatch.maximumTokens = count }
       try part.finish()
     }
+    if let part = try reader.optionalReader("code") { code = try Self.code(part) }
     if let part = try reader.optionalObject("search") { try search.overlay(part, path: "search") }
+  }
+
+  private static func code(_ reader: ObjectReader) throws -> Code {
+    var (reader, code) = (reader, Code())
+    if let flag = try reader.optionalBool("enabled") { code.isEnabled = flag }
+    if let path = try reader.optionalString("interpreter") { code.sandbox.interpreter = path }
+    if let name = try reader.optionalString("user") { code.sandbox.user = name }
+    if let seconds = try reader.optionalDouble("timeout_seconds", in: 0.1...3600) {
+      code.sandbox.timeout = .seconds(seconds)
+    }
+    // Less does not hold an interpreter.
+    if let bytes = try reader.optionalInteger("memory_limit", in: 32 << 20...1 << 40) {
+      code.sandbox.memoryBytes = bytes
+    }
+    if let names = try reader.optionalStrings("require") {
+      code.sandbox.required = try SandboxSettings.protections(names, key: "require")
+    }
+    try reader.finish()
+    return code
   }
 
   private static func checks(_ reader: ObjectReader) throws -> Checks {

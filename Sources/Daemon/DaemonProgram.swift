@@ -89,7 +89,7 @@ package enum DaemonProgram {
     let log = Logger(threshold: configuration.logLevel)
     let launcher: ProgramLauncher
     do throws(SystemCallError) {
-      launcher = try ProgramLauncher(configuration.worker, prefix: paths.prefix)
+      launcher = try ProgramLauncher(configuration, prefix: paths.prefix)
     } catch {
       throw .files(error)
     }

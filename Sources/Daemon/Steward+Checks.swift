@@ -185,7 +185,7 @@ extension Snapshot {
       return .failure(.init("task '\(known[0].name)' has no eval rows; add eval.jsonl to its directory"))
     }
     guard task.current.scoring != "code" else {
-      return .failure(.init("task '\(task.name)' is scored by running code, which is off"))
+      return .failure(.init("task '\(task.name)' is scored by running code, which no check does by itself"))
     }
     return .success(task)
   }

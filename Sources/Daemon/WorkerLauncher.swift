@@ -23,9 +23,11 @@ package struct ProgramLauncher: WorkerLauncher {
   package var arguments: [String]
 
   /// The configured program, or the one beside our own.
-  package init(_ configuration: Configuration.Worker, prefix: String) throws(SystemCallError) {
+  package init(_ whole: Configuration, prefix: String) throws(SystemCallError) {
+    let configuration = whole.worker
+    func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : prefix + "/" + path }
     if let path = configuration.path {
-      executable = path.hasPrefix("/") ? path : prefix + "/" + path
+      executable = absolute(path)
     } else {
       executable = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2-worker"
     }
@@ -35,6 +37,11 @@ package struct ProgramLauncher: WorkerLauncher {
       ("--threads", Int64(configuration.threads)),
     ]
     for (name, value) in settings where value > 0 { arguments += [name, "\(value)"] }
+    if whole.code.isEnabled {
+      var sandbox = whole.code.sandbox
+      sandbox.interpreter = absolute(sandbox.interpreter)
+      arguments += ["--code", sandbox.json.jsonText]
+    }
   }
 
   package func launch() throws(SystemCallError) -> RunningWorker {

@@ -2,12 +2,13 @@ package import StrictJSON
 
 /// The scores of one scorer (the base, an expert, a mixture) on the rows of a task, item by item.
 ///
-/// As JSON: `{"n", "acc", "acc_norm" or "exact_match", "ci95", "items", "metric", "scoring", "template"}`.
+/// As JSON: `{"n", "acc", "acc_norm", "exact_match" or "pass@1", "ci95", "items", "metric", "scoring", "template"}`.
 package struct EvaluationResult: Sendable {
   package struct Item: Sendable {
     package enum Outcome: Sendable {
       case choice(ChoiceScore, choices: [String])
       case generation(output: String, GenerationScore, gold: GoldAnswer)
+      case code(output: String, CodeVerdict)
     }
 
     package let id: String
@@ -20,6 +21,7 @@ package struct EvaluationResult: Sendable {
       case (.choice(let score, _), .accNorm): score.isCorrectNorm
       case (.choice(let score, _), _): score.isCorrect
       case (.generation(_, let score, _), _): score.isCorrect
+      case (.code(_, let verdict), _): verdict.isPassed
       }
     }
   }
@@ -64,6 +66,7 @@ package struct EvaluationResult: Sendable {
       object["exact_match_by_rule"] = byRule
     case .code:
       object["pass@1"] = JSONValue(share(.passAt1))
+      object["outcomes"] = outcomes
     }
     object["ci95"] = [JSONValue(interval.low), JSONValue(interval.high)]
     object["task"] = JSONValue(task)
@@ -72,6 +75,16 @@ package struct EvaluationResult: Sendable {
     object["template"] = JSONValue(template)
     object["items"] = .array(items.map(\.json))
     return .object(object)
+  }
+
+  /// How many programs ended in each way that occurred, in the order of their first.
+  private var outcomes: JSONValue {
+    var counts = JSONObject()
+    for item in items {
+      guard case .code(_, let verdict) = item.outcome else { continue }
+      counts[verdict.outcome] = JSONValue((counts[verdict.outcome]?.intValue ?? 0) + 1)
+    }
+    return .object(counts)
   }
 
   /// Each extraction rule by itself, over all items.
@@ -110,6 +123,11 @@ extension EvaluationResult.Item {
         "extracted": JSONValue(score.extracted),
         "rule": JSONValue(score.rule), "exact_match": JSONValue(score.isCorrect), "by_rule": .object(byRule),
         "output": JSONValue(output),
+      ]
+    case .code(let output, let verdict):
+      return [
+        "id": JSONValue(id), "line": JSONValue(line), "pass": JSONValue(verdict.isPassed),
+        "outcome": JSONValue(verdict.outcome), "detail": JSONValue(verdict.detail), "output": JSONValue(output),
       ]
     }
   }

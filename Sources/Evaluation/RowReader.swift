@@ -65,10 +65,12 @@ struct RowReader {
           solution: row["canonical_solution"]?.stringValue))
     }
     if has("test_list"), has("text") || has("prompt") {
+      let imports = row["test_imports"] == nil ? [] : try texts("test_imports", row["test_imports"])
+      let setUp = [row["test_setup_code"]?.stringValue].compactMap(\.self)
       return .code(
         CodeProblem(
           prompt: try text(has("text") ? "text" : "prompt"), tests: try texts("test_list", row["test_list"]),
-          entryPoint: nil, solution: row["code"]?.stringValue))
+          entryPoint: nil, solution: row["code"]?.stringValue, setUp: (imports + setUp).joined(separator: "\n")))
     }
     if has("question", "answer") {
       return .generate(.question(try text("question")), gold: GoldAnswer(try answer("answer")))

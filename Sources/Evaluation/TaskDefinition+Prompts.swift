@@ -13,7 +13,10 @@ extension TaskDefinition {
     switch row.content {
     case .choice:
       return settings.chat == true ? chat(asked, otherwise: nil) : .text(prefixed(asked.text))
-    case .generate, .code:
+    // A completion of code is the prompt's own continuation, which a chat would begin anew.
+    case .code:
+      return settings.chat == true ? chat(asked, otherwise: nil) : .text(prefixed(asked.text))
+    case .generate:
       switch settings.chat {
       case true?: return chat(asked, otherwise: nil)
       case false?: return .text(prefixed(asked.text))
@@ -51,9 +54,15 @@ extension TaskDefinition {
   }
 
   /// The texts that end a generation. Where the task names none: nothing behind a chat template, which has its own end; the next
-  /// question, as in lm-evaluation-harness, without one.
+  /// question, as in lm-evaluation-harness, without one; of code what follows a function.
   package func stops(chat: Bool) -> [String] {
-    settings.stop ?? (chat ? [] : ["Question:"])
+    if let stop = settings.stop { return stop }
+    if chat { return [] }
+    guard case .code(let problem) = shots[0].content else { return ["Question:"] }
+    // bigcode-evaluation-harness's of HumanEval, whose prompt has begun a function, and of MBPP, whose answer may be several.
+    return problem.entryPoint != nil
+      ? ["\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```"]
+      : ["\nclass", "\nassert", "\n\"\"\"", "\nprint", "\nif"]
   }
 
   /// The template as results name it.
@@ -66,12 +75,17 @@ extension TaskDefinition {
       case .choice, .generate(.question, _): return settings.chat == false ? Self.questionTemplate : "{question}"
       case .generate(.prompt, _): return shots[0].fields["prompt"] != nil ? "{prompt}" : "{input}"
       case .generate(.messages, _): return "{messages}"
-      case .code: return "{prompt}"
+      case .code(let problem): return problem.entryPoint != nil ? "{prompt}" : Self.docstring("{text}", ["{test_list}"])
       }
     }
   }
 
   private static let questionTemplate = "Question: {question}\nAnswer:"
+
+  /// MBPP without examples, as bigcode-evaluation-harness asks it: what is wanted and its tests, as a docstring.
+  private static func docstring(_ text: String, _ tests: [String]) -> String {
+    (["\"\"\"", text] + tests + ["\"\"\"", ""]).joined(separator: "\n")
+  }
 
   /// What a user would have asked: the question that a dispatcher sorts, without the scaffolding that makes a model
   /// answer it and without the choices, which our own template does not show either. A task's own template is its user's
@@ -102,7 +116,12 @@ extension TaskDefinition {
     case .generate(.messages(let messages), _):
       return (messages, messages.map(\.content).joined(separator: "\n\n"))
     case .code(let problem):
-      return user(problem.prompt, text: problem.prompt)
+      // Without the white space at its end, as bigcode-evaluation-harness gives it: a line break and the indentation after
+      // it are one token to most models, and behind a line break of its own they begin something else than a body.
+      let text =
+        problem.entryPoint != nil
+        ? problem.prompt.trimmingTrailingBlanks() : Self.docstring(problem.prompt, problem.tests)
+      return user(text, text: text)
     }
   }
 

@@ -1,3 +1,5 @@
+package import Sandbox
+
 /// Why a task's files could not be read. Rows are named by file and line, so that an editor can go there.
 package enum TaskFileError: Error, Equatable, CustomStringConvertible {
   case unreadable(path: String, problem: String)
@@ -71,13 +73,16 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
 /// Why rows could not be scored.
 package enum EvaluationError: Error, Equatable, CustomStringConvertible {
   case codeExecutionDisabled(task: String)
+  case code(SandboxError)
   case scoreCount(item: String, expected: Int, found: Int)
   case invalidPattern(rule: String, problem: String)
 
   package var description: String {
     switch self {
     case .codeExecutionDisabled(let task):
-      "the task '\(task)' is scored by running code, and code execution is not enabled here"
+      "the task '\(task)' is scored by running code, and code execution is not enabled here; set code: { enabled: true } in "
+        + "t2d.json5, see t2d.conf(5), and start t2d again"
+    case .code(let error): error.description
     case .scoreCount(let item, let expected, let found):
       "row \(item) has \(expected) choices, \(found) scores were given"
     case .invalidPattern(let rule, let problem):

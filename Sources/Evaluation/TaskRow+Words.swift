@@ -26,6 +26,7 @@ extension EvaluationResult.Item {
     switch outcome {
     case .choice(let score, let choices): choices[metric == .accNorm ? score.predictedNorm : score.predicted]
     case .generation(let output, let score, _): score.extracted ?? output
+    case .code(let output, _): output
     }
   }
 }

@@ -84,6 +84,8 @@ package struct CodeProblem: Sendable, Equatable {
   package let tests: [String]
   package let entryPoint: String?  // HumanEval
   package let solution: String?
+  /// What stands before a solution: MBPP's `test_imports` and `test_setup_code`.
+  package var setUp = ""
 }
 
 /// The right answer of a row whose answer is generated.
@@ -125,8 +127,13 @@ package enum GoldAnswer: Sendable, Equatable {
 extension StringProtocol {
   /// Without white space at either end.
   func trimmingBlanks() -> String {
-    var scalars = Substring(self).unicodeScalars
+    var scalars = Substring(trimmingTrailingBlanks()).unicodeScalars
     while let first = scalars.first, first.properties.isWhitespace { scalars.removeFirst() }
+    return String(scalars)
+  }
+
+  func trimmingTrailingBlanks() -> String {
+    var scalars = Substring(self).unicodeScalars
     while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
     return String(scalars)
   }

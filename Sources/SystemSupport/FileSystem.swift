@@ -132,6 +132,8 @@ package enum FileSystem {
       let number = errno
       let shown = "\(path)/\(escaped(bytes: entry.name))"
       guard number == EISDIR || number == EPERM else { throw SystemCallError("remove", shown, number: number) }
+      // Its maker may have closed it to himself. EISDIR says that it is no link, which fchmodat would follow.
+      if number == EISDIR { _ = unsafe fchmodat(directory.number, name, 0o700, 0) }
       let child = try systemCall("open", shown) {
         unsafe openat(directory.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       }

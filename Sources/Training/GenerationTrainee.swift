@@ -1,6 +1,7 @@
 package import Adaptation
 package import Evaluation
 import LinearAlgebra
+package import Sandbox
 import Transformer
 
 /// A language model that learns to answer: rows have no choices, and the task's own rules say whether a text is right.
@@ -28,17 +29,19 @@ package struct GenerationTrainee: TrainedModel {
   /// Rows of a recorded pass and its way back at most, about: bounds the streams that every layer keeps of them.
   private static let recordedTogether = 2 * LanguageModel.batchRows
 
-  /// - Parameter solutions: what `next-token` teaches for each row; not read otherwise.
+  /// - Parameters:
+  ///   - solutions: what `next-token` teaches for each row; not read otherwise.
+  ///   - sandbox: where the answers of rows of code are run.
   package init(
     _ weights: any TrainedParameters, task: TaskDefinition, rows: [EncodedRow], solutions: [[Int32]],
-    settings: TrainingSettings, shouldStop: @escaping @Sendable () -> Bool
+    settings: TrainingSettings, sandbox: Sandbox?, shouldStop: @escaping @Sendable () -> Bool
   ) throws(EvaluationError) {
     precondition(settings.objective != .crossEntropy, "cross-entropy is over choices, which these rows have not")
     self.weights = weights
     self.task = task
     self.rows = rows
     self.solutions = solutions
-    scorer = try TaskScorer(task)
+    scorer = try TaskScorer(task, sandbox: sandbox)
     self.settings = settings
     self.shouldStop = shouldStop
   }
@@ -235,7 +238,8 @@ package struct GenerationTrainee: TrainedModel {
 
   private func reward(_ row: Int, _ answer: Generation) throws(Failure) -> Double {
     do {
-      return try scorer.score(rows[row].row, output: answer.text).isCorrect(task.metric) ? 1 : -1
+      return try scorer.score(rows[row].row, output: answer.text, shouldStop: shouldStop).isCorrect(task.metric)
+        ? 1 : -1
     } catch {
       throw .scoring(error)
     }
@@ -259,6 +263,7 @@ extension TrainingError {
   fileprivate init(_ failure: GenerationTrainee.Failure) {
     switch failure {
     case .model(let error): self.init(error)
+    case .scoring(.code(.stopped)): self = .cancelled
     case .scoring(let error): self = .model("\(error)")
     }
   }

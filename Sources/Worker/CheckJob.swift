@@ -88,7 +88,9 @@ struct CheckJob {
     let kept = job.journal.first == start ? job.journal : []
     if kept.isEmpty { job.record(start) }
     let evaluator: RowEvaluator
-    do { evaluator = try RowEvaluator(task, model: model.model) } catch { throw WorkerFault(evaluating: error) }
+    do { evaluator = try RowEvaluator(task, model: model.model, sandbox: job.sandbox) } catch {
+      throw WorkerFault(evaluating: error)
+    }
 
     var scored: [CheckResult.Items] = []
     for (index, (name, vector)) in vectors.enumerated() {

@@ -39,7 +39,7 @@ struct EvalRows {
     if let answers = known[key] { return answers }
     let items: [EvaluationResult.Item]
     do {
-      items = try RowEvaluator(task, model: ground.model.model).evaluate(
+      items = try RowEvaluator(task, model: ground.model.model, sandbox: job.sandbox).evaluate(
         task.eval, underMany: try ground.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
         progress: { progress($0.count) })
     } catch {

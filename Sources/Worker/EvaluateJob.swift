@@ -34,6 +34,7 @@ struct EvaluateJob {
       case .dispatched(let dispatch): result = try dispatched(by: dispatch, &scorer)
       }
       result["split"] = .string(split.rawValue)
+      if task.scoring == .code { result["protections"] = JSONValue(scorer.protections) }
       result["kernel"] = .string(BLAS.kernel.running)
       result["seconds"] = .number(job.seconds)
       return .object(result)
@@ -87,19 +88,29 @@ extension WorkerFault {
     switch error {
     case let error as WorkerFault: self = error
     case let error as TaskEncodingError: self.init(error)
+    case let error as EvaluationError: self.init(error)
     case RowEvaluator.Failure.encoding(let error): self.init(error)
     case RowEvaluator.Failure.model(let error): self.init(error)
-    case RowEvaluator.Failure.scoring(let error): self.init(.taskUnreadable, "\(error)")
+    case RowEvaluator.Failure.scoring(let error): self.init(error)
     case RowEvaluator.Failure.cancelled: self.init(.cancelled, "the job was cancelled")
     default: self.init(.failed, "\(error)")
     }
+  }
+
+  init(_ error: EvaluationError) {
+    let kind: Kind =
+      switch error {
+      case .codeExecutionDisabled, .code: .unsupported
+      case .scoreCount, .invalidPattern: .taskUnreadable
+      }
+    self.init(kind, error.description)
   }
 
   init(_ error: TaskEncodingError) {
     let kind: Kind =
       switch error {
       case .noTokenizer: .noTokenizer
-      case .noChatTemplate, .codeRow: .unsupported
+      case .noChatTemplate: .unsupported
       case .emptyChoice: .taskUnreadable
       case .tooLong: .promptTooLong
       }

@@ -40,8 +40,8 @@ struct RowScorer {
     self.model = model
     self.job = job
     do {
-      evaluator = try RowEvaluator(task, model: model.model)
-      scorer = try TaskScorer(task)
+      evaluator = try RowEvaluator(task, model: model.model, sandbox: job.sandbox)
+      scorer = try TaskScorer(task, sandbox: job.sandbox)
     } catch {
       throw WorkerFault(evaluating: error)
     }
@@ -55,6 +55,9 @@ struct RowScorer {
       seconds[column, default: 0] += entry["seconds"]?.doubleValue ?? 0
     }
   }
+
+  /// What holds the programs of rows of code.
+  var protections: [String] { scorer.protections.map(\.rawValue) }
 
   // MARK: - pass two
 
@@ -156,10 +159,18 @@ struct RowScorer {
     switch item.outcome {
     case .choice(let score, _): .array(score.sums.map { $0.isFinite ? .number($0) : .null })
     case .generation(let output, _, _): .string(output)
+    // With what came of it, since a program is not run twice.
+    case .code(let output, let verdict):
+      ["output": .string(output), "outcome": .string(verdict.outcome), "detail": .string(verdict.detail)]
     }
   }
 
   private func item(_ row: Int, _ given: JSONValue) throws(EvaluationError) -> EvaluationResult.Item {
+    if let output = given["output"]?.stringValue {
+      return scorer.score(
+        rows[row], output: output,
+        CodeVerdict(outcome: given["outcome"]?.stringValue ?? "", detail: given["detail"]?.stringValue ?? ""))
+    }
     if let output = given.stringValue { return try scorer.score(rows[row], output: output) }
     return try scorer.score(rows[row], sums: (given.arrayValue ?? []).map { $0.doubleValue ?? -.infinity })
   }

@@ -1,3 +1,4 @@
+import Sandbox
 import StrictJSON
 import Synchronization
 import SystemSupport
@@ -9,17 +10,20 @@ final class RunningJob: Sendable {
   let id: Int64
   let work: JobWork
   let journal: [JSONValue]
+  /// Where programs of code rows are run; nil where the configuration does not want that.
+  let sandbox: Sandbox?
   private let connection: Connection
   private let stopping = Atomic<Bool>(false)
   private let started = MonotonicInstant.now
   /// When progress was last said; more often than a person can read is noise.
   private let said = Mutex<MonotonicInstant?>(nil)
 
-  init(_ start: JobStart, connection: Connection) {
+  init(_ start: JobStart, connection: Connection, sandbox: Sandbox?) {
     id = start.job
     work = start.work
     journal = start.journal
     self.connection = connection
+    self.sandbox = sandbox
   }
 
   func cancel() { stopping.store(true, ordering: .relaxed) }

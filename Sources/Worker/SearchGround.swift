@@ -70,7 +70,7 @@ struct SearchGround {
           .unsupported, "the objective 'loglik' needs rows with choices; '\(task.name)' has generated ones")
       }
       let scorer = try GenerationScorer(
-        model: model.model, mixer: mixer, task: task, rows: rows, shouldStop: shouldStop)
+        model: model.model, mixer: mixer, task: task, rows: rows, sandbox: job.sandbox, shouldStop: shouldStop)
       return try run(settings, scorer, journal, job, report)
     } catch let error as AdaptationError {
       switch error {

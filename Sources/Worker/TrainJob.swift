@@ -56,7 +56,8 @@ struct TrainJob {
     var rowCount = 0
     for (number, settings) in sweep.enumerated() {
       let job = job
-      let trainee = try data.trainee(weights, settings, for: model, shouldStop: { job.isCancelled })
+      let trainee = try data.trainee(
+        weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
       rowCount = trainee.rowCount
       let run = Run(number: number, count: sweep.count, settings: settings, identity: identity(data, model, settings))
       do throws(TrainingError) {
@@ -86,7 +87,7 @@ struct TrainJob {
     let job = job
     // One that weighs the divergence takes longest.
     let settings = sweep.max { $0.divergenceWeight < $1.divergenceWeight } ?? sweep[0]
-    let trainee = try data.trainee(weights, settings, for: model, shouldStop: { job.isCancelled })
+    let trainee = try data.trainee(weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
     let estimate: TrainingEstimate
     do throws(TrainingError) {
       estimate = try TrainingEstimate(settings, of: trainee, start: weights.start, clock: { job.seconds })

@@ -1,6 +1,7 @@
 import Adaptation
 import Evaluation
 import Experts
+import Sandbox
 import Training
 import Transformer
 import WorkerProtocol
@@ -41,12 +42,6 @@ struct TrainingData {
     switch spec.lesson {
     case .task(let reference):
       let task = try Self.load(reference)
-      guard task.scoring != .code else {
-        throw WorkerFault(
-          .unsupported,
-          "the task '\(task.name)' has rows for \"\(task.scoring.rawValue)\"; training needs rows with choices, or with answers "
-            + "that are generated and compared")
-      }
       content = .task(task, Array(task.train.prefix(spec.settings.rows ?? task.train.count)))
       digests = [Source(task: task.name, label: nil, digest: task.digest.description)]
     case .dispatch(let lesson):
@@ -84,7 +79,7 @@ struct TrainingData {
 
   /// What is trained, of these rows.
   func trainee(
-    _ weights: any TrainedParameters, _ settings: TrainingSettings, for model: LoadedModel,
+    _ weights: any TrainedParameters, _ settings: TrainingSettings, for model: LoadedModel, sandbox: Sandbox?,
     shouldStop: @escaping @Sendable () -> Bool
   ) throws(WorkerFault) -> any TrainedModel {
     switch content {
@@ -92,14 +87,14 @@ struct TrainingData {
       do {
         let encoder = try TaskEncoder(task, for: model.model)
         let encoded = try encoder.encode(rows)
-        guard task.scoring == .generate else {
+        if task.scoring == .choice {
           return choosing(
             weights, settings,
             encoded.compactMap { row in row.row.gold.map { ChoiceExample(item: row.item, gold: $0) } }, shouldStop)
         }
         return try GenerationTrainee(
           weights, task: task, rows: encoded, solutions: try solutions(of: encoded, task, settings, encoder),
-          settings: settings, shouldStop: shouldStop)
+          settings: settings, sandbox: sandbox, shouldStop: shouldStop)
       } catch {
         throw WorkerFault(evaluating: error)
       }

@@ -1,15 +1,17 @@
 import CLinux
 import Glibc
 import LinearAlgebra
+import Sandbox
+import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
 /// `t2-worker`: started by t2d, with one end of a socketpair as descriptor 3.
 ///
-///   t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N]
+///   t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N] [--code SETTINGS]
 package enum WorkerProgram {
   private static let usage = """
-    usage: t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N]
+    usage: t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N] [--code SETTINGS]
     Started by t2d, which talks to it through descriptor 3; not for use by hand.
 
     """
@@ -18,12 +20,22 @@ package enum WorkerProgram {
     var dataLimit: Int?
     var memoryBudget: Int?
     var threads: Int?
+    /// Code may be run, in this way.
+    var code: SandboxSettings?
 
     /// Nil where the arguments are not understood.
     init?(_ arguments: [String]) {
       var rest = arguments[...]
       while let name = rest.popFirst() {
-        guard let text = rest.popFirst(), let value = Int(text), value > 0 else { return nil }
+        guard let text = rest.popFirst() else { return nil }
+        if name == "--code" {
+          guard let json = try? parseJSON(Array(text.utf8)), let settings = try? SandboxSettings(json: json) else {
+            return nil
+          }
+          code = settings
+          continue
+        }
+        guard let value = Int(text), value > 0 else { return nil }
         switch name {
         case "--data-limit": dataLimit = value
         case "--memory-budget": memoryBudget = value
@@ -53,7 +65,8 @@ package enum WorkerProgram {
       let connection = Connection(FileDescriptor(takingOwnershipOf: WorkerProtocol.descriptor))
       let pool = options.threads.map { ComputePool(threads: $0) } ?? .shared
       let service = try WorkerService(
-        connection: connection, pool: pool, dataLimit: options.dataLimit ?? 0, memoryBudget: options.memoryBudget)
+        connection: connection, pool: pool, dataLimit: options.dataLimit ?? 0, memoryBudget: options.memoryBudget,
+        sandbox: options.code.map { Sandbox($0) })
       try connection.readLines { service.handle($0) }
       return 0
     } catch {

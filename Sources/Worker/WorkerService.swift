@@ -1,5 +1,6 @@
 import Glibc
 package import LinearAlgebra
+package import Sandbox
 package import StrictJSON
 import Synchronization
 package import SystemSupport
@@ -15,6 +16,7 @@ package final class WorkerService: Sendable {
   private let connection: Connection
   private let models: ModelStore
   private let dataLimit: Int
+  private let sandbox: Sandbox?
   private let short = Mailbox<@Sendable () -> Void>()
   private let generator: Generator
   /// What is being generated, by the number of its request.
@@ -22,9 +24,13 @@ package final class WorkerService: Sendable {
   private let jobs = Mailbox<RunningJob>()
   private let running = Mutex<RunningJob?>(nil)
 
-  package init(connection: Connection, pool: ComputePool, dataLimit: Int, memoryBudget: Int?) throws(SystemCallError) {
+  /// - Parameter sandbox: where code is run, if at all.
+  package init(
+    connection: Connection, pool: ComputePool, dataLimit: Int, memoryBudget: Int?, sandbox: Sandbox?
+  ) throws(SystemCallError) {
     self.connection = connection
     self.dataLimit = dataLimit
+    self.sandbox = sandbox
     models = ModelStore(pool: pool, budget: memoryBudget)
     generator = try Generator()
     _ = try OwnedThread(name: "short") { [self] in
@@ -54,7 +60,7 @@ package final class WorkerService: Sendable {
       tasks.withLock { $0[id] }?.cancel()
       connection.send(.result(id: request.id, [:]))
     case .startJob(let start):
-      let job = RunningJob(start, connection: connection)
+      let job = RunningJob(start, connection: connection, sandbox: sandbox)
       let isFree = running.withLock { current in
         guard current == nil else { return false }
         current = job
@@ -99,7 +105,8 @@ package final class WorkerService: Sendable {
       let kernel = BLAS.kernel
       return HelloAnswer(
         pid: Int(getpid()), cores: models.pool.threadCount, kernel: kernel.running,
-        deservedKernel: kernel.deserved ?? kernel.running, kernelTooOld: kernel.tooOld
+        deservedKernel: kernel.deserved ?? kernel.running, kernelTooOld: kernel.tooOld,
+        code: sandbox.map(Self.facts)
       ).json
     case .memory:
       return MemoryAnswer(
@@ -113,6 +120,14 @@ package final class WorkerService: Sendable {
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
     case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
       preconditionFailure("not answered here: \(request.call.method)")
+    }
+  }
+
+  private static func facts(of sandbox: Sandbox) -> HelloAnswer.Code {
+    do throws(SandboxError) {
+      return HelloAnswer.Code(protections: try sandbox.probe().map(\.rawValue))
+    } catch {
+      return HelloAnswer.Code(protections: [], problem: error.description)
     }
   }
 

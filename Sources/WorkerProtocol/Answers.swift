@@ -9,10 +9,26 @@ package struct HelloAnswer: Sendable, Equatable {
   package var kernel: String
   package var deservedKernel: String
   package var kernelTooOld: Bool
+  /// Where programs of code rows are run: what holds them, or why none can be.
+  package var code: Code?
+
+  package struct Code: Sendable, Equatable {
+    package var protections: [String]
+    package var problem: String?
+
+    package init(protections: [String], problem: String? = nil) {
+      self.protections = protections
+      self.problem = problem
+    }
+
+    package var json: JSONValue {
+      object([("protections", list(protections) { .string($0) }), ("problem", problem.map { .string($0) })])
+    }
+  }
 
   package init(
     pid: Int, protocolVersion: Int64 = WorkerProtocol.version, cores: Int, kernel: String, deservedKernel: String,
-    kernelTooOld: Bool
+    kernelTooOld: Bool, code: Code? = nil
   ) {
     self.pid = pid
     self.protocolVersion = protocolVersion
@@ -20,6 +36,7 @@ package struct HelloAnswer: Sendable, Equatable {
     self.kernel = kernel
     self.deservedKernel = deservedKernel
     self.kernelTooOld = kernelTooOld
+    self.code = code
   }
 
   package var json: JSONValue {
@@ -30,7 +47,7 @@ package struct HelloAnswer: Sendable, Equatable {
         object([
           ("running", .string(kernel)), ("deserved", .string(deservedKernel)), ("too_old", .bool(kernelTooOld)),
         ])
-      ),
+      ), ("code", code?.json),
     ])
   }
 
@@ -40,7 +57,11 @@ package struct HelloAnswer: Sendable, Equatable {
     self.init(
       pid: try fields.integer("pid"), protocolVersion: Int64(try fields.integer("protocol")),
       cores: try fields.integer("cores"), kernel: try blas.string("running"),
-      deservedKernel: try blas.string("deserved"), kernelTooOld: try blas.bool("too_old"))
+      deservedKernel: try blas.string("deserved"), kernelTooOld: try blas.bool("too_old"),
+      code: try fields.optional("code").map { (value) throws(WorkerProtocolError) in
+        let code = try Fields(value, "result.code")
+        return Code(protections: try code.strings("protections"), problem: try code.optionalString("problem"))
+      })
   }
 }
 

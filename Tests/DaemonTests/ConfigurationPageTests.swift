@@ -103,6 +103,7 @@ import Testing
       #expect(taken.debounce == untouched.debounce && taken.socketMode == untouched.socketMode, "\(key)")
       #expect(taken.socket == untouched.socket && taken.promotion == untouched.promotion, "\(key)")
       #expect(taken.logLevel == untouched.logLevel && taken.maximumExpertBytes == untouched.maximumExpertBytes)
+      #expect(taken.code == untouched.code, "\(key)")
       #expect(taken.maximumTaskBytes == untouched.maximumTaskBytes, "\(key)")
     }
   }

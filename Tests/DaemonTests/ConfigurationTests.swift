@@ -1,4 +1,6 @@
 import Multipliers
+import Sandbox
+import StrictJSON
 import SystemSupport
 import Testing
 
@@ -28,6 +30,18 @@ import Testing
     #expect(configuration.worker == Configuration().worker)
   }
 
+  @Test func theWorkerHearsOfCodeOnlyWhereItIsEnabled() throws {
+    #expect(
+      try ProgramLauncher(Configuration(), prefix: "/p").arguments == ["t2-worker", "--memory-budget", "2147483648"])
+    let launcher = try ProgramLauncher(try read("{ code: { enabled: true, interpreter: 'python3' } }"), prefix: "/p")
+    #expect(launcher.arguments.suffix(2).first == "--code")
+    var settings = SandboxSettings()
+    settings.interpreter = "/p/python3"
+    // Without them a program could write what t2d's own user can.
+    settings.required = [.seccomp, .landlock]
+    #expect(try SandboxSettings(json: try parseJSON(Array((launcher.arguments.last ?? "").utf8))) == settings)
+  }
+
   @Test func whatIsWrittenIsTaken() throws {
     let configuration = try read(
       """
@@ -36,6 +50,7 @@ import Testing
         debounce: { quiet_seconds: 0.5, limit_seconds: 3 },
         worker: { path: "bin/t2-worker", threads: 1, memory_limit: 1000000000, hang_seconds: 5 },
         checks: { on_arrival: false, seeds: 3, rows: 50, seed: 9, policy: { no_better_than_shuffled: "quarantine" } },
+        code: { enabled: true, interpreter: "/opt/python3", user: "runner", timeout_seconds: 1.5, require: ["limits"] },
         memory_budget: 5000000000, max_expert_bytes: 1000,
         search: { iterations: 20, population: 16, granularity: "layer", mix: "sum", seed: 7, budget_seconds: 60 },
       }
@@ -48,6 +63,9 @@ import Testing
     #expect(configuration.checks.seed == 9)
     #expect(configuration.checks.policy[.noBetterThanShuffled] == .quarantine)
     #expect(configuration.checks.policy[.ordered] == .warn)
+    #expect(configuration.code.isEnabled && configuration.code.sandbox.interpreter == "/opt/python3")
+    #expect(configuration.code.sandbox.user == "runner" && configuration.code.sandbox.timeout == .milliseconds(1500))
+    #expect(configuration.code.sandbox.required == [.limits] && configuration.code.sandbox.memoryBytes == 512 << 20)
     #expect(configuration.search.granularities == [.layer])
     #expect(configuration.search.elites == 3)
     #expect(configuration.search.mix == .sum)
@@ -58,6 +76,9 @@ import Testing
     ("{ sockt: 'x' }", "unknown key \"sockt\"; did you mean \"socket\"?"),
     ("{ search: { iteration: 3 } }", "search: unknown key \"iteration\"; did you mean \"iterations\"?"),
     ("{ debounce: { quiet: 3 } }", "debounce: unknown key \"quiet\""),
+    ("{ code: { enable: true } }", "code: unknown key \"enable\"; did you mean \"enabled\"?"),
+    ("{ code: { require: ['seccom'] } }", "\"require\" names \"seccom\", allowed are user, no_new_privileges, limits"),
+    ("{ code: { memory_limit: 1000 } }", "\"memory_limit\" is 1000"),
     ("{ checks: { polic: {} } }", "checks: unknown key \"polic\"; did you mean \"policy\"?"),
     ("{ checks: { policy: { orderd: 'warn' } } }", "unknown key \"orderd\"; did you mean \"ordered\"?"),
     ("{ checks: { policy: { ordered: 'reward' } } }", "allowed are warn, promote, quarantine"),

@@ -5,6 +5,8 @@ import SystemSupport
 import Testing
 import WorkerProtocol
 
+@testable import Daemon
+
 @Suite struct TrainTests {
   /// Two experts with tasks that have training rows, and one task that no expert is for.
   private func fill(_ daemon: Harness) throws {
@@ -183,6 +185,21 @@ import WorkerProtocol
           "there are no training rows for the label 'lonely', so it will hardly be given",
           "there are no training rows for the label 'third', so it will hardly be given",
         ])
+    }
+  }
+
+  @Test func rowsOfCodeAreTrainedOnOnlyWhereCodeIsRun() throws {
+    let row = #"{"prompt":"def f():","test":"def check(c): pass","entry_point":"f"}"#
+    for (isEnabled, kind) in [(false, "invalid_params"), (true, "bad_task")] {
+      var configuration = Configuration.forTests
+      configuration.code.isEnabled = isEnabled
+      try withDaemon(configuration: configuration) { (daemon: Harness) throws in
+        try daemon.addModel()
+        try daemon.drop("tasks", "programs.jsonl", Array(row.utf8))
+        try daemon.sync()
+        // Where it is, what is missing are the training rows.
+        #expect(try daemon.refusal("train.start", ["name": "new", "task": "programs"]) == kind)
+      }
     }
   }
 

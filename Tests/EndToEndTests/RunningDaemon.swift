@@ -14,8 +14,13 @@ final class RunningDaemon {
   var socketPath: String { prefix + "/var/run/t2d/t2d.sock" }
   var logPath: String { prefix + "/t2d.log" }
 
-  init(prefix: String) throws {
+  /// `configuration` is the text of its t2d.json5.
+  init(prefix: String, configuration: String? = nil) throws {
     self.prefix = prefix
+    if let configuration {
+      try FileSystem.createDirectories("\(prefix)/etc/t2d")
+      try FileSystem.writeAtomically("\(prefix)/etc/t2d/t2d.json5", Array(configuration.utf8))
+    }
     binaries = try builtPrograms()
     process = try Self.start(prefix: prefix, binaries: binaries)
     try waitUntilItAnswers()
@@ -99,9 +104,9 @@ struct Failure: Error, CustomStringConvertible {
 }
 
 /// A daemon on a new prefix; afterwards it is stopped, and the prefix is gone.
-func withDaemon(_ body: (RunningDaemon) throws -> Void) throws {
+func withDaemon(configuration: String? = nil, _ body: (RunningDaemon) throws -> Void) throws {
   try withTemporaryDirectory { prefix in
-    let daemon = try RunningDaemon(prefix: prefix)
+    let daemon = try RunningDaemon(prefix: prefix, configuration: configuration)
     defer { if daemon.process.pollExit() == nil { daemon.kill() } }
     do {
       try body(daemon)
@@ -127,7 +132,7 @@ func builtPrograms() throws -> String {
   guard length > 0 else { throw Failure("cannot read /proc/self/exe") }
   let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   let directory = FileSystem.split(path).directory
-  for program in ["t2d", "t2-worker", "t2ctl"] where unsafe access("\(directory)/\(program)", X_OK) != 0 {
+  for program in ["t2d", "t2-worker", "t2-sandbox", "t2ctl"] where unsafe access("\(directory)/\(program)", X_OK) != 0 {
     throw Failure("'\(directory)/\(program)' is not there; the end-to-end tests run the built programs")
   }
   return directory

@@ -59,6 +59,12 @@ import Testing
     #expect(
       mbpp == .code(CodeProblem(prompt: "Write f.", tests: ["assert f()"], entryPoint: nil, solution: "def f(): 1")))
     #expect(try TaskFixture.row(#"{"task_id":2,"text":"Write f.","test_list":["assert f()"]}"#).id == "2")
+    let prepared = try content(
+      #"{"prompt":"Write f.","test_list":[],"test_imports":["import math"],"test_setup_code":"x = 1"}"#)
+    #expect(
+      prepared
+        == .code(
+          CodeProblem(prompt: "Write f.", tests: [], entryPoint: nil, solution: nil, setUp: "import math\nx = 1")))
   }
 
   @Test func aRowWithoutIDBearsItsLine() throws {

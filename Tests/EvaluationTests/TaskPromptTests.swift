@@ -76,4 +76,23 @@ import Testing
     #expect(task.stops(chat: false) == ["Question:"])
     #expect(try TaskFixture.task(question, settings: "{stop: 'X'}").stops(chat: true) == ["X"])
   }
+
+  @Test func codeIsContinuedAndNotChattedAbout() throws {
+    let humanEval = #"{"prompt":"def f():\n    \"\"\" one \"\"\"\n","test":"","entry_point":"f"}"#
+    let begun = "def f():\n    \"\"\" one \"\"\""
+    #expect(try prompt(humanEval) == .text(begun))
+    #expect(
+      try prompt(humanEval, "{chat: true}") == .chat([PromptMessage(role: "user", content: begun)], otherwise: nil))
+    let task = try TaskFixture.task(humanEval)
+    #expect(
+      task.stops(chat: false) == ["\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```"]
+        && task.stops(chat: true).isEmpty)
+    #expect(task.templateName == "{prompt}")
+
+    let mbpp = #"{"text":"Write f.","test_list":["assert f() == 1","assert f()"],"code":""}"#
+    #expect(try prompt(mbpp) == .text("\"\"\"\nWrite f.\nassert f() == 1\nassert f()\n\"\"\"\n"))
+    let other = try TaskFixture.task(mbpp)
+    #expect(other.stops(chat: false) == ["\nclass", "\nassert", "\n\"\"\"", "\nprint", "\nif"])
+    #expect(other.templateName == "\"\"\"\n{text}\n{test_list}\n\"\"\"\n")
+  }
 }

@@ -21,7 +21,10 @@ import Testing
   private func generation(_ output: String, gold: String, settings: String? = nil) throws -> GenerationScore {
     let row: JSONValue = ["question": "Q?", "answer": JSONValue(gold)]
     let task = try TaskFixture.task(row.jsonText, settings: settings)
-    guard case .generation(_, let score, _) = try TaskScorer(task).score(task.shots[0], output: output).outcome else {
+    guard
+      case .generation(_, let score, _) = try TaskScorer(task, sandbox: nil).score(task.shots[0], output: output)
+        .outcome
+    else {
       Issue.record("not a generation")
       return GenerationScore(extracted: nil, rule: nil, isCorrect: false, byRule: [])
     }
@@ -72,20 +75,23 @@ import Testing
   @Test func codeIsNotRunHere() throws {
     let task = try TaskFixture.task(#"{"prompt":"def f():","test":"","entry_point":"f"}"#)
     #expect(task.scoring == .code && task.metric == .passAt1)
-    #expect(throws: EvaluationError.codeExecutionDisabled(task: "t")) { try TaskScorer(task) }
-    #expect("\(EvaluationError.codeExecutionDisabled(task: "t"))".contains("not enabled"))
+    #expect(throws: EvaluationError.codeExecutionDisabled(task: "t")) { try TaskScorer(task, sandbox: nil) }
+    #expect(
+      EvaluationError.codeExecutionDisabled(task: "t").description
+        == "the task 't' is scored by running code, and code execution is not enabled here; set code: { enabled: true } in "
+        + "t2d.json5, see t2d.conf(5), and start t2d again")
   }
 
   @Test func theWrongNumberOfScoresIsAnError() throws {
     let task = try TaskFixture.task(TaskFixture.arc("Q"))
     #expect(throws: EvaluationError.scoreCount(item: "1", expected: 3, found: 2)) {
-      try TaskScorer(task).score(task.shots[0], sums: [1, 2])
+      try TaskScorer(task, sandbox: nil).score(task.shots[0], sums: [1, 2])
     }
   }
 
   @Test func theResultCarriesWhatOtherProgramsReadAndHowItWasMade() throws {
     let task = try TaskFixture.task(TaskFixture.arc("one"), TaskFixture.arc("two"), TaskFixture.arc("three"))
-    let scorer = try TaskScorer(task)
+    let scorer = try TaskScorer(task, sandbox: nil)
     let sums: [[Double]] = [[-3, -1, -2], [-1, -2, -3], [-9, -1, -3]]
     let result = EvaluationResult(task: task, items: try zip(task.shots, sums).map { try scorer.score($0, sums: $1) })
     #expect(result.correct == [true, false, true])
@@ -100,7 +106,7 @@ import Testing
 
   @Test func aGeneratedItemShowsTheAnswerAndTheRule() throws {
     let task = try TaskFixture.task(#"{"id":"x","question":"Q?","answer":"7"}"#)
-    let item = try TaskScorer(task).score(task.shots[0], output: "so 7")
+    let item = try TaskScorer(task, sandbox: nil).score(task.shots[0], output: "so 7")
     let json = EvaluationResult(task: task, items: [item]).json
     #expect(json["exact_match"] == 1.0 && json["acc"] == nil)
     #expect(json["exact_match_by_rule"] == ["strict": 0.0, "flexible": 1.0])

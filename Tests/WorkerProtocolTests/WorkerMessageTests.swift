@@ -155,6 +155,11 @@ import WorkerProtocol
   @Test func answersAndResultsSurviveTheWire() throws {
     let hello = HelloAnswer(pid: 12, cores: 2, kernel: "Zen", deservedKernel: "Haswell", kernelTooOld: false)
     #expect(try HelloAnswer(decoding: hello.json) == hello)
+    for code in [HelloAnswer.Code(protections: ["seccomp", "limits"]), .init(protections: [], problem: "no python3")] {
+      var other = hello
+      other.code = code
+      #expect(try HelloAnswer(decoding: other.json) == other)
+    }
     let facts = ModelFacts(
       digest: "sha256:aa", modelID: "SmolLM2", architecture: "LlamaForCausalLM", parameters: 134_515_008, layers: 30,
       hidden: 576, vocabulary: 49152, contextLength: 8192, quantization: "Q4_1", hasTokenizer: true,

@@ -166,7 +166,7 @@ import WorkerProtocol
     func trainee(_ settings: TrainingSettings) throws -> GenerationTrainee {
       try GenerationTrainee(
         TrainedMultipliers(model, matrices: Array(model.layout.matrices.indices)), task: task, rows: rows,
-        solutions: solutions, settings: settings, shouldStop: { false })
+        solutions: solutions, settings: settings, sandbox: nil, shouldStop: { false })
     }
 
     func moved(_ sign: Float) -> [Float] { zip(at, direction).map { $0 + 0.1 * sign * $1 } }
@@ -212,7 +212,7 @@ import WorkerProtocol
         rows.flatMap { Array(repeating: ground.rows[$0], count: 12) }, of: ground.task, by: ground.model,
         under: .factored(MultiplierVector(ground.at)),
         sampling: { .sampled(temperature: 1, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
-      let scorer = try TaskScorer(ground.task)
+      let scorer = try TaskScorer(ground.task, sandbox: nil)
       let rewards = try answers.enumerated().map { place, answer in
         try scorer.score(ground.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
       }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Sandbox
 import StrictJSON
 import SystemSupport
 import Worker
@@ -14,12 +15,13 @@ final class TestWorker {
 
   struct Closed: Error {}
 
-  init(threads: Int = 2) throws {
+  init(threads: Int = 2, sandbox: Sandbox? = nil) throws {
     let (mine, theirs) = try FileDescriptor.socketPair()
     descriptor = mine
     let connection = Connection(theirs)
     let service = try WorkerService(
-      connection: connection, pool: ComputePool(threads: threads), dataLimit: 0, memoryBudget: nil)
+      connection: connection, pool: ComputePool(threads: threads), dataLimit: 0, memoryBudget: nil,
+      sandbox: sandbox)
     self.service = service
     reader = try OwnedThread(name: "reader") { try? connection.readLines { service.handle($0) } }
   }

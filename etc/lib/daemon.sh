@@ -5,7 +5,7 @@
 start_private_daemon() {
   local product model
   need_swift
-  for product in t2d t2-worker t2ctl; do swift build -c release --product "$product" --quiet; done
+  for product in t2d t2-worker t2-sandbox t2ctl; do swift build -c release --product "$product" --quiet; done
   bin=$(swift build -c release --show-bin-path)
   mkdir -p var/lib/t2d && chmod 700 var/lib/t2d
   fetch_model var/lib/t2d/models

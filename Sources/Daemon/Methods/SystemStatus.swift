@@ -31,7 +31,7 @@ extension Service {
       "memory_bytes": JSONValue(ProcessMemory.of()?.resident ?? 0),
       "ingest": .array(snapshot.ingested.map { .object($0.json(directory: paths.directory($0.directory))) }),
       "warnings": .array(
-        (board.warnings + kernelWarnings()).map {
+        (board.warnings + kernelWarnings() + codeWarnings()).map {
           ["code": .string($0.code), "message": .string($0.message), "help": .string($0.help)]
         }),
     ]
@@ -47,6 +47,7 @@ extension Service {
         "running": .string(hello.kernel), "deserved": .string(hello.deservedKernel),
         "too_old": .bool(hello.kernelTooOld),
       ]
+      row["code"] = hello.code?.json
     }
     if let memory = worker.memory {
       row["memory_bytes"] = .integer(memory.resident)
@@ -55,6 +56,14 @@ extension Service {
     }
     if let problem = worker.problem { row["problem"] = .string(problem) }
     return .object(row)
+  }
+
+  private func codeWarnings() -> [DaemonWarning] {
+    guard let problem = board.worker.hello?.code?.problem else { return [] }
+    return [
+      DaemonWarning(
+        code: "code", message: problem, help: "see code in t2d.conf(5); tasks whose rows are code cannot be scored")
+    ]
   }
 
   private func kernelWarnings() -> [DaemonWarning] {

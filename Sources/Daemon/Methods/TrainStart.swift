@@ -1,3 +1,4 @@
+import Evaluation
 import Experts
 import Registry
 import RPCProtocol
@@ -43,7 +44,7 @@ extension Service {
     } else {
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-      plan = try TrainingPlan(task)
+      plan = try TrainingPlan(task, runsCode: service.configuration.code.isEnabled)
       try settings.check(params, scoring: task.current.scoring, of: "task '\(task.name)'")
     }
     let isEstimate = params["dry_run"]?.boolValue ?? false
@@ -80,13 +81,9 @@ struct TrainingPlan {
   var sources: [Source]
   var warnings: [String] = []
 
-  fileprivate init(_ task: TaskRecord) throws(RPCError) {
-    guard task.current.scoring != "code" else {
-      throw RPCError(
-        .invalidParams,
-        "unsupported: the rows of task '\(task.name)' are for \"code\", and training needs rows with choices, or with "
-          + "answers that are generated and compared",
-        hint: "see t2-task(5) for what rows may look like")
+  fileprivate init(_ task: TaskRecord, runsCode: Bool) throws(RPCError) {
+    guard task.current.scoring != "code" || runsCode else {
+      throw RPCError(.invalidParams, EvaluationError.codeExecutionDisabled(task: task.name).description)
     }
     guard task.current.trainRows > 0 else {
       throw RPCError(

@@ -1,0 +1,350 @@
+import Glibc
+import SystemSupport
+import Testing
+
+@testable import Sandbox
+
+@Suite(.enabled(if: SandboxPlace.hasPython, "python3 is not installed")) struct SandboxTests {
+  private func run(_ program: String, _ sandbox: Sandbox = SandboxPlace.sandbox()) throws -> SandboxRun {
+    try sandbox.run(program)
+  }
+
+  @Test func theSandboxWorksHere() throws {
+    let run = try run("print('hello')")
+    #expect(run.outcome == .passed && run.output == "hello\n")
+    #expect(Set(run.protections).isSuperset(of: [.user, .noNewPrivileges, .limits]))
+    #expect(run.peakBytes > 1 << 20 && run.processorTime < .seconds(10))
+  }
+
+  @Test func aFailedAssertionIsFoundAtTheEndOfTheOutput() throws {
+    let run = try run("print('before')\nassert 1 + 1 == 3, 'no'")
+    #expect(run.outcome == .failed(code: 1))
+    #expect(run.lastLine == "AssertionError: no")
+    #expect(run.output.hasPrefix("before\n") && run.output.contains("assert 1 + 1 == 3"))
+    #expect(try self.run("import sys; sys.exit(7)").outcome == .failed(code: 7))
+    #expect(try self.run("this is no program").lastLine == "SyntaxError: invalid syntax")
+  }
+
+  @Test func anAbortIsASignal() throws {
+    #expect(try run("import os; os.abort()").outcome == .killed(signal: SIGABRT))
+    #expect(try run("import os; os.kill(os.getpid(), 11)").outcome == .killed(signal: SIGSEGV))
+  }
+
+  // MARK: - what it finds
+
+  @Test func itFindsAnEmptyDirectoryNoInputAndNothingOfOurs() throws {
+    let run = try run(
+      """
+      import os, sys
+      def is_open(number):
+        try:
+          os.fstat(number)
+          return True
+        except OSError:
+          return False
+      print(os.listdir('.'), repr(sys.stdin.read()), [n for n in range(64) if is_open(n)])
+      print(sorted(os.environ))
+      print(os.getcwd())
+      """)
+    let lines = run.output.split(separator: "\n")
+    try #require(lines.count == 3, "\(run.output)")
+    #expect(lines[0] == "[] '' [0, 1, 2]")
+    #expect(
+      lines[1]
+        == "['HOME', 'LANG', 'PATH', 'PYTHONDONTWRITEBYTECODE', 'PYTHONHASHSEED', 'PYTHONSAFEPATH', 'TMPDIR']")
+    #expect(lines[2].hasSuffix("/work"))
+    #expect(try FileSystem.status(String(lines[2].dropLast("/work".count))) == nil)
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "the tests do not run as root, so no user is changed"))
+  func ofRootNothingIsLeft() throws {
+    let run = try run(
+      """
+      import os
+      print(os.getresuid() == os.getresgid() != (0, 0, 0), 0 in os.getresuid(), os.getgroups())
+      os.setuid(0)
+      """)
+    #expect(run.output.hasPrefix("True False []\n"))
+    #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted")
+  }
+
+  @Test func theEndOfALongOutputIsKept() throws {
+    let run = try run(
+      "import os\nfor i in range(200):\n  print('x' * 10000, flush=True)\nos.write(1, b'\\xff')\nprint('end')")
+    #expect(run.outcome == .passed)
+    #expect(run.output.hasSuffix("\u{FFFD}end\n") && run.output.utf8.count <= (64 << 10) + 2)
+  }
+
+  @Test func threadsAreAllowedWhereTheUserMayHaveThem() throws {
+    // Counted over all of the user's processes: on a user's own machine there may be no room for another.
+    let run = try run(
+      "import threading\nt = threading.Thread(target=print, args=('in a thread',))\nt.start()\nt.join()")
+    let isFull = run.lastLine.contains("can't start new thread")
+    #expect(run.output == "in a thread\n" || isFull, "\(run.output)")
+  }
+
+  // MARK: - time and memory
+
+  @Test(arguments: [
+    "while True: pass", "import time\ntime.sleep(3600)", "import os\nwhile True: os.write(1, b'x' * 9999)",
+  ])
+  func whatDoesNotEndIsEnded(program: String) throws {
+    let started = MonotonicInstant.now
+    let run = try run(program, SandboxPlace.sandbox(seconds: 1))
+    #expect(run.outcome == .timedOut)
+    #expect(MonotonicInstant.now - started < .seconds(30))
+  }
+
+  @Test func aMemoryHogIsStopped() throws {
+    let run = try run("x = []\nwhile True: x.append(bytearray(1 << 20))", SandboxPlace.sandbox(memory: 64 << 20))
+    #expect(run.outcome == .outOfMemory)
+    #expect(run.peakBytes <= 64 << 20)
+  }
+
+  @Test func aStoppedRunEndsSoonAndIsAnError() throws {
+    let started = MonotonicInstant.now
+    #expect(throws: SandboxError.stopped) {
+      try SandboxPlace.sandbox(seconds: 600).run("while True: pass") {
+        MonotonicInstant.now - started > .milliseconds(300)
+      }
+    }
+    #expect(MonotonicInstant.now - started < .seconds(60))
+  }
+
+  // MARK: - files
+
+  @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
+  func itWritesInItsOwnDirectoryAlone() throws {
+    try withTemporaryDirectory { directory in
+      try systemCall("chmod") { unsafe chmod(directory, 0o777) }
+      for path in ["\(directory)/file", "/tmp/t2-sandbox-test", "/dev/shm/t2-sandbox-test", "../program", "../other"] {
+        let run = try run("open('\(path)', 'w').write('x')")
+        #expect(run.lastLine.hasPrefix("PermissionError"), "\(path): \(run.output)")
+      }
+      #expect(try FileSystem.entries(directory).isEmpty)
+    }
+    let own = try run(
+      "import os\nos.mkdir('d')\nopen('d/f', 'w').write('x')\nos.rename('d/f', 'g')\nprint(open('g').read())")
+    #expect(own.output == "x\n")
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
+  func itReadsNothingOfTheSystemBeyondTheInterpreters() throws {
+    for path in ["/etc/passwd", "/proc/self/environ", "/tmp", "/root", "/"] {
+      let run = try run(
+        "import os\nprint(os.listdir('\(path)') if os.path.isdir('\(path)') else open('\(path)').read())")
+      #expect(run.lastLine.hasPrefix("PermissionError"), "\(path): \(run.output)")
+    }
+  }
+
+  @Test func aFileCannotGrowWithoutBound() throws {
+    let run = try run("f = open('big', 'wb')\nwhile True: f.write(b'x' * (1 << 20))")
+    #expect(run.outcome == .failed(code: 1) && run.lastLine == "OSError: [Errno 27] File too large")
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.boundedDirectory), "this system gives no file system of one's own"))
+  func manyFilesCannotFillTheDisk() throws {
+    let run = try run("for i in range(10**6): open(str(i), 'wb').write(b'x' * 100000)")
+    #expect(run.outcome == .failed(code: 1) && run.lastLine == "OSError: [Errno 28] No space left on device")
+  }
+
+  @Test func directoriesThatItClosedAreRemovedTooEvenWithoutAFileSystemOfItsOwn() throws {
+    let run = try run(
+      """
+      import os
+      os.makedirs('a/b')
+      open('a/b/f', 'w').close()
+      os.chmod('a/b', 0)
+      os.chmod('a', 0)
+      print(os.getcwd())
+      os.chmod('.', 0)
+      """, SandboxPlace.sandbox(without: [.boundedDirectory]))
+    #expect(run.outcome == .passed)
+    let directory = run.output.dropLast("/work\n".count)
+    #expect(directory.contains("/t2."))
+    #expect(try FileSystem.status(String(directory)) == nil)
+  }
+
+  // MARK: - processes
+
+  /// Forks as fast as it can, and says where its file is. Never run as root, whom no limit binds.
+  private func bomb(_ sandbox: Sandbox) throws -> SandboxRun {
+    try #require(SandboxPlace.has(.user), "the bomb would be root")
+    let run = try run(
+      """
+      import os, sys
+      print(sys.argv[0], flush=True)
+      while True:
+        try:
+          os.fork()
+        except OSError:
+          pass
+      """, sandbox)
+    try #require(run.protections.contains(.user))
+    return run
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func aForkBombIsForbidden() throws {
+    #expect(try bomb(SandboxPlace.sandbox(seconds: 30)).outcome == .forbidden)
+  }
+
+  /// What the limits and the supervisor do by themselves, without and with a namespace of processes.
+  @Test(arguments: [SandboxPlace.all, [.seccomp, .landlock]])
+  func aForkBombThatNoFilterStopsLeavesNothingBehind(omitted: [SandboxProtection]) throws {
+    let run = try bomb(SandboxPlace.sandbox(seconds: 1, without: omitted))
+    #expect(run.outcome == .timedOut)
+    #expect(Set(run.protections).isDisjoint(with: omitted))
+    let program = try #require(run.output.split(separator: "\n").first)
+    #expect(program.hasSuffix("/program"))
+    #expect(try SandboxPlace.processes(running: String(program)) == 0)
+  }
+
+  @Test(arguments: [SandboxPlace.all, [.seccomp, .landlock]])
+  func whatLeftItsGroupAndItsParentIsEndedToo(omitted: [SandboxProtection]) throws {
+    let run = try run(
+      """
+      import os, sys, time
+      try:
+        if os.fork() == 0:
+          os.setsid()
+          if os.fork() == 0:
+            time.sleep(3600)
+          os._exit(0)
+        os.wait()
+        print(sys.argv[0])
+      except BlockingIOError:
+        print(sys.argv[0], 'could not fork')
+      """, SandboxPlace.sandbox(without: omitted))
+    #expect(run.outcome == .passed)
+    let program = try #require(run.output.split(separator: " ").first).split(separator: "\n")[0]
+    #expect(program.hasSuffix("/program"))
+    #expect(try SandboxPlace.processes(running: String(program)) == 0)
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func itStartsNoPrograms() throws {
+    #expect(try run("import subprocess\nsubprocess.run(['/bin/true'])").outcome == .forbidden)
+    #expect(try run("import os\nos.system('true')").outcome == .forbidden)
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func itSignalsNobodyElse() throws {
+    let run = try run("import os\nos.kill(os.getppid(), 9)")
+    #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted")
+    #expect(try self.run("import os\nos.kill(os.getpid(), 9)").outcome == .killed(signal: SIGKILL))
+    let clinging = try self.run("import ctypes\nprint(ctypes.CDLL(None).prctl(1, 0), ctypes.CDLL(None).prctl(3))")
+    #expect(clinging.output == "-1 1\n", "it may not ask to outlive us; other calls of prctl are allowed")
+  }
+
+  // MARK: - the network
+
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func aSocketIsForbidden() throws {
+    for family in ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"] {
+      #expect(try run("import socket\nsocket.socket(socket.\(family))").outcome == .forbidden, "\(family)")
+    }
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.networkNamespace), "this system gives no network namespace"))
+  func withoutTheFilterThereIsStillNoNetwork() throws {
+    let run = try run(
+      "import socket\nsocket.create_connection(('127.0.0.1', 9))",
+      SandboxPlace.sandbox(without: [.seccomp, .landlock]))
+    #expect(run.lastLine == "OSError: [Errno 101] Network is unreachable")
+  }
+
+  // MARK: - what cannot be run
+
+  private func error(_ change: (inout SandboxSettings) -> Void, helper: String? = nil) -> String {
+    var settings = SandboxSettings()
+    change(&settings)
+    do {
+      return "\(try Sandbox(settings, helper: helper).run("pass").outcome)"
+    } catch {
+      return error.description
+    }
+  }
+
+  @Test func whatIsMissingIsNamed() {
+    #expect(
+      error { $0.interpreter = "/nonexistent/python3" }
+        == "code cannot be run: there is no interpreter '/nonexistent/python3'; install python3, or set code.interpreter in "
+        + "t2d.json5 to one that every user may run")
+    #expect(
+      error({ _ in }, helper: "/nonexistent/t2-sandbox")
+        == "code cannot be run: there is no program '/nonexistent/t2-sandbox'; it is built and installed beside t2-worker"
+    )
+    #expect(
+      error { $0.interpreter = "/etc/passwd" }
+        == "code cannot be run: the sandbox cannot start the interpreter: Permission denied (EACCES)")
+    #expect(
+      error {
+        $0.required = [.limits, .landlock]
+        $0.omitted = [.landlock]
+      }
+        == "code is not run: the configuration requires landlock, which this system does not give; see code.require in "
+        + "t2d.conf(5)")
+    #expect(error({ _ in }, helper: "/bin/true").contains("t2-sandbox ended with exit code 0 and said nothing"))
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "the tests do not run as root, so no user is changed"))
+  func theUserMustExistAndNotBeRoot() {
+    #expect(
+      error { $0.user = "nonesuch" } == "code cannot be run: the sandbox cannot find the user; see code in t2d.conf(5)")
+    #expect(error { $0.user = "root" }.contains("cannot take a user that is not root"))
+  }
+
+  @Test func theHelperKnowsEveryProtection() {
+    #expect(error { $0.omitted = SandboxProtection.allCases.filter { $0 != .user } } == "passed")
+  }
+
+  // MARK: - anything at all
+
+  /// Whatever a model writes, a run ends by itself and says how.
+  @Test func randomBytesNeverHangOrBreakTheRunner() throws {
+    var random = SplitMix(state: 7)
+    let sandbox = SandboxPlace.sandbox()
+    let alphabet = Array("()[]{}:=+-*/'\"\\\n\t #abcdefgimnprstyx0123456789.,".unicodeScalars)
+    let count = environmentVariable("T2D_TEST_ALL") == nil ? 40 : 1000
+    for round in 0..<count {
+      let length = Int(random.next() % 200)
+      var text = ""
+      for _ in 0..<length {
+        let anything = Unicode.Scalar(UInt32(truncatingIfNeeded: random.next() % 0x500)) ?? "?"
+        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[Int(random.next() % UInt64(alphabet.count))])
+      }
+      let run = try sandbox.run(text)
+      switch run.outcome {
+      case .passed, .failed: break
+      case .timedOut, .outOfMemory, .forbidden, .killed: Issue.record("\(run.outcome): \(text.debugDescription)")
+      }
+    }
+  }
+
+  @Test(arguments: ["", "exit", "exit 0 0 0", "exit x 0 0 -", "boom 0 0 0 -", "exit 99999999999 0 0 -"])
+  func aReportThatIsNoneIsAnErrorAndNoVerdict(line: String) {
+    #expect(throws: SandboxError.noReport(exit: "the line '\(line)'")) {
+      try Sandbox.read(line, "", SandboxSettings())
+    }
+  }
+
+  @Test func theSettingsComeBackFromTheirJSON() throws {
+    var settings = SandboxSettings()
+    settings.timeout = .milliseconds(1500)
+    settings.required = [.landlock, .seccomp]
+    #expect(try SandboxSettings(json: settings.json) == settings)
+  }
+}
+
+/// A generator of 64 bits that a seed decides (Steele, Lea and Flood, 2014).
+private struct SplitMix {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
