@@ -45,6 +45,10 @@ extension Steward {
       throw RegistryError.conflict("the job's spec is not that of a training")
     }
     guard !spec.isEstimate else { return result }
+    guard spec.settings.method == "svf" else {
+      _ = try? FileSystem.remove(spec.statePath)
+      return result
+    }
     let expert: ValidatedExpert
     do throws(Refusal) {
       expert = try validate(spec.expertPath, file: spec.name + ".safetensors")

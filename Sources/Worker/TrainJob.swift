@@ -49,8 +49,16 @@ struct TrainJob {
   ) throws(WorkerFault) -> JSONValue {
     let matrices = try model.model.layout.matrices(of: spec.settings)
     let space = try ParameterSpace(spec.settings)
-    let weights = TrainedMultipliers(
-      model.model, space: space, matrices: matrices, components: spec.settings.components)
+    let method: TrainingMethod = try named(spec.settings.method, "method")
+    let weights: any TrainedParameters
+    switch method {
+    case .svf:
+      weights = TrainedMultipliers(
+        model.model, space: space, matrices: matrices, components: spec.settings.components)
+    case .lora:
+      try model.model.layout.checkAdapted(matrices)
+      weights = TrainedAdapters(model.model, rank: spec.settings.rank, matrices: matrices, seed: spec.settings.seed)
+    }
     if spec.isEstimate { return try estimate(sweep, data, weights, on: model) }
     var runs: [(settings: TrainingSettings, result: Result<Trainer.Outcome, TrainingError>)] = []
     var rowCount = 0
@@ -60,7 +68,7 @@ struct TrainJob {
       rowCount = trainee.rowCount
       let run = Run(number: number, count: sweep.count, settings: settings, identity: identity(data, model, settings))
       do throws(TrainingError) {
-        runs.append((settings, .success(try train(trainee, run, from: weights.start))))
+        runs.append((settings, .success(try train(trainee, run, from: weights))))
       } catch {
         // Another weight may do better than one that taught nothing.
         guard error.endsOneTraining, sweep.count > 1 else { throw WorkerFault(error) }
@@ -70,8 +78,16 @@ struct TrainJob {
     let best = runs.indices.reduce(0) { reward(runs[$1].result) > reward(runs[$0].result) ? $1 : $0 }
     let outcome: Trainer.Outcome
     do throws(TrainingError) { outcome = try runs[best].result.get() } catch { throw WorkerFault(error) }
-    try write(outcome, runs[best].settings, data, matrices, space, on: model)
     var result = result(outcome, data, rowCount)
+    switch method {
+    case .svf: try write(outcome, runs[best].settings, data, matrices, space, on: model)
+    case .lora:
+      result["name"] = .string(spec.name)
+      result["method"] = .string(method.rawValue)
+      result["rank"] = JSONValue(spec.settings.rank)
+      if let eval = try compared(weights.view(at: outcome.state.best), data, on: model) { result["eval"] = eval }
+      result["seconds"] = .number(job.seconds)
+    }
     result["parameters"] = JSONValue(weights.trainedCount)
     result["kl_weight"] = .number(runs[best].settings.divergenceWeight)
     if runs.count > 1 { result["sweep"] = .array(runs.map { Self.shown($0.settings, $0.result) }) }
@@ -80,7 +96,7 @@ struct TrainJob {
 
   /// What it would take; of a sweep all of it.
   private func estimate(
-    _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: TrainedMultipliers, on model: LoadedModel
+    _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: any TrainedParameters, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
     job.report(JobProgress(fraction: Self.loading, phase: "estimating", detail: "a few rows"))
     let job = job
@@ -112,11 +128,11 @@ struct TrainJob {
   }
 
   private func train(
-    _ trainee: any TrainedModel, _ run: Run, from start: [Float]
+    _ trainee: any TrainedModel, _ run: Run, from weights: any TrainedParameters
   ) throws(TrainingError) -> Trainer.Outcome {
     let settings = run.settings
     let fresh = TrainingState(
-      identity: run.identity, parameters: start, decay: settings.weightDecay, origin: start.first ?? 1)
+      identity: run.identity, parameters: weights.start, decay: settings.weightDecay, origin: weights.origin)
     let path = statePath(run)
     let state = kept(path, run.identity) ?? fresh
     let known =
@@ -144,6 +160,30 @@ struct TrainJob {
     guard run.count > 1, case .object(var object) = point.json else { return point.json }
     object["training"] = JSONValue(run.number)
     return .object(object)
+  }
+
+  /// What the eval rows say of the base and of what was trained, which nothing else will ask: LoRA is served to nobody.
+  private func compared(_ view: WeightView, _ data: TrainingData, on model: LoadedModel) throws(WorkerFault)
+    -> JSONValue?
+  {
+    guard let task = data.evaluated else { return nil }
+    job.report(JobProgress(fraction: 0.99, phase: "evaluating", detail: "\(task.eval.count) eval rows, twice"))
+    var compared: JSONObject = [:]
+    for (name, view) in [("base", WeightView.base), ("lora", view)] {
+      let items: [EvaluationResult.Item]
+      do {
+        items = try RowEvaluator(task, model: model.model).evaluate(
+          task.eval, under: view, shouldStop: { job.isCancelled })
+      } catch {
+        throw WorkerFault(evaluating: error)
+      }
+      let shown = EvaluationResult(task: task, items: items).json
+      for key in ["n", "task", "metric", "template"] { compared[key] = shown[key] }
+      var scores = JSONObject()
+      for key in ["acc", "acc_norm", "ci95"] { scores[key] = shown[key] }
+      compared[name] = .object(scores)
+    }
+    return .object(compared)
   }
 
   // MARK: - state
@@ -290,6 +330,10 @@ extension TrainingSettings {
   }
 }
 
+private enum TrainingMethod: String, CaseIterable {
+  case svf, lora
+}
+
 extension ParameterSpace {
   fileprivate init(_ settings: TrainSettings) throws(WorkerFault) {
     self = try named(settings.parameterSpace, "parameter space")
@@ -318,6 +362,13 @@ extension MultiplierLayout {
       )
     }
     return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
+  }
+
+  fileprivate func checkAdapted(_ chosen: [Int]) throws(WorkerFault) {
+    if let other = chosen.first(where: { !LowRankLayout.isPossible($0) }) {
+      throw WorkerFault(
+        .badRequest, "lora is for q_proj, k_proj and v_proj, and '\(matrices[other].name)' is none of them")
+    }
   }
 
   /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint.

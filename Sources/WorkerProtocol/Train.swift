@@ -2,6 +2,10 @@ package import StrictJSON
 
 /// How to train; absent means the default.
 package struct TrainSettings: Sendable, Equatable {
+  /// `svf`, which makes an expert, or `lora`, which is compared with it and makes none.
+  package var method = "svf"
+  /// Of `lora`.
+  package var rank = 16
   /// `reinforce`, `cross-entropy` or `next-token`.
   package var objective = "reinforce"
   package var steps = 40
@@ -37,6 +41,7 @@ package struct TrainSettings: Sendable, Equatable {
 
   package var json: JSONValue {
     object([
+      ("method", .string(method)), ("rank", method == "svf" ? nil : JSONValue(rank)),
       ("objective", .string(objective)), ("steps", JSONValue(steps)), ("batch", JSONValue(batch)),
       ("learning_rate", .number(learningRate)), ("warm_up", JSONValue(warmUp)), ("clip", .number(clip)),
       ("weight_decay", .number(weightDecay)), ("kl", .array(divergenceWeights.map { .number($0) })),
@@ -52,6 +57,8 @@ package struct TrainSettings: Sendable, Equatable {
 
   package init(decoding value: JSONValue) throws(WorkerProtocolError) {
     let fields = try Fields(value, "settings")
+    method = try fields.string("method")
+    rank = try fields.optionalInteger("rank") ?? rank
     objective = try fields.string("objective")
     steps = try fields.integer("steps")
     batch = try fields.integer("batch")

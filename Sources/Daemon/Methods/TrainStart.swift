@@ -26,14 +26,15 @@ extension Service {
     guard label == nil || !isDispatcher else {
       throw RPCError(.invalidParams, "a dispatcher gives labels and has none: leave 'label' out")
     }
+    let settings = try TrainSettings(params)
     let kind: ExpertKind = isDispatcher ? .dispatcher : .expert
-    let known = snapshot.expert(name)?.activeVersion
+    // LoRA makes no expert, so its name takes none.
+    let known = settings.method == "svf" ? snapshot.expert(name)?.activeVersion : nil
     if let known, known.kind != kind.rawValue {
       throw RPCError(
         .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
         hint: "choose another name")
     }
-    let settings = try TrainSettings(params)
     let model: ModelRecord
     let plan: TrainingPlan
     if isDispatcher {
@@ -163,6 +164,10 @@ extension TrainSettings {
     if Set(divergenceWeights).count < divergenceWeights.count {
       throw RPCError(.invalidParams, "'kl' names a weight twice")
     }
+    if let value = params["method"]?.stringValue { method = value }
+    if let value = params["rank"]?.intValue { rank = value }
+    try checkMethod(params)
+    if method == "lora", modules.isEmpty { modules = ["q_proj", "v_proj"] }
     rows = params["rows"]?.intValue ?? (params["dispatcher"] == true ? Self.dispatcherRows : nil)
   }
 
@@ -177,8 +182,26 @@ extension TrainSettings {
     return first...last
   }
 
+  /// Refuses what would have no effect under the method.
+  private func checkMethod(_ params: JSONObject) throws(RPCError) {
+    if method == "svf" {
+      guard params["rank"] == nil else {
+        throw RPCError(
+          .invalidParams, "'rank' is that of method 'lora'; an expert has a number for each singular value")
+      }
+    } else {
+      for name in ["dispatcher", "label", "top", "param_space"] where params[name] != nil && params[name] != false {
+        throw RPCError(
+          .invalidParams, "'\(name)' is of experts, and method 'lora' makes none: it is trained for comparison only")
+      }
+    }
+  }
+
   /// Refuses what would have no effect on rows of that kind.
   fileprivate func check(_ params: JSONObject, scoring: String, task: String) throws(RPCError) {
+    guard scoring == "choice" || method == "svf" else {
+      throw RPCError(.invalidParams, "method 'lora' needs rows with choices, and those of task '\(task)' have none")
+    }
     if scoring == "choice" {
       for name in ["samples", "temperature", "baseline"] where params[name] != nil {
         throw RPCError(
