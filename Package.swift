@@ -80,7 +80,8 @@ let package = Package(
 
     // Level 5
     part(
-      "Training", ["Adaptation", "Evaluation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
+      "Training",
+      ["Adaptation", "Evaluation", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON"]),
 
     // Level 6
     part(
