@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Multipliers
+import SystemSupport
 import Transformer
 
 extension Benchmark {
@@ -41,6 +42,14 @@ private func measureBackward(_ context: borrowing BenchmarkContext) throws -> [M
       Measurement("kept for it", Double(kept) / 1e6, "MB"),
       Measurement("forward and backward to forward, \(name)", both / forward, "", .atMost(3.2)),
     ]
+  }
+  let distant = try best {
+    let tape = try model.record(shots, under: vector, divergence: .paper, priority: .interactive)
+    _ = try tape.gradient(weights, divergenceWeight: 0.1, priority: .interactive)
+  }
+  results.append(Measurement("the same with the divergence from the base, to forward", distant / forward, ""))
+  if let memory = ProcessMemory.of() {
+    results.append(Measurement("memory at its height", Double(memory.peak) / 1e6, "MB", .atMost(3000)))
   }
   return results
 }

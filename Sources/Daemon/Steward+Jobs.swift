@@ -196,6 +196,7 @@ extension Steward {
     guard queue.runningID == id else { return }
     let job = try catalogue.job(id)
     if job.kind == "inspect" { try inspected(job, .failure(fault)) }
+    if job.kind == "train" { trainingFailed(job, fault) }
     if fault.kind == .modelChanged, let model = job.model.flatMap({ snapshot.model($0) }) { lookAgain(at: model) }
     try apply(
       queue.ended(id, fault.kind == .cancelled ? .cancelled : .failed, reason: fault.message),

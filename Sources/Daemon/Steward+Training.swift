@@ -46,7 +46,7 @@ extension Steward {
     }
     guard !spec.isEstimate else { return result }
     guard spec.settings.method == "svf" else {
-      _ = try? FileSystem.remove(spec.statePath)
+      removeStates(of: spec)
       return result
     }
     let expert: ValidatedExpert
@@ -64,12 +64,53 @@ extension Steward {
       if let known { return known }
       return try addVersion(expert, blob, source: "job \(job.id)", who: job.who)
     }
-    _ = try? FileSystem.remove(spec.statePath)
+    removeStates(of: spec)
     var shown = result.objectValue ?? [:]
     shown["name"] = .string(expert.name)
     shown["version"] = JSONValue(version)
     shown["previous"] = before.map { JSONValue($0) } ?? .null
     shown["state"] = .string(snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? "")
     return .object(shown)
+  }
+
+  // MARK: - States
+
+  /// A training failed for good: asked for again it would come to the same end, so its state is of no use. After a full
+  /// disk, or cancelled, it goes on from there.
+  func trainingFailed(_ job: JobRecord, _ fault: WorkerFault) {
+    guard fault.kind == .failed, case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec),
+      !spec.isEstimate
+    else { return }
+    removeStates(of: spec)
+  }
+
+  /// A state that nobody came back for in this time is given up.
+  static let stateLifetime: Duration = .seconds(7 * 24 * 3600)
+
+  /// Removes states that are older than that, unless their training waits or runs. At each start of the daemon and at
+  /// the end of each training: between those nothing grows.
+  func collectTrainingStates(now: Timestamp) {
+    let live = queue.tickets.keys.compactMap { id -> String? in
+      guard let job = try? catalogue.job(id), case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec)
+      else { return nil }
+      return spec.statePath
+    }
+    for path in statePaths() where !live.contains(where: { path.hasPrefix($0) }) {
+      guard let modified = (try? FileSystem.status(path))??.identity.modifiedNanoseconds,
+        Duration.milliseconds(now.milliseconds - modified / 1_000_000) > Self.stateLifetime
+      else { continue }
+      log.info("a training's state is given up", ["path": path])
+      _ = try? FileSystem.remove(path)
+    }
+  }
+
+  /// One for each weight that was tried: the first has the path, and others a number behind it.
+  private func removeStates(of spec: TrainSpec) {
+    for path in statePaths() where path.hasPrefix(spec.statePath) { _ = try? FileSystem.remove(path) }
+    collectTrainingStates(now: .now)
+  }
+
+  private func statePaths() -> [String] {
+    ((try? FileSystem.entries(store.trainings)) ?? []).compactMap { $0.text.map { "\(store.trainings)/\($0)" } }
   }
 }

@@ -110,6 +110,7 @@ final class Steward {
     board.setWarnings(warnings)
     for warning in warnings { log.warning(warning.message, ["code": warning.code]) }
     for model in snapshot.models { lookAgain(at: model) }
+    collectTrainingStates(now: .now)
     reconcile()
   }
 

@@ -45,7 +45,8 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
   case noReward(step: Int, reward: Double)
   /// Sampled answers, of which none was right in so many steps.
   case noAnswerRight(step: Int, steps: Int)
-  case nothingLearned(reward: Double, right: Double, rows: Int, steps: Int)
+  /// The base and the best validation behind it, on the rows held out.
+  case nothingLearned(base: Standing, best: Standing, bestStep: Int, steps: Int)
   /// The model could not be asked.
   case model(String)
   /// The state could not be saved.
@@ -64,13 +65,20 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .noAnswerRight(let step, let steps):
       "no reward to follow at step \(step): in \(steps) steps one after the other the sampled answers gave nothing to choose "
         + "by, being wrong; try the objective 'next-token' on the rows' solutions, more samples, or easier rows"
-    case .nothingLearned(let reward, let right, let rows, let steps):
-      "nothing was learned in \(steps) steps: no validation was better than the base, whose reward is \(reward) and share of "
-        + "right answers \(right) on the \(rows) rows held out; try other steps, learning rate or rows"
+    case .nothingLearned(let base, let best, let bestStep, let steps):
+      "nothing was learned in \(steps) steps: no validation was better than the base, which has \(base.shown) on the "
+        + "\(base.rows) rows held out; the best was \(best.shown) at step \(bestStep); try other steps, learning rate or rows"
     case .model(let problem): problem
     case .notSaved(let problem):
       "cannot save the training's state: \(problem); what was saved before is whole, and the same training goes on from it"
     }
+  }
+}
+
+extension Standing {
+  fileprivate var shown: String {
+    func rounded(_ value: Double?) -> String { value.map { "\(($0 * 1000).rounded() / 1000)" } ?? "-" }
+    return "reward \(rounded(reward)), \(rounded(right)) right and loss \(rounded(loss))"
   }
 }
 

@@ -78,8 +78,10 @@ package struct Trainer {
       preconditionFailure("a training of \(state.step) steps has no validation")
     }
     guard state.bestStep > 0 else {
+      let others = state.validations.dropFirst()
+      let best = others.max { ($0.validation?.reward ?? -1) < ($1.validation?.reward ?? -1) }
       throw .nothingLearned(
-        reward: base.reward ?? .nan, right: base.right ?? .nan, rows: base.rows, steps: state.step)
+        base: base, best: best?.validation ?? base, bestStep: best?.step ?? 0, steps: state.step)
     }
     return Outcome(
       state: state, stopReason: reason, problem: problem?.description, order: order, base: base, best: best)

@@ -28,6 +28,9 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Ends after so many validations without another best.
   package var patience = 5
 
+  /// Answers of a step: what they take in memory is bounded.
+  private static let answerLimit = 1 << 14
+
   /// What a sampled answer's reward is compared with.
   package enum Baseline: String, Sendable, CaseIterable {
     /// With nothing: eq. 1.
@@ -51,6 +54,9 @@ package struct TrainingSettings: Sendable, Equatable {
       return "weight decay and KL weight cannot be negative, and are \(weightDecay) and \(divergenceWeight)"
     }
     if samples < 1 { return "a row needs an answer, and would get \(samples)" }
+    if batch * samples > Self.answerLimit {
+      return "a step may have \(Self.answerLimit) answers at most, and \(batch) rows with \(samples) samples are more"
+    }
     if baseline == .group, samples < 2 {
       return "the baseline 'group' compares a row's answers, of which there must be two or more samples"
     }

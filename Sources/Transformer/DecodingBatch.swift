@@ -106,12 +106,10 @@ package final class DecodingBatch {
     var left = prefillRows
     var parts: [Part] = []
     for sequence in active where !before.contains(sequence.number) && left > 0 {
-      if sequence.cache.count == 0 {
-        if let leader = leader(of: sequence) {
-          let shared = sequence.request.prompt.count - 1
-          guard leader.cache.count >= shared else { continue }
-          sequence.cache.copy(leader.cache, positions: shared)
-        }
+      if sequence.hasNotBegun {
+        // What it waits for is given to it when it is there.
+        if waits(sequence) { continue }
+        sequence.hasNotBegun = false
         handle(.began(sequence.number))
       }
       let tokens = sequence.request.prompt[sequence.cache.count...].prefix(left)
@@ -121,11 +119,20 @@ package final class DecodingBatch {
     return parts
   }
 
-  /// One that came before with the same prompt under the same weights: several answers to a prompt compute it once.
-  private func leader(of sequence: Sequence) -> Sequence? {
-    guard sequence.request.prompt.count > 1 else { return nil }
-    return active.first {
-      $0.number < sequence.number && $0.view == sequence.view && $0.request.prompt == sequence.request.prompt
+  /// Whether one that came before computes the same prompt under the same weights: several answers to a prompt compute
+  /// it once.
+  private func waits(_ sequence: Sequence) -> Bool {
+    sequence.cache.count == 0
+      && active.contains {
+        $0.number < sequence.number && $0.cache.count < $0.request.prompt.count - 1 && $0.hasPrompt(of: sequence)
+      }
+  }
+
+  /// Gives the prompt that a sequence has just computed to those that wait for it, but for its last token: what follows
+  /// that one is theirs to choose.
+  private func share(_ leader: Sequence) {
+    for other in active where other.cache.count == 0 && other.number != leader.number && leader.hasPrompt(of: other) {
+      other.cache.copy(leader.cache, positions: leader.request.prompt.count - 1)
     }
   }
 
@@ -143,6 +150,7 @@ package final class DecodingBatch {
     var ended: Set<Int> = []
     for (place, part) in parts.enumerated() where part.sequence.cache.count >= part.sequence.request.prompt.count {
       let sequence = part.sequence
+      if !sequence.isDecoding { share(sequence) }
       let row = unsafe UnsafeBufferPointer(start: logits.pointer + place * vocabulary, count: vocabulary)
       guard let id = unsafe sequence.request.sampling.choose(row, step: sequence.tokens.count) else {
         ended.insert(sequence.number)
@@ -198,6 +206,11 @@ private final class Sequence {
   }
 
   var isDecoding: Bool { !tokens.isEmpty }
+  var hasNotBegun = true
+
+  func hasPrompt(of other: Sequence) -> Bool {
+    view == other.view && request.prompt.count > 1 && request.prompt == other.request.prompt
+  }
 
   /// Appends a token, and decides whether it was the last.
   func take(_ id: Int32, context: Int) -> GeneratedToken {

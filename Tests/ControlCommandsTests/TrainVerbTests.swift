@@ -96,9 +96,9 @@ import Testing
     ]
     let (outcome, _) = try train(
       ["mine", "--task", "easy", "--kl", "0,0.1"], job: ["job": 7, "state": "done", "result": .object(swept)])
-    #expect(outcome.lines.contains("0.1 *\t20\t0.2000\t0.6500\t0.0000"))
-    #expect(outcome.lines.contains("0.0\t-\t-\t-\t-"))
-    #expect(outcome.error.contains("weight 0.0: nothing was learned in 40 steps"))
+    #expect(outcome.lines.contains("0.1000 *\t20\t0.2000\t0.6500\t0.0000"))
+    #expect(outcome.lines.contains("0.0000\t-\t-\t-\t-"))
+    #expect(outcome.error.contains("weight 0.0000: nothing was learned in 40 steps"))
     #expect(outcome.error.contains("warning: stopped early: the training diverged at step 3"))
   }
 

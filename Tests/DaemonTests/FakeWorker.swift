@@ -29,6 +29,7 @@ final class FakeWorker: WorkerLauncher {
     /// Jobs that follow the script beside searches.
     var scriptedKind: String?
     var verdicts: [CheckResult.Verdict] = []
+    var trainingFault: WorkerFault?
     var launches = 0
     var starts: [JobStart] = []
     var generations: [GenerateCall] = []
@@ -59,6 +60,8 @@ final class FakeWorker: WorkerLauncher {
   func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
   /// What the next checks find, in order; then all are inconclusive.
   func find(_ verdicts: [CheckResult.Verdict]) { state.withLock { $0.verdicts = verdicts } }
+  /// What trainings end with from now on, after they have saved their states.
+  func failTrainings(with fault: WorkerFault) { state.withLock { $0.trainingFault = fault } }
   /// From now on no request is answered.
   func fallSilent() { state.withLock { $0.isMute = true } }
 
@@ -230,6 +233,14 @@ final class FakeWorker: WorkerLauncher {
       case .train(let spec):
         let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
         let label = spec.label.map { [(key: "t2.label", value: $0)] } ?? []
+        if spec.isEstimate {
+          result = ["name": .string(spec.name), "dry_run": true]
+          break
+        }
+        for number in spec.settings.divergenceWeights.indices {
+          try FileSystem.writeAtomically(spec.statePath + (number == 0 ? "" : ".\(number)"), [1])
+        }
+        if let fault = state.withLock({ $0.trainingFault }) { throw fault }
         try FileSystem.writeAtomically(
           spec.expertPath,
           expertBytes(

@@ -1,3 +1,4 @@
+import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
@@ -117,12 +118,13 @@ import WorkerProtocol
       let started = try daemon.call(
         "train.start",
         [
-          "name": "counts", "task": "answers", "kl": [0.0, 0.25], "kl_direction": "reference", "samples": 8,
+          "name": "science", "task": "answers", "kl": [0.0, 0.25], "kl_direction": "reference", "samples": 8,
           "temperature": 0.5, "baseline": "group", "layers": "2-5", "top": 32, "param_space": "logit", "dry_run": true,
         ])
       let job = try daemon.wait(started["job"] ?? .null)
       #expect(job["state"] == "done" && job["result"]?["version"] == nil)
-      #expect(try daemon.refusal("expert.show", ["expert": "counts"]) == "unknown_expert")
+      #expect(started["replaces"] == JSONValue.null)
+      #expect(try daemon.call("expert.show", ["expert": "science"])["versions"] == [1])
       let spec = try spec(daemon)
       #expect(spec.isEstimate && spec.settings.divergenceWeights == [0, 0.25])
       #expect(spec.settings.divergenceDirection == "reference" && spec.settings.samples == 8)
@@ -144,6 +146,8 @@ import WorkerProtocol
       let sampling: [(String, JSONValue)] = [("samples", 8), ("temperature", 0.5), ("baseline", "group")]
       for (name, value) in sampling {
         #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", name: value]) == "invalid_params")
+        #expect(
+          try daemon.refusal("train.start", ["name": "new", "dispatcher": true, name: value]) == "invalid_params")
       }
       #expect(
         try daemon.refusal("train.start", ["name": "new", "task": "answers", "objective": "cross-entropy"])
@@ -157,6 +161,35 @@ import WorkerProtocol
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": 0.1]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": []]) == "invalid_params")
       #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+    }
+  }
+
+  /// What a training leaves goes with its end, or when nobody comes back for it.
+  @Test func statesOfTrainingsAreCollected() throws {
+    let week = 7 * 24 * 3600
+    try withDaemon { (daemon: Harness) throws in
+      let trainings = daemon.prefix + "/var/lib/t2d/trainings"
+      func left() throws -> [String] { try FileSystem.entries(trainings).compactMap(\.text).sorted() }
+      try fill(daemon)
+      for (name, age) in [("old", week + 60), ("new", week - 3600)] {
+        let path = "\(trainings)/\(name).safetensors"
+        try FileSystem.writeAtomically(path, [1])
+        let time = timespec(tv_sec: Glibc.time(nil) - age, tv_nsec: 0)
+        #expect(unsafe utimensat(AT_FDCWD, path, [time, time], 0) == 0)
+      }
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "kl": [0.0, 0.1]])["job"] ?? .null)
+      #expect(try left() == ["new.safetensors"])
+
+      // A training that failed for good would fail again from there; one that has no room yet goes on.
+      daemon.worker.failTrainings(with: WorkerFault(.files, "cannot save: no space left"))
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 3])["job"] ?? .null)
+      #expect(try left().count == 2)
+      daemon.worker.failTrainings(with: WorkerFault(.failed, "nothing was learned"))
+      _ = try daemon.wait(
+        try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 3])["job"] ?? .null)
+      #expect(try left() == ["new.safetensors"])
     }
   }
 

@@ -132,35 +132,40 @@ import Testing
     }
   }
 
-  /// One step may be bad luck; five in a row are not.
-  @Test func sampledAnswersOfWhichNoneIsRightEndTheTraining() throws {
+  private static var lateValidation: TrainingSettings {
+    var settings = settings
+    settings.validationInterval = 10
+    return settings
+  }
+
+  private static func unlucky(from gradient: Int) -> InventedModel {
     var model = InventedModel(rows: 60)
     model.rewardIsSampled = true
-    model.failsFrom = 1
-    guard case .failure(.noAnswerRight(step: 5, steps: 5)) = Self.run(Self.settings, model).result else {
+    model.failsFrom = gradient
+    return model
+  }
+
+  /// One step may be bad luck; five in a row are not.
+  @Test func sampledAnswersOfWhichNoneIsRightEndTheTraining() throws {
+    guard case .failure(.noAnswerRight(step: 5, steps: 5)) = Self.run(Self.lateValidation, Self.unlucky(from: 1)).result
+    else {
       Issue.record("it went on without a reward")
       return
     }
     let text = TrainingError.noAnswerRight(step: 5, steps: 5).description
     #expect(text.contains("in 5 steps one after the other") && text.contains("'next-token'"))
     // Where something was learned before, it is kept.
-    model = InventedModel(rows: 60)
-    model.rewardIsSampled = true
-    model.failsFrom = 14
-    let outcome = try Self.run(Self.settings, model).result.get()
-    #expect(outcome.stopReason == .noReward && outcome.state.step == 17 && outcome.state.bestStep >= 4)
+    let outcome = try Self.run(Self.lateValidation, Self.unlucky(from: 14)).result.get()
+    #expect(outcome.stopReason == .noReward && outcome.state.step == 17 && outcome.state.bestStep == 10)
     #expect(outcome.problem?.contains("step 18") == true)
   }
 
   /// The count of steps without a reward is in the curve, so an interruption does not begin it anew.
   @Test func aResumedTrainingRemembersItsStepsWithoutReward() throws {
-    var model = InventedModel(rows: 60)
-    model.rewardIsSampled = true
-    model.failsFrom = 1
-    let cut = Self.run(Self.settings, model)
+    let cut = Self.run(Self.lateValidation, Self.unlucky(from: 1))
     let left = try #require(cut.saved.last)
     #expect(left.step == 4)
-    let resumed = Self.run(Self.settings, model, from: left)
+    let resumed = Self.run(Self.lateValidation, Self.unlucky(from: 1), from: left)
     #expect(resumed.result == cut.result && resumed.points.isEmpty)
   }
 
@@ -187,8 +192,22 @@ import Testing
     }
     #expect(abs(reward + 1.0 / 3) < 1e-12)
     #expect(TrainingError.noReward(step: 1, reward: reward).description.contains("'cross-entropy'"))
-    let nothing = TrainingError.nothingLearned(reward: -0.5, right: 0.25, rows: 12, steps: 30)
-    #expect(nothing.description.contains("no validation was better than the base"))
+  }
+
+  @Test func aTrainingThatIsNeverBetterThanTheBaseSaysWhatItCameTo() throws {
+    var settings = Self.settings
+    // So small that nothing moves; patience ends it.
+    settings.learningRate = 1e-30
+    guard case .failure(let error) = Self.run(settings, InventedModel(rows: 60)).result,
+      case .nothingLearned(let base, let best, let step, 20) = error
+    else {
+      Issue.record("a rate of 1e-30 taught something")
+      return
+    }
+    #expect(base.reward == best.reward && step > 0)
+    let reward = "\((try #require(base.reward) * 1000).rounded() / 1000)"
+    #expect(error.description.contains("no validation was better than the base, which has reward \(reward), "))
+    #expect(error.description.contains("on the 12 rows held out; the best was reward \(reward), "))
   }
 
   @Test func tooFewRowsAreRefused() {

@@ -89,6 +89,11 @@ import Transformer
     #expect(problem { $0.divergenceWeight = .nan }?.contains("negative") == true)
     #expect(problem { $0.patience = 0 }?.contains("patience") == true)
     #expect(problem { $0.samples = 0 }?.contains("needs an answer") == true)
+    #expect(
+      problem {
+        $0.batch = 4096
+        $0.samples = 5
+      }?.contains("16384 answers at most") == true)
     #expect(problem { $0.temperature = 0 }?.contains("temperature") == true)
     #expect(
       problem {

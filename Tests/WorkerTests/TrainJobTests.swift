@@ -1,3 +1,5 @@
+import Adaptation
+import Evaluation
 import Experts
 import LinearAlgebra
 import ModelFormats
@@ -184,6 +186,34 @@ import WorkerProtocol
     }
   }
 
+  /// As when the disk is full: the error says so, and what was saved before is whole.
+  @Test func aStateThatCannotBeSavedEndsTheTrainingAndTheLastOneIsGoneOnWith() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model)
+      let expected = try result(try TestWorker().run(.train(spec)).ending)
+      let bytes = try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20)
+
+      let (states, away) = (directory + "/states", directory + "/away")
+      try FileSystem.createDirectories(states)
+      spec.statePath = states + "/state.safetensors"
+      let cut = try TestWorker().run(.train(spec)) { entry in
+        // Behind the first state: the next one has no place to go.
+        if entry["step"] == 3 { try FileSystem.rename(states, to: away) }
+      }
+      guard case .failed(let fault) = cut.ending else {
+        Issue.record("it ended with \(cut.ending)")
+        return
+      }
+      #expect(fault.kind == .files && fault.retry && fault.message.contains("cannot save the training's state"))
+      #expect(fault.message.contains("the same training goes on from it"))
+      try FileSystem.rename(away, to: states)
+      let resumed = try TestWorker().run(.train(spec), journal: cut.journal)
+      #expect(try result(resumed.ending) == expected)
+      #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
+    }
+  }
+
   @Test func onlyTheModulesThatWereAskedForAreTrained() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
@@ -195,6 +225,28 @@ import WorkerProtocol
         let name = SyntheticModel.targets[matrix].name
         #expect(name.contains("self_attn") || name.contains("down_proj"))
         #expect(values.contains { $0 != 1 }, "\(name)")
+      }
+    }
+  }
+
+  @Test func aLogitExpertOfSomeLayersAndComponentsHoldsWhatWasTrained() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.parameterSpace = "logit"
+        $0.layers = 1...1
+        $0.modules = ["mlp"]
+        $0.components = 5
+      }
+      #expect(try result(try TestWorker().run(.train(spec)).ending)["parameters"] == 15)
+      let expert = try vector(spec, model)
+      let metadata = expert.metadata
+      #expect(metadata.parameterSpace == .logit && metadata.maximumMultiplier == 2 && metadata.rescale == .none)
+      #expect(expert.parameters.count == 3 && expert.warnings.isEmpty)
+      for (matrix, values) in expert.parameters {
+        let name = SyntheticModel.targets[matrix].name
+        #expect(name.hasPrefix("model.layers.1.mlp."))
+        #expect(values.prefix(5).contains { $0 != 0 } && values.dropFirst(5).allSatisfy { $0 == 0 }, "\(name)")
       }
     }
   }
@@ -319,8 +371,8 @@ extension SyntheticModel {
     return reference
   }
 
-  /// A task with training rows whose answers are generated: right is one with the row's letter in it.
-  func answeredTask(rows: Int, tokens: Int = 12, letters: [String] = ["x"]) throws -> TaskReference {
+  /// A task with training rows whose answers are generated: right is one that begins with the row's letter.
+  func answeredTask(rows: Int, tokens: Int = 3, letters: [String] = ["x"]) throws -> TaskReference {
     let path = directory + "/answered"
     try FileSystem.createDirectories(path)
     func lines(_ mark: String, _ count: Int) -> [UInt8] {
@@ -334,9 +386,27 @@ extension SyntheticModel {
     try FileSystem.writeAtomically(path + "/fewshot.jsonl", lines("few", 4))
     try FileSystem.writeAtomically(path + "/train.jsonl", lines("", rows))
     let settings: JSONValue = [
-      "max_tokens": JSONValue(tokens), "chat": false, "extract": ["regex": "[x-z]", "pick": "first"],
+      "max_tokens": JSONValue(tokens), "chat": false, "extract": ["regex": "[!-~]", "pick": "first"],
     ]
     try FileSystem.writeAtomically(path + "/task.json5", settings.serialized())
     return TaskReference(name: "answered", path: path, digest: "")
+  }
+
+  /// A letter with which the base often begins an answer to that task, but not always: what a reward can be had for.
+  func frequentLetter() throws -> String {
+    let reference = try answeredTask(rows: 8)
+    let model = try LanguageModel.load(
+      path: path, factorizationDirectory: directory + "/cache", pool: ComputePool(threads: 1))
+    let task = try TaskFile.load(path: reference.path, name: reference.name)
+    let rows = try TaskEncoder(task, for: model).encode(task.train)
+    let answers = try generateAnswers(
+      rows + rows + rows + rows, of: task, by: model, under: .base,
+      sampling: { .sampled(temperature: 1, topP: 1, seed: 11, stream: UInt64($0)) }, priority: .job)
+    var counts: [String: Int] = [:]
+    for answer in answers {
+      let letter = answer.text.first { $0.isASCII && $0 > " " && $0 <= "~" }
+      if let letter { counts[String(letter), default: 0] += 1 }
+    }
+    return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "x"
   }
 }

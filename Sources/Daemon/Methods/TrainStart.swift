@@ -40,11 +40,12 @@ extension Service {
     if isDispatcher {
       model = try snapshot.resolveModel(params["model"]?.stringValue)
       plan = try service.dispatcherPlan(on: model)
+      try settings.check(params, scoring: "choice", of: "a dispatcher")
     } else {
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
       plan = try TrainingPlan(task)
-      try settings.check(params, scoring: task.current.scoring, task: task.name)
+      try settings.check(params, scoring: task.current.scoring, of: "task '\(task.name)'")
     }
     let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
@@ -54,7 +55,7 @@ extension Service {
       }
       reply.succeed([
         "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
-        "sources": plan.shown, "replaces": JSONValue(known.map { "\($0.name)@\($0.version)" }),
+        "sources": plan.shown, "replaces": JSONValue((isEstimate ? nil : known).map { "\($0.name)@\($0.version)" }),
         "warnings": JSONValue(plan.warnings),
       ])
     }
@@ -198,20 +199,20 @@ extension TrainSettings {
   }
 
   /// Refuses what would have no effect on rows of that kind.
-  fileprivate func check(_ params: JSONObject, scoring: String, task: String) throws(RPCError) {
+  fileprivate func check(_ params: JSONObject, scoring: String, of learner: String) throws(RPCError) {
     guard scoring == "choice" || method == "svf" else {
-      throw RPCError(.invalidParams, "method 'lora' needs rows with choices, and those of task '\(task)' have none")
+      throw RPCError(.invalidParams, "method 'lora' needs rows with choices, and those of \(learner) have none")
     }
     if scoring == "choice" {
       for name in ["samples", "temperature", "baseline"] where params[name] != nil {
         throw RPCError(
           .invalidParams,
-          "the rows of task '\(task)' have choices, whose expected reward is a sum and is not sampled: '\(name)' would "
+          "the rows of \(learner) have choices, whose expected reward is a sum and is not sampled: '\(name)' would "
             + "change nothing", hint: "leave it out")
       }
     } else if objective == "cross-entropy" {
       throw RPCError(
-        .invalidParams, "'cross-entropy' is over choices, and the rows of task '\(task)' have none",
+        .invalidParams, "'cross-entropy' is over choices, and the rows of \(learner) have none",
         hint: "use reinforce or next-token")
     }
   }
