@@ -12,6 +12,7 @@ extension Verb {
         .value("--label", "L", "label", "the category that requests are dispatched by"),
         .value("--method", "M", "method", "svf, or lora: trained for comparison, and no expert is made"),
         .value("--rank", "R", "rank", "of lora; 16 unless given"),
+        .value("--mix-with", "T", "mix_with", "of lora: train on this task too, and score mixtures of the two on both"),
         .value("--objective", "O", "objective", "reinforce, cross-entropy or next-token"),
         .value("--steps", "N", "steps", "40 unless given"),
         .value("--batch", "N", "batch", "rows of a step; 10 unless given"),
@@ -125,7 +126,22 @@ extension Invocation {
       table.add(["eval", result["eval"]?["n"].cell ?? "-", name, number(score["acc"]), number(score["acc_norm"])])
     }
     print(table, empty: "")
+    if let mixtures = result["mixing"]?.arrayValue { showMixing(mixtures) }
     console.note("no expert was made: lora is trained to be compared with")
+  }
+
+  /// A line for each mixture of two LoRAs, with its acc on both tasks.
+  private func showMixing(_ mixtures: [JSONValue]) {
+    let tasks = (mixtures.first?["scores"]?.arrayValue ?? []).map { $0["task"].cell }
+    var table = Table(headings: ["WEIGHTS", "SHARE"] + tasks.map { "ACC ON \($0)" })
+    for mixture in mixtures {
+      let scores = mixture["scores"]?.arrayValue ?? []
+      table.add(
+        [mixture["weights"].cell, fixed(mixture["share"]?.doubleValue ?? 0, 2)] + scores.map { number($0["acc"]) })
+    }
+    console.print("")
+    print(table, empty: "")
+    console.note("share is that of the second; parameters averages A and B, products what they add")
   }
 
   private func number(_ value: JSONValue?) -> String { value?.doubleValue.map { fixed($0, 4) } ?? "-" }

@@ -37,7 +37,23 @@ package struct TrainedAdapters: TrainedParameters {
   package var trainedCount: Int { layout.count }
 
   package func view(at parameters: [Float]) -> WeightView {
-    .lowRank(LowRankWeights(LowRankAdapters(layout, parameters: parameters), model: model))
+    .lowRank(LowRankWeights([(LowRankAdapters(layout, parameters: parameters), 1)], model: model))
+  }
+
+  /// The mean of A and B, weighted: what averaging two LoRAs file by file does, cross products of one's B and the other's
+  /// A included.
+  package func view(averaging first: [Float], _ second: [Float], share: Float) -> WeightView {
+    view(at: zip(first, second).map { (1 - share) * $0 + share * $1 })
+  }
+
+  /// The mean of the additions B A, weighted: between the two models in a straight line.
+  package func view(adding first: [Float], _ second: [Float], share: Float) -> WeightView {
+    .lowRank(
+      LowRankWeights(
+        [
+          (LowRankAdapters(layout, parameters: first), 1 - share),
+          (LowRankAdapters(layout, parameters: second), share),
+        ], model: model))
   }
 
   package func record(

@@ -23,16 +23,19 @@ package final class LowRankAdapters: Sendable {
   }
 }
 
-/// The query, key and value matrices of all layers with their additions, W + (α / r) B A: what is scored with, at the
-/// base's cost. Where B is 0 they are the base's, bit for bit.
+/// The query, key and value matrices of all layers with additions, W + (α / r) Σ w B A: what is scored with, at the base's
+/// cost. Where B is 0 they are the base's, bit for bit.
 ///
 /// `@unchecked Sendable`: written in `init` only.
 package final class LowRankWeights: @unchecked Sendable, Equatable {
   private let heads: FloatBuffer
   private let layerSize: Int
 
-  package init(_ adapters: LowRankAdapters, model: LanguageModel, priority: ComputePool.Priority = .job) {
-    let (shape, layout) = (model.shape, adapters.layout)
+  /// - Parameter parts: adapters and their weights; one alone has the weight 1.
+  package init(
+    _ parts: [(adapters: LowRankAdapters, weight: Float)], model: LanguageModel, priority: ComputePool.Priority = .job
+  ) {
+    let shape = model.shape
     let layerSize = shape.offset(.output)
     self.layerSize = layerSize
     let heads = FloatBuffer(count: shape.layers * layerSize)
@@ -40,12 +43,15 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
     let build = Phase(tiles: shape.layers) { layer, _ in
       let target = unsafe heads.pointer + layer * layerSize
       unsafe target.update(from: model.weights.layer(layer), count: layerSize)
-      for number in layout.numbers(layer: layer) {
-        let projection = layout.projection(number)
-        unsafe BLAS.gemm(
-          transposeA: false, transposeB: false, m: shape.rows(projection), n: shape.hidden, k: layout.rank,
-          alpha: layout.scale, a: adapters.b(number), lda: layout.rank, b: adapters.a(number), ldb: shape.hidden,
-          beta: 1, c: target + shape.offset(projection), ldc: shape.hidden)
+      for (adapters, weight) in parts {
+        let layout = adapters.layout
+        for number in layout.numbers(layer: layer) {
+          let projection = layout.projection(number)
+          unsafe BLAS.gemm(
+            transposeA: false, transposeB: false, m: shape.rows(projection), n: shape.hidden, k: layout.rank,
+            alpha: weight * layout.scale, a: adapters.b(number), lda: layout.rank, b: adapters.a(number),
+            ldb: shape.hidden, beta: 1, c: target + shape.offset(projection), ldc: shape.hidden)
+        }
       }
     }
     model.pool.run([build], priority: priority)

@@ -21,9 +21,9 @@ import WorkerProtocol
 /// With several weights of the divergence it trains one expert after the other, each with a state of its own, and writes
 /// the best one on the rows held out.
 struct TrainJob {
-  private let spec: TrainSpec
-  private let job: RunningJob
-  private let models: ModelStore
+  let spec: TrainSpec
+  let job: RunningJob
+  let models: ModelStore
 
   /// Of the job's progress, what loading takes.
   private static let loading = 0.05
@@ -50,15 +50,12 @@ struct TrainJob {
     let matrices = try model.model.layout.matrices(of: spec.settings)
     let space = try ParameterSpace(spec.settings)
     let method: TrainingMethod = try named(spec.settings.method, "method")
-    let weights: any TrainedParameters
-    switch method {
-    case .svf:
-      weights = TrainedMultipliers(
-        model.model, space: space, matrices: matrices, components: spec.settings.components)
-    case .lora:
-      try model.model.layout.checkAdapted(matrices)
-      weights = TrainedAdapters(model.model, rank: spec.settings.rank, matrices: matrices, seed: spec.settings.seed)
-    }
+    let weights: any TrainedParameters =
+      switch method {
+      case .svf:
+        TrainedMultipliers(model.model, space: space, matrices: matrices, components: spec.settings.components)
+      case .lora: try adapters(matrices, seed: spec.settings.seed, on: model)
+      }
     if spec.isEstimate { return try estimate(sweep, data, weights, on: model) }
     var runs: [(settings: TrainingSettings, result: Result<Trainer.Outcome, TrainingError>)] = []
     var rowCount = 0
@@ -66,7 +63,8 @@ struct TrainJob {
       let job = job
       let trainee = try data.trainee(weights, settings, for: model, shouldStop: { job.isCancelled })
       rowCount = trainee.rowCount
-      let run = Run(number: number, count: sweep.count, settings: settings, identity: identity(data, model, settings))
+      let count = sweep.count + (spec.partner == nil ? 0 : 1)
+      let run = Run(number: number, count: count, settings: settings, identity: identity(data, model, settings))
       do throws(TrainingError) {
         runs.append((settings, .success(try train(trainee, run, from: weights))))
       } catch {
@@ -85,7 +83,13 @@ struct TrainJob {
       result["name"] = .string(spec.name)
       result["method"] = .string(method.rawValue)
       result["rank"] = JSONValue(spec.settings.rank)
-      if let eval = try compared(weights.view(at: outcome.state.best), data, on: model) { result["eval"] = eval }
+      if let task = data.evaluated {
+        result["eval"] = try compared(weights.view(at: outcome.state.best), task, on: model)
+      }
+      if let partner = spec.partner {
+        result["mixing"] = try mixing(
+          outcome.state.best, data, with: partner, settings: runs[best].settings, matrices, on: model)
+      }
       result["seconds"] = .number(job.seconds)
     }
     result["parameters"] = JSONValue(weights.trainedCount)
@@ -120,14 +124,14 @@ struct TrainJob {
   }
 
   /// One training of a sweep, or the only one.
-  private struct Run {
+  struct Run {
     var number: Int
     var count: Int
     var settings: TrainingSettings
     var identity: String
   }
 
-  private func train(
+  func train(
     _ trainee: any TrainedModel, _ run: Run, from weights: any TrainedParameters
   ) throws(TrainingError) -> Trainer.Outcome {
     let settings = run.settings
@@ -162,34 +166,10 @@ struct TrainJob {
     return .object(object)
   }
 
-  /// What the eval rows say of the base and of what was trained, which nothing else will ask: LoRA is served to nobody.
-  private func compared(_ view: WeightView, _ data: TrainingData, on model: LoadedModel) throws(WorkerFault)
-    -> JSONValue?
-  {
-    guard let task = data.evaluated else { return nil }
-    job.report(JobProgress(fraction: 0.99, phase: "evaluating", detail: "\(task.eval.count) eval rows, twice"))
-    var compared: JSONObject = [:]
-    for (name, view) in [("base", WeightView.base), ("lora", view)] {
-      let items: [EvaluationResult.Item]
-      do {
-        items = try RowEvaluator(task, model: model.model).evaluate(
-          task.eval, under: view, shouldStop: { job.isCancelled })
-      } catch {
-        throw WorkerFault(evaluating: error)
-      }
-      let shown = EvaluationResult(task: task, items: items).json
-      for key in ["n", "task", "metric", "template"] { compared[key] = shown[key] }
-      var scores = JSONObject()
-      for key in ["acc", "acc_norm", "ci95"] { scores[key] = shown[key] }
-      compared[name] = .object(scores)
-    }
-    return .object(compared)
-  }
-
   // MARK: - state
 
   /// All that the outcome depends on, the number of threads not among it. What it will be called is none of it either.
-  private func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
+  func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
     var own = spec.settings
     own.divergenceWeights = [settings.divergenceWeight]
     let parts =
@@ -364,13 +344,6 @@ extension MultiplierLayout {
     return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
   }
 
-  fileprivate func checkAdapted(_ chosen: [Int]) throws(WorkerFault) {
-    if let other = chosen.first(where: { !LowRankLayout.isPossible($0) }) {
-      throw WorkerFault(
-        .badRequest, "lora is for q_proj, k_proj and v_proj, and '\(matrices[other].name)' is none of them")
-    }
-  }
-
   /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint.
   private func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
     guard !modules.isEmpty else { return Array(matrices.indices) }
@@ -400,7 +373,7 @@ private func reward(_ result: Result<Trainer.Outcome, TrainingError>) -> Double 
 }
 
 extension WorkerFault {
-  fileprivate init(_ error: TrainingError) {
+  init(_ error: TrainingError) {
     let kind: Kind =
       switch error {
       case .cancelled: .cancelled

@@ -140,10 +140,12 @@ package struct TrainSpec: Sendable, Equatable {
   package var statePath: String
   /// Nothing is trained: what it would take is estimated.
   package var isEstimate: Bool
+  /// Of `lora`: another task that it is trained on too, to mix the two.
+  package var partner: TaskReference?
 
   package init(
     model: ModelReference, name: String, label: String? = nil, lesson: Lesson, settings: TrainSettings,
-    expertPath: String, statePath: String, isEstimate: Bool = false
+    expertPath: String, statePath: String, isEstimate: Bool = false, partner: TaskReference? = nil
   ) {
     self.model = model
     self.name = name
@@ -153,13 +155,14 @@ package struct TrainSpec: Sendable, Equatable {
     self.expertPath = expertPath
     self.statePath = statePath
     self.isEstimate = isEstimate
+    self.partner = partner
   }
 
   var json: JSONValue {
     object([
       ("model", model.json), ("name", .string(name)), ("label", label.map { .string($0) }), ("lesson", lesson.json),
       ("settings", settings.json), ("expert_path", .string(expertPath)), ("state_path", .string(statePath)),
-      ("estimate", .bool(isEstimate)),
+      ("estimate", .bool(isEstimate)), ("mix_with", partner?.json),
     ])
   }
 
@@ -170,7 +173,10 @@ package struct TrainSpec: Sendable, Equatable {
       label: try fields.optionalString("label"), lesson: try Lesson(decoding: try fields.value("lesson")),
       settings: try TrainSettings(decoding: try fields.value("settings")),
       expertPath: try fields.string("expert_path"), statePath: try fields.string("state_path"),
-      isEstimate: try fields.bool("estimate"))
+      isEstimate: try fields.bool("estimate"),
+      partner: try fields.optional("mix_with").map { (value) throws(WorkerProtocolError) in
+        try TaskReference(decoding: value)
+      })
   }
 }
 

@@ -72,6 +72,15 @@ import WorkerProtocol
       #expect(
         try daemon.refusal("train.start", ["name": "x", "dispatcher": true, "method": "lora"]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "x", "task": "arc", "rank": 4]) == "invalid_params")
+      // A second task to mix with is LoRA's, and another one.
+      var mixed = lora
+      mixed["mix_with"] = "siqa"
+      #expect(try daemon.wait(try daemon.call("train.start", mixed)["job"] ?? .null)["state"] == "done")
+      #expect(try spec(daemon).partner?.name == "siqa")
+      mixed["mix_with"] = "arc"
+      #expect(try daemon.refusal("train.start", mixed) == "invalid_params")
+      #expect(
+        try daemon.refusal("train.start", ["name": "x", "task": "arc", "mix_with": "siqa"]) == "invalid_params")
     }
   }
 

@@ -28,7 +28,7 @@ import Testing
     let tape = try model.record([item], under: .ones(model.layout.count), adding: adapters, priority: .job)
     let loss = try require(values["loss"]?.doubleValue)
     #expect(abs(-tape.scores[0][0].sum - loss) < 1e-4)
-    let scored = try model.score([item], under: .lowRank(LowRankWeights(adapters, model: model)), priority: .job)
+    let scored = try model.score([item], under: .lowRank(LowRankWeights([(adapters, 1)], model: model)), priority: .job)
     #expect(abs(-scored[0][0].sum - loss) < 1e-4)
 
     let gradient = try tape.adapterGradient([[[Float](repeating: -1, count: 9)]], priority: .job)
@@ -98,7 +98,8 @@ import Testing
     let items = numbers.items(5)
     let base = try model.score(items, priority: .job)
     // Bit for bit where it is scored, and within float where it is recorded, which is factored.
-    #expect(try model.score(items, under: .lowRank(LowRankWeights(adapters, model: model)), priority: .job) == base)
+    #expect(
+      try model.score(items, under: .lowRank(LowRankWeights([(adapters, 1)], model: model)), priority: .job) == base)
     let ones = MultiplierVector.ones(model.layout.count)
     let tape = try model.record(items, under: ones, adding: adapters, priority: .job)
     #expect(tape.scores == (try model.record(items, under: ones, priority: .job)).scores)
@@ -112,11 +113,26 @@ import Testing
     }
   }
 
+  @Test func aSumOfHalvesIsTheWhole() throws {
+    let model = try TinyModel.model.get()
+    var numbers = Numbers(43)
+    let layout = LowRankLayout(rank: 2, matrices: matrices(model, [.query, .value]), of: model.layout)
+    let (one, other) = (parameters(layout, &numbers), parameters(layout, &numbers))
+    let items = numbers.items(3)
+    func scores(_ parts: [([Float], Float)]) throws -> [[ContinuationScore]] {
+      let parts = parts.map { (LowRankAdapters(layout, parameters: $0.0), $0.1) }
+      return try model.score(items, under: .lowRank(LowRankWeights(parts, model: model)), priority: .job)
+    }
+    #expect(distance(try scores([(one, 0.25), (one, 0.75)]), try scores([(one, 1)])) < 1e-4)
+    #expect(try scores([(one, 1), (other, 0)]) == scores([(one, 1)]))
+    #expect(distance(try scores([(one, 0.5), (other, 0.5)]), try scores([(one, 1)])) > 1e-3)
+  }
+
   @Test func itScoresAndGeneratesNothing() throws {
     let model = try TinyModel.model.get()
     let layout = LowRankLayout(rank: 1, matrices: [0], of: model.layout)
-    let weights = LowRankWeights(
-      LowRankAdapters(layout, parameters: [Float](repeating: 0, count: layout.count)), model: model)
+    let adapters = LowRankAdapters(layout, parameters: [Float](repeating: 0, count: layout.count))
+    let weights = LowRankWeights([(adapters, 1)], model: model)
     let request = GenerationRequest(prompt: [1, 2], view: .lowRank(weights), maximumTokens: 2)
     #expect(throws: TransformerError.self) { try model.check(request, index: 0) }
   }

@@ -109,6 +109,34 @@ import WorkerProtocol
     }
   }
 
+  @Test func twoLorasAreMixedAndScoredOnBothTasks() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model, lesson: .task(try model.trainingTask("letters", rows: 32))) {
+        $0.method = "lora"
+        $0.modules = ["q_proj", "v_proj"]
+        $0.steps = 12
+      }
+      spec.partner = try model.trainingTask("others", rows: 32, questions: ["cccccc", "tttttt"])
+      let run = try TestWorker().run(.train(spec))
+      let result = try result(run.ending)
+      let mixtures = try #require(result["mixing"]?.arrayValue)
+      #expect(
+        mixtures.map { "\($0["weights"]?.stringValue ?? "") \($0["share"]?.doubleValue ?? -1)" } == [
+          "base 0.0", "first 0.0", "parameters 0.25", "products 0.25", "parameters 0.5", "products 0.5",
+          "parameters 0.75", "products 0.75", "second 1.0",
+        ])
+      for mixture in mixtures {
+        #expect(mixture["scores"]?.arrayValue?.map { $0["task"] } == ["letters", "others"])
+        #expect(mixture["scores"]?.arrayValue?.allSatisfy { $0["n"] == 4 && $0["acc"] != nil } == true)
+      }
+      // The ends are what each training came to, and the journal tells the two apart.
+      #expect(mixtures[0]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["base"]?["acc"])
+      #expect(mixtures[1]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["lora"]?["acc"])
+      #expect(Set(run.journal.compactMap { $0["training"]?.intValue }) == [0, 1])
+    }
+  }
+
   @Test func loraSaysWhatItIsNotFor() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)

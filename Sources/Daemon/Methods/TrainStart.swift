@@ -47,11 +47,13 @@ extension Service {
       plan = try TrainingPlan(task)
       try settings.check(params, scoring: task.current.scoring, of: "task '\(task.name)'")
     }
+    let partner = try snapshot.partner(params, settings)
     let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
       let job = try answering { () throws(RegistryError) in
-        try steward.train(name, label: label, plan, settings, isEstimate: isEstimate, on: model, who: who)
+        try steward.train(
+          name, label: label, plan, settings, isEstimate: isEstimate, partner: partner, on: model, who: who)
       }
       reply.succeed([
         "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
@@ -66,6 +68,25 @@ extension Service {
   fileprivate func dispatcherPlan(on model: ModelRecord) throws(RPCError) -> TrainingPlan {
     let dispatch = try resolveDispatch("prompt", [:], model: model)
     return try TrainingPlan(dispatch, snapshots.get())
+  }
+}
+
+extension Snapshot {
+  /// The second task that LoRA is trained on, where one is given.
+  fileprivate func partner(_ params: JSONObject, _ settings: TrainSettings) throws(RPCError) -> TaskRecord? {
+    guard let name = params["mix_with"]?.stringValue else { return nil }
+    guard settings.method == "lora", settings.divergenceWeights.count == 1 else {
+      throw RPCError(
+        .invalidParams, "'mix_with' is of method 'lora', with one weight of the divergence",
+        hint: "experts are mixed by searches; see task.adapt")
+    }
+    let task = try resolveTask(name)
+    guard !sameName(task.name, params["task"]?.stringValue ?? "") else {
+      throw RPCError(.invalidParams, "'mix_with' is the task itself: mixing needs another one")
+    }
+    let record = try TrainingPlan(task).sources[0].task
+    try settings.check(params, scoring: record.current.scoring, of: "task '\(record.name)'")
+    return record
   }
 }
 
