@@ -18,7 +18,7 @@ struct BenchmarkOptions: Sendable {
   var repetitions = 3
 
   static let standardModel = "var/lib/t2d/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-  private static let standardExperts = ["science", "social"].map { "etc/examples/experts/\($0).safetensors" }
+  private static let standardExperts = ["science", "words"].map { "etc/examples/experts/\($0).safetensors" }
   static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
   private static let flags = ["--json", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
 

@@ -66,7 +66,7 @@ extension EndToEnd {
 
         // Any other vector for this model will do: `social` under the name of `science`.
         var bytes = try FileSystem.readAll(
-          "\(repository)/etc/examples/experts/social.safetensors", maximumBytes: 1 << 22)
+          "\(repository)/Tests/EndToEndTests/Fixtures/experts/social.safetensors", maximumBytes: 1 << 22)
         try rename(in: &bytes, #""t2.name":"social""#, #""t2.name":"science""#)
         try daemon.drop(bytes, "experts", "science.safetensors")
         try client.call("system.sync")
@@ -152,7 +152,7 @@ func addModel(_ daemon: RunningDaemon, _ client: RPCClient) throws {
 func dropExperts(_ daemon: RunningDaemon) throws {
   for expert in ["science", "social"] {
     let bytes = try FileSystem.readAll(
-      "\(repository)/etc/examples/experts/\(expert).safetensors", maximumBytes: 1 << 22)
+      "\(repository)/Tests/EndToEndTests/Fixtures/experts/\(expert).safetensors", maximumBytes: 1 << 22)
     try daemon.drop(bytes, "experts", "\(expert).safetensors")
   }
 }
