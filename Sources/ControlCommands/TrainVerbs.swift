@@ -10,6 +10,9 @@ extension Verb {
         .flag("--dispatcher", "dispatcher", "a dispatcher for the active experts, on the rows of their tasks"),
         model,
         .value("--label", "L", "label", "the category that requests are dispatched by"),
+        .value("--method", "M", "method", "svf, or lora: trained for comparison, and no expert is made"),
+        .value("--rank", "R", "rank", "of lora; 16 unless given"),
+        .value("--mix-with", "T", "mix_with", "of lora: train on this task too, and score mixtures of the two on both"),
         .value("--objective", "O", "objective", "reinforce, cross-entropy or next-token"),
         .value("--steps", "N", "steps", "40 unless given"),
         .value("--batch", "N", "batch", "rows of a step; 10 unless given"),
@@ -76,6 +79,7 @@ extension Invocation {
   /// What came of it, the learning curve where something was held out, and the two scores.
   private func showTraining(_ result: JSONValue) {
     for warning in result["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
+    if result["method"] == "lora" { return showComparison(result) }
     console.print(
       "\(escaped(result["name"].cell))@\(result["version"].cell) (\(escaped(result["state"].cell))), "
         + "step \(result["best_step"].cell) of \(result["steps"].cell), \(result["training_rows"].cell) rows, "
@@ -103,6 +107,41 @@ extension Invocation {
     print(table, empty: "")
     console.note(
       "on \(result["held_out"]?["n"].cell ?? "-") training rows held out; step 0 is the base, * is what is kept")
+  }
+
+  /// What LoRA came to, on the rows held out and on the eval rows.
+  private func showComparison(_ result: JSONValue) {
+    console.print(
+      "lora of rank \(result["rank"].cell), \(result["parameters"].cell) parameters, step \(result["best_step"].cell) of "
+        + "\(result["steps"].cell), \(result["training_rows"].cell) rows, "
+        + secondsText(result["seconds"]?.doubleValue ?? 0))
+    console.print("")
+    var table = Table(("ROWS", .left), ("N", .right), ("WEIGHTS", .left), ("ACC", .right), ("ACC_NORM", .right))
+    let held = result["held_out"]
+    for (name, key) in [("base", "base"), ("lora", "expert")] {
+      table.add(["held out", held?["n"].cell ?? "-", name, number(held?[key]?["acc"]), "-"])
+    }
+    for name in ["base", "lora"] {
+      guard let score = result["eval"]?[name] else { continue }
+      table.add(["eval", result["eval"]?["n"].cell ?? "-", name, number(score["acc"]), number(score["acc_norm"])])
+    }
+    print(table, empty: "")
+    if let mixtures = result["mixing"]?.arrayValue { showMixing(mixtures) }
+    console.note("no expert was made: lora is trained to be compared with")
+  }
+
+  /// A line for each mixture of two LoRAs, with its acc on both tasks.
+  private func showMixing(_ mixtures: [JSONValue]) {
+    let tasks = (mixtures.first?["scores"]?.arrayValue ?? []).map { $0["task"].cell }
+    var table = Table(headings: ["WEIGHTS", "SHARE"] + tasks.map { "ACC ON \($0)" })
+    for mixture in mixtures {
+      let scores = mixture["scores"]?.arrayValue ?? []
+      table.add(
+        [mixture["weights"].cell, fixed(mixture["share"]?.doubleValue ?? 0, 2)] + scores.map { number($0["acc"]) })
+    }
+    console.print("")
+    print(table, empty: "")
+    console.note("share is that of the second; parameters averages A and B, products what they add")
   }
 
   private func number(_ value: JSONValue?) -> String { value?.doubleValue.map { fixed($0, 4) } ?? "-" }

@@ -12,7 +12,7 @@ extension Steward {
   @discardableResult
   func train(
     _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, isEstimate: Bool,
-    on model: ModelRecord, who: String
+    partner: TaskRecord?, on model: ModelRecord, who: String
   ) throws(RegistryError) -> Int64 {
     let lesson: TrainSpec.Lesson
     if let dispatch = plan.dispatch {
@@ -24,13 +24,18 @@ extension Steward {
       lesson = .task(reference(plan.sources[0].task))
     }
     // The same training again, after a full disk or a cancellation, goes on from the state that it left.
-    let what = [reference(model).digest, settings.json.jsonText, lesson.json.jsonText].joined(separator: "\n")
+    let partner = partner.map { reference($0) }
+    let what = [
+      reference(model).digest, settings.json.jsonText, lesson.json.jsonText,
+      partner.map { TrainSpec.Lesson.task($0).json.jsonText } ?? "",
+    ].joined(separator: "\n")
     let digest = SHA256.digest(Array(what.utf8))
     let work = JobWork.train(
       TrainSpec(
         model: reference(model), name: name, label: label, lesson: lesson, settings: settings,
         expertPath: store.stagingPath("trained"),
-        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate))
+        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate,
+        partner: partner))
     let key = ["train", name, label ?? "", digest.hex, isEstimate ? "estimate" : ""].joined(separator: "\0")
     return try submit(
       JobRecord(
@@ -45,6 +50,10 @@ extension Steward {
       throw RegistryError.conflict("the job's spec is not that of a training")
     }
     guard !spec.isEstimate else { return result }
+    guard spec.settings.method == "svf" else {
+      removeStates(of: spec)
+      return result
+    }
     let expert: ValidatedExpert
     do throws(Refusal) {
       expert = try validate(spec.expertPath, file: spec.name + ".safetensors")

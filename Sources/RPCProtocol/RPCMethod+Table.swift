@@ -244,14 +244,24 @@ extension RPCMethod {
         + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, warnings, "
         + "parameters, rows, training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, "
         + "learning_rate, gradient_norm, batch, validation}], kl_weight, sweep [{kl_weight, best_step, stop_reason, held_out, "
-        + "problem}] where several weights were tried, kernel, seconds; of a dry run name, dry_run, parameters, rows, "
-        + "training_rows, step_tokens, step_seconds, validation_seconds, seconds, memory_bytes, kernel",
+        + "problem}] where several weights were tried, kernel, seconds; of method lora no version, but method, rank, and "
+        + "eval {n, task, metric, template, base, lora, each {acc, acc_norm, ci95}} where there are eval rows, mixing "
+        + "[{weights (base, first, second, parameters or products), share (of the second), scores [{task, n, acc, acc_norm, "
+        + "ci95}]}] where two were mixed; of a dry run name, dry_run, parameters, rows, training_rows, step_tokens, "
+        + "step_seconds, validation_seconds, seconds, memory_bytes, kernel",
       [
         .required("name", .string, "of the expert; one that is taken gets a new version"),
         .optional("task", .string, "on whose training rows, with choices or answers to generate; or dispatcher"),
         .optional("dispatcher", .boolean, "make a dispatcher for the active experts; false unless given"),
         .optional("model", .string, modelSummary),
         .optional("label", .string, "the dispatch category of the expert"),
+        .optional(
+          "method", .choice(["svf", "lora"]),
+          "svf makes an expert; lora is compared with it, on rows with choices, and makes none; svf unless given"),
+        .optional(
+          "rank", .integer(1...1_024), "of lora's additions to the modules; 16, on q_proj and v_proj, unless given"),
+        .optional(
+          "mix_with", .string, "of lora: a second task that it is trained on too, to score mixtures of the two on both"),
         .optional("objective", .choice(["reinforce", "cross-entropy", "next-token"]), "reinforce unless given"),
         .optional("steps", .integer(1...1_000_000), "40 unless given"),
         .optional("batch", .integer(1...4_096), "rows of a step; 10 unless given"),

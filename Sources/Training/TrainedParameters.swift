@@ -8,6 +8,10 @@ package protocol TrainedParameters {
   var model: LanguageModel { get }
   /// The base: what training begins with.
   var start: [Float] { get }
+  /// What a decay of the weights pulls every number towards.
+  var origin: Float { get }
+  /// How many numbers change.
+  var trainedCount: Int { get }
 
   func view(at parameters: [Float]) -> WeightView
 
@@ -51,8 +55,8 @@ package struct TrainedMultipliers: TrainedParameters {
     lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
   }
 
-  package var start: [Float] { [Float](repeating: space == .logit ? 0 : 1, count: model.layout.count) }
-  /// How many numbers change.
+  package var start: [Float] { [Float](repeating: origin, count: model.layout.count) }
+  package var origin: Float { space == .logit ? 0 : 1 }
   package var trainedCount: Int { isTrained.count { $0 } }
 
   package func view(at parameters: [Float]) -> WeightView { .factored(vector(parameters)) }

@@ -86,7 +86,7 @@ package final class DecodingBatch {
     // Members that wait for a place among the multipliers change only here; a vector that nobody uses any more is
     // forgotten at the next arrival.
     do throws(TransformerError) {
-      let (views, table) = try model.resolve(active.map(\.request.view))
+      let (views, table, _) = try model.resolve(active.map(\.request.view))
       for (sequence, view) in zip(active, views) { sequence.view = view }
       multipliers = table
     } catch {

@@ -20,6 +20,7 @@ package final class GradientTape: Sendable {
   /// (items, continuations): the divergences at the places of its tokens, summed; nil where none was asked for.
   package let divergences: [[Double]]?
   private let model: LanguageModel
+  private let adapters: LowRankAdapters?
   private let parts: [Part]
 
   /// Items of one pass.
@@ -34,9 +35,11 @@ package final class GradientTape: Sendable {
   package static let standardMemory = 800_000_000
 
   fileprivate init(
-    model: LanguageModel, parts: [Part], scores: [[ContinuationScore]], divergences: [[Double]]?
+    model: LanguageModel, adapters: LowRankAdapters?, parts: [Part], scores: [[ContinuationScore]],
+    divergences: [[Double]]?
   ) {
     self.model = model
+    self.adapters = adapters
     self.parts = parts
     self.scores = scores
     self.divergences = divergences
@@ -56,22 +59,51 @@ package final class GradientTape: Sendable {
     _ derivatives: [[[Float]]], divergenceWeight: Float = 0, fromLayer: Int = 0, priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> [Float] {
-    precondition((0..<model.shape.layers).contains(fromLayer), "layer \(fromLayer) of \(model.shape.layers)")
-    precondition(divergenceWeight == 0 || divergences != nil, "a divergence that was not recorded has a weight")
-    try check(derivatives)
     var sums = [Double](repeating: 0, count: model.layout.count)
-    for part in parts {
-      let mine = part.batch.outputs(Array(derivatives[part.items]))
-      // A part that the loss does not look at says nothing.
-      guard divergenceWeight != 0 || mine.contains(where: { $0.contains { $0 != 0 } }) else { continue }
-      try part.backward(mine, divergenceWeight, model, fromLayer, priority, shouldStop, to: &sums)
-    }
+    try backward(derivatives, divergenceWeight, fromLayer, priority, shouldStop) { $0.add(to: &sums) }
     let gradient = sums.map { Float($0) }
     for (index, matrix) in model.layout.matrices.enumerated()
     where !gradient[model.layout.range(of: index)].allSatisfy(\.isFinite) {
       throw .gradientOverflow(matrix: matrix.name)
     }
     return gradient
+  }
+
+  /// As ``gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)``, with respect to every number of the adapters that
+  /// were recorded with.
+  package func adapterGradient(
+    _ derivatives: [[[Float]]], divergenceWeight: Float = 0, fromLayer: Int = 0, priority: ComputePool.Priority,
+    shouldStop: () -> Bool = { false }
+  ) throws(TransformerError) -> [Float] {
+    guard let layout = adapters?.layout else { preconditionFailure("nothing was recorded with adapters") }
+    var sums = [Double](repeating: 0, count: layout.count)
+    try backward(derivatives, divergenceWeight, fromLayer, priority, shouldStop) { state in
+      for i in sums.indices { sums[i] += unsafe Double(state.lowRank.pointer[i]) }
+    }
+    let gradient = sums.map { Float($0) }
+    for (number, matrix) in layout.matrices.enumerated() {
+      let ranges = layout.ranges(of: number)
+      guard gradient[ranges.a.lowerBound..<ranges.b.upperBound].allSatisfy(\.isFinite) else {
+        throw .gradientOverflow(matrix: model.layout.matrices[matrix].name)
+      }
+    }
+    return gradient
+  }
+
+  /// Shows what each part's way back has collected.
+  private func backward(
+    _ derivatives: [[[Float]]], _ divergenceWeight: Float, _ fromLayer: Int, _ priority: ComputePool.Priority,
+    _ shouldStop: () -> Bool, _ collect: (BackwardState) -> Void
+  ) throws(TransformerError) {
+    precondition((0..<model.shape.layers).contains(fromLayer), "layer \(fromLayer) of \(model.shape.layers)")
+    precondition(divergenceWeight == 0 || divergences != nil, "a divergence that was not recorded has a weight")
+    try check(derivatives)
+    for part in parts {
+      let mine = part.batch.outputs(Array(derivatives[part.items]))
+      // A part that the loss does not look at says nothing.
+      guard divergenceWeight != 0 || mine.contains(where: { $0.contains { $0 != 0 } }) else { continue }
+      collect(try part.backward(mine, divergenceWeight, model, fromLayer, priority, shouldStop))
+    }
   }
 
   private func check(_ derivatives: [[[Float]]]) throws(TransformerError) {
@@ -97,8 +129,8 @@ package final class GradientTape: Sendable {
 extension GradientTape.Part {
   fileprivate func backward(
     _ derivatives: [[Float]], _ divergenceWeight: Float, _ model: LanguageModel, _ fromLayer: Int,
-    _ priority: ComputePool.Priority, _ shouldStop: () -> Bool, to sums: inout [Double]
-  ) throws(TransformerError) {
+    _ priority: ComputePool.Priority, _ shouldStop: () -> Bool
+  ) throws(TransformerError) -> BackwardState {
     guard !shouldStop() else { throw .stopped }
     let state = BackwardState(pass, multipliers: model.layout.count)
     let normGradient = FloatBuffer(count: pass.outputRows.count * pass.shape.hidden)
@@ -112,19 +144,21 @@ extension GradientTape.Part {
       let again = pass.isKept(layer) ? [] : pass.forward(layer: layer, goesOn: false)
       model.pool.run(again + pass.backward(layer: layer, state, goesOn: layer > fromLayer), priority: priority)
     }
-    state.add(to: &sums)
+    return state
   }
 }
 
 extension LanguageModel {
   /// Scores items under one vector and keeps what a gradient needs.
   /// - Parameters:
+  ///   - adapters: additions of low rank beside the multipliers.
   ///   - divergence: which distance from the base is wanted beside the scores, which costs a pass of the base.
   ///   - memory: bytes for activations; more memory saves time only.
   ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
   package func record(
-    _ items: [ScoringItem], under multipliers: MultiplierVector, divergence: DivergenceDirection? = nil,
-    memory: Int = GradientTape.standardMemory, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
+    _ items: [ScoringItem], under multipliers: MultiplierVector, adding adapters: LowRankAdapters? = nil,
+    divergence: DivergenceDirection? = nil, memory: Int = GradientTape.standardMemory, priority: ComputePool.Priority,
+    shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> GradientTape {
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
     guard multipliers.values.count == layout.count else {
@@ -145,7 +179,7 @@ extension LanguageModel {
       }
       let vocabularyBytes = batch.targets.count * shape.vocabulary * MemoryLayout<Float>.stride
       let pass = RecordedPass(
-        weights: weights, batch: batch.batch, table: table, memory: max(0, left - vocabularyBytes))
+        weights: weights, batch: batch.batch, table: table, adapters: adapters, memory: max(0, left - vocabularyBytes))
       let head = RecordedHead(pass: pass, targets: batch.targets, memory: left - pass.recordBytes)
       left -= pass.recordBytes + head.recordBytes
       try run(pass, head, priority, shouldStop)
@@ -159,7 +193,7 @@ extension LanguageModel {
     for (index, scores) in scores.enumerated() where !scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) {
       throw .overflow(item: index)
     }
-    return GradientTape(model: self, parts: parts, scores: scores, divergences: divergences)
+    return GradientTape(model: self, adapters: adapters, parts: parts, scores: scores, divergences: divergences)
   }
 
   /// A pass of the base over the same rows, and by output row how far what was recorded is from it.

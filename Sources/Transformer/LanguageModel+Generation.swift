@@ -39,6 +39,7 @@ extension LanguageModel {
     guard request.stopStrings.isEmpty || tokenizer != nil else {
       throw .invalidSampling("request \(index) has stop strings, but the model has no tokenizer; use stop tokens")
     }
+    if case .lowRank = request.view { throw .lowRankGeneration }
     if case .factored(let vector) = request.view, vector.values.count != layout.count {
       throw .wrongMultiplierCount(found: vector.values.count, expected: layout.count)
     }

@@ -16,7 +16,7 @@ extension LanguageModel {
       throw .countMismatch(what: "weight views", found: views.count, expected: items.count)
     }
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
-    let (indices, multipliers) = try resolve(views)
+    let (indices, multipliers, source) = try resolve(views)
 
     // Items of the base first, then vector by vector: rows that see the same weights lie together.
     let order = items.indices.sorted { (indices[$0], $0) < (indices[$1], $1) }
@@ -24,7 +24,9 @@ extension LanguageModel {
     for chunk in chunks(order.map { items[$0] }, rowLimit: Self.batchRows) {
       let members = order[chunk]
       let chunkBatch = ItemBatch(members.map { items[$0] }, views: members.map { indices[$0] })
-      for (member, scores) in zip(members, score(chunkBatch, multipliers, priority)) { results[member] = scores }
+      for (member, scores) in zip(members, score(chunkBatch, multipliers, source, priority)) {
+        results[member] = scores
+      }
     }
     for (index, scores) in results.enumerated() where !scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) {
       throw .overflow(item: index)
@@ -40,10 +42,11 @@ extension LanguageModel {
   }
 
   private func score(
-    _ items: ItemBatch, _ multipliers: MultiplierTable?, _ priority: ComputePool.Priority
+    _ items: ItemBatch, _ multipliers: MultiplierTable?, _ source: WeightSource, _ priority: ComputePool.Priority
   ) -> [[ContinuationScore]] {
     guard !items.targets.isEmpty else { return items.scores([]) }
-    let pass = ForwardPass(weights: weights, batch: items.batch, multipliers: multipliers, cut: .pooled)
+    let pass = ForwardPass(
+      weights: weights, batch: items.batch, source: source, multipliers: multipliers, cut: .pooled)
     let head = OutputHead(pass: pass, targets: items.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     return items.scores(head.logprobs())
@@ -59,7 +62,7 @@ extension LanguageModel {
       return try score([item], under: view, priority: priority)[0]
     }
     try item.check(index: 0, shape: shape)
-    let (views, multipliers) = try resolve([view])
+    let (views, multipliers, source) = try resolve([view])
     let cache = KeyValueCache(shape: shape)
     cache.reserve(item.prompt.count)
     // The last piece is left to the pass that answers: it ends the prompt.
@@ -68,12 +71,13 @@ extension LanguageModel {
       let piece = item.prompt[cache.count...].prefix(pieceRows)
       _ = batch.append(piece, start: cache.count, outputCount: 1, view: views[0], cache: 0)
       batch.caches = [cache]
-      let pass = ForwardPass(weights: weights, batch: batch, multipliers: multipliers, cut: .pooled)
+      let pass = ForwardPass(
+        weights: weights, batch: batch, source: source, multipliers: multipliers, cut: .pooled)
       _ = fullLogits(pass, priority)
       cache.count += piece.count
     }
     let last = ItemBatch(item, after: cache, view: views[0])
-    let scores = score(last, multipliers, priority)[0]
+    let scores = score(last, multipliers, source, priority)[0]
     guard scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) else { throw .overflow(item: 0) }
     return scores
   }
@@ -83,10 +87,10 @@ extension LanguageModel {
     prompt: [Int32], under view: WeightView = .base, priority: ComputePool.Priority = .interactive
   ) throws(TransformerError) -> [Float] {
     try ScoringItem(prompt: prompt, continuations: []).check(index: 0, shape: shape)
-    let (indices, multipliers) = try resolve([view])
+    let (indices, multipliers, source) = try resolve([view])
     var batch = TokenBatch()
     _ = batch.append(prompt, outputCount: 1, view: indices[0])
-    let pass = ForwardPass(weights: weights, batch: batch, multipliers: multipliers, cut: .pooled)
+    let pass = ForwardPass(weights: weights, batch: batch, source: source, multipliers: multipliers, cut: .pooled)
     let logits = fullLogits(pass, priority)
     guard unsafe allFinite(logits.pointer, count: shape.vocabulary) else { throw .overflow(item: 0) }
     return unsafe Array(UnsafeBufferPointer(start: logits.pointer, count: shape.vocabulary))
@@ -123,13 +127,20 @@ extension LanguageModel {
     spaces.give(space)
   }
 
-  /// For each view -1 for dense weights or the index of its vector, each distinct vector once.
-  func resolve(_ views: [WeightView]) throws(TransformerError) -> (indices: [Int], MultiplierTable?) {
+  /// For each view -1 for dense weights or the index of its vector, each distinct vector once; and the dense weights.
+  func resolve(
+    _ views: [WeightView]
+  ) throws(TransformerError) -> (indices: [Int], MultiplierTable?, WeightSource) {
+    var source = WeightSource.base
     var vectors: [MultiplierVector] = []
     var indices: [Int] = []
     for view in views {
       switch view {
       case .base: indices.append(-1)
+      case .lowRank(let weights):
+        precondition(views.allSatisfy { $0 == view }, "sequences with additions of low rank share a batch with others")
+        source = .lowRank(weights)
+        indices.append(-1)
       case .factored(let vector):
         guard vector.values.count == layout.count else {
           throw .wrongMultiplierCount(found: vector.values.count, expected: layout.count)
@@ -144,6 +155,6 @@ extension LanguageModel {
         }
       }
     }
-    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factorization))
+    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factorization), source)
   }
 }

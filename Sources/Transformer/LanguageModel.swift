@@ -10,6 +10,8 @@ package enum WeightView: Sendable, Equatable {
   /// The singular values times this vector. Sequences with different vectors share one batch. A vector of ones is the
   /// base, bit for bit.
   case factored(MultiplierVector)
+  /// With additions of low rank. Sequences that see them share a batch with nothing else, and generate nothing.
+  case lowRank(LowRankWeights)
 }
 
 /// A base model in memory with its factorization: what scores, generates and mixes.

@@ -11,6 +11,9 @@ final class BackwardState: @unchecked Sendable {
   let streamGradient: FloatBuffer
   /// (blocks of rows, all multipliers): dL/ds, summed over the rows of each block.
   let partial: FloatBuffer
+  /// With adapters: (rows, widest t of a layer), dt of the layer that is at work; and dL of all A and B, by their layout.
+  let lowRankInput: FloatBuffer
+  let lowRank: FloatBuffer
   let parts: Int
   let count: Int
 
@@ -20,6 +23,9 @@ final class BackwardState: @unchecked Sendable {
     parts = max(pass.plan.parts, pass.outputPlan.parts)
     count = multipliers
     partial = FloatBuffer(count: parts * multipliers)
+    let widest = (0..<pass.shape.layers).map { pass.lowRankStride($0) }.max() ?? 0
+    lowRankInput = FloatBuffer(count: pass.rowCount * widest)
+    lowRank = FloatBuffer(count: pass.adapters?.layout.count ?? 0)
   }
 
   /// sums += dL/ds, block of rows by block of rows.
@@ -81,16 +87,19 @@ extension RecordedPass {
             (d, stride), (d + shape.queryWidth, stride), (d + shape.queryWidth + shape.keyWidth, stride),
           ], p: record(layer).headFactors, state)
       })
+    phases += lowRankBackward(layer: layer, state)
     guard goesOn else { return phases }
     phases += [
       phase(plan.hidden) { [self] tile, _ in
         unsafe expandBack(
           layer, [.query, .key, .value], tile, to: space.hiddenGradient.pointer, stride: shape.hidden)
-      },
+      }
+    ]
+    phases += lowRankInputBackward(layer: layer, state)
+    phases.append(
       Phase(tiles: plan.elementwise.count) { [self] tile, _ in
         inputNormBackward(layer, plan.elementwise[tile], state)
-      },
-    ]
+      })
     return phases
   }
 

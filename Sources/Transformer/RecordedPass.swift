@@ -22,6 +22,7 @@ final class RecordedPass: @unchecked Sendable {
   let shape: ModelShape
   let batch: TokenBatch
   let table: MultiplierTable
+  let adapters: LowRankAdapters?
   let rowCount: Int
   let outputRows: [Int]
   let plan: RecordPlan
@@ -31,6 +32,8 @@ final class RecordedPass: @unchecked Sendable {
 
   /// (rows, hidden) for each layer: what enters it.
   let streams: [FloatBuffer]
+  /// By layer, with adapters: what comes between A and B, see ``lowRankForward(layer:)``.
+  private(set) var lowRank: [FloatBuffer] = []
   /// (output rows, hidden): what leaves the last layer, and its norm.
   let result: FloatBuffer
   let normedResult: FloatBuffer
@@ -41,12 +44,15 @@ final class RecordedPass: @unchecked Sendable {
   private var currentSpace: RecordSpace?
 
   /// - Parameter memory: bytes that the layers' records may take.
-  init(weights: ModelWeights, batch: TokenBatch, table: MultiplierTable, memory: Int) {
+  init(
+    weights: ModelWeights, batch: TokenBatch, table: MultiplierTable, adapters: LowRankAdapters? = nil, memory: Int
+  ) {
     let shape = weights.shape
     self.weights = weights
     self.shape = shape
     self.batch = batch
     self.table = table
+    self.adapters = adapters
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
     plan = RecordPlan(rows: rowCount, shape: shape)
@@ -65,6 +71,9 @@ final class RecordedPass: @unchecked Sendable {
       kept.append(left >= 0 ? LayerRecord(shape: shape, rows: rows, rest: rest) : nil)
     }
     self.kept = kept.reversed()
+    if adapters != nil {
+      lowRank = (0..<shape.layers).map { FloatBuffer(count: rows * lowRankStride($0)) }
+    }
   }
 
   /// Layers that need not be computed again.
@@ -133,6 +142,9 @@ extension RecordedPass {
           layer, [.query, .key, .value], tile, input: space.normed.pointer, width: shape.hidden,
           to: record(layer).headFactors)
       },
+    ]
+    phases += lowRankForward(layer: layer)
+    phases += [
       phase(plan.heads) { [self] tile, scratch in projectHeads(layer, tile, scratch) },
       Phase(tiles: blocks.count * heads) { [self] tile, scratch in
         attend(layer, blocks[tile / heads], head: tile % heads, scratch)
@@ -185,7 +197,7 @@ extension RecordedPass {
     Phase(tiles: tiles.count) { tile, scratch in body(tiles[tile], scratch) }
   }
 
-  private func norm(_ rows: Range<Int>, of x: UnsafePointer<Float>, weight: UnsafePointer<Float>) {
+  func norm(_ rows: Range<Int>, of x: UnsafePointer<Float>, weight: UnsafePointer<Float>) {
     for row in rows {
       let place = row * shape.hidden
       unsafe rmsNorm(
@@ -277,6 +289,10 @@ extension RecordedPass {
           layer, projection, rows: tile.rows,
           columns: (part.lowerBound - firstHead) * size..<(part.upperBound - firstHead) * size, start: start,
           factorStride: factorStride, to: out + (part.lowerBound - tile.columns.lowerBound) * size, stride: width)
+        unsafe addLowRank(
+          layer, projection, rows: tile.rows,
+          columns: (part.lowerBound - firstHead) * size..<(part.upperBound - firstHead) * size,
+          to: out + (part.lowerBound - tile.columns.lowerBound) * size, stride: width)
       }
       start += shape.rank(projection)
       firstHead += heads

@@ -23,6 +23,7 @@ package enum TransformerError: Error, CustomStringConvertible {
   /// The derivative of a loss with respect to a log-probability that is NaN or infinite.
   case derivativeNotFinite(item: Int, continuation: Int)
   case invalidSampling(String)
+  case lowRankGeneration
   /// `shouldStop` said so.
   case stopped
 
@@ -57,6 +58,8 @@ package enum TransformerError: Error, CustomStringConvertible {
       "the loss has a derivative that is not finite for continuation \(continuation) of prompt \(item)"
     case .invalidSampling(let problem):
       "cannot sample: \(problem)"
+    case .lowRankGeneration:
+      "weights with additions of low rank are for scoring, and generate nothing"
     case .stopped:
       "stopped on request"
     }

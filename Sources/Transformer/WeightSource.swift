@@ -6,6 +6,8 @@ enum WeightSource: Sendable {
   case base
   /// Mixed into the thread's scratch when a tile asks for them; such a pass runs whole, so each is asked for once a layer.
   case blend(ExpertBasis, BlendCoefficients)
+  /// Queries, keys and values from elsewhere.
+  case lowRank(LowRankWeights)
 }
 
 extension WeightSource {
@@ -16,6 +18,9 @@ extension WeightSource {
     switch self {
     case .base:
       return unsafe UnsafePointer(model.layer(layer) + model.shape.offset(first))
+    case .lowRank(let adapted):
+      let isAdapted = last.rawValue <= Projection.value.rawValue
+      return unsafe (isAdapted ? adapted.layer(layer) : UnsafePointer(model.layer(layer))) + model.shape.offset(first)
     case .blend(let basis, let coefficients):
       let matrices =
         layer * Projection.allCases.count + first.rawValue...layer * Projection.allCases.count + last.rawValue

@@ -161,7 +161,7 @@ extension WorkerFault {
       case .notFinite, .unreadable, .factorization: .modelUnreadable
       case .tokenizer: .noTokenizer
       case .tooLong: .promptTooLong
-      case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling: .badRequest
+      case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling, .lowRankGeneration: .badRequest
       case .wrongMultiplierCount, .countMismatch: .expertUnreadable
       case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
       case .stopped: .cancelled

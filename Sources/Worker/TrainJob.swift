@@ -21,9 +21,9 @@ import WorkerProtocol
 /// With several weights of the divergence it trains one expert after the other, each with a state of its own, and writes
 /// the best one on the rows held out.
 struct TrainJob {
-  private let spec: TrainSpec
-  private let job: RunningJob
-  private let models: ModelStore
+  let spec: TrainSpec
+  let job: RunningJob
+  let models: ModelStore
 
   /// Of the job's progress, what loading takes.
   private static let loading = 0.05
@@ -49,8 +49,13 @@ struct TrainJob {
   ) throws(WorkerFault) -> JSONValue {
     let matrices = try model.model.layout.matrices(of: spec.settings)
     let space = try ParameterSpace(spec.settings)
-    let weights = TrainedMultipliers(
-      model.model, space: space, matrices: matrices, components: spec.settings.components)
+    let method: TrainingMethod = try named(spec.settings.method, "method")
+    let weights: any TrainedParameters =
+      switch method {
+      case .svf:
+        TrainedMultipliers(model.model, space: space, matrices: matrices, components: spec.settings.components)
+      case .lora: try adapters(matrices, seed: spec.settings.seed, on: model)
+      }
     if spec.isEstimate { return try estimate(sweep, data, weights, on: model) }
     var runs: [(settings: TrainingSettings, result: Result<Trainer.Outcome, TrainingError>)] = []
     var rowCount = 0
@@ -59,9 +64,10 @@ struct TrainJob {
       let trainee = try data.trainee(
         weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
       rowCount = trainee.rowCount
-      let run = Run(number: number, count: sweep.count, settings: settings, identity: identity(data, model, settings))
+      let count = sweep.count + (spec.partner == nil ? 0 : 1)
+      let run = Run(number: number, count: count, settings: settings, identity: identity(data, model, settings))
       do throws(TrainingError) {
-        runs.append((settings, .success(try train(trainee, run, from: weights.start))))
+        runs.append((settings, .success(try train(trainee, run, from: weights))))
       } catch {
         // Another weight may do better than one that taught nothing.
         guard error.endsOneTraining, sweep.count > 1 else { throw WorkerFault(error) }
@@ -71,8 +77,22 @@ struct TrainJob {
     let best = runs.indices.reduce(0) { reward(runs[$1].result) > reward(runs[$0].result) ? $1 : $0 }
     let outcome: Trainer.Outcome
     do throws(TrainingError) { outcome = try runs[best].result.get() } catch { throw WorkerFault(error) }
-    try write(outcome, runs[best].settings, data, matrices, space, on: model)
     var result = result(outcome, data, rowCount)
+    switch method {
+    case .svf: try write(outcome, runs[best].settings, data, matrices, space, on: model)
+    case .lora:
+      result["name"] = .string(spec.name)
+      result["method"] = .string(method.rawValue)
+      result["rank"] = JSONValue(spec.settings.rank)
+      if let task = data.evaluated {
+        result["eval"] = try compared(weights.view(at: outcome.state.best), task, on: model)
+      }
+      if let partner = spec.partner {
+        result["mixing"] = try mixing(
+          outcome.state.best, data, with: partner, settings: runs[best].settings, matrices, on: model)
+      }
+      result["seconds"] = .number(job.seconds)
+    }
     result["parameters"] = JSONValue(weights.trainedCount)
     result["kl_weight"] = .number(runs[best].settings.divergenceWeight)
     if runs.count > 1 { result["sweep"] = .array(runs.map { Self.shown($0.settings, $0.result) }) }
@@ -81,7 +101,7 @@ struct TrainJob {
 
   /// What it would take; of a sweep all of it.
   private func estimate(
-    _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: TrainedMultipliers, on model: LoadedModel
+    _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: any TrainedParameters, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
     job.report(JobProgress(fraction: Self.loading, phase: "estimating", detail: "a few rows"))
     let job = job
@@ -105,19 +125,19 @@ struct TrainJob {
   }
 
   /// One training of a sweep, or the only one.
-  private struct Run {
+  struct Run {
     var number: Int
     var count: Int
     var settings: TrainingSettings
     var identity: String
   }
 
-  private func train(
-    _ trainee: any TrainedModel, _ run: Run, from start: [Float]
+  func train(
+    _ trainee: any TrainedModel, _ run: Run, from weights: any TrainedParameters
   ) throws(TrainingError) -> Trainer.Outcome {
     let settings = run.settings
     let fresh = TrainingState(
-      identity: run.identity, parameters: start, decay: settings.weightDecay, origin: start.first ?? 1)
+      identity: run.identity, parameters: weights.start, decay: settings.weightDecay, origin: weights.origin)
     let path = statePath(run)
     let state = kept(path, run.identity) ?? fresh
     let known =
@@ -150,7 +170,7 @@ struct TrainJob {
   // MARK: - state
 
   /// All that the outcome depends on, the number of threads not among it. What it will be called is none of it either.
-  private func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
+  func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
     var own = spec.settings
     own.divergenceWeights = [settings.divergenceWeight]
     let parts =
@@ -291,6 +311,10 @@ extension TrainingSettings {
   }
 }
 
+private enum TrainingMethod: String, CaseIterable {
+  case svf, lora
+}
+
 extension ParameterSpace {
   fileprivate init(_ settings: TrainSettings) throws(WorkerFault) {
     self = try named(settings.parameterSpace, "parameter space")
@@ -350,7 +374,7 @@ private func reward(_ result: Result<Trainer.Outcome, TrainingError>) -> Double 
 }
 
 extension WorkerFault {
-  fileprivate init(_ error: TrainingError) {
+  init(_ error: TrainingError) {
     let kind: Kind =
       switch error {
       case .cancelled: .cancelled

@@ -30,6 +30,14 @@ struct TrainingData {
     }
   }
 
+  /// The task whose eval rows say what was learned, where it has any.
+  var evaluated: TaskDefinition? {
+    switch content {
+    case .task(let task, _): task.eval.isEmpty ? nil : task
+    case .dispatch: nil
+    }
+  }
+
   /// The task that the expert is for; a dispatcher is for none.
   var task: String? {
     switch content {

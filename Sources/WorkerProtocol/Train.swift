@@ -2,6 +2,10 @@ package import StrictJSON
 
 /// How to train; absent means the default.
 package struct TrainSettings: Sendable, Equatable {
+  /// `svf`, which makes an expert, or `lora`, which is compared with it and makes none.
+  package var method = "svf"
+  /// Of `lora`.
+  package var rank = 16
   /// `reinforce`, `cross-entropy` or `next-token`.
   package var objective = "reinforce"
   package var steps = 40
@@ -37,6 +41,7 @@ package struct TrainSettings: Sendable, Equatable {
 
   package var json: JSONValue {
     object([
+      ("method", .string(method)), ("rank", method == "svf" ? nil : JSONValue(rank)),
       ("objective", .string(objective)), ("steps", JSONValue(steps)), ("batch", JSONValue(batch)),
       ("learning_rate", .number(learningRate)), ("warm_up", JSONValue(warmUp)), ("clip", .number(clip)),
       ("weight_decay", .number(weightDecay)), ("kl", .array(divergenceWeights.map { .number($0) })),
@@ -52,6 +57,8 @@ package struct TrainSettings: Sendable, Equatable {
 
   package init(decoding value: JSONValue) throws(WorkerProtocolError) {
     let fields = try Fields(value, "settings")
+    method = try fields.string("method")
+    rank = try fields.optionalInteger("rank") ?? rank
     objective = try fields.string("objective")
     steps = try fields.integer("steps")
     batch = try fields.integer("batch")
@@ -136,10 +143,12 @@ package struct TrainSpec: Sendable, Equatable {
   package var statePath: String
   /// Nothing is trained: what it would take is estimated.
   package var isEstimate: Bool
+  /// Of `lora`: another task that it is trained on too, to mix the two.
+  package var partner: TaskReference?
 
   package init(
     model: ModelReference, name: String, label: String? = nil, lesson: Lesson, settings: TrainSettings,
-    expertPath: String, statePath: String, isEstimate: Bool = false
+    expertPath: String, statePath: String, isEstimate: Bool = false, partner: TaskReference? = nil
   ) {
     self.model = model
     self.name = name
@@ -149,13 +158,14 @@ package struct TrainSpec: Sendable, Equatable {
     self.expertPath = expertPath
     self.statePath = statePath
     self.isEstimate = isEstimate
+    self.partner = partner
   }
 
   var json: JSONValue {
     object([
       ("model", model.json), ("name", .string(name)), ("label", label.map { .string($0) }), ("lesson", lesson.json),
       ("settings", settings.json), ("expert_path", .string(expertPath)), ("state_path", .string(statePath)),
-      ("estimate", .bool(isEstimate)),
+      ("estimate", .bool(isEstimate)), ("mix_with", partner?.json),
     ])
   }
 
@@ -166,7 +176,10 @@ package struct TrainSpec: Sendable, Equatable {
       label: try fields.optionalString("label"), lesson: try Lesson(decoding: try fields.value("lesson")),
       settings: try TrainSettings(decoding: try fields.value("settings")),
       expertPath: try fields.string("expert_path"), statePath: try fields.string("state_path"),
-      isEstimate: try fields.bool("estimate"))
+      isEstimate: try fields.bool("estimate"),
+      partner: try fields.optional("mix_with").map { (value) throws(WorkerProtocolError) in
+        try TaskReference(decoding: value)
+      })
   }
 }
 

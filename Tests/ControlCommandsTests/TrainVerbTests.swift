@@ -67,6 +67,32 @@ import Testing
     #expect(outcome.error.contains("a new version of mine@1"))
   }
 
+  @Test func loraShowsWhatItCameToAndThatNothingWasMade() throws {
+    guard case .object(var result) = Self.result else { return }
+    result["method"] = "lora"
+    result["rank"] = 16
+    result["parameters"] = 1000
+    result["eval"] = [
+      "n": 400, "base": ["acc": 0.5, "acc_norm": 0.475], "lora": ["acc": 0.6, "acc_norm": 0.55],
+    ]
+    result["mixing"] = [
+      [
+        "weights": "products", "share": 0.5,
+        "scores": [["task": "easy", "acc": 0.58], ["task": "other", "acc": 0.41]],
+      ]
+    ]
+    let (outcome, asked) = try train(
+      ["mine", "--task", "easy", "--method", "lora", "--rank", "16", "--mix-with", "other"],
+      job: ["job": 7, "state": "done", "fraction": 1, "result": .object(result)])
+    #expect(asked == ["name": "mine", "task": "easy", "method": "lora", "rank": 16, "mix_with": "other"])
+    #expect(outcome.lines[0].hasPrefix("lora of rank 16, 1000 parameters, step 20 of 40, 240 rows, "))
+    #expect(outcome.lines.contains("held out\t60\tlora\t0.6500\t-"))
+    #expect(outcome.lines.contains("eval\t400\tbase\t0.5000\t0.4750"))
+    #expect(outcome.lines.contains("eval\t400\tlora\t0.6000\t0.5500"))
+    #expect(outcome.lines.contains("products\t0.50\t0.5800\t0.4100"))
+    #expect(outcome.error.contains("no expert was made"))
+  }
+
   @Test func aSweepShowsItsTrainingsAndWhatStoppedOneOfThem() throws {
     guard case .object(var swept) = Self.result else { return }
     swept["kl_weight"] = 0.1

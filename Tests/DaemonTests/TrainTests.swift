@@ -55,6 +55,37 @@ import WorkerProtocol
     }
   }
 
+  @Test func loraEndsWithAResultAndNoVersion() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      let lora: JSONObject = ["name": "science", "task": "arc", "method": "lora"]
+      let started = try daemon.call("train.start", lora)
+      // The name of an expert that is there is not taken.
+      #expect(started["replaces"] == JSONValue.null)
+      #expect(try daemon.wait(started["job"] ?? .null)["state"] == "done")
+      let settings = try spec(daemon).settings
+      #expect(settings.method == "lora" && settings.rank == 16 && settings.modules == ["q_proj", "v_proj"])
+      #expect(try daemon.call("expert.show", ["expert": "science"])["versions"] == [1])
+      for (name, value) in [("label", "x"), ("top", 4), ("param_space", "logit")] as [(String, JSONValue)] {
+        var params = lora
+        params[name] = value
+        #expect(try daemon.refusal("train.start", params) == "invalid_params", "\(name)")
+      }
+      #expect(
+        try daemon.refusal("train.start", ["name": "x", "dispatcher": true, "method": "lora"]) == "invalid_params")
+      #expect(try daemon.refusal("train.start", ["name": "x", "task": "arc", "rank": 4]) == "invalid_params")
+      // A second task to mix with is LoRA's, and another one.
+      var mixed = lora
+      mixed["mix_with"] = "siqa"
+      #expect(try daemon.wait(try daemon.call("train.start", mixed)["job"] ?? .null)["state"] == "done")
+      #expect(try spec(daemon).partner?.name == "siqa")
+      mixed["mix_with"] = "arc"
+      #expect(try daemon.refusal("train.start", mixed) == "invalid_params")
+      #expect(
+        try daemon.refusal("train.start", ["name": "x", "task": "arc", "mix_with": "siqa"]) == "invalid_params")
+    }
+  }
+
   @Test func aDispatcherLearnsFromTheTasksOfTheActiveExperts() throws {
     try withDaemon { (daemon: Harness) throws in
       try fill(daemon)

@@ -79,6 +79,78 @@ import WorkerProtocol
     }
   }
 
+  @Test func loraLearnsTheSameRowsAndMakesNoExpert() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let task = try model.trainingTask("letters", rows: 32)
+      let spec = try Self.spec(model, lesson: .task(task)) {
+        $0.method = "lora"
+        $0.rank = 4
+        $0.modules = ["q_proj", "v_proj"]
+        $0.steps = 24
+      }
+      let result = try result(try TestWorker().run(.train(spec)).ending)
+      let held = try #require(result["held_out"])
+      let before = try #require(held["base"]?["reward"]?.doubleValue)
+      let after = try #require(held["expert"]?["reward"]?.doubleValue)
+      #expect(after > before + 0.1, "\(before) to \(after)")
+      let count = SyntheticModel.targets.filter { $0.name.contains("q_proj") || $0.name.contains("v_proj") }
+        .reduce(0) { $0 + 4 * ($1.rows + $1.columns) }
+      #expect(result["parameters"]?.intValue == count && result["method"] == "lora" && result["rank"] == 4)
+      let eval = try #require(result["eval"])
+      #expect(eval["n"] == 4 && eval["task"] == "letters")
+      for name in ["base", "lora"] {
+        #expect(eval[name]?["acc"] != nil && eval[name]?["acc_norm"] != nil && eval[name]?["ci95"] != nil)
+      }
+      #expect((try FileSystem.status(spec.expertPath)) == nil)
+      // From its seed alone, with another number of threads, it ends with the same numbers.
+      try FileSystem.remove(spec.statePath)
+      #expect(try self.result(try TestWorker(threads: 1).run(.train(spec)).ending) == result)
+    }
+  }
+
+  @Test func twoLorasAreMixedAndScoredOnBothTasks() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model, lesson: .task(try model.trainingTask("letters", rows: 32))) {
+        $0.method = "lora"
+        $0.modules = ["q_proj", "v_proj"]
+        $0.steps = 12
+      }
+      spec.partner = try model.trainingTask("others", rows: 32, questions: ["cccccc", "tttttt"])
+      let run = try TestWorker().run(.train(spec))
+      let result = try result(run.ending)
+      let mixtures = try #require(result["mixing"]?.arrayValue)
+      #expect(
+        mixtures.map { "\($0["weights"]?.stringValue ?? "") \($0["share"]?.doubleValue ?? -1)" } == [
+          "base 0.0", "first 0.0", "parameters 0.25", "products 0.25", "parameters 0.5", "products 0.5",
+          "parameters 0.75", "products 0.75", "second 1.0",
+        ])
+      for mixture in mixtures {
+        #expect(mixture["scores"]?.arrayValue?.map { $0["task"] } == ["letters", "others"])
+        #expect(mixture["scores"]?.arrayValue?.allSatisfy { $0["n"] == 4 && $0["acc"] != nil } == true)
+      }
+      // The ends are what each training came to, and the journal tells the two apart.
+      #expect(mixtures[0]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["base"]?["acc"])
+      #expect(mixtures[1]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["lora"]?["acc"])
+      #expect(Set(run.journal.compactMap { $0["training"]?.intValue }) == [0, 1])
+    }
+  }
+
+  @Test func loraSaysWhatItIsNotFor() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let other = try refusal(
+        try Self.spec(model) {
+          $0.method = "lora"
+          $0.modules = ["mlp"]
+        })
+      #expect(
+        other.message.contains("lora is for q_proj, k_proj and v_proj, and 'model.layers.0.mlp.gate_proj.weight'"))
+      #expect(try refusal(try Self.spec(model) { $0.method = "dora" }).message.contains("is not one of svf, lora"))
+    }
+  }
+
   /// Killed after any validation, and with another number of threads.
   @Test func aTrainingThatWasCutEndsWithTheSameFile() throws {
     try withTemporaryDirectory { directory in

@@ -27,14 +27,15 @@ extension Service {
     guard label == nil || !isDispatcher else {
       throw RPCError(.invalidParams, "a dispatcher gives labels and has none: leave 'label' out")
     }
+    let settings = try TrainSettings(params)
     let kind: ExpertKind = isDispatcher ? .dispatcher : .expert
-    let known = snapshot.expert(name)?.activeVersion
+    // LoRA makes no expert, so its name takes none.
+    let known = settings.method == "svf" ? snapshot.expert(name)?.activeVersion : nil
     if let known, known.kind != kind.rawValue {
       throw RPCError(
         .conflict, "'\(name)' is of kind '\(known.kind)', and this would make it a \(kind.rawValue)",
         hint: "choose another name")
     }
-    let settings = try TrainSettings(params)
     let model: ModelRecord
     let plan: TrainingPlan
     if isDispatcher {
@@ -47,11 +48,13 @@ extension Service {
       plan = try TrainingPlan(task, runsCode: service.configuration.code.isEnabled)
       try settings.check(params, scoring: task.current.scoring, of: "task '\(task.name)'")
     }
+    let partner = try snapshot.partner(params, settings)
     let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
       let job = try answering { () throws(RegistryError) in
-        try steward.train(name, label: label, plan, settings, isEstimate: isEstimate, on: model, who: who)
+        try steward.train(
+          name, label: label, plan, settings, isEstimate: isEstimate, partner: partner, on: model, who: who)
       }
       reply.succeed([
         "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
@@ -66,6 +69,25 @@ extension Service {
   fileprivate func dispatcherPlan(on model: ModelRecord) throws(RPCError) -> TrainingPlan {
     let dispatch = try resolveDispatch("prompt", [:], model: model)
     return try TrainingPlan(dispatch, snapshots.get())
+  }
+}
+
+extension Snapshot {
+  /// The second task that LoRA is trained on, where one is given.
+  fileprivate func partner(_ params: JSONObject, _ settings: TrainSettings) throws(RPCError) -> TaskRecord? {
+    guard let name = params["mix_with"]?.stringValue else { return nil }
+    guard settings.method == "lora", settings.divergenceWeights.count == 1 else {
+      throw RPCError(
+        .invalidParams, "'mix_with' is of method 'lora', with one weight of the divergence",
+        hint: "experts are mixed by searches; see task.adapt")
+    }
+    let task = try resolveTask(name)
+    guard !sameName(task.name, params["task"]?.stringValue ?? "") else {
+      throw RPCError(.invalidParams, "'mix_with' is the task itself: mixing needs another one")
+    }
+    let record = try TrainingPlan(task).sources[0].task
+    try settings.check(params, scoring: record.current.scoring, of: "task '\(record.name)'")
+    return record
   }
 }
 
@@ -161,6 +183,10 @@ extension TrainSettings {
     if Set(divergenceWeights).count < divergenceWeights.count {
       throw RPCError(.invalidParams, "'kl' names a weight twice")
     }
+    if let value = params["method"]?.stringValue { method = value }
+    if let value = params["rank"]?.intValue { rank = value }
+    try checkMethod(params)
+    if method == "lora", modules.isEmpty { modules = ["q_proj", "v_proj"] }
     rows = params["rows"]?.intValue ?? (params["dispatcher"] == true ? Self.dispatcherRows : nil)
   }
 
@@ -175,8 +201,26 @@ extension TrainSettings {
     return first...last
   }
 
+  /// Refuses what would have no effect under the method.
+  private func checkMethod(_ params: JSONObject) throws(RPCError) {
+    if method == "svf" {
+      guard params["rank"] == nil else {
+        throw RPCError(
+          .invalidParams, "'rank' is that of method 'lora'; an expert has a number for each singular value")
+      }
+    } else {
+      for name in ["dispatcher", "label", "top", "param_space"] where params[name] != nil && params[name] != false {
+        throw RPCError(
+          .invalidParams, "'\(name)' is of experts, and method 'lora' makes none: it is trained for comparison only")
+      }
+    }
+  }
+
   /// Refuses what would have no effect on rows of that kind.
   fileprivate func check(_ params: JSONObject, scoring: String, of learner: String) throws(RPCError) {
+    guard scoring == "choice" || method == "svf" else {
+      throw RPCError(.invalidParams, "method 'lora' needs rows with choices, and those of \(learner) have none")
+    }
     if scoring == "choice" {
       for name in ["samples", "temperature", "baseline"] where params[name] != nil {
         throw RPCError(

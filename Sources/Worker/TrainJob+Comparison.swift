@@ -1,0 +1,99 @@
+import Adaptation
+import Evaluation
+import StrictJSON
+import Training
+import Transformer
+import WorkerProtocol
+
+// LoRA: trained as an expert is, then compared on the eval rows, since nothing else will ask; it is served to nobody.
+extension TrainJob {
+  /// What is trained of LoRA.
+  func adapters(_ matrices: [Int], seed: UInt64, on model: LoadedModel) throws(WorkerFault) -> TrainedAdapters {
+    if let other = matrices.first(where: { !LowRankLayout.isPossible($0) }) {
+      throw WorkerFault(
+        .badRequest,
+        "lora is for q_proj, k_proj and v_proj, and '\(model.model.layout.matrices[other].name)' is none of them")
+    }
+    return TrainedAdapters(model.model, rank: spec.settings.rank, matrices: matrices, seed: seed)
+  }
+
+  func compared(_ view: WeightView, _ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault) -> JSONValue {
+    let base = try scores(of: .base, task, on: model)
+    let lora = try scores(of: view, task, on: model)
+    return [
+      "n": JSONValue(task.eval.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),
+      "template": .string(task.templateName), "base": .object(base), "lora": .object(lora),
+    ]
+  }
+
+  /// Trains on a second task, from another seed, and scores what lies between the two on the eval rows of both
+  /// (arXiv:2501.06252, figure 9, asks this of expert vectors).
+  func mixing(
+    _ first: [Float], _ data: TrainingData, with partner: TaskReference, settings: TrainingSettings,
+    _ matrices: [Int], on model: LoadedModel
+  ) throws(WorkerFault) -> JSONValue {
+    let other = TrainJob(spec.on(partner), job, models)
+    let otherData = try TrainingData(other.spec)
+    let tasks = [data.evaluated, otherData.evaluated].compactMap(\.self)
+    guard tasks.count == 2 else {
+      throw WorkerFault(.taskUnreadable, "mixtures are scored on eval rows, and one of the two tasks has none")
+    }
+    let weights = try adapters(matrices, seed: spec.settings.seed &+ 1, on: model)
+    let job = job
+    let trainee = try otherData.trainee(weights, settings, for: model, shouldStop: { job.isCancelled })
+    let run = Run(number: 1, count: 2, settings: settings, identity: other.identity(otherData, model, settings))
+    let second: [Float]
+    do throws(TrainingError) {
+      second = try other.train(trainee, run, from: weights).state.best
+    } catch {
+      throw WorkerFault(error)
+    }
+    // Made when they are scored: each has matrices of its own.
+    var mixtures: [(name: String, share: Float, view: () -> WeightView)] = [
+      ("base", 0, { .base }), ("first", 0, { weights.view(at: first) }),
+    ]
+    for share: Float in [0.25, 0.5, 0.75] {
+      mixtures.append(("parameters", share, { weights.view(averaging: first, second, share: share) }))
+      mixtures.append(("products", share, { weights.view(adding: first, second, share: share) }))
+    }
+    mixtures.append(("second", 1, { weights.view(at: second) }))
+    return .array(
+      try mixtures.map { (mixture) throws(WorkerFault) in
+        let view = mixture.view()
+        let scores = try tasks.map { (task) throws(WorkerFault) -> JSONValue in
+          var scores = try self.scores(of: view, task, on: model)
+          scores["task"] = .string(task.name)
+          scores["n"] = JSONValue(task.eval.count)
+          return .object(scores)
+        }
+        return ["weights": .string(mixture.name), "share": .float(mixture.share), "scores": .array(scores)]
+      })
+  }
+
+  private func scores(of view: WeightView, _ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault)
+    -> JSONObject
+  {
+    job.report(JobProgress(fraction: 0.99, phase: "evaluating", detail: "\(task.eval.count) rows of \(task.name)"))
+    let items: [EvaluationResult.Item]
+    do {
+      items = try RowEvaluator(task, model: model.model).evaluate(
+        task.eval, under: view, shouldStop: { job.isCancelled })
+    } catch {
+      throw WorkerFault(evaluating: error)
+    }
+    let shown = EvaluationResult(task: task, items: items).json
+    var scores = JSONObject()
+    for key in ["acc", "acc_norm", "ci95"] { scores[key] = shown[key] }
+    return scores
+  }
+}
+
+extension TrainSpec {
+  /// The same training on another task.
+  fileprivate func on(_ task: TaskReference) -> TrainSpec {
+    var spec = self
+    spec.lesson = .task(task)
+    spec.partner = nil
+    return spec
+  }
+}
