@@ -85,7 +85,8 @@ extension Snapshot {
     guard !sameName(task.name, params["task"]?.stringValue ?? "") else {
       throw RPCError(.invalidParams, "'mix_with' is the task itself: mixing needs another one")
     }
-    let record = try TrainingPlan(task).sources[0].task
+    // Rows of code are refused below, for having no choices.
+    let record = try TrainingPlan(task, runsCode: true).sources[0].task
     try settings.check(params, scoring: record.current.scoring, of: "task '\(record.name)'")
     return record
   }
