@@ -40,7 +40,8 @@ extension TrainJob {
     }
     let weights = try adapters(matrices, seed: spec.settings.seed &+ 1, on: model)
     let job = job
-    let trainee = try otherData.trainee(weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
+    let trainee = try otherData.trainee(
+      weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
     let run = Run(number: 1, count: 2, settings: settings, identity: other.identity(otherData, model, settings))
     let second: [Float]
     do throws(TrainingError) {
