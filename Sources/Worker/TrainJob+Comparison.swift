@@ -40,7 +40,8 @@ extension TrainJob {
     }
     let weights = try adapters(matrices, seed: spec.settings.seed &+ 1, on: model)
     let job = job
-    let trainee = try otherData.trainee(weights, settings, for: model, shouldStop: { job.isCancelled })
+    let trainee = try otherData.trainee(
+      weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
     let run = Run(number: 1, count: 2, settings: settings, identity: other.identity(otherData, model, settings))
     let second: [Float]
     do throws(TrainingError) {
@@ -70,13 +71,13 @@ extension TrainJob {
       })
   }
 
-  private func scores(of view: WeightView, _ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault)
-    -> JSONObject
-  {
+  private func scores(
+    of view: WeightView, _ task: TaskDefinition, on model: LoadedModel
+  ) throws(WorkerFault) -> JSONObject {
     job.report(JobProgress(fraction: 0.99, phase: "evaluating", detail: "\(task.eval.count) rows of \(task.name)"))
     let items: [EvaluationResult.Item]
     do {
-      items = try RowEvaluator(task, model: model.model).evaluate(
+      items = try RowEvaluator(task, model: model.model, sandbox: job.sandbox).evaluate(
         task.eval, under: view, shouldStop: { job.isCancelled })
     } catch {
       throw WorkerFault(evaluating: error)

@@ -48,7 +48,7 @@ extension Service {
       plan = try TrainingPlan(task, runsCode: service.configuration.code.isEnabled)
       try settings.check(params, scoring: task.current.scoring, of: "task '\(task.name)'")
     }
-    let partner = try snapshot.partner(params, settings)
+    let partner = try snapshot.partner(params, settings, runsCode: service.configuration.code.isEnabled)
     let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
     service.onCatalogue(reply) { steward throws(RPCError) in
@@ -74,7 +74,9 @@ extension Service {
 
 extension Snapshot {
   /// The second task that LoRA is trained on, where one is given.
-  fileprivate func partner(_ params: JSONObject, _ settings: TrainSettings) throws(RPCError) -> TaskRecord? {
+  fileprivate func partner(
+    _ params: JSONObject, _ settings: TrainSettings, runsCode: Bool
+  ) throws(RPCError) -> TaskRecord? {
     guard let name = params["mix_with"]?.stringValue else { return nil }
     guard settings.method == "lora", settings.divergenceWeights.count == 1 else {
       throw RPCError(
@@ -85,7 +87,7 @@ extension Snapshot {
     guard !sameName(task.name, params["task"]?.stringValue ?? "") else {
       throw RPCError(.invalidParams, "'mix_with' is the task itself: mixing needs another one")
     }
-    let record = try TrainingPlan(task).sources[0].task
+    let record = try TrainingPlan(task, runsCode: runsCode).sources[0].task
     try settings.check(params, scoring: record.current.scoring, of: "task '\(record.name)'")
     return record
   }
