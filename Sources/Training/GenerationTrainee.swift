@@ -264,7 +264,6 @@ extension TrainingError {
     switch failure {
     case .model(let error): self.init(error)
     case .scoring(.code(.stopped)): self = .cancelled
-    case .scoring(.code(.stopped)): self = .cancelled
     case .scoring(let error): self = .model("\(error)")
     }
   }
