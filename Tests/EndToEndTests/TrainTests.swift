@@ -54,29 +54,28 @@ extension EndToEnd {
       #expect(try train(killing: true)["digest"] == undisturbed["digest"])
     }
 
-    @Test func theStarterDispatcherSortsRequestsThatItHasNotSeen() throws {
+    @Test func theExamplesDispatcherSortsRequestsThatItHasNotSeen() throws {
       let requests: [(prompt: String, label: String)] = [
         ("Which gas do plants take in from the air to make sugar?", "reasoning"),
         ("Why does a metal spoon feel colder than a wooden one in the same room?", "reasoning"),
         ("What happens to water when it is cooled below zero degrees Celsius?", "reasoning"),
-        (
-          "Maria forgot her best friend's birthday and bought flowers the next day. How would you describe Maria?",
-          "social"
-        ),
-        ("Tom shouted at his sister in front of the guests. How will the sister feel afterwards?", "social"),
-        ("Ana helped an old man carry his bags home. What will Ana want to do next?", "social"),
-        ("Tim has 14 marbles. He gives 5 to his brother and buys 9 more. How many marbles does he have?", "other"),
-        (
-          "A shop sells pens at 3 dollars each. Jane buys 7 pens and pays with 50 dollars. What is her change?", "other"
-        ),
-        ("There are 24 rows of 18 seats. If 35 seats are empty, how many people are sitting?", "other"),
+        ("Tim has 14 marbles. He gives 5 to his brother and buys 9 more. How many marbles does he have?", "math"),
+        ("A shop sells pens at 3 dollars each. Jane buys 7 pens and pays with 50 dollars. What is her change?", "math"),
+        ("There are 24 rows of 18 seats. If 35 seats are empty, how many people are sitting?", "math"),
+        ("Which word means \"a small flat round cake\"?", "words"),
+        ("Which word means \"to walk without any hurry\"?", "words"),
+        ("Which word means \"not able to be heard\"?", "words"),
+        ("Maria forgot her friend's birthday and bought flowers the next day. How would you describe Maria?", "other"),
+        ("Tom shouted at his sister in front of the guests. How will the sister feel afterwards?", "other"),
+        ("Ana helped an old man carry his bags home. What will Ana want to do next?", "other"),
       ]
       try withDaemon { daemon in
         let client = try daemon.client()
         try addModel(daemon, client)
-        try dropExperts(daemon)
-        let file = "\(repository)/etc/examples/experts/dispatcher.safetensors"
-        try daemon.drop(try FileSystem.readAll(file, maximumBytes: 1 << 22), "experts", "dispatcher.safetensors")
+        for name in ["science", "math", "words", "dispatcher"] {
+          let file = "\(repository)/etc/examples/experts/\(name).safetensors"
+          try daemon.drop(try FileSystem.readAll(file, maximumBytes: 1 << 22), "experts", "\(name).safetensors")
+        }
         try client.call("system.sync")
         var right = 0
         for (prompt, label) in requests {
