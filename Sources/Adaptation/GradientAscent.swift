@@ -24,7 +24,7 @@ package struct GradientAscent: SearchMethod {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// The same of a search without a fold: on five shots it would wander along what is flat.
-    package var foldIterations = 4
+    package var foldIterations = 3
     /// Ends where the next step promises less: nats a token.
     package var tolerance = 2e-4
     /// The same of a search without a fold, which only asks what the other shots say: on five shots two hundredths of a nat
@@ -61,6 +61,8 @@ package struct GradientAscent: SearchMethod {
   private struct Step: Sendable {
     var point: [Double]
     var wantsGradient = true
+    /// To learn more of what lies near the center, whatever is promised there.
+    var isProbe = false
     /// The rise that the quadratic promises.
     var gain = 0.0
     /// From the center of the region, and the value there.
@@ -121,7 +123,7 @@ package struct GradientAscent: SearchMethod {
       radius /= 4
       return
     }
-    guard history.count > 1 else { return }
+    guard history.count > 1, !next.isProbe else { return }
     let rise = here.value - next.height
     if rise < 0.25 * next.gain {
       radius = next.length / 2
@@ -170,10 +172,31 @@ package struct GradientAscent: SearchMethod {
     // A small promise within a small region says nothing of what lies beyond it.
     let isInside = next.length < 0.99 * radius || radius < 1 / MixtureSpace.gridSteps
     if step.gain < tolerance && isInside || step.point == center.point {
-      stopReason = .converged
-    } else if generation >= iterations {
-      stopReason = .iterations
+      // A quadratic that was fitted to what lies far away may see no rise where there is one.
+      if isFew, let probe = probe(near: center.point, sound.map(\.point), uphill: gradient) {
+        next = Step(point: probe, wantsGradient: false, isProbe: true)
+      } else {
+        stopReason = .converged
+      }
     }
+    if stopReason == nil, generation >= iterations { stopReason = .iterations }
+  }
+
+  private static let (nearby, probeLength) = (0.1, 0.06)
+
+  /// A point beside the center, along the coordinate of which the points nearby say least; nil where they say something of
+  /// every one.
+  private func probe(near center: [Double], _ points: [[Double]], uphill gradient: [Double]) -> [Double]? {
+    let steps = points.map { difference($0, center) }
+      .filter { step in step.contains { $0 != 0 } && step.allSatisfy { abs($0) <= Self.nearby } }
+    let known = center.indices.map { i in steps.reduce(0) { max($0, abs($1[i])) } }
+    let axis = center.indices.reduce(0) { known[$1] < known[$0] ? $1 : $0 }
+    guard !space.normalised, known[axis] < Self.probeLength / 2 else { return nil }
+    let length = gradient[axis] < 0 ? -Self.probeLength : Self.probeLength
+    let isInside = (space.lower...space.upper).contains(center[axis] + length)
+    var point = center
+    point[axis] = space.clamped(center[axis] + (isInside ? length : -length))
+    return point == center ? nil : point
   }
 
   private func difference(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 - $1 } }

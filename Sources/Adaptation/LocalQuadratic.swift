@@ -1,8 +1,8 @@
 /// The quadratic f(c) + g·p − pᵀ B p / 2 around a point, fitted to values and gradients at others by least squares.
 ///
 /// It has d + d(d+1)/2 numbers and is for few coefficients, where about as many are known. What no quadratic has, a third
-/// power, grows with the distance: a value that lies r away may be missed by r³, a gradient by r², each in units of the
-/// curvature. So what is near decides, and what is far only leans.
+/// power, grows with the distance: a value that lies r away may be missed by 0.3 r³, a gradient by 0.9 r², each in units of
+/// the curvature. So what is near decides, and what is far only leans.
 struct LocalQuadratic {
   let gradient: [Double]
   let curvature: Curvature
@@ -33,12 +33,12 @@ struct LocalQuadratic {
       guard distance > 0 else { continue }
       let square = distance * distance
       // Of float passes: hundred thousandths of a nat.
-      let error = scale * square * distance
+      let error = 0.3 * scale * square * distance
       add(
         step + places.map { -step[$0] * step[$1] * ($0 == $1 ? 0.5 : 1) },
         datum.rise + scale * dot(step, step) / 2, variance: error * error + 1e-10)
       guard let gradient = datum.gradient else { continue }
-      let slope = 3 * scale * square
+      let slope = 0.9 * scale * square
       for i in 0..<dimensions {
         var row = Array(repeating: 0.0, count: count)
         row[i] = 1

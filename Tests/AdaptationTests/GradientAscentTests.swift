@@ -200,6 +200,19 @@ import Testing
     }
   }
 
+  /// What a quadratic says of a top that it knows from afar is not believed.
+  @Test(arguments: [[0.3, 0.1], [0.45, 0.02], [0.62, 0.4]])
+  func fewCoefficientsEndWhereValuesNearbyAreKnownAlongEachOfThem(target: [Double]) throws {
+    let hill = Hill(target: target, weights: [3, 5], skew: 0.6)
+    let (method, points, _) = Self.ascend(hill, SearchMethodTests.space())
+    let best = try #require(method.best?.point)
+    #expect(method.stopReason == .converged && hill.value(best) > hill.value(hill.target) - 1e-3)
+    let nearby = points.filter { point in zip(point, best).allSatisfy { abs($0 - $1) <= 0.1 } }
+    for axis in best.indices {
+      #expect(nearby.contains { abs($0[axis] - best[axis]) >= 0.03 }, "coefficient \(axis) of \(target)")
+    }
+  }
+
   @Test func theSameAnswersLeadToTheSameEnd() {
     let hill = Hill(target: [0.1, 0.9, 0.5, 0.3, 0.7, 0], weights: [1, 2, 0.5, 1, 3, 1], skew: 0.8)
     let ends = (0..<2).map { _ in Self.ascend(hill, SearchMethodTests.space(2, units: 3)).method }
