@@ -39,7 +39,10 @@ private func report(_ error: ControlError, on console: Console, json: Bool) -> I
   if json, case .client(.refused(let refusal)) = error { console.print(refusal.json.jsonText) }
   let prefix = console.styledNote("t2ctl: ", .red)
   for (index, line) in error.description.split(separator: "\n").enumerated() {
-    console.note((index == 0 ? prefix : "  ") + line)
+    // The terminal would break it within a word; the name before the first line has its room too.
+    let room = (console.error.columns ?? 80) - 7
+    let shown = console.error.isTerminal && line.count > room ? wrap(String(line), columns: room) : [String(line)]
+    for (part, text) in shown.enumerated() { console.note((index == 0 && part == 0 ? prefix : "  ") + text) }
   }
   return error.status
 }

@@ -20,25 +20,26 @@ package func helpText(_ words: [String], columns: Int) throws(ControlError) -> S
 }
 
 private func overview(columns: Int) -> String {
-  var lines = ["usage: t2ctl COMMAND [ARGUMENT...] [OPTION...]", "", "Commands"]
-  lines += list(Verb.all.map { ($0.name, $0.summary) }, columns: columns)
+  var lines = ["usage: t2ctl COMMAND [ARGUMENT...] [OPTION...]"]
+  // One width for all, so that the summaries are one column.
+  let width = Verb.all.map(\.name.count).max() ?? 0
+  for (heading, verbs) in Verb.groups {
+    lines += ["", heading] + list(verbs.map { ($0.name, $0.summary) }, width: width, columns: columns)
+  }
   lines += ["", "Options of every command"]
   lines += list(GlobalOption.all.map { ($0.shown, $0.summary) }, columns: columns)
-  lines += [
-    "",
-    "The socket is --socket, else that of --prefix, else $T2D_SOCKET, else that of $T2D_PREFIX,",
-    "else /run/t2d/t2d.sock. After -- everything is an argument.",
-    "",
-    "Status: 0 done, 1 the daemon answered with an error, 2 it could not be reached, 3 wrong usage,",
-    "4 the time was up, 5 what was checked is bad, 130 interrupted.",
-    "",
+  for paragraph in [
+    "The socket is --socket, else that of --prefix, else $T2D_SOCKET, else that of $T2D_PREFIX, else "
+      + "/run/t2d/t2d.sock. After -- everything is an argument.",
+    "Status: 0 done, 1 the daemon answered with an error, 2 it could not be reached, 3 wrong usage, 4 the time was up, "
+      + "5 what was checked is bad, 130 interrupted.",
     "One command in full: t2ctl help COMMAND",
-  ]
+  ] { lines += [""] + wrap(paragraph, columns: columns) }
   return lines.joined(separator: "\n")
 }
 
 private func page(_ verb: Verb, columns: Int) -> String {
-  var lines = wrap("usage: " + verb.usage, columns: columns, indentation: 4)
+  var lines = wrap(["usage:"] + verb.usageParts, columns: columns, indentation: 4)
   lines += [""] + wrap(verb.summary, columns: columns)
   if !verb.notes.isEmpty { lines += [""] + wrap(verb.notes, columns: columns) }
   if !verb.options.isEmpty {
@@ -49,8 +50,8 @@ private func page(_ verb: Verb, columns: Int) -> String {
   return lines.joined(separator: "\n")
 }
 
-private func list(_ entries: [(String, String)], columns: Int) -> [String] {
-  let width = min(28, entries.map(\.0.count).max() ?? 0)
+private func list(_ entries: [(String, String)], width: Int? = nil, columns: Int) -> [String] {
+  let width = width ?? min(28, entries.map(\.0.count).max() ?? 0)
   return entries.flatMap { name, summary in
     let text = wrap(summary, columns: max(30, columns - width - 4))
     let padding = String(repeating: " ", count: width + 4)
@@ -60,10 +61,14 @@ private func list(_ entries: [(String, String)], columns: Int) -> [String] {
   }
 }
 
-private func wrap(_ text: String, columns: Int, indentation: Int = 0) -> [String] {
+func wrap(_ text: String, columns: Int, indentation: Int = 0) -> [String] {
+  wrap(text.split(separator: " ").map(String.init), columns: columns, indentation: indentation)
+}
+
+private func wrap(_ words: [String], columns: Int, indentation: Int) -> [String] {
   var lines: [String] = []
   var line = ""
-  for word in text.split(separator: " ") {
+  for word in words {
     if !line.isEmpty, line.count + 1 + word.count > columns {
       lines.append(line)
       line = String(repeating: " ", count: indentation) + word

@@ -1,8 +1,13 @@
 extension Verb {
-  /// Every command, in the order of the help and of t2ctl(1).
-  package static let all: [Verb] =
-    systemVerbs + modelVerbs + expertVerbs + taskVerbs + mixtureVerbs + checkVerbs + trainVerbs + dispatchVerbs
-    + inferenceVerbs + evaluationVerbs + jobVerbs + reportVerbs + plainVerbs
+  /// The commands under the headings of the help and of t2ctl(1).
+  package static let groups: [(heading: String, verbs: [Verb])] = [
+    ("The daemon", systemVerbs), ("Models", modelVerbs), ("Experts", expertVerbs), ("Tasks", taskVerbs),
+    ("Mixtures", mixtureVerbs), ("Checks", checkVerbs), ("Training", trainVerbs), ("Dispatch", dispatchVerbs),
+    ("Asking the model", inferenceVerbs + evaluationVerbs), ("Jobs", jobVerbs), ("Reports", reportVerbs),
+    ("Other", plainVerbs),
+  ]
+
+  package static let all: [Verb] = groups.flatMap(\.verbs)
 
   /// The longest that the words begin with: `dispatch evaluate`, and not `dispatch` of the prompt "evaluate".
   static func named(_ words: [String]) -> Verb? {

@@ -36,14 +36,17 @@ package struct Verb: Sendable {
 
   package var name: String { words.joined(separator: " ") }
 
-  package var usage: String {
+  package var usage: String { usageParts.joined(separator: " ") }
+
+  /// What stays on one line where the whole does not fit one: an option with its value.
+  var usageParts: [String] {
     var parts = ["t2ctl", name]
     for argument in arguments {
       let shown = argument.repeats ? "\(argument.name)..." : argument.name
       parts.append(argument.isOptional ? "[\(shown)]" : shown)
     }
     for option in options { parts.append("[\(option.shown)]") }
-    return parts.joined(separator: " ")
+    return parts
   }
 }
 

@@ -35,6 +35,7 @@ import Testing
       for argument in verb.arguments { #expect(page[start].contains(argument.name), "\(verb.name) \(argument.name)") }
     }
     #expect(page.count { $0.hasPrefix(".It Cm ") } == Verb.all.count, "the page has commands that are gone")
+    #expect(page.filter { $0.hasPrefix(".Ss ") }.map { $0.dropFirst(4) } == Verb.groups.map { $0.heading[...] })
     for status in [0, 1, 2, 3, 4, 5, 130] { #expect(page.contains { $0 == ".It \(status)" }, "status \(status)") }
   }
 

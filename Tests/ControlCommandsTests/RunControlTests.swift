@@ -38,6 +38,17 @@ import Testing
     }
   }
 
+  @Test func aLongErrorIsBrokenBetweenWordsOnATerminalAlone() {
+    let arguments = ["status", "--socket", "/nowhere/s"]
+    let plain = run(arguments).error
+    let shown = run(arguments, terminal: true, columns: 60).error
+    #expect(plain.split(separator: "\n").count == 1)
+    let lines = shown.split(separator: "\n")
+    #expect(lines.count > 1 && lines.allSatisfy { $0.count <= 60 })
+    #expect(lines.dropFirst().allSatisfy { $0.hasPrefix("  ") })
+    #expect(shown.split(whereSeparator: \.isWhitespace) == plain.split(whereSeparator: \.isWhitespace))
+  }
+
   @Test func withJSONTheResultIsExact() throws {
     try withDaemon { request, reply in
       if request.params["task"] == "x" { return reply.fail(RPCError(.unknownTask, "no")) }

@@ -49,12 +49,18 @@ import Testing
 
   @Test func everyCommandHasItsHelp() throws {
     let overview = try helpText([], columns: 80)
+    for line in overview.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    for (heading, _) in Verb.groups { #expect(overview.contains("\n\n\(heading)\n")) }
     for verb in Verb.all {
       #expect(overview.contains("  \(verb.name) "), "\(verb.name)")
       let page = try helpText(verb.words, columns: 72)
       #expect(page.contains(verb.summary.prefix(30)))
       for option in verb.options { #expect(page.contains(option.flag), "\(verb.name) \(option.flag)") }
-      for line in page.split(separator: "\n") { #expect(line.count <= 72, "\(line)") }
+      let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
+      for line in lines { #expect(line.count <= 72, "\(line)") }
+      for line in lines.prefix(while: { !$0.isEmpty }) {
+        #expect(line.count { $0 == "[" } == line.count { $0 == "]" }, "an option is apart from its value: \(line)")
+      }
     }
     #expect(try helpText(["expert"], columns: 80).contains("expert rollback"))
     #expect(throws: ControlError.self) { try helpText(["expret"], columns: 80) }
