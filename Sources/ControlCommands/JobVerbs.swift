@@ -14,8 +14,10 @@ extension Verb {
       let result = try invocation.call("job.list", try invocation.parameters(for: "job.list"))
       invocation.answer(result) {
         var table = Table(
-          ("JOB", .right), ("KIND", .left), ("STATE", .left), ("TASK", .left), ("MODEL", .left), ("DONE", .right),
-          ("BEST", .right), ("CREATED", .left), ("DETAIL", .left))
+          [
+            ("JOB", .right), ("KIND", .left), ("STATE", .left), ("TASK", .left), ("MODEL", .left), ("DONE", .right),
+            ("BEST", .right), ("CREATED", .left), ("DETAIL", .left),
+          ], keys: 1)
         for job in result["jobs"]?.arrayValue ?? [] {
           let done = job["fraction"]?.doubleValue.map { "\(Int($0 * 100)) %" } ?? "-"
           table.add([

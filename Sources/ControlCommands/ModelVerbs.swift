@@ -35,8 +35,10 @@ extension Verb {
 extension Invocation {
   fileprivate func showModels(_ models: [JSONValue]) {
     var table = Table(
-      ("NAME", .left), ("STATE", .left), ("ARCHITECTURE", .left), ("PARAMETERS", .right), ("LAYERS", .right),
-      ("CONTEXT", .right), ("WEIGHTS", .left), ("EXPERTS", .right), ("PATH", .left))
+      [
+        ("NAME", .left), ("STATE", .left), ("ARCHITECTURE", .left), ("PARAMETERS", .right), ("LAYERS", .right),
+        ("CONTEXT", .right), ("WEIGHTS", .left), ("EXPERTS", .right), ("PATH", .left),
+      ], keys: 1)
     for model in models {
       let parameters = model["parameters"]?.integerValue.map { fixed(Double($0) / 1e6, 1) + " M" } ?? "-"
       let experts = model["experts"]?.arrayValue.map { "\($0.count)" } ?? model["experts"].cell

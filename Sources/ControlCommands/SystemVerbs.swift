@@ -121,11 +121,14 @@ extension Invocation {
     }
     if let jobs = status["jobs"] { line("jobs", "\(jobs["running"].cell) running, \(jobs["queued"].cell) queued") }
     for job in status["running"]?.arrayValue ?? [] {
+      let name = "\(job["job"].cell) \(job["kind"].cell) \((job["task"] ?? job["model"]).cell) "
+      let room = max(30, (console.out.columns ?? 80) - 12 - name.count)
       line(
         "",
-        "\(job["job"].cell) \(job["kind"].cell) \((job["task"] ?? job["model"]).cell) "
+        name
           + (console.out.isTerminal
-            ? ProgressLine.text(job, columns: 60, drawsBlocks: console.drawsBlocks) : ProgressLine.plain(job)))
+            ? ProgressLine.text(job, columns: min(60, room), drawsBlocks: console.drawsBlocks)
+            : ProgressLine.plain(job)))
     }
     for warning in status["warnings"]?.arrayValue ?? [] {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning["message"]?.stringValue ?? warning.cell))

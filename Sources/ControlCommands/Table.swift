@@ -34,10 +34,11 @@ struct Table {
       return [([headings.map { $0.name.lowercased() }] + rows).map { $0.joined(separator: "\t") }]
     }
     let available = stream.columns ?? 80
+    let rows = rows.map { $0.map(readable(cell:)) }
     let widths = headings.indices.map { column in
       max(headings[column].name.count, rows.map { $0[column].count }.max() ?? 0)
     }
-    return folded(widths, available).map { aligned($0, widths, available) }
+    return folded(widths, available).map { aligned(rows, $0, widths, available) }
   }
 
   /// Columns by table.
@@ -56,7 +57,7 @@ struct Table {
     return tables
   }
 
-  private func aligned(_ columns: [Int], _ natural: [Int], _ available: Int) -> [String] {
+  private func aligned(_ rows: [[String]], _ columns: [Int], _ natural: [Int], _ available: Int) -> [String] {
     var widths = columns.map { natural[$0] }
     // The widest column gives way until the row fits; six columns are left to each.
     while widths.reduce(0, +) + 2 * (widths.count - 1) > available {
@@ -76,6 +77,15 @@ struct Table {
       return line
     }
   }
+}
+
+/// A moment of the daemon's, 2026-01-31T12:00:00.123Z, to the minute; all else as it is.
+private func readable(cell: String) -> String {
+  let bytes = Array(cell.utf8)
+  guard bytes.count == 24, bytes[10] == UInt8(ascii: "T"), bytes[19] == UInt8(ascii: "."),
+    bytes[23] == UInt8(ascii: "Z")
+  else { return cell }
+  return cell.prefix(10) + " " + cell.dropFirst(11).prefix(5) + "Z"
 }
 
 /// A number with so many decimals, as printf's %.nf; Foundation's formatting would cost the start-up its time.

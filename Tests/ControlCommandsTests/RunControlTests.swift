@@ -84,6 +84,8 @@ import Testing
       #expect(!shown.out.contains("\u{1b}"))
       #expect(!shown.out.contains("\u{202e}"))
       #expect(run(["expert", "list"] + options, terminal: true, color: .always).out.hasPrefix("\u{1b}[1mNAME"))
+      let minutes = run(["expert", "list"] + options, terminal: true, columns: 120)
+      #expect(minutes.out.contains("smollm2  2026-01-01 00:00Z"))
     }
   }
 
