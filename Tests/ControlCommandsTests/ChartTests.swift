@@ -65,6 +65,16 @@ import Testing
     #expect(free.count("polygon") == 0)
   }
 
+  @Test func namesWithoutRoomBesideTheIntervalsStandAboveThem() {
+    let name = "science@1 on sibling"
+    let chart = IntervalChart(title: "effect", xLabel: "effect", rows: [.init(name, 0.1, 0...0.2)])
+    for (width, isAbove) in [(340.0, true), (720, false)] {
+      let drawn = MarkupReader(chart.svg(width: width))
+      #expect(drawn.text.contains(name), "it is not cut")
+      #expect(drawn.count("text", "class=\"name\"") == (isAbove ? 1 : 0))
+    }
+  }
+
   @Test func aValueThatIsNoNumberIsLeftOut() {
     let chart = LineChart(
       title: "t", xLabel: "x", yLabel: "y",

@@ -154,6 +154,11 @@ import Testing
                 "verdict": "ordered", "p": 0.0001, "effect": 0.13, "ci95": [0.08, 0.18], "n": 400,
                 "scores": ["base": 0.5, "expert": 0.64, "shuffles": [0.5, 0.51]],
               ],
+              [
+                "check": 5, "kind": "transfer", "expert": "science", "version": 2, "model": "sibling", "task": "arc",
+                "verdict": "ordered", "passes": true, "p": 0.002, "effect": 0.1, "ci95": [0.02, 0.18], "n": 200,
+                "scores": ["base": 0.5, "expert": 0.6, "shuffles": [0.52, 0.48, 0.5]],
+              ],
               ["check": 4, "kind": "shuffle", "expert": "stranger", "version": 1, "verdict": "inconclusive"],
             ], "pending": [],
         ])
@@ -181,7 +186,7 @@ import Testing
       #expect(!html.contains(reference), "\(reference)")
     }
     #expect(html.hasPrefix("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"))
-    #expect(read.count("h1") == 1 && read.count("h2") == 9)
+    #expect(read.count("h1") == 1 && read.count("h2") == 10)
   }
 
   @Test func everyPartIsThereWithItsNumbers() throws {
@@ -193,7 +198,9 @@ import Testing
       "acc on 400 eval rows with 95 % intervals", "Won: 1", "Lost: 1", "3 rows differ; the first 2 are shown",
       "Honey &amp; wax", "row q7, line 7", "science@2", "0.0001", "+0.1300", "A: prompt", "B: classifier",
       "13 of 20 prompts right, 65.0 % (95 %: 43.0 to 82.0); 30.0 % were given to other", "served, generation 9",
-      "seen before: 100", "evaluations made", "spread of α",
+      "seen before: 100", "evaluations made", "spread of α", "ordered, passes", "transfer to sibling",
+      "0.4800 to 0.5200",
+      "science@2 on sibling: 0.100 (0.020 to 0.180)",
     ] {
       #expect(read.text.contains(text), "\(text)")
     }
@@ -224,6 +231,27 @@ import Testing
   @Test func whatWasFoundIsShownBesideABaselineThatIsServed() throws {
     let read = MarkupReader(try report(Self.answers(Self.mixture(served: "base"))))
     #expect(read.text.contains("What the search found and is not served"))
+  }
+
+  @Test func ofManyItemsTheFirstAreOpenAndTheOthersUnfold() throws {
+    var job = Self.job.objectValue ?? [:]
+    let item = try #require(job["result"]?["eval_items"]?["items"]?.arrayValue?.first)
+    let search = try #require(job["result"]?["search"])
+    job["result"] = [
+      "search": search,
+      "eval_items": [
+        "best_expert": "science", "differing": 11, "items": .array([JSONValue](repeating: item, count: 11)),
+      ],
+    ]
+    let (whole, answered) = (Self.answers(), JSONValue.object(job))
+    let html = try report { request, reply in
+      if request.method.name == "job.show", request.params["job"] == 5 { return reply.succeed(answered) }
+      whole(request, reply)
+    }
+    let read = MarkupReader(html)
+    #expect(read.problem == nil && read.count("article") == 11 && read.count("details") == 1)
+    #expect(read.text.contains("Won: 11") && read.text.contains("3 more"))
+    #expect(html.split(separator: "<details>")[0].split(separator: "<article").count == 9, "eight before the fold")
   }
 
   @Test func namesAndAnswersOfOthersAreText() throws {

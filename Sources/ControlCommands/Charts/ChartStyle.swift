@@ -15,6 +15,7 @@ package let chartStyle = """
   .chart .reference{stroke:var(--quiet);stroke-width:1.5;stroke-dasharray:5 4}
   .chart .line{fill:none;stroke-width:2}.chart .line.again{stroke-dasharray:2 3}.chart .whisker{stroke-width:2}
   .chart .above{fill:var(--above)}.chart .below{fill:var(--below)}.chart .cell{stroke:var(--rule);stroke-width:1}
+  .chart .name{paint-order:stroke;stroke:var(--surface);stroke-width:4px}
   .chart .right{stroke:var(--ink);stroke-width:1.5}
   .chart .s1{stroke:var(--s1)}.chart .s2{stroke:var(--s2)}.chart .s3{stroke:var(--s3)}.chart .s4{stroke:var(--s4)}
   .chart .s5{stroke:var(--s5)}.chart .s6{stroke:var(--s6)}

@@ -34,12 +34,17 @@ package struct IntervalChart: Chart {
   }
 
   private static let rowHeight = 26.0
+  /// Of a name that stands above its interval.
+  private static let nameHeight = 16.0
 
   package func draw(_ canvas: inout Canvas) {
     let rows = rows.filter(\.value.isFinite)
     var values = rows.flatMap { [$0.value, $0.interval?.lowerBound ?? $0.value, $0.interval?.upperBound ?? $0.value] }
     if let reference { values.append(reference.x) }
-    let names = min(canvas.width * 0.36, (rows.map { Canvas.width(of: $0.name) }.max() ?? 0) + 10)
+    // Names for which there is no room beside the intervals stand above them.
+    let wanted = (rows.map { Canvas.width(of: $0.name) }.max() ?? 0) + 10
+    let names = wanted > canvas.width * 0.36 ? 0 : wanted
+    let height = Self.rowHeight + (names == 0 ? Self.nameHeight : 0)
     let numbers = canvas.width < 500 ? 44.0 : 150.0
     let right = canvas.width - numbers - 10
     guard !rows.isEmpty,
@@ -47,7 +52,7 @@ package struct IntervalChart: Chart {
         covering: values, within: range, from: names + 10, to: right, about: canvas.width < 500 ? 3 : 6)
     else { return canvas.say("\(title): there are no values") }
     let top = reference == nil ? 6 : Canvas.line + 6
-    let bottom = top + Double(rows.count) * Self.rowHeight
+    let bottom = top + Double(rows.count) * height
     canvas.height = bottom + 2 * Canvas.line + 6
 
     for tick in axis.ticks {
@@ -63,14 +68,20 @@ package struct IntervalChart: Chart {
       canvas.text(reference.name, x + (isRight ? -4 : 4), top - 6, isRight ? .end : .start, style: "quiet")
     }
     for (index, row) in rows.enumerated() {
-      draw(row, at: top + (Double(index) + 0.5) * Self.rowHeight, axis, names: names, &canvas)
+      let y = top + Double(index + 1) * height - Self.rowHeight / 2
+      if names == 0 {
+        // Lines that go through it keep their distance.
+        canvas.text(row.name, within: canvas.width, 0, y - 11, style: row.isEmphasised ? "name strong" : "name")
+      } else {
+        canvas.text(row.name, within: names - 4, 0, y + 4, style: row.isEmphasised ? "strong" : "")
+      }
+      draw(row, at: y, axis, &canvas)
     }
   }
 
-  private func draw(_ row: Row, at y: Double, _ axis: Axis, names: Double, _ canvas: inout Canvas) {
+  private func draw(_ row: Row, at y: Double, _ axis: Axis, _ canvas: inout Canvas) {
     let mark = row.isEmphasised ? "s2" : "s1"
     let style = row.isEmphasised ? "strong" : ""
-    canvas.text(row.name, within: names - 4, 0, y + 4, style: style)
     var said = fixed(row.value, 3)
     if let interval = row.interval {
       let (low, high) = (axis.clipped(interval.lowerBound), axis.clipped(interval.upperBound))

@@ -66,12 +66,16 @@ func page(title: String, _ content: String) -> String {
 private let reportStyle = """
   *{box-sizing:border-box}body{margin:0;background:var(--surface);color:var(--ink);\
   font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
-  main{max-width:840px;margin:0 auto;padding:24px 20px 64px}
+  main{max-width:960px;margin:0 auto;padding:24px 20px 64px}
   h1{font-size:28px;line-height:1.2;margin:0 0 4px}h2{font-size:20px;margin:40px 0 4px;border-top:1px solid var(--rule);\
   padding-top:16px}h3{font-size:16px;margin:24px 0 8px}
-  p{margin:8px 0}.what,figcaption,p.quiet{color:var(--quiet);font-size:14px}
+  p,figcaption{max-width:760px}p{margin:8px 0}.what,figcaption,p.quiet{color:var(--quiet);font-size:14px}
   figure{margin:16px 0}figcaption{margin-top:4px}.narrow{display:none}
-  .scroll{overflow-x:auto;margin:12px 0}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;\
+  .scroll{overflow-x:auto;margin:12px 0;background:linear-gradient(to right,var(--surface) 30%,transparent) left/36px 100% local,\
+  linear-gradient(to left,var(--surface) 30%,transparent) right/36px 100% local,\
+  linear-gradient(to right,var(--rule),transparent) left/14px 100%,linear-gradient(to left,var(--rule),transparent) right/14px 100%;\
+  background-repeat:no-repeat}summary{cursor:pointer;color:var(--s1);margin:12px 0}
+  table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;\
   overflow-wrap:normal;white-space:nowrap}
   th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
   th{font-weight:600;color:var(--quiet)}.number{text-align:right}
@@ -89,7 +93,7 @@ private let reportStyle = """
   a{color:var(--s1)}
   @media (max-width:640px){main{padding:16px 16px 48px}.wide{display:none}.narrow{display:block}h1{font-size:24px}}
   @media print{body{font-size:11pt}main{max-width:none;padding:0}.wide{display:block}.narrow{display:none}\
-  figure,.item,.what,tr,ol.log li{break-inside:avoid}h2,h3,.what{break-after:avoid}.scroll{overflow:visible}\
+  figure,.item,.what,tr,ol.log li{break-inside:avoid}h2,h3,.what{break-after:avoid}.scroll{overflow:visible;background:none}\
   table{font-size:8pt}.scroll table{white-space:normal}.item table{font-size:9.5pt}th,td{padding-right:8px}}
 
   """

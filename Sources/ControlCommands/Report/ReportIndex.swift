@@ -13,13 +13,13 @@ struct ReportIndex {
     let served = data.mixture["served"]?.stringValue ?? "mixture"
     let score = scores?[served] ?? scores?["experts"]?[served]
     let cells = [
-      served, data.mixture["stale"] == true ? "stale" : "up to date", scores?["metric"].cell ?? "-",
-      scores?["base"]?["eval"]?["value"].cell ?? "-", score?["eval"]?["value"].cell ?? "-",
+      served, scores?["base"]?["eval"]?["value"].cell ?? "-", score?["eval"]?["value"].cell ?? "-",
       Invocation.evalInterval(score?["eval"]), Invocation.paired(score?["eval"]?["versus_base"]),
+      scores?["metric"].cell ?? "-", data.model, data.mixture["stale"] == true ? "stale" : "up to date",
     ]
     rows += element(
       "tr", [:],
-      element("td", [:], element("a", ["href": file], markup(data.taskName))) + element("td", [:], markup(data.model))
+      element("td", [:], element("a", ["href": file], markup(data.taskName)))
         + cells.map { element("td", [:], markup($0)) }.joined())
   }
 
@@ -28,7 +28,8 @@ struct ReportIndex {
   }
 
   var html: String {
-    let headings = ["Task", "Model", "Served", "State", "Metric", "Base", "Served", "95 %", "Against base"]
+    // What counts first: a narrow window shows no more without being pushed.
+    let headings = ["Task", "Served", "Base", "Its score", "95 %", "Against base", "Metric", "Model", "State"]
     let table = element(
       "div", ["class": "scroll"],
       element(

@@ -7,29 +7,36 @@ extension ReportPage {
     let title = "Checks of the experts"
     let what =
       "Is an expert better than permutations of its own multipliers (shuffle), and does it help another model (transfer)? "
-      + "Effect: the difference in score to the mean of its shuffles."
+      + "Effect: the difference in score to the mean of its shuffles. A transfer passes where its verdict is ‘ordered’ and it "
+      + "does the base no harm."
     guard !data.checks.isEmpty else {
       return section(
         title, what, missing("No check of these experts was made; make one with: t2ctl check shuffle EXPERT"))
     }
     var table = HTMLTable(
-      ("Kind", .left), ("Expert", .left), ("Model", .left), ("Task", .left), ("Verdict", .left), ("p", .right),
-      ("Effect", .right), ("95 %", .left), ("n", .right), ("Base", .right), ("Expert's", .right), ("Shuffles", .left))
+      ("Check", .left), ("Expert", .left), ("Task", .left), ("Verdict", .left), ("p", .right),
+      ("Effect", .right), ("95 %", .left), ("n", .right), ("Base", .right), ("Expert's", .right),
+      ("Its shuffles", .left))
     var rows: [IntervalChart.Row] = []
     let tasks = Set(data.checks.map(\.["task"].cell))
     for check in data.checks {
       let name = "\(check["expert"].cell)@\(check["version"].cell)"
       let shuffles = (check["scores"]?["shuffles"]?.arrayValue ?? []).compactMap(\.doubleValue)
+      let isTransfer = check["kind"] == "transfer"
+      let passing = isTransfer ? check["passes"] == true ? ", passes" : ", does not pass" : ""
       table.add([
-        check["kind"].cell, name, check["model"].cell, check["task"].cell,
-        check["verdict"].cell.replacing("_", with: " "), shortP(check["p"]), signed(check["effect"]),
+        check["kind"].cell + (isTransfer ? " to \(check["model"].cell)" : ""), name, check["task"].cell,
+        check["verdict"].cell.replacing("_", with: " ") + passing, shortP(check["p"]), signed(check["effect"]),
         interval(check["ci95"]), check["n"].cell, check["scores"]?["base"].cell ?? "-",
-        check["scores"]?["expert"].cell ?? "-", shuffles.map { fixed($0, 3) }.joined(separator: " "),
+        check["scores"]?["expert"].cell ?? "-",
+        shuffles.isEmpty ? "-" : "\(fixed(shuffles.min() ?? .nan, 4)) to \(fixed(shuffles.max() ?? .nan, 4))",
       ])
       if let effect = check["effect"]?.doubleValue {
         rows.append(
           IntervalChart.Row(
-            "\(check["kind"].cell) \(name)" + (tasks.count > 1 ? ", \(check["task"].cell)" : ""), effect,
+            name + (isTransfer ? " on \(check["model"].cell)" : "")
+              + (tasks.count > 1 ? ", \(check["task"].cell)" : ""),
+            effect,
             bounds(check["ci95"]),
             isEmphasised: check["verdict"] == "ordered"))
       }
@@ -38,7 +45,8 @@ extension ReportPage {
       IntervalChart(
         title: "Effect against shuffled copies", xLabel: "difference to the mean of the shuffles", rows: rows,
         reference: ("no effect", 0)),
-      "Effect against the shuffles with 95 % intervals; the verdict ‘ordered’ stands out.")
+      "Effect against the shuffles with 95 % intervals, of a transfer on the model that it names; the verdict ‘ordered’ "
+        + "stands out.")
     return section(title, what, chart + table.html)
   }
 

@@ -52,7 +52,9 @@ extension ReportPage {
   var items: String {
     let title = "Items won and lost"
     let what =
-      "Eval rows where the search's mixture is right and the base or the best expert is not, or the other way round."
+      "Eval rows where the search's mixture"
+      + (served == "mixture" ? "" : ", which is not what is served,")
+      + " is right and the base or the best expert is not, or the other way round."
     guard let kept = result?["eval_items"], let all = kept["items"]?.arrayValue else {
       let why =
         mixture["scores"]?["base"]?["eval"] == nil
@@ -69,10 +71,18 @@ extension ReportPage {
     }
     if all.isEmpty { content += missing("The three agree on every row about what is right.") }
     for (name, items) in [("Won", won), ("Lost", lost)] where !items.isEmpty {
-      content += heading("\(name): \(items.count)") + items.map { item($0, expert) }.joined()
+      let written = items.map { item($0, expert) }
+      content += heading("\(name): \(items.count)") + written.prefix(Self.openItems).joined()
+      guard written.count > Self.openItems else { continue }
+      content += element(
+        "details", [:],
+        element("summary", [:], "\(written.count - Self.openItems) more") + written.dropFirst(Self.openItems).joined())
     }
     return section(title, what, content)
   }
+
+  /// The others unfold: a hundred of them hide all else on a page, and take thirty sheets of paper.
+  private static let openItems = 8
 
   private func item(_ item: JSONValue, _ expert: String) -> String {
     func line(_ name: String, _ answer: JSONValue?) -> String {

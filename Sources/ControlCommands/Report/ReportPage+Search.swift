@@ -146,9 +146,8 @@ extension ReportPage {
   var costs: String {
     let search = mixture["search"]
     let counts: [(String, String)] = [
-      ("made", "prompts"), ("saved: seen before", "prompts_saved_by_cache"),
-      ("saved: could not win any more", "prompts_saved_by_pruning"),
-      ("saved: converged", "prompts_saved_by_convergence"),
+      ("made", "prompts"), ("seen before", "prompts_saved_by_cache"), ("could not win", "prompts_saved_by_pruning"),
+      ("converged", "prompts_saved_by_convergence"),
     ]
     let bars = counts.compactMap { name, key in search?[key]?.doubleValue.map { (name, $0) } }
     guard !bars.isEmpty else {
@@ -169,7 +168,10 @@ extension ReportPage {
     return section(
       "Costs",
       "Evaluations of all searches of all configurations, and of the baselines: one is one row under one candidate.",
-      figure(BarChart(title: "Evaluations", bars: bars, decimals: 0), "Evaluations made, and those that were spared.")
+      figure(
+        BarChart(title: "Evaluations", bars: bars, decimals: 0),
+        "Evaluations made, and those that were spared: of members seen before, of members that could no longer win, and of "
+          + "the generations that were left when the search had converged.")
         + estimate + heading("Seconds by phase") + times.html)
   }
 }

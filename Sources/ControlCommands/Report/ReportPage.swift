@@ -1,4 +1,5 @@
 import StrictJSON
+import SystemSupport
 
 /// A task's report as one HTML file: pure, so that every part of it has a test.
 struct ReportPage {
@@ -15,31 +16,22 @@ struct ReportPage {
   var html: String {
     page(
       title: "\(data.taskName) on \(data.model)",
-      head + scores + alpha + convergence + configurations + items + checks + dispatch + log + costs
+      head + scores + alpha + convergence + configurations + checks + dispatch + log + costs + items + digests
         + paragraph(
           "Made by t2ctl \(controlVersion) at \(readable(time: time)). One file: nothing else is loaded.", "quiet"))
   }
 
   private var head: String {
-    var facts: [(String, String)] = [
+    let facts: [(String, String)] = [
       ("model", data.model),
       ("served", "\(served): \(mixture["served_because"].cell)"),
       ("rows", "\(data.task["rows"].cell) few-shot, \(data.task["eval_rows"].cell) eval"),
-      ("scored by", "\(metric), template \(mixture["template"].cell)"),
+      ("scored by", "\(metric), template \(escaped(mixture["template"].cell))"),
       ("granularity", "\(mixture["granularity"].cell), mix \(mixture["mix"].cell), rescale \(mixture["rescale"].cell)"),
-    ]
-    facts += [
       ("found", readable(time: mixture["created"].cell)), ("generation", mixture["generation"].cell),
       ("report made", readable(time: time)),
     ]
-    var digests = [("mixture", mixture["digest"].cell)]
-    digests += (mixture["experts"]?.arrayValue ?? []).map {
-      ("\($0["name"].cell)@\($0["version"].cell)", $0["digest"].cell)
-    }
-    digests += [("base model", mixture["base_digest"].cell), ("task", mixture["task_digest"].cell)]
-    let list =
-      facts.map { element("dt", [:], markup($0)) + element("dd", [:], markup($1)) }.joined()
-      + digests.map { element("dt", [:], markup($0)) + element("dd", [:], element("code", [:], markup($1))) }.joined()
+    let list = facts.map { element("dt", [:], markup($0)) + element("dd", [:], markup($1)) }
     let isStale = mixture["stale"] == true
     let freshness =
       isStale
@@ -48,7 +40,18 @@ struct ReportPage {
         markup("Stale: \(mixture["stale_reason"].cell). It is the last good one, and a newer one is on its way."))
       : paragraph("Up to date: nothing that it depends on has changed.", "quiet")
     let warnings = (mixture["warnings"]?.arrayValue ?? []).map { element("p", ["class": "note"], markup($0.cell)) }
-    return element("h1", [:], markup(data.taskName)) + freshness + warnings.joined() + element("dl", [:], list)
+    return element("h1", [:], markup(data.taskName)) + freshness + warnings.joined() + element("dl", [:], list.joined())
+  }
+
+  /// Last: they are for comparing and not for reading.
+  private var digests: String {
+    var digests = [("mixture", mixture["digest"].cell)]
+    digests += (mixture["experts"]?.arrayValue ?? []).map {
+      ("\($0["name"].cell)@\($0["version"].cell)", $0["digest"].cell)
+    }
+    digests += [("base model", mixture["base_digest"].cell), ("task", mixture["task_digest"].cell)]
+    let list = digests.map { element("dt", [:], markup($0)) + element("dd", [:], element("code", [:], markup($1))) }
+    return section("Digests", "What the mixture is, and what it depends on.", element("dl", [:], list.joined()))
   }
 
   /// A sentence in the place of what is not there.
