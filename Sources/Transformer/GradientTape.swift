@@ -5,9 +5,9 @@ package import Multipliers
 /// each multiplier.
 ///
 /// A loss is asked for in two steps, since what it is may depend on the scores (a reward, the share of a choice among the
-/// choices): ``LanguageModel/record(_:under:memory:priority:shouldStop:)`` gives the scores and this tape, and
-/// ``gradient(_:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of every continuation. Several losses may
-/// be asked of one tape, one after the other.
+/// choices): ``LanguageModel/record(_:under:adding:temperature:divergence:memory:priority:shouldStop:)`` gives the scores
+/// and this tape, and ``gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of
+/// every continuation. Several losses may be asked of one tape, one after the other.
 ///
 /// A loss may also have a part in how far the distributions are from the base's, which is exact over the vocabulary at
 /// every token's place; the places themselves, the tokens before them, are taken as they are.
