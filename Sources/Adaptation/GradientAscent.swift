@@ -191,13 +191,17 @@ package struct GradientAscent: SearchMethod {
   private static let (nearby, probeLength) = (0.1, 0.06)
 
   /// A point beside the center, along the coordinate of which the points nearby say least; nil where they say something of
-  /// every one.
+  /// every one. A coordinate at a border is not asked about where a step away from it would lose ten times what counts.
   private func probe(near center: [Double], _ points: [[Double]], uphill gradient: [Double]) -> [Double]? {
     let steps = points.map { difference($0, center) }
       .filter { step in step.contains { $0 != 0 } && step.allSatisfy { abs($0) <= Self.nearby } }
     let known = center.indices.map { i in steps.reduce(0) { max($0, abs($1[i])) } }
-    let axis = center.indices.reduce(0) { known[$1] < known[$0] ? $1 : $0 }
-    guard !space.normalised, known[axis] < Self.probeLength / 2 else { return nil }
+    let open = center.indices.filter { i in
+      let outward = center[i] <= space.lower ? -gradient[i] : center[i] >= space.upper ? gradient[i] : 0
+      return outward * Self.probeLength <= 10 * tolerance
+    }
+    guard !space.normalised, let axis = open.min(by: { known[$0] < known[$1] }), known[axis] < Self.probeLength / 2
+    else { return nil }
     let length = gradient[axis] < 0 ? -Self.probeLength : Self.probeLength
     let isInside = (space.lower...space.upper).contains(center[axis] + length)
     var point = center

@@ -256,6 +256,22 @@ import Testing
     }
   }
 
+  /// At a border that it falls away from steeply, nothing is to be learnt but what it costs.
+  @Test func aBorderThatTheHillFallsAwayFromIsNotProbed() throws {
+    let hill = Hill(target: [0.35, -0.4], weights: [3, 3], coupling: 0)
+    let (method, points, _) = Self.ascend(hill, SearchMethodTests.space())
+    let best = try #require(method.best?.point)
+    #expect(method.stopReason == .converged && best[1] == 0 && abs(best[0] - 0.35) < 0.01)
+    let last = try #require(points.last)
+    #expect(last[1] == 0, "\(points)")
+    // A gentle one is: what little is seen from afar may be wrong.
+    let gentle = Self.ascend(Hill(target: [0.35, -0.002], weights: [3, 3], coupling: 0), SearchMethodTests.space())
+    let end = try #require(gentle.method.best?.point)
+    #expect(
+      gentle.points.contains { abs($0[0] - end[0]) <= 0.1 && (0.03...0.1).contains(abs($0[1] - end[1])) },
+      "\(gentle.points)")
+  }
+
   @Test func theSameAnswersLeadToTheSameEnd() {
     let hill = Hill(target: [0.1, 0.9, 0.5, 0.3, 0.7, 0], weights: [1, 2, 0.5, 1, 3, 1], skew: 0.8)
     let ends = (0..<2).map { _ in Self.ascend(hill, SearchMethodTests.space(2, units: 3)).method }
