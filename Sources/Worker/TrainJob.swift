@@ -143,6 +143,8 @@ struct TrainJob {
     let known =
       job.journal.filter { ($0["training"]?.intValue ?? 0) == run.number }
       .compactMap { $0["step"]?.intValue }.max() ?? -1
+    // What another job came to before it was cut is part of this one's curve.
+    for point in state.curve where point.step > known { job.record(entry(point, run)) }
     let begun = (seconds: job.seconds, step: state.step)
     var best = state.bestValidation?.reward
     var trainer = try Trainer(settings, model: trainee, state: state) { point in

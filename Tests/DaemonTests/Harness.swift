@@ -140,9 +140,10 @@ final class CapturedLog: Sendable {
   var logger: Logger { Logger(threshold: .debug, journal: false) { line in self.bytes.withLock { $0 += line } } }
 }
 
-/// Runs `body` with a daemon on a temporary prefix; afterwards it is stopped, and an error in its log fails the test.
+/// Runs `body` with a daemon on a temporary prefix; afterwards it is stopped, and an error in its log fails the test,
+/// unless it is the one that the test is about.
 func withDaemon(
-  _ worker: FakeWorker = FakeWorker(), configuration: Configuration = .forTests,
+  _ worker: FakeWorker = FakeWorker(), configuration: Configuration = .forTests, loggedError: String? = nil,
   sourceLocation: SourceLocation = #_sourceLocation, _ body: (Harness) throws -> Void
 ) throws {
   try withTemporaryDirectory { prefix in
@@ -155,6 +156,10 @@ func withDaemon(
       Issue.record(error, "the daemon's log:\n\(log.text)", sourceLocation: sourceLocation)
     }
     let errors = log.text.split(separator: "\n").filter { $0.contains(" error ") }
-    #expect(errors.isEmpty, "the daemon logged errors", sourceLocation: sourceLocation)
+    if let loggedError {
+      #expect(errors.count == 1 && errors[0].contains(loggedError), "\(errors)", sourceLocation: sourceLocation)
+    } else {
+      #expect(errors.isEmpty, "the daemon logged errors", sourceLocation: sourceLocation)
+    }
   }
 }
