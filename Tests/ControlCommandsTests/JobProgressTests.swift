@@ -77,6 +77,20 @@ import Testing
     }
   }
 
+  @Test func aTrainingThatFailedSaysWhereItsCurveIs() throws {
+    let ending: JSONValue = [
+      "job": 3, "state": "failed", "error": ["kind": "failed", "message": "nothing was learned"],
+      "result": ["curve": [["step": 0], ["step": 1]]],
+    ]
+    try withJob(ending: ending) { _, options in
+      let outcome = run(["job", "wait", "3"] + options)
+      #expect(outcome.status == 1)
+      #expect(
+        outcome.error.hasSuffix(
+          "job 3 failed: nothing was learned\n  its curve has 2 points; see them with: t2ctl job show 3\n"))
+    }
+  }
+
   @Test func whenTheTimeIsUpTheJobGoesOn() throws {
     try withDaemon { request, reply in
       reply.succeed(["job": 3, "state": "running", "fraction": 0.1])

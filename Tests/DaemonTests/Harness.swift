@@ -70,6 +70,19 @@ final class Harness {
     try drop("tasks", name + ".jsonl", taskBytes(question: question))
   }
 
+  /// Puts the directory of a task there whole: few-shot rows and what else is given, by the names of the files.
+  func dropTask(_ name: String, question: String = "What do bees make?", files: [String: [UInt8]]) throws {
+    let spool = "\(prefix)/var/spool/t2d/tasks"
+    try FileSystem.createDirectories("\(spool)/.\(name)")
+    let all = ["fewshot.jsonl": taskBytes(question: question)].merging(files) { $1 }
+    for (file, bytes) in all { try FileSystem.writeAtomically("\(spool)/.\(name)/\(file)", bytes, mode: 0o644) }
+    try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
+  }
+
+  func dropTaskWithEval(_ name: String, question: String = "What do bees make?") throws {
+    try dropTask(name, question: question, files: ["eval.jsonl": taskBytes(question: "And " + question)])
+  }
+
   /// Registers a model named `tiny` and waits until it is ready.
   func addModel(_ name: String = "tiny", content: String = "GGUF tiny") throws {
     let path = "\(prefix)/\(name).gguf"
