@@ -125,18 +125,19 @@ let package = Package(
     program("t2ctl", ["ControlCommands"]),
     program("t2bench", ["Benchmarks"]),
 
-    // Tests mirror the targets.
-    tests("StrictJSON", ["StrictJSON"]),
+    // Tests mirror the targets; what several of them need is in a target of its own.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     tests("Digests", ["Digests"]),
-    tests("LinearAlgebra", ["LinearAlgebra"]),
+    tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     tests("SQLite", ["SQLite", "SystemSupport"]),
     tests("SystemSupport", ["SystemSupport", "CLinux"]),
-    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats"], resources: [.copy("Fixtures")]),
-    tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
-    tests("Multipliers", ["Multipliers"]),
-    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
+    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("RPCProtocol", ["RPCProtocol", "StrictJSON", "TestSupport"]),
+    tests("Multipliers", ["Multipliers", "TestSupport"]),
+    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
     tests(
-      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"],
+      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(
@@ -153,7 +154,7 @@ let package = Package(
     tests(
       "Experts",
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
-    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport"]),
+    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport", "TestSupport"]),
     tests(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),

@@ -297,17 +297,11 @@ import WorkerProtocol
 extension Harness {
   /// A task directory with two training rows.
   func dropTrainingTask(_ name: String, rows: [String]? = nil) throws {
-    let spool = "\(prefix)/var/spool/t2d/tasks"
-    try FileSystem.createDirectories("\(spool)/.\(name)")
     let choices = ["P", "Q"].map { letter in
       #"{"question":"\#(letter) in \#(name)?","choices":{"text":["Yes","No"],"label":["A","B"]},"answerKey":"A"}"#
     }
-    try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/fewshot.jsonl",
-      rows == nil
-        ? taskBytes(question: "Is \(name) so?") : Array(#"{"question":"0 + 1?","answer":"1"}"#.utf8), mode: 0o644)
-    try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/train.jsonl", Array((rows ?? choices).joined(separator: "\n").utf8), mode: 0o644)
-    try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
+    var files = ["train.jsonl": Array((rows ?? choices).joined(separator: "\n").utf8)]
+    if rows != nil { files["fewshot.jsonl"] = Array(#"{"question":"0 + 1?","answer":"1"}"#.utf8) }
+    try dropTask(name, question: "Is \(name) so?", files: files)
   }
 }

@@ -1,5 +1,6 @@
 import ModelFormats
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct GGUFTests {
@@ -266,16 +267,16 @@ import Testing
 
   @Test func mutatedHeadersNeverTrap() throws {
     let good = SyntheticGGUF.tinyLlama().build()
-    var random = SplitMix(state: 3)
+    var random = SplitMix(seed: 3)
     var refused = 0
     try withTemporaryDirectory { directory in
       let path = directory + "/m.gguf"
       for _ in 0..<1500 {
         var bytes = good
-        for _ in 0...Int(random.next() % 3) {
+        for _ in 0...random.below(3) {
           // The header is what can go wrong; values may be anything.
-          bytes[Int(random.next() % 1500)] =
-            [0, 0xFF, 0x7F, 1, UInt8(truncatingIfNeeded: random.next())][Int(random.next() % 5)]
+          bytes[random.below(1500)] =
+            [0, 0xFF, 0x7F, 1, UInt8(truncatingIfNeeded: random.next())][random.below(5)]
         }
         try writeFile(path, bytes)
         do {

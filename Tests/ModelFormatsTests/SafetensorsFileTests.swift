@@ -1,6 +1,7 @@
 import ModelFormats
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct SafetensorsFileTests {
@@ -153,12 +154,12 @@ import Testing
         SafetensorsTensor(name: "a", shape: [2, 2], values: [1, 2, 3, 4]),
         SafetensorsTensor(name: "b", shape: [3], values: [5, 6, 7]),
       ], metadata: [("t2.name", "x")])
-    var random = SplitMix(state: 11)
+    var random = SplitMix(seed: 11)
     var counts: [String: Int] = [:]
     for _ in 0..<20_000 {
       var bytes = good
-      for _ in 0...Int(random.next() % 2) {
-        let position = Int(random.next() % UInt64(bytes.count - 28))
+      for _ in 0...random.below(2) {
+        let position = random.below(bytes.count - 28)
         switch random.next() % 3 {
         case 0: bytes[position] = UInt8(truncatingIfNeeded: random.next())
         case 1: bytes[position] = UInt8(ascii: "0") + UInt8(random.next() % 10)

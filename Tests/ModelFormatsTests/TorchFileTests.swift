@@ -1,6 +1,7 @@
 import ModelFormats
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct TorchFileTests {
@@ -201,7 +202,7 @@ import Testing
   }
 
   @Test func noDamagedByteEndsTheProcess() throws {
-    var random = SplitMix(state: 7)
+    var random = SplitMix(seed: 7)
     let zeros = [UInt8](repeating: 0, count: 16)
     let whole = try file("policy_params.pt")
     var (accepted, refused) = (0, 0)
@@ -211,12 +212,12 @@ import Testing
         // Within the pickle, whose checksum is right.
         var pickle = Pickle.tensor()
         for _ in 0...random.next() % 3 {
-          pickle[Int(random.next() % UInt64(pickle.count))] = UInt8(truncatingIfNeeded: random.next())
+          pickle[random.below(pickle.count)] = UInt8(truncatingIfNeeded: random.next())
         }
         bytes = TorchArchive(pickle: pickle, storages: [zeros]).bytes
       } else {
         bytes = whole
-        bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+        bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next())
       }
       if let file = try? TorchFile(bytes) {
         for tensor in file.tensors { #expect(file.floats(tensor).count == tensor.shape.reduce(1, *)) }

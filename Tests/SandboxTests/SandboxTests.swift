@@ -1,5 +1,6 @@
 import Glibc
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Sandbox
@@ -303,16 +304,16 @@ import Testing
 
   /// Whatever a model writes, a run ends by itself and says how.
   @Test func randomBytesNeverHangOrBreakTheRunner() throws {
-    var random = SplitMix(state: 7)
+    var random = SplitMix(seed: 7)
     let sandbox = SandboxPlace.sandbox()
     let alphabet = Array("()[]{}:=+-*/'\"\\\n\t #abcdefgimnprstyx0123456789.,".unicodeScalars)
     let count = environmentVariable("T2D_TEST_ALL") == nil ? 40 : 1000
     for round in 0..<count {
-      let length = Int(random.next() % 200)
+      let length = random.below(200)
       var text = ""
       for _ in 0..<length {
         let anything = Unicode.Scalar(UInt32(truncatingIfNeeded: random.next() % 0x500)) ?? "?"
-        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[Int(random.next() % UInt64(alphabet.count))])
+        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[random.below(alphabet.count)])
       }
       let run = try sandbox.run(text)
       switch run.outcome {
@@ -334,17 +335,5 @@ import Testing
     settings.timeout = .milliseconds(1500)
     settings.required = [.landlock, .seccomp]
     #expect(try SandboxSettings(json: settings.json) == settings)
-  }
-}
-
-/// A generator of 64 bits that a seed decides (Steele, Lea and Flood, 2014).
-private struct SplitMix {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }
