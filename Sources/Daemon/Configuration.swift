@@ -263,8 +263,8 @@ extension SearchSpec {
     }
     if let number = try reader.optionalInt("elites", in: 2...4096) { elites = number }
     if let number = try reader.optionalInt("iterations", in: 1...10_000) { iterations = number }
-    if let number = try reader.optionalDouble("lower") { lower = number }
-    if let number = try reader.optionalDouble("upper") { upper = number }
+    if let number = try reader.optionalDouble("lower", in: -100...100) { lower = number }
+    if let number = try reader.optionalDouble("upper", in: -100...100) { upper = number }
     if let number = try reader.optionalInteger("seed", in: 0...Int64.max) { seed = UInt64(number) }
     if let number = try reader.optionalInt("shots", in: 1...100_000) { shots = number }
     if let number = try reader.optionalInt("budget_prompts", in: 1...1_000_000_000) { promptBudget = number }

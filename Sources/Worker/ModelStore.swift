@@ -86,8 +86,7 @@ final class ModelStore: Sendable {
 
   /// Opens, digests and factorizes the model anew, and describes it.
   func inspect(
-    path: String, cacheDirectory: String,
-    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+    path: String, cacheDirectory: String, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> ModelFacts {
     let entry = take(path)
     defer { give(entry) }

@@ -50,7 +50,7 @@ struct TrainingData {
     switch spec.lesson {
     case .task(let reference):
       let task = try Self.load(reference)
-      content = .task(task, Array(task.train.prefix(spec.settings.rows ?? task.train.count)))
+      content = .task(task, try task.rows(.train, limit: spec.settings.rows).1)
       digests = [Source(task: task.name, label: nil, digest: task.digest.description)]
     case .dispatch(let lesson):
       var requests: [(label: String, prompts: [String])] = []

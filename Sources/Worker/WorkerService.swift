@@ -57,7 +57,7 @@ package final class WorkerService: Sendable {
     }
     switch request.call {
     case .memory: answer(request)
-    case .hello, .tokenize, .score, .inspectModel: short.put { self.answer(request) }
+    case .hello, .tokenize, .score: short.put { self.answer(request) }
     case .generate(let call): generate(request.id, call)
     case .dispatch(let call): dispatch(request.id, call)
     case .cancelRequest(let id):
@@ -116,8 +116,6 @@ package final class WorkerService: Sendable {
       return MemoryAnswer(
         resident: Int64(ProcessMemory.of()?.anonymous ?? 0), limit: Int64(dataLimit), models: models.contents
       ).json
-    case .inspectModel(let path, let cache):
-      return try models.inspect(path: path, cacheDirectory: cache).json
     case .tokenize(let model, let text, let special):
       return try models.using(model) { (model) throws(WorkerFault) in try model.tokenize(text, special: special) }.json
     case .score(let call):

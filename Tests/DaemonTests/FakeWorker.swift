@@ -138,7 +138,6 @@ final class FakeWorker: WorkerLauncher {
     case .cancelRequest:
       state.withLock { $0.cancelledRequests += 1 }
       answer([:])
-    case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
     case .cancelJob(let job):
       answer([:])
       let wasWaiting = state.withLock { state in

@@ -52,10 +52,8 @@ import WorkerProtocol
       #expect(!result.kernel.isEmpty)
       #expect(result.search.costs.prompts > 0)
 
-      let facts = try ModelFacts(
-        decoding: try worker.answer(
-          .inspectModel(path: model.path, cacheDirectory: model.reference.cacheDirectory)
-        ).get())
+      let inspection = JobWork.inspect(path: model.path, cacheDirectory: model.reference.cacheDirectory)
+      let facts = try ModelFacts(decoding: try worker.run(inspection, job: 2).ending.result())
       #expect(facts.layers == 2 && facts.targets == SyntheticModel.targets && facts.hasTokenizer)
       // What was written is what is served: scoring under either gives the same numbers.
       var alpha = Weights.Mixture(
