@@ -35,15 +35,6 @@ extension ParameterSpace {
   }
 }
 
-/// The case of that name.
-func named<Name: RawRepresentable<String> & CaseIterable>(
-  _ text: String, _ what: String
-) throws(WorkerFault) -> Name {
-  if let name = Name(rawValue: text) { return name }
-  let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
-  throw WorkerFault(.badRequest, "the \(what) '\(text)' is not one of \(known)")
-}
-
 extension MultiplierLayout {
   /// The matrices that are to be trained: those of the modules in the range of layers.
   func matrices(of settings: TrainSettings) throws(WorkerFault) -> [Int] {

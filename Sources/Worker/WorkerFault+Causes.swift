@@ -103,3 +103,12 @@ extension WorkerFault {
     }
   }
 }
+
+/// The case of that name, or what there is to choose.
+func named<Name: RawRepresentable<String> & CaseIterable>(
+  _ text: String, _ what: String
+) throws(WorkerFault) -> Name {
+  if let name = Name(rawValue: text) { return name }
+  let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
+  throw WorkerFault(.badRequest, "the \(what) '\(text)' is not one of \(known)")
+}

@@ -91,6 +91,17 @@ import Testing
     }
   }
 
+  @Test func whatIsDoneIsAShareWhateverTheDaemonSays() throws {
+    try withDaemon { request, reply in
+      reply.succeed([
+        "jobs": .array([1e300, -1, 0.291].enumerated().map { ["job": JSONValue($0), "fraction": .number($1)] })
+      ])
+    } _: { daemon, options, _ in
+      let lines = run(["job", "list"] + options).out.split(separator: "\n").dropFirst()
+      #expect(lines.map { $0.split(separator: "\t")[5] } == ["100 %", "0 %", "29 %"])
+    }
+  }
+
   @Test func whenTheTimeIsUpTheJobGoesOn() throws {
     try withDaemon { request, reply in
       reply.succeed(["job": 3, "state": "running", "fraction": 0.1])
