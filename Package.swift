@@ -126,7 +126,9 @@ let package = Package(
     program("t2bench", ["Benchmarks"]),
 
     // Tests mirror the targets; what several of them need is in a target of its own.
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    .target(
+      name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/TestSupport",
+      swiftSettings: settings),
     tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     tests("Digests", ["Digests"]),
     tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
@@ -153,13 +155,14 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     tests(
       "Experts",
-      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
+      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
     tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport", "TestSupport"]),
     tests(
-      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
+      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
-    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON"]),
+    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON", "SystemSupport", "TestSupport"]),
     tests(
       "Registry",
       [
@@ -170,7 +173,7 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
       ]),
     tests(
       "Worker",

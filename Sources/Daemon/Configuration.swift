@@ -131,7 +131,7 @@ package struct Configuration: Sendable {
       guard let level = Logger.Level(name: text) else {
         throw ObjectReaderError(
           kind: .outOfRange, path: "", key: "log_level",
-          problem: "\"log_level\" is \"\(text)\", allowed are "
+          problem: "\"log_level\" is \"\(text.excerpt)\", allowed are "
             + Logger.Level.allCases.map(\.name).joined(separator: ", "))
       }
       logLevel = level
@@ -210,7 +210,7 @@ package struct Configuration: Sendable {
     guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
       throw ObjectReaderError(
         kind: .outOfRange, path: "", key: "socket_mode",
-        problem: "\"socket_mode\" is \"\(text)\", it must be an octal text such as \"0660\"")
+        problem: "\"socket_mode\" is \"\(text.excerpt)\", it must be an octal text such as \"0660\"")
     }
     return mode
   }
@@ -290,6 +290,6 @@ extension SearchSpec {
 
   private static func unknown(_ key: String, _ found: String, allowed: String, _ path: String) -> ObjectReaderError {
     ObjectReaderError(
-      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found)\", allowed are \(allowed)")
+      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found.excerpt)\", allowed are \(allowed)")
   }
 }

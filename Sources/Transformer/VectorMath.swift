@@ -137,6 +137,13 @@ func rotate(
   }
 }
 
+/// x /= divisor, each of `count` floats.
+func divideElements(_ x: UnsafeMutablePointer<Float>, by divisor: Float, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) / divisor, x + i) }
+  for i in whole..<count { unsafe x[i] /= divisor }
+}
+
 /// True where all of `count` floats are finite.
 func allFinite(_ x: UnsafePointer<Float>, count: Int) -> Bool {
   let whole = count & ~7

@@ -124,7 +124,8 @@ struct TrainJob {
     let fresh = TrainingState(
       identity: run.identity, parameters: weights.start, decay: settings.weightDecay, origin: weights.origin)
     let path = statePath(run)
-    let state = kept(path, run.identity) ?? fresh
+    // What an interrupted run of this very training left.
+    let state = TrainingState(path: path, identity: run.identity) ?? fresh
     let known =
       job.journal.filter { ($0["training"]?.intValue ?? 0) == run.number }
       .compactMap { $0["step"]?.intValue }.max() ?? -1
@@ -165,12 +166,6 @@ struct TrainJob {
   }
 
   private func statePath(_ run: Run) -> String { spec.statePath + (run.number == 0 ? "" : ".\(run.number)") }
-
-  /// What an interrupted run of this very training left.
-  private func kept(_ path: String, _ identity: String) -> TrainingState? {
-    guard let file = try? SafetensorsFile.open(path: path) else { return nil }
-    return TrainingState(file, identity: identity)
-  }
 
   private func save(_ state: TrainingState, _ path: String) throws(TrainingError) {
     do throws(SystemCallError) {

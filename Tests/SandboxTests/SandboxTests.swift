@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import SystemSupport
 import TestSupport
 import Testing
@@ -131,7 +132,8 @@ import Testing
 
   @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
   func itReadsNothingOfTheSystemBeyondTheInterpreters() throws {
-    for path in ["/etc/passwd", "/proc/self/environ", "/tmp", "/root", "/"] {
+    // Of its own supervisor, whose memory and socket it must not reach, as little as of anybody else.
+    for path in ["/etc/passwd", "/proc/self/environ", "/proc/self/mem", "/proc", "/sys", "/tmp", "/root", "/"] {
       let run = try run(
         "import os\nprint(os.listdir('\(path)') if os.path.isdir('\(path)') else open('\(path)').read())")
       #expect(run.lastLine.hasPrefix("PermissionError"), "\(path): \(run.output)")
@@ -236,6 +238,30 @@ import Testing
     #expect(try self.run("import os\nos.kill(os.getpid(), 9)").outcome == .killed(signal: SIGKILL))
     let clinging = try self.run("import ctypes\nprint(ctypes.CDLL(None).prctl(1, 0), ctypes.CDLL(None).prctl(3))")
     #expect(clinging.output == "-1 1\n", "it may not ask to outlive us; other calls of prctl are allowed")
+  }
+
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func othersMemoryAndShareOfTheMachineAreOutOfReach() throws {
+    let libc = "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n"
+    #expect(try run(libc + "c.ptrace(16, os.getppid(), 0, 0)").outcome == .forbidden)
+    #expect(try run(libc + "c.process_vm_readv(os.getppid(), 0, 0, 0, 0, 0)").outcome == .forbidden)
+    for call in ["os.setpriority(0, os.getppid(), 19)", "os.sched_setaffinity(os.getppid(), [0])", "os.nice(5)"] {
+      let run = try run("import os\n\(call)")
+      #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted", "\(call): \(run.output)")
+    }
+  }
+
+  /// Calls that the kernel has learned since: statmount and open_tree_attr would fail with EFAULT.
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func callsThatAreNewerThanTheFilterDoNotExist() throws {
+    let run = try run(
+      """
+      import ctypes, errno
+      c = ctypes.CDLL(None, use_errno=True)
+      for number in [451, 457, 467, 1000]:
+        print(c.syscall(number, 0, 0, 0, 0), errno.errorcode[ctypes.get_errno()])
+      """)
+    #expect(run.output == String(repeating: "-1 ENOSYS\n", count: 4))
   }
 
   // MARK: - the network

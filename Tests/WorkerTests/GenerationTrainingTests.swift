@@ -181,14 +181,18 @@ import WorkerProtocol
     }
   }
 
-  /// The same answers scored under other weights: −Σ A ln π is what the gradient follows.
-  @Test(arguments: TrainingSettings.Baseline.allCases)
-  func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(baseline: TrainingSettings.Baseline) throws {
+  /// The same answers scored under other weights: −Σ A ln π is what the gradient follows, with the π that they were
+  /// sampled from.
+  @Test(arguments: TrainingSettings.Baseline.allCases, [1, 1.7] as [Float])
+  func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(
+    baseline: TrainingSettings.Baseline, temperature: Float
+  ) throws {
     try withTemporaryDirectory { directory in
       let ground = try Ground(SyntheticModel(in: directory))
       var settings = TrainingSettings()
       settings.samples = 12
       settings.baseline = baseline
+      settings.temperature = Double(temperature)
       settings.seed = 3
       let rows = [3, 0, 6]
       let (gradient, standing) = try ground.trainee(settings).gradient(of: rows, step: 4, at: ground.at)
@@ -196,7 +200,7 @@ import WorkerProtocol
       let answers = try generateAnswers(
         rows.flatMap { Array(repeating: ground.rows[$0], count: 12) }, of: ground.task, by: ground.model,
         under: .factored(MultiplierVector(ground.at)),
-        sampling: { .sampled(temperature: 1, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
+        sampling: { .sampled(temperature: temperature, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
       let scorer = try TaskScorer(ground.task, sandbox: nil)
       let rewards = try answers.enumerated().map { place, answer in
         try scorer.score(ground.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
@@ -208,7 +212,9 @@ import WorkerProtocol
         let items = answers.enumerated().map { place, answer in
           ScoringItem(prompt: ground.rows[rows[place / 12]].prompt, continuations: [answer.tokens])
         }
-        let scores = try ground.model.score(items, under: .factored(MultiplierVector(parameters)), priority: .job)
+        let scores = try ground.model.record(
+          items, under: MultiplierVector(parameters), temperature: temperature, priority: .job
+        ).scores
         return scores.enumerated().reduce(0.0) { sum, score in
           let group = rewards[score.offset / 12 * 12..<score.offset / 12 * 12 + 12]
           let advantage = rewards[score.offset] - (baseline == .group ? group.reduce(0, +) / 12 : 0)
