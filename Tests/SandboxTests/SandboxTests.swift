@@ -1,6 +1,7 @@
 import Glibc
 import TestSupport
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Sandbox
@@ -334,11 +335,11 @@ import Testing
     let alphabet = Array("()[]{}:=+-*/'\"\\\n\t #abcdefgimnprstyx0123456789.,".unicodeScalars)
     let count = environmentVariable("T2D_TEST_ALL") == nil ? 40 : 1000
     for round in 0..<count {
-      let length = Int(random.next() % 200)
+      let length = random.below(200)
       var text = ""
       for _ in 0..<length {
         let anything = Unicode.Scalar(UInt32(truncatingIfNeeded: random.next() % 0x500)) ?? "?"
-        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[Int(random.next() % UInt64(alphabet.count))])
+        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[random.below(alphabet.count)])
       }
       let run = try sandbox.run(text)
       switch run.outcome {

@@ -24,20 +24,8 @@ import WorkerProtocol
     settings.validationInterval = 8
     settings.validationRows = 8
     change(&settings)
-    return TrainSpec(
-      model: model.reference, name: "learned",
-      lesson: .task(try model.answeredTask(rows: 32, letters: [try model.frequentLetter()])),
-      settings: settings,
-      expertPath: model.directory + "/learned.safetensors", statePath: model.directory + "/state.safetensors")
-  }
-
-  private func result(_ ending: TestWorker.Ending) throws -> JSONObject {
-    guard case .done(let json) = ending, var object = json.objectValue else {
-      Issue.record("the training ended with \(ending)")
-      throw TestWorker.Closed()
-    }
-    object["seconds"] = nil
-    return object
+    return model.training(
+      on: .task(try model.answeredTask(rows: 32, letters: [try model.frequentLetter()])), settings)
   }
 
   @Test(arguments: ["reinforce", "next-token"])
@@ -45,7 +33,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.objective = objective }
-      let result = try result(try TestWorker().run(.train(spec)).ending)
+      let result = try TestWorker().run(.train(spec)).ending.timeless()
       let held = try #require(result["held_out"])
       let base = try #require(held["base"]?["acc"]?.doubleValue)
       let expert = try #require(held["expert"]?["acc"]?.doubleValue)
@@ -89,10 +77,7 @@ import WorkerProtocol
       var spec = try Self.spec(model) { $0.samples = 2 }
       // One token of an answer whose gold has three letters.
       spec.lesson = .task(try model.answeredTask(rows: 32, tokens: 1, letters: ["xyz"]))
-      guard case .failed(let fault) = try TestWorker().run(.train(spec)).ending else {
-        Issue.record("it did not fail")
-        return
-      }
+      let fault = try TestWorker().run(.train(spec)).ending.fault()
       #expect(fault.kind == .failed && !fault.retry)
       #expect(fault.message.hasPrefix("no reward to follow at step 5: in 5 steps one after the other"))
     }
@@ -106,7 +91,7 @@ import WorkerProtocol
         $0.divergenceWeights = [1000, 0]
       }
       let run = try TestWorker().run(.train(spec))
-      let result = try result(run.ending)
+      let result = try run.ending.timeless()
       let sweep = try #require(result["sweep"]?.arrayValue)
       #expect(sweep.map { $0["kl_weight"] } == [1000.0, 0.0] && result["kl_weight"] == 0.0)
       // What cannot leave the base learns nothing, and says so; the other training is none the worse.
@@ -118,7 +103,7 @@ import WorkerProtocol
       #expect(trainedWith["kl"] == 0.0)
       // Cut within the second training, it ends as it did, and journals no step again.
       let resumed = try TestWorker().run(.train(spec), journal: run.journal)
-      #expect(try self.result(resumed.ending) == result && resumed.journal == run.journal)
+      #expect(try resumed.ending.timeless() == result && resumed.journal == run.journal)
     }
   }
 
@@ -128,7 +113,7 @@ import WorkerProtocol
       var spec = try Self.spec(model)
       spec.isEstimate = true
       let run = try TestWorker().run(.train(spec))
-      let result = try result(run.ending)
+      let result = try run.ending.timeless()
       #expect(result["dry_run"] == true && result["rows"] == 32 && result["training_rows"] == 24)
       #expect(run.journal.isEmpty)
       for path in [spec.expertPath, spec.statePath] { #expect(((try FileSystem.status(path)) ?? nil) == nil) }
