@@ -125,18 +125,21 @@ let package = Package(
     program("t2ctl", ["ControlCommands"]),
     program("t2bench", ["Benchmarks"]),
 
-    // Tests mirror the targets.
-    tests("StrictJSON", ["StrictJSON"]),
+    // Tests mirror the targets; what several of them need is in a target of its own.
+    .target(
+      name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/TestSupport",
+      swiftSettings: settings),
+    tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     tests("Digests", ["Digests"]),
-    tests("LinearAlgebra", ["LinearAlgebra"]),
+    tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     tests("SQLite", ["SQLite", "SystemSupport"]),
     tests("SystemSupport", ["SystemSupport", "CLinux"]),
-    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats"], resources: [.copy("Fixtures")]),
-    tests("RPCProtocol", ["RPCProtocol", "StrictJSON"]),
-    tests("Multipliers", ["Multipliers"]),
-    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport"]),
+    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests("RPCProtocol", ["RPCProtocol", "StrictJSON", "TestSupport"]),
+    tests("Multipliers", ["Multipliers", "TestSupport"]),
+    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
     tests(
-      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport"],
+      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     tests("Watcher", ["Watcher", "SystemSupport"]),
     tests(
@@ -152,13 +155,14 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     tests(
       "Experts",
-      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
-    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport"]),
+      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
+    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport", "TestSupport"]),
     tests(
-      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
+      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
     tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
-    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON"]),
+    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON", "SystemSupport", "TestSupport"]),
     tests(
       "Registry",
       [
@@ -169,7 +173,7 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox",
+        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
       ]),
     tests(
       "Worker",

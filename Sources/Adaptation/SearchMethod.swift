@@ -121,19 +121,3 @@ extension SearchMethod {
   package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {}
   package var spread: Double? { nil }
 }
-
-/// A method that compares the members of a population.
-package protocol PopulationMethod: SearchMethod {
-  func ask() -> Proposal?
-  /// The leading members of the last proposal, best first.
-  mutating func tell(_ leaders: [RankedMember])
-}
-
-extension PopulationMethod {
-  package var question: Question? { ask().map { .ranking($0) } }
-
-  package mutating func take(_ answer: Answer) {
-    guard case .ranking(let leaders) = answer else { preconditionFailure("\(Self.name) asks for rankings alone") }
-    tell(leaders)
-  }
-}

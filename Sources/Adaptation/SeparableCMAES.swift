@@ -11,7 +11,7 @@ package import StrictJSON
 /// say nothing about the function, does not enter the covariance. Spreads below the grid's step would draw one point
 /// again and again: a floor holds each up, and the search has converged when all are there.
 ///
-/// Member 0 is the best so far (at first the mean). It costs nothing, being known, and it is not among the parents.
+/// Member 0, the best so far, is not among the parents.
 package struct SeparableCMAES: PopulationMethod {
   package static let name = "cma-es"
 
@@ -26,21 +26,15 @@ package struct SeparableCMAES: PopulationMethod {
   }
 
   package let space: MixtureSpace
-  package let settings: Settings
-  private let generator: Philox
-  private let stream: UInt32
+  private let settings: Settings
   private let rates: Rates
-
-  package private(set) var generation = 0
-  package private(set) var mean: [Double]
+  package private(set) var course: PopulationCourse
+  private var mean: [Double]
   /// σ, and the diagonal of C.
-  package private(set) var stepSize: Double
+  private var stepSize: Double
   package private(set) var variances: [Double]
   private var stepPath: [Double]
   private var variancePath: [Double]
-  package private(set) var best: (point: [Double], score: MemberScore)?
-  package private(set) var unchanged = 0
-  package private(set) var stopReason: StopReason?
 
   /// Weights and learning rates, which depend on the population and the dimensions alone.
   struct Rates {
@@ -75,57 +69,39 @@ package struct SeparableCMAES: PopulationMethod {
     precondition(settings.population > 1, "a population of \(settings.population)")
     self.space = space
     self.settings = settings
-    generator = Philox(seed: seed)
-    self.stream = stream
+    course = PopulationCourse(
+      population: settings.population, iterations: settings.iterations, patience: settings.patience, seed: seed,
+      stream: stream)
     rates = Rates(drawn: settings.population - 1, dimensions: space.dimensions)
     mean = space.center
     stepSize = 0.3 * (space.upper - space.lower)
     variances = Array(repeating: 1, count: space.dimensions)
     stepPath = Array(repeating: 0, count: space.dimensions)
     variancePath = stepPath
-    if settings.iterations < 1 { stopReason = .iterations }
   }
 
-  package var unspent: Int { (settings.iterations - generation) * settings.population }
+  /// The parents, and the best so far, which may stand before them.
+  package var leaderCount: Int { rates.weights.count + 1 }
   package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   /// The spread of each coordinate, held up by the floor and inside the box's width.
-  package var deviation: [Double] {
+  private var deviation: [Double] {
     variances.map { min(max(stepSize * $0.squareRoot(), settings.floor), space.upper - space.lower) }
   }
 
-  package func ask() -> Proposal? {
-    guard stopReason == nil else { return nil }
-    let deviation = deviation
-    var members = [best?.point ?? mean.map(space.snapped)]
-    for member in 1..<settings.population { members.append(drawn(member, deviation).map(space.snapped)) }
-    return Proposal(generation: generation, members: members, leaders: rates.weights.count + 1)
-  }
+  package func member(_ number: Int) -> [Double] { drawn(number).map(space.snapped) }
 
   /// A member in the box, not yet on the grid.
-  private func drawn(_ member: Int, _ deviation: [Double]) -> [Double] {
-    let normals = generator.normals(space.dimensions, member: member, generation: generation, stream: stream)
+  private func drawn(_ member: Int) -> [Double] {
+    let deviation = deviation
+    let normals = course.normals(space.dimensions, member: member)
     return mean.indices.map { space.clamped(mean[$0] + deviation[$0] * normals[$0]) }
   }
 
   package mutating func tell(_ leaders: [RankedMember]) {
-    guard let proposal = ask() else { preconditionFailure("told a search that has ended") }
-    precondition(
-      leaders.count == rates.weights.count + 1, "told \(leaders.count) leaders of \(rates.weights.count + 1)")
-    let point = proposal.members[leaders[0].member]
-    unchanged = best?.point == point ? unchanged + 1 : 0
-    best = (point, leaders[0].score)
-    let deviation = deviation
-    let parents = leaders.filter { $0.member > 0 }.prefix(rates.weights.count).map { drawn($0.member, deviation) }
-    update(parents)
-    generation += 1
-    if self.deviation.allSatisfy({ $0 <= settings.floor }) {
-      stopReason = .converged
-    } else if unchanged >= settings.patience {
-      stopReason = .stalled
-    } else if generation >= settings.iterations {
-      stopReason = .iterations
-    }
+    let best = points(of: leaders)[0]
+    update(leaders.filter { $0.member > 0 }.prefix(rates.weights.count).map { drawn($0.member) })
+    course.advance(best, leaders[0].score, hasConverged: deviation.allSatisfy { $0 <= settings.floor })
   }
 
   private mutating func update(_ parents: [[Double]]) {
@@ -138,7 +114,7 @@ package struct SeparableCMAES: PopulationMethod {
         + (rates.stepPath * (2 - rates.stepPath) * rates.mass).squareRoot() * step / variances[i].squareRoot()
     }
     let length = stepPath.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    let begun = (1 - pow(1 - rates.stepPath, 2 * Double(generation + 1))).squareRoot()
+    let begun = (1 - pow(1 - rates.stepPath, 2 * Double(course.generation + 1))).squareRoot()
     // While the step size still grows fast, the path of the covariance waits, or one axis would take it all.
     let isCalm = length / begun < (1.4 + 2 / (Double(mean.count) + 1)) * rates.length
     for i in mean.indices {
@@ -161,17 +137,10 @@ package struct SeparableCMAES: PopulationMethod {
     stepSize = min(max(stepSize, 1e-6), 10 * (space.upper - space.lower))
   }
 
-  // MARK: - state
-
   package var state: JSONValue {
-    var object: JSONObject = [
-      "generation": .integer(Int64(generation)), "mean": list(mean), "step": .number(stepSize),
-      "variances": list(variances), "step_path": list(stepPath), "variance_path": list(variancePath),
-      "unchanged": .integer(Int64(unchanged)),
-    ]
-    store(best, in: &object)
-    if let stopReason { object["stop"] = .string(stopReason.rawValue) }
-    return .object(object)
+    course.state([
+      "mean": list(mean), "step": .number(stepSize), "variances": list(variances), "step_path": list(stepPath),
+      "variance_path": list(variancePath),
+    ])
   }
-
 }

@@ -33,8 +33,10 @@ extension Invocation {
         progress.finish()
         let state = job["state"]?.stringValue ?? ""
         let reason = job["error"]?["message"]?.stringValue
+        let curve = job["result"]?["curve"]?.arrayValue
         throw .failed(
-          "job \(number) \(state == "failed" ? "failed" : "was cancelled")" + (reason.map { ": \($0)" } ?? ""))
+          "job \(number) \(state == "failed" ? "failed" : "was cancelled")" + (reason.map { ": \($0)" } ?? "")
+            + (curve.map { "\nits curve has \($0.count) points; see them with: t2ctl job show \(number)" } ?? ""))
       default: progress.show(job)
       }
       if (try? interrupts?.next()) ?? nil != nil {
@@ -105,10 +107,12 @@ struct ProgressLine {
     return shown.count < columns ? shown : String(shown.prefix(columns - 1))
   }
 
+  static func percent(_ job: JSONValue) -> String { "\(Int((fraction(job) * 100).rounded(.down))) %" }
+
   private static func fraction(_ job: JSONValue) -> Double { min(1, max(0, job["fraction"]?.doubleValue ?? 0)) }
 
   private static func parts(_ job: JSONValue, detail: String?) -> [String] {
-    var parts = ["\(Int((fraction(job) * 100).rounded(.down))) %"]
+    var parts = [percent(job)]
     if job["state"] == "queued" {
       parts.append("queued")
     } else if let phase = job["phase"]?.stringValue, !phase.isEmpty {

@@ -19,7 +19,7 @@ extension Verb {
             ("BEST", .right), ("CREATED", .left), ("DETAIL", .left),
           ], keys: 1)
         for job in result["jobs"]?.arrayValue ?? [] {
-          let done = job["fraction"]?.doubleValue.map { "\(Int($0 * 100)) %" } ?? "-"
+          let done = job["fraction"] == nil ? "-" : ProgressLine.percent(job)
           table.add([
             job["job"].cell, job["kind"].cell, job["state"].cell, job["task"].cell, job["model"].cell, done,
             (job["best"]?["score"] ?? job["best"]).cell, job["created"].cell, job["detail"].cell,

@@ -24,8 +24,8 @@ enum SearchTable {
 extension Invocation {
   /// "0.56 to 0.65 of 400".
   static func evalInterval(_ eval: JSONValue?) -> String {
-    guard let bounds = eval?["ci95"]?.arrayValue?.compactMap(\.doubleValue), bounds.count == 2 else { return "-" }
-    return "\(fixed(bounds[0], 3)) to \(fixed(bounds[1], 3)), n \((eval?["n"]).cell)"
+    let interval = interval95(eval?["ci95"])
+    return interval == "-" ? "-" : "\(interval), n \((eval?["n"]).cell)"
   }
 
   /// Rows won and lost, and McNemar's exact p.

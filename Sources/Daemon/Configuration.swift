@@ -131,7 +131,7 @@ package struct Configuration: Sendable {
       guard let level = Logger.Level(name: text) else {
         throw ObjectReaderError(
           kind: .outOfRange, path: "", key: "log_level",
-          problem: "\"log_level\" is \"\(text)\", allowed are "
+          problem: "\"log_level\" is \"\(text.excerpt)\", allowed are "
             + Logger.Level.allCases.map(\.name).joined(separator: ", "))
       }
       logLevel = level
@@ -210,7 +210,7 @@ package struct Configuration: Sendable {
     guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
       throw ObjectReaderError(
         kind: .outOfRange, path: "", key: "socket_mode",
-        problem: "\"socket_mode\" is \"\(text)\", it must be an octal text such as \"0660\"")
+        problem: "\"socket_mode\" is \"\(text.excerpt)\", it must be an octal text such as \"0660\"")
     }
     return mode
   }
@@ -263,8 +263,8 @@ extension SearchSpec {
     }
     if let number = try reader.optionalInt("elites", in: 2...4096) { elites = number }
     if let number = try reader.optionalInt("iterations", in: 1...10_000) { iterations = number }
-    if let number = try reader.optionalDouble("lower") { lower = number }
-    if let number = try reader.optionalDouble("upper") { upper = number }
+    if let number = try reader.optionalDouble("lower", in: -100...100) { lower = number }
+    if let number = try reader.optionalDouble("upper", in: -100...100) { upper = number }
     if let number = try reader.optionalInteger("seed", in: 0...Int64.max) { seed = UInt64(number) }
     if let number = try reader.optionalInt("shots", in: 1...100_000) { shots = number }
     if let number = try reader.optionalInt("budget_prompts", in: 1...1_000_000_000) { promptBudget = number }
@@ -290,6 +290,6 @@ extension SearchSpec {
 
   private static func unknown(_ key: String, _ found: String, allowed: String, _ path: String) -> ObjectReaderError {
     ObjectReaderError(
-      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found)\", allowed are \(allowed)")
+      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found.excerpt)\", allowed are \(allowed)")
   }
 }

@@ -161,7 +161,9 @@ extension Snapshot {
     }
     return wanted.map { model in
       let pair = Pair(task: task.name, model: model.name)
-      let live = jobs.filter { $0.kind == "adapt" && $0.task == task.name && $0.model == model.name }
+      let live = jobs.filter { job in
+        job.kind == "adapt" && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)
+      }
       let served = mixture(pair)
       let state: PairState
       if live.contains(where: { $0.state == .running }) {

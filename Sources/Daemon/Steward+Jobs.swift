@@ -60,8 +60,10 @@ extension Steward {
         problem = ["kind": .string(state == .failed ? "job_failed" : "cancelled"), "message": .string(reason ?? "")]
       }
       let ends = state.isFinal
-      try catalogue.setState(
-        id, state, attempts: attempts, result: ends ? result : nil, error: ends ? problem : nil, now: .now)
+      // The journal goes with the job's end: what it alone knew is taken out of it before.
+      var shown = ends ? result : nil
+      if ends, shown == nil { shown = try curve(ofUnfinished: id) }
+      try catalogue.setState(id, state, attempts: attempts, result: shown, error: ends ? problem : nil, now: .now)
       if ends { (result, error) = (nil, nil) }
       var detail: JSONObject = ["job": .integer(id), "attempts": JSONValue(attempts)]
       if let reason { detail["reason"] = .string(reason) }
@@ -79,6 +81,7 @@ extension Steward {
         if state != .running, stopping?.job == id { stopping = nil }
         if state.isFinal {
           board.setProgress(nil, of: id)
+          collectTrainingStates(now: .now)
           answerWaiters(of: id)
         }
       case .start(let id): start(id)

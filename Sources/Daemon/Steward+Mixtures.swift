@@ -216,10 +216,11 @@ extension Steward {
   /// How a task is searched: the configuration, under what the task's file says, under what is asked for.
   func search(of need: MixtureNeed, options: JSONObject) throws(RegistryError) -> SearchSpec {
     var search = configuration.search
+    var own = need.task.current.settings["search"]?.objectValue ?? [:]
+    let elite = own["elite"]?.doubleValue
+    own["elite"] = nil
     do throws(ObjectReaderError) {
-      if let own = need.task.current.settings["search"]?.objectValue {
-        try search.overlay(own, path: "task '\(need.task.name)': search")
-      }
+      try search.overlay(own, path: "task '\(need.task.name)': search")
       var asked = options
       asked["experts"] = nil
       if let method = asked["search"] {
@@ -230,6 +231,8 @@ extension Steward {
     } catch {
       throw .conflict(error.description)
     }
+    // Never more than there are: the share is at most 1, and a population has two.
+    if let elite { search.elites = max(2, Int(elite * Double(search.population))) }
     return search
   }
 

@@ -133,7 +133,7 @@ extension TaskSettings {
 }
 
 extension SearchSettings {
-  /// By the names that `SearchSpec.overlay` reads.
+  /// By the names that `SearchSpec.overlay` reads, and `elite`, a share of whatever the population will be.
   fileprivate var stored: JSONObject {
     var object = JSONObject()
     object["method"] = method.map { .string($0.rawValue) }
@@ -142,9 +142,7 @@ extension SearchSettings {
     object["objective"] = objective.map { .string($0.rawValue) }
     object["iterations"] = iterations.map { JSONValue($0) }
     object["population"] = population.map { JSONValue($0) }
-    if let eliteRatio {
-      object["elites"] = JSONValue(max(2, Int(eliteRatio * Double(population ?? 32))))
-    }
+    object["elite"] = eliteRatio.map { .number($0) }
     object["seed"] = seed.map { .integer(Int64(bitPattern: $0)) }
     object["shots"] = shots.map { JSONValue($0) }
     object["normalized"] = normalized.map { .bool($0) }

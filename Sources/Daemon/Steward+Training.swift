@@ -58,6 +58,9 @@ extension Steward {
     do throws(Refusal) {
       expert = try validate(spec.expertPath, file: spec.name + ".safetensors")
     } catch {
+      // Trained again it would be refused again.
+      removeStates(of: spec)
+      _ = try? FileSystem.remove(spec.expertPath)
       throw RegistryError.conflict("the trained expert is refused: \(error.message)")
     }
     let before = snapshot.expert(expert.name)?.active
@@ -78,6 +81,13 @@ extension Steward {
     return .object(shown)
   }
 
+  /// What a training that failed or was cancelled had come to: its learning curve, of which its journal consists.
+  func curve(ofUnfinished id: Int64) throws(RegistryError) -> JSONValue? {
+    guard try catalogue.job(id).kind == "train" else { return nil }
+    let points = try catalogue.journal(id)
+    return points.isEmpty ? nil : ["curve": .array(points)]
+  }
+
   // MARK: - States
 
   /// A training failed for good: asked for again it would come to the same end, so its state is of no use. After a full
@@ -93,17 +103,19 @@ extension Steward {
   static let stateLifetime: Duration = .seconds(7 * 24 * 3600)
 
   /// Removes states that are older than that, unless their training waits or runs. At each start of the daemon and at
-  /// the end of each training: between those nothing grows.
+  /// the end of each job: a daemon may run for months without another training.
   func collectTrainingStates(now: Timestamp) {
+    let old = statePaths().filter { path in
+      guard let modified = (try? FileSystem.status(path))??.identity.modifiedNanoseconds else { return false }
+      return Duration.milliseconds(now.milliseconds - modified / 1_000_000) > Self.stateLifetime
+    }
+    guard !old.isEmpty else { return }
     let live = queue.tickets.keys.compactMap { id -> String? in
       guard let job = try? catalogue.job(id), case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec)
       else { return nil }
       return spec.statePath
     }
-    for path in statePaths() where !live.contains(where: { path.hasPrefix($0) }) {
-      guard let modified = (try? FileSystem.status(path))??.identity.modifiedNanoseconds,
-        Duration.milliseconds(now.milliseconds - modified / 1_000_000) > Self.stateLifetime
-      else { continue }
+    for path in old where !live.contains(where: { path.hasPrefix($0) }) {
       log.info("a training's state is given up", ["path": path])
       _ = try? FileSystem.remove(path)
     }
@@ -112,7 +124,6 @@ extension Steward {
   /// One for each weight that was tried: the first has the path, and others a number behind it.
   private func removeStates(of spec: TrainSpec) {
     for path in statePaths() where path.hasPrefix(spec.statePath) { _ = try? FileSystem.remove(path) }
-    collectTrainingStates(now: .now)
   }
 
   private func statePaths() -> [String] {

@@ -3,7 +3,9 @@ package import Sandbox
 /// A completion with the tests of its row: what is run to learn whether the completion is right.
 ///
 /// The last thing that the program does is to print a mark, and without it nothing has passed: a completion that ends the
-/// interpreter before its tests (`sys.exit(0)`) is as wrong as one that fails them.
+/// interpreter before its tests (`sys.exit(0)`) is as wrong as one that fails them. That is a guard against accidents and
+/// not against a completion that means to cheat: it runs in the interpreter that holds its tests and the mark, and can read
+/// both. A reward from such a completion is worth as little as the completion, so look at what was learned.
 package struct CodeProgram: Sendable {
   package let text: String
   private let mark: String

@@ -69,11 +69,11 @@ package enum DispatchRowError: Error, Sendable, Equatable, CustomStringConvertib
     switch self {
     case .json(let file, let line, let problem): "\(file), line \(line): \(problem)"
     case .noLabel(let file, let line, let keys):
-      "\(file), line \(line): the row has no \"label\"; it has \(keys.joined(separator: ", "))"
+      "\(file), line \(line): the row has no \"label\"; it has \(keys.excerpt)"
     case .noPrompt(let file, let line, let keys):
-      "\(file), line \(line): the row has neither \"prompt\" nor \"question\"; it has \(keys.joined(separator: ", "))"
+      "\(file), line \(line): the row has neither \"prompt\" nor \"question\"; it has \(keys.excerpt)"
     case .unknownLabel(let file, let line, let label, let known):
-      "\(file), line \(line): the label '\(label.prefix(64))' is none of \(known.joined(separator: ", ")), which are those of "
+      "\(file), line \(line): the label '\(label.excerpt)' is none of \(known.joined(separator: ", ")), which are those of "
         + "the active experts and 'other'"
     case .tooMany(let file): "\(file): more than \(DispatchRow.maximumRows) rows"
     case .empty(let file): "\(file): there are no rows in it"

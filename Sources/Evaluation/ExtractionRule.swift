@@ -70,6 +70,7 @@ package struct AnswerExtractor {
   package init(_ rules: [ExtractionRule]) throws(EvaluationError) {
     var compiled: [(rule: ExtractionRule, regex: Regex<AnyRegexOutput>)] = []
     for rule in rules {
+      if let problem = Self.problem(of: rule.pattern) { throw .invalidPattern(rule: rule.name, problem: problem) }
       do {
         compiled.append((rule, try Regex(rule.pattern).matchingSemantics(.unicodeScalar)))
       } catch {
@@ -77,6 +78,29 @@ package struct AnswerExtractor {
       }
     }
     self.rules = compiled
+  }
+
+  private static let (maximumPatternBytes, maximumBrackets, maximumCount) = (1024, 64, 1000)
+
+  /// What `Regex` would take and choke on; nil where it would not. Its compiler calls itself for each bracket of a class
+  /// and each operator between classes, and a thousand of them overflow the stack of a thread, which ends the process;
+  /// and a count of a billion is tried out.
+  private static func problem(of pattern: String) -> String? {
+    guard pattern.utf8.count <= maximumPatternBytes else {
+      return "it has \(pattern.utf8.count) bytes, at most \(maximumPatternBytes) are allowed"
+    }
+    let nesting = pattern.utf8.count { $0 == UInt8(ascii: "[") }
+    let operators = ["&&", "--", "~~"].reduce(0) { $0 + pattern.ranges(of: $1).count }
+    guard nesting + operators <= maximumBrackets else {
+      return "it has \(nesting + operators) brackets and operators of classes, at most \(maximumBrackets) are allowed"
+    }
+    // Counts, but not the hexadecimal digits of `\u{10348}`.
+    for match in pattern.matches(of: /(\\[uxo])?\{ *([0-9]+)?(?: *, *([0-9]+))?/) where match.1 == nil {
+      for count in [match.2, match.3].compactMap(\.self) where (Int(count) ?? .max) > maximumCount {
+        return "it repeats something \(count.excerpt) times, at most \(maximumCount) are allowed"
+      }
+    }
+    return nil
   }
 
   /// What each rule finds and whether it is right; the answer is that of the first rule that finds one.

@@ -7,6 +7,9 @@ package struct PromptTemplate: Sendable, Equatable {
     case field(String)
   }
 
+  /// Of a rendered row: more than any model takes. A template of a few kilobytes can name a long field a thousand times.
+  static let maximumPromptBytes = 4 << 20
+
   package let text: String
   private let parts: [Part]
 
@@ -30,7 +33,7 @@ package struct PromptTemplate: Sendable, Equatable {
       }
       let name = String(rest[..<end])
       guard !name.isEmpty, !name.contains("{"), !name.contains("\n") else {
-        throw .template(problem: "has the field '{\(name)}'; a field is the name of one of the row's keys")
+        throw .template(problem: "has the field '{\(name.excerpt)}'; a field is the name of one of the row's keys")
       }
       rest = rest[rest.index(after: end)...]
       if !literal.isEmpty { parts.append(.literal(String(literal))) }
@@ -56,6 +59,9 @@ package struct PromptTemplate: Sendable, Equatable {
           throw .templateField(file: file, line: row.line, field: name, keys: row.fields.keys)
         }
         text += value
+        guard text.utf8.count <= Self.maximumPromptBytes else {
+          throw .promptTooLong(file: file, line: row.line, allowed: Self.maximumPromptBytes)
+        }
       }
     }
     return text

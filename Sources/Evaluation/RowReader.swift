@@ -13,12 +13,16 @@ import StrictJSON
 /// ```
 struct RowReader {
   let file: String
+  let maximumRows: Int
   private var line = 0
   private var row = JSONObject()
 
-  static let maximumRows = 1_000_000
+  private static let maximumChoices = 64
 
-  init(file: String) { self.file = file }
+  init(file: String, maximumRows: Int = 100_000) {
+    self.file = file
+    self.maximumRows = maximumRows
+  }
 
   mutating func rows(of bytes: [UInt8]) throws(TaskFileError) -> [TaskRow] {
     var rows: [TaskRow] = []
@@ -30,6 +34,7 @@ struct RowReader {
         guard let object = value.objectValue else {
           throw .notAnObject(file: file, line: item.number, found: value.kindName)
         }
+        guard rows.count < maximumRows else { throw .tooManyRows(file: file, allowed: maximumRows) }
         rows.append(try read(object, line: item.number))
       }
     }
@@ -92,7 +97,7 @@ struct RowReader {
       }
       guard ["system", "user", "assistant"].contains(role) else {
         throw problem(
-          "messages", "has the role '\(role)' in message \(index + 1); system, user and assistant are known")
+          "messages", "has the role '\(role.excerpt)' in message \(index + 1); system, user and assistant are known")
       }
       messages.append(PromptMessage(role: role, content: content))
     }
@@ -121,7 +126,7 @@ struct RowReader {
 
   private func arc() throws(TaskFileError) -> TaskRow.Content {
     let question: String
-    let texts: [String]
+    var texts: [String]
     let labels: [String]
     if let nested = row["question"]?.objectValue {
       guard let stem = nested["stem"]?.stringValue else { throw problem("question.stem", "must be a text") }
@@ -131,15 +136,17 @@ struct RowReader {
       question = try text("question")
       (texts, labels) = try labelled(row["choices"], "choices")
     }
+    // Before anything that takes each of them with each other.
+    texts = try checked(texts)
     let key = row["answerKey"]?.stringValue ?? row["answerKey"]?.integerValue.map { "\($0)" }
     guard let key else { throw problem("answerKey", "must be a label") }
     if let twice = labels.indices.first(where: { labels[..<$0].contains(labels[$0]) }) {
-      throw problem("choices", "has the label '\(labels[twice])' twice")
+      throw problem("choices", "has the label '\(labels[twice].excerpt)' twice")
     }
     guard let gold = labels.firstIndex(of: key) else {
       throw .answerNotAmongChoices(file: file, line: line, answer: key, choices: labels)
     }
-    return .choice(question: question, choices: try checked(texts), gold: gold)
+    return .choice(question: question, choices: texts, gold: gold)
   }
 
   /// `{"text": [...], "label": [...]}` or `[{"text", "label"}, ...]`; labels may be numbers.
@@ -183,11 +190,14 @@ struct RowReader {
     let answer = try text("answer").trimmingBlanks()
     let byText = choices.firstIndex { UTF8Key($0.trimmingBlanks()) == UTF8Key(answer) }
     var byLetter: Int?
-    if let letter = answer.utf8.first, answer.utf8.count == 1, letter >= 0x41, Int(letter) - 0x41 < choices.count {
+    if let letter = answer.utf8.first, answer.utf8.count == 1, (0x41...0x5A).contains(letter),
+      Int(letter) - 0x41 < choices.count
+    {
       byLetter = Int(letter) - 0x41
     }
     if let byText, let byLetter, byText != byLetter {
-      throw problem("answer", "is '\(answer)', which is both a letter and the text of another choice; give the index")
+      throw problem(
+        "answer", "is '\(answer.excerpt)', which is both a letter and the text of another choice; give the index")
     }
     guard let index = byLetter ?? byText else {
       throw .answerNotAmongChoices(file: file, line: line, answer: answer, choices: choices)
@@ -197,7 +207,9 @@ struct RowReader {
 
   private func checked(_ choices: [String]) throws(TaskFileError) -> [String] {
     guard choices.count >= 2 else { throw problem("choices", "has \(choices.count) of at least 2") }
-    guard choices.count <= 64 else { throw problem("choices", "has \(choices.count), at most 64 are allowed") }
+    guard choices.count <= Self.maximumChoices else {
+      throw problem("choices", "has \(choices.count), at most \(Self.maximumChoices) are allowed")
+    }
     let trimmed = choices.map { $0.trimmingBlanks() }
     for (index, choice) in trimmed.enumerated() {
       if choice.isEmpty { throw .emptyChoice(file: file, line: line, index: index) }

@@ -41,7 +41,7 @@ package struct SearchSettings: Sendable, Equatable {
     population = try reader.optionalInt("population", in: 2...4096)
     eliteRatio = try reader.optionalDouble("elite", in: 0.01...1)
     seed = try reader.optionalInteger("seed", in: 0...Int64.max).map { UInt64($0) }
-    shots = try reader.optionalInt("shots", in: 1...RowReader.maximumRows)
+    shots = try reader.optionalInt("shots", in: 1...100_000)
     normalized = try reader.optionalBool("normalized")
     if let bounds = try reader.optionalArray("range") {
       guard bounds.count == 2, let low = bounds[0].doubleValue, let high = bounds[1].doubleValue, low < high,
@@ -54,8 +54,8 @@ package struct SearchSettings: Sendable, Equatable {
       range = low...high
     }
     if var budget = try reader.optionalReader("budget") {
-      budgetPrompts = try budget.optionalInt("prompts", in: 1...Int.max)
-      budgetSeconds = try budget.optionalDouble("seconds", in: 0.001...1e9)
+      budgetPrompts = try budget.optionalInt("prompts", in: 1...1_000_000_000)
+      budgetSeconds = try budget.optionalDouble("seconds", in: 0.1...1_000_000)
       try budget.finish()
     }
     try reader.finish()

@@ -1,4 +1,5 @@
 package import Sandbox
+import StrictJSON
 
 /// Why a task's files could not be read. Rows are named by file and line, so that an editor can go there.
 package enum TaskFileError: Error, Equatable, CustomStringConvertible {
@@ -7,6 +8,7 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
   case missingFile(directory: String, name: String)
   case unexpectedFile(directory: String, name: String, suggestion: String?)
   case tooLarge(path: String, bytes: Int, allowed: Int)
+  case tooManyRows(file: String, allowed: Int)
   case empty(file: String)
   case json(file: String, line: Int, problem: String)
   case settings(file: String, problem: String)
@@ -19,6 +21,7 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
   case duplicate(file: String, line: Int, otherFile: String, otherLine: Int)
   case leak(file: String, line: Int, evalFile: String, evalLine: Int)
   case template(problem: String)
+  case promptTooLong(file: String, line: Int, allowed: Int)
   case templateField(file: String, line: Int, field: String, keys: [String])
   case scoring(file: String, line: Int, wanted: String, found: String)
   case mixedScoring(file: String, line: Int, first: String, found: String)
@@ -36,6 +39,8 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
         + (suggestion.map { "; did you mean '\($0)'?" } ?? "")
     case .tooLarge(let path, let bytes, let allowed):
       "'\(path)' has \(bytes) bytes, a task's file at most \(allowed)"
+    case .tooManyRows(let file, let allowed):
+      "'\(file)' has more than \(allowed) rows, a task's file at most so many; take a part of it"
     case .empty(let file):
       "'\(file)' has no rows; a few-shot file needs at least one"
     case .json(let file, let line, let problem):
@@ -45,23 +50,25 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
     case .notAnObject(let file, let line, let found):
       "\(file), line \(line): a row is a JSON object, found \(found)"
     case .unknownShape(let file, let line, let keys):
-      "\(file), line \(line): the row's keys are of no known shape: \(keys.joined(separator: ", ")); known shapes are in t2-task(5)"
+      "\(file), line \(line): the row's keys are of no known shape: \(keys.excerpt); known shapes are in t2-task(5)"
     case .field(let file, let line, let field, let problem):
       "\(file), line \(line): '\(field)' \(problem)"
     case .answerNotAmongChoices(let file, let line, let answer, let choices):
-      "\(file), line \(line): the answer '\(answer)' is not among the choices: \(choices.joined(separator: ", "))"
+      "\(file), line \(line): the answer '\(answer.excerpt)' is not among the choices: \(choices.excerpt)"
     case .emptyChoice(let file, let line, let index):
       "\(file), line \(line): choice \(index + 1) is empty"
     case .equalChoices(let file, let line, let first, let second, let text):
-      "\(file), line \(line): choices \(first + 1) and \(second + 1) are equal: '\(text)'"
+      "\(file), line \(line): choices \(first + 1) and \(second + 1) are equal: '\(text.excerpt)'"
     case .duplicate(let file, let line, let otherFile, let otherLine):
       "\(file), line \(line): the same row stands in \(otherFile), line \(otherLine); remove one"
     case .leak(let file, let line, let evalFile, let evalLine):
       "\(file), line \(line): the row also stands in \(evalFile), line \(evalLine); a score on rows that the search has seen means nothing"
     case .template(let problem):
       "the template \(problem)"
+    case .promptTooLong(let file, let line, let allowed):
+      "\(file), line \(line): the template makes a prompt of more than \(allowed) bytes of the row"
     case .templateField(let file, let line, let field, let keys):
-      "\(file), line \(line): the template names the field '{\(field)}', which the row does not have as text; it has: \(keys.joined(separator: ", "))"
+      "\(file), line \(line): the template names the field '{\(field.excerpt)}', which the row does not have as text; it has: \(keys.excerpt)"
     case .scoring(let file, let line, let wanted, let found):
       "\(file), line \(line): the task's scoring is '\(wanted)', the row is one for '\(found)'"
     case .mixedScoring(let file, let line, let first, let found):
@@ -86,7 +93,7 @@ package enum EvaluationError: Error, Equatable, CustomStringConvertible {
     case .scoreCount(let item, let expected, let found):
       "row \(item) has \(expected) choices, \(found) scores were given"
     case .invalidPattern(let rule, let problem):
-      "the extraction rule '\(rule)' is no regular expression: \(problem)"
+      "the extraction rule '\(rule.excerpt)' is no regular expression: \(problem)"
     }
   }
 }

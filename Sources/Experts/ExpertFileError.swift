@@ -47,14 +47,14 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     switch self {
     case .file(let error): error.description
     case .badMetadata(let key, let found, let allowed):
-      "metadata \(key) is \(JSONValue.string(String(found.prefix(100))).jsonText); allowed: \(allowed)"
+      "metadata \(key) is \(JSONValue.string(found.excerpt).jsonText); allowed: \(allowed)"
     case .noName(let fileName):
       "the file has no t2.name, and \(JSONValue.string(fileName).jsonText) gives none; a name is \(ExpertName.rule), "
         + "and none of \(ExpertName.reserved.joined(separator: ", "))"
     case .notAVector(let tensor, let shape):
       "tensor '\(tensor)' has shape \(shape); an expert has one vector a matrix"
     case .unknownMatrix(let tensor, let model, let nearest):
-      "'\(tensor)' is no target matrix of model '\(model)'"
+      "'\(tensor.excerpt)' is no target matrix of model '\(model)'"
         + (nearest.map { "; did you mean '\($0)'?" } ?? "; was it trained on another model?")
     case .wrongLength(let tensor, let found, let rank, let model):
       "tensor '\(tensor)' has \(found) values, its matrix in model '\(model)' has rank \(rank); was it trained on "

@@ -93,7 +93,7 @@ extension MixtureRecord {
     guard !numbers.isEmpty, numbers.count == values.count else {
       throw ObjectReaderError(
         kind: .wrongKind, path: "mixture record: alpha", key: expert,
-        problem: "\"\(expert)\" must be a number or a list of numbers, found \(value?.kindName ?? "nothing")")
+        problem: "\"\(expert.excerpt)\" must be a number or a list of numbers, found \(value?.kindName ?? "nothing")")
     }
     return numbers.map { Float($0) }
   }

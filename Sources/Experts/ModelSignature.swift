@@ -63,7 +63,7 @@ package struct ModelSignature: Sendable, Equatable {
       try entry.finish()
       guard names.insert(UTF8Key(matrix.name)).inserted else {
         throw ObjectReaderError(
-          kind: .outOfRange, path: entry.path, key: "name", problem: "\"\(matrix.name)\" is there twice")
+          kind: .outOfRange, path: entry.path, key: "name", problem: "\"\(matrix.name.excerpt)\" is there twice")
       }
       matrices.append(matrix)
     }
@@ -80,7 +80,7 @@ extension ObjectReader {
     guard let digest = Digest(description: text) else {
       throw ObjectReaderError(
         kind: .outOfRange, path: path, key: key,
-        problem: "\"\(key)\" must be sha256: and 64 hexadecimal digits, found \"\(text.prefix(80))\"")
+        problem: "\"\(key)\" must be sha256: and 64 hexadecimal digits, found \"\(text.excerpt)\"")
     }
     return digest
   }

@@ -35,7 +35,7 @@ package struct SakanaExpert: Sendable {
     } else {
       let expected = matrices.indices.filter { matrices[$0].name.contains(".mlp.") }
       if let other = file.tensors.first(where: { !$0.name.hasPrefix(Self.positionPrefix) }) {
-        throw .notSakana(problem: "beside positions it has '\(other.name)'")
+        throw .notSakana(problem: "beside positions it has '\(other.name.excerpt)'")
       }
       guard positions.count == expected.count else {
         throw .wrongCount(found: positions.count, expected: expected.count, model: model.name)
@@ -44,7 +44,7 @@ package struct SakanaExpert: Sendable {
         let text = tensor.name.dropFirst(Self.positionPrefix.count)
         // Written as the number is: "07" would be a second 7.
         guard let position = Int(text), expected.indices.contains(position), "\(position)" == text else {
-          throw .notSakana(problem: "'\(tensor.name)' is no position from 0 to \(expected.count - 1)")
+          throw .notSakana(problem: "'\(tensor.name.excerpt)' is no position from 0 to \(expected.count - 1)")
         }
         found.append((expected[position], tensor))
       }

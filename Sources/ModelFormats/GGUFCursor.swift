@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// A metadata value of a GGUF file. The widths of numbers do not matter to a reader and are not kept.
 enum GGUFValue: Sendable, Equatable {
   case integer(Int64)
@@ -29,7 +31,7 @@ enum GGUFValue: Sendable, Equatable {
     case .unsigned(let value): "\(value)"
     case .number(let value): "\(value)"
     case .bool(let value): "\(value)"
-    case .string(let value): "\"\(value.prefix(60))\""
+    case .string(let value): "\"\(value.excerpt)\""
     case .integers(let values): "a list of \(values.count) integers"
     case .numbers(let values): "a list of \(values.count) numbers"
     case .bools(let values): "a list of \(values.count) booleans"

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// The header of a GGUF file: metadata, and where each tensor lies. Nothing of the tensors' values is touched.
 ///
 /// Layout (ggml's docs/gguf.md): `GGUF`, version (UInt32; 2 and 3 are alike), tensor count, metadata count (UInt64), the
@@ -44,7 +46,7 @@ struct GGUFHeader {
     for index in 0..<entryCount {
       cursor.place = "metadata entry \(index)"
       let key = try cursor.string(atMost: 65535)
-      cursor.place = "metadata '\(key)'"
+      cursor.place = "metadata '\(key.excerpt)'"
       let value = try cursor.value()
       guard metadata.updateValue(value, forKey: key) == nil else { throw cursor.malformed("the key appears twice") }
     }

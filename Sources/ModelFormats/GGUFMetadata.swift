@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Typed access to the metadata of a GGUF file of the Llama architecture.
 struct GGUFMetadata {
   let path: String
@@ -9,7 +11,8 @@ struct GGUFMetadata {
   func refuseWhatIsNotComputed() throws(ModelFormatError) {
     let architecture = try string("general.architecture")
     guard architecture == "llama" else {
-      throw .unsupported(path: path, what: "the architecture", found: "\"\(architecture)\"", supported: "\"llama\"")
+      throw .unsupported(
+        path: path, what: "the architecture", found: "\"\(architecture.excerpt)\"", supported: "\"llama\"")
     }
     if let parts = try optionalInteger("split.count"), parts > 1 {
       throw .unsupported(
@@ -17,7 +20,7 @@ struct GGUFMetadata {
         supported: "one file (llama-gguf-split --merge)")
     }
     if let scaling = try optionalString("llama.rope.scaling.type"), scaling != "none" {
-      throw .unsupported(path: path, what: "the rotary scaling", found: "\"\(scaling)\"", supported: "none")
+      throw .unsupported(path: path, what: "the rotary scaling", found: "\"\(scaling.excerpt)\"", supported: "none")
     }
     if let experts = try optionalInteger("llama.expert_count"), experts > 0 {
       throw .unsupported(

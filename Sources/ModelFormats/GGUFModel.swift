@@ -11,10 +11,19 @@ func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
       throw .unsupported(
         path: path, what: "a tensor", found: "'\(tensor.name)'", supported: "those of the plain Llama architecture")
     }
-    tensors[name] = tensor
+    guard tensors.updateValue(tensor, forKey: name) == nil else {
+      throw .malformed(
+        path: path, place: "tensor '\(tensor.name)'", problem: "it is there twice, under another name too")
+    }
   }
   let unchecked = try metadata.configuration(tensors)
   try unchecked.check(path: path)
+  let required = Set(unchecked.requiredTensors.map(\.name))
+  for other in header.tensors where !required.contains(huggingFaceName(other.name) ?? "") {
+    throw .unsupported(
+      path: path, what: "a tensor", found: "'\(other.name)'",
+      supported: "those of the plain Llama architecture with \(unchecked.layers) layers")
+  }
   let configuration = unchecked.withQuantization { tensors[$0]?.type.rawValue }
   return try OpenModel(
     path: path, configuration: configuration,

@@ -77,7 +77,7 @@ struct HuggingFaceConfig {
     }
     guard architectures.count == 1, architectures[0].stringValue == supported else {
       throw .unsupported(
-        path: path, what: "the architecture", found: architectures.map(\.jsonText).joined(separator: ", "),
+        path: path, what: "the architecture", found: architectures.map(\.jsonText).excerpt,
         supported: supported)
     }
     let fixed: [(key: String, allowed: [JSONValue])] = [
@@ -86,18 +86,19 @@ struct HuggingFaceConfig {
     ]
     for (key, allowed) in fixed {
       if let found = optional(key), !allowed.contains(found) {
-        throw .unsupported(path: path, what: "\"\(key)\"", found: shown(found), supported: allowed[0].jsonText)
+        throw .unsupported(path: path, what: "\"\(key)\"", found: found.excerpt, supported: allowed[0].jsonText)
       }
     }
     if let found = optional("quantization_config") {
       throw .unsupported(
-        path: path, what: "\"quantization_config\"", found: shown(found), supported: "weights of F32, F16 or BF16")
+        path: path, what: "\"quantization_config\"", found: found.excerpt, supported: "weights of F32, F16 or BF16")
     }
     for key in ["rope_scaling", "rope_parameters"] {
       guard let found = optional(key)?.objectValue else { continue }
       let type = (found["rope_type"] ?? found["type"])?.stringValue ?? "default"
       if type != "default" {
-        throw .unsupported(path: path, what: "the rotary scaling (\"\(key)\")", found: "\"\(type)\"", supported: "none")
+        throw .unsupported(
+          path: path, what: "the rotary scaling (\"\(key)\")", found: "\"\(type.excerpt)\"", supported: "none")
       }
     }
   }
@@ -123,10 +124,8 @@ struct HuggingFaceConfig {
     return value
   }
 
-  private func shown(_ value: JSONValue) -> String { String(value.jsonText.prefix(80)) }
-
   private func wrongKind(_ key: String, _ value: JSONValue, _ expected: String) -> ModelFormatError {
-    .malformed(path: path, place: "\"\(key)\"", problem: "must be \(expected), found \(shown(value))")
+    .malformed(path: path, place: "\"\(key)\"", problem: "must be \(expected), found \(value.excerpt)")
   }
 
   private func optionalInteger(_ key: String) throws(ModelFormatError) -> Int? {
@@ -170,16 +169,19 @@ final class HuggingFaceTensors: TensorStore {
       }
       var positions: [String: Int] = [:]
       for (tensor, value) in map.members {
-        guard let name = value.stringValue, !name.isEmpty, !name.contains("/"), name != "..", name != "." else {
+        guard let name = value.stringValue, (1...255).contains(name.utf8.count), !name.utf8.contains(UInt8(ascii: "/")),
+          name != "..", name != "."
+        else {
           throw .malformed(
-            path: indexPath, place: "the entry of '\(tensor)'", problem: "must be a file name, found \(value.jsonText)")
+            path: indexPath, place: "the entry of '\(tensor.excerpt)'",
+            problem: "must be a file name, found \(value.excerpt)")
         }
         if positions[name] == nil {
           positions[name] = files.count
           files.append(try SafetensorsFile.map(path: directory + "/" + name))
         }
         guard let position = positions[name], files[position].tensor(tensor) != nil else {
-          throw .missing(path: directory + "/" + name, what: "tensor '\(tensor)', which the index places there")
+          throw .missing(path: directory + "/" + name, what: "tensor '\(tensor.excerpt)', which the index places there")
         }
         places[tensor] = position
       }

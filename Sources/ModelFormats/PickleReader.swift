@@ -1,10 +1,13 @@
+import StrictJSON
+
 /// Reads the pickle of a file of `torch.save`: tensors, dictionaries, lists, tuples and plain values.
 ///
 /// A pickle is a program for a stack machine that may call whatever Python can import. This machine has the instructions
 /// that data need and calls nothing: a name that is not a ``TorchGlobal`` and every other instruction end the reading with
 /// an error. Values lie in one array and know each other by index, as Python's do by reference; so a container that holds
-/// itself is only data, nothing is copied, and no depth of nesting needs a deep stack. Each instruction adds one value at
-/// most, so memory is bounded by the pickle's length, which is bounded.
+/// itself is only data, nothing is copied, and no depth of nesting needs a deep stack. Each instruction adds one value of
+/// bounded size and looks at few others, however large they are, so memory and time are bounded by the pickle's length,
+/// which is bounded.
 struct PickleReader {
   enum Value {
     case none
@@ -69,7 +72,7 @@ struct PickleReader {
         throw .notTensors(problem: "a key is \(reader.values[key].kindName)")
       }
       guard case .tensor(let view) = reader.values[value] else {
-        throw .notTensors(problem: "the entry '\(name)' is \(reader.values[value].kindName)")
+        throw .notTensors(problem: "the entry '\(name.excerpt)' is \(reader.values[value].kindName)")
       }
       tensors.append((name, view))
     }
@@ -273,7 +276,7 @@ struct PickleReader {
 
   /// A module's dictionary has `_metadata` with it, the versions of its parts, which say nothing of the values.
   private mutating func setAttributes(_ attributes: Int) throws(TorchFileError) {
-    guard case .dictionary = values[try top()], case .dictionary(let members) = values[attributes],
+    guard case .dictionary = values[try top()], case .dictionary(let members) = values[attributes], members.count <= 1,
       members.allSatisfy({ isText($0.key, "_metadata") })
     else { throw .refused(opcode: PickleOpcode.build.name, subject: nil, offset: start) }
   }
@@ -294,13 +297,16 @@ struct PickleReader {
       case .integer(let offset) = values[arguments[1]], let shape = integers(arguments[2]),
       let strides = integers(arguments[3]), isEmptyDictionary(arguments[5]), shape.count == strides.count
     else {
-      throw damaged("a tensor that is not made of a storage, an offset, a shape with strides, a boolean and no hooks")
+      throw damaged(
+        "a tensor that is not made of a storage, an offset, a shape with strides (of at most "
+          + "\(TorchView.maximumDimensions) dimensions), a boolean and no hooks")
     }
     return TorchView(storage: storage, offset: offset, shape: shape, strides: strides)
   }
 
+  /// Of a shape or of strides. One tuple may be that of any number of tensors, so a long one is not taken over.
   private func integers(_ place: Int) -> [Int]? {
-    guard case .tuple(let items) = values[place] else { return nil }
+    guard case .tuple(let items) = values[place], items.count <= TorchView.maximumDimensions else { return nil }
     var integers: [Int] = []
     for item in items {
       guard case .integer(let integer) = values[item] else { return nil }

@@ -70,7 +70,7 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .noTensors: "the file holds no tensor"
     case .tooManyTensors(let count, let limit): "the file holds \(count) tensors, at most \(limit) are read"
     case .badName(let name):
-      "the tensor name \(JSONValue.string(name).jsonText) is not 1 to 256 characters of A-Z a-z 0-9 _ . -"
+      "the tensor name \(JSONValue.string(name.excerpt).jsonText) is not 1 to 256 characters of A-Z a-z 0-9 _ . -"
     case .badField(let tensor, let problem): "tensor '\(tensor)': \(problem)"
     case .unsupportedType(let tensor, let type, let supported):
       "tensor '\(tensor)' is of type \(type); supported: \(supported)"

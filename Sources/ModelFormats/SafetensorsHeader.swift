@@ -124,7 +124,7 @@ package struct SafetensorsHeader: Sendable {
     var entries: [(key: String, value: String)] = []
     for (key, value) in object.members {
       guard case .string(let text) = value else {
-        throw .badMetadata(problem: "the value of \"\(key)\" must be a string, found \(value.kindName)")
+        throw .badMetadata(problem: "the value of \"\(key.excerpt)\" must be a string, found \(value.kindName)")
       }
       entries.append((key, text))
     }
@@ -149,7 +149,7 @@ package struct SafetensorsHeader: Sendable {
     }
     guard let type = SafetensorsType(rawValue: typeName), rules.types.contains(type) else {
       throw .unsupportedType(
-        tensor: name, type: JSONValue.string(typeName).jsonText,
+        tensor: name, type: JSONValue.string(typeName.excerpt).jsonText,
         supported: rules.types.map(\.rawValue).joined(separator: ", "))
     }
 
@@ -159,7 +159,7 @@ package struct SafetensorsHeader: Sendable {
     for dimension in dimensions {
       guard let size = dimension.intValue, size >= 0 else {
         throw .badShape(
-          tensor: name, problem: "a dimension must be a whole number, found \(dimension.jsonText.prefix(40))")
+          tensor: name, problem: "a dimension must be a whole number, found \(dimension.excerpt)")
       }
       let (product, overflow) = byteCount.multipliedReportingOverflow(by: size)
       guard !overflow else { throw .badShape(tensor: name, problem: "its number of values overflows") }
@@ -177,7 +177,7 @@ package struct SafetensorsHeader: Sendable {
       throw .badOffsets(
         tensor: name,
         problem:
-          "data_offsets must be two ascending whole numbers, found \(JSONValue.array(offsets).jsonText.prefix(60))")
+          "data_offsets must be two ascending whole numbers, found \(JSONValue.array(offsets).excerpt)")
     }
     guard end - begin == byteCount else {
       throw .sizeMismatch(tensor: name, shape: shape, type: typeName, expected: byteCount, found: end - begin)

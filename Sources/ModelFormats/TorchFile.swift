@@ -48,7 +48,7 @@ package struct TorchFile: Sendable {
       guard let found = storages[key]?.count, found == view.storage.type.byteCount(of: view.storage.count) else {
         throw .badTensor(
           name: name,
-          problem: "its storage '\(key.string)' has \(storages[key]?.count ?? 0) bytes, and should have "
+          problem: "its storage '\(key.string.excerpt)' has \(storages[key]?.count ?? 0) bytes, and should have "
             + "\(view.storage.count) values of \(view.storage.type.rawValue)")
       }
       return Tensor(name: name, view: view)

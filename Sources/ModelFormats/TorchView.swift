@@ -15,11 +15,10 @@ struct TorchView: Sendable, Equatable {
   let strides: [Int]
 
   /// More dimensions than any weight has.
-  private static let maximumDimensions = 8
+  static let maximumDimensions = 8
 
   /// What is wrong with it; nil where every value lies within the storage. Nothing is believed before that.
   var problem: String? {
-    guard shape.count <= Self.maximumDimensions else { return "it has \(shape.count) dimensions" }
     var (count, last, isTooLarge) = (1, offset, offset < 0)
     for (size, stride) in zip(shape, strides) {
       guard size > 0, stride >= 0 else { return "its shape is \(shapeText(shape)) with the strides \(strides)" }

@@ -47,24 +47,27 @@ struct ZipArchive {
       guard method == 0, bytes.integer16(place + 8) & 1 == 0 else {
         throw .badArchive(
           problem:
-            "entry '\(name)' is compressed or encrypted (method \(method)); torch.save stores its entries as they are")
+            "entry '\(name.excerpt)' is compressed or encrypted (method \(method)); torch.save stores its entries as they are"
+        )
       }
       guard stored == size else {
-        throw .badArchive(problem: "entry '\(name)' is stored as it is and has the two sizes \(stored) and \(size)")
+        throw .badArchive(
+          problem: "entry '\(name.excerpt)' is stored as it is and has the two sizes \(stored) and \(size)")
       }
       let header = bytes.integer32(place + 42)
       guard header + Self.entryHeaderSize <= directoryStart, bytes[header...].starts(with: [0x50, 0x4B, 3, 4]) else {
-        throw .badArchive(problem: "entry '\(name)' has no header at \(header)")
+        throw .badArchive(problem: "entry '\(name.excerpt)' has no header at \(header)")
       }
       let start = header + Self.entryHeaderSize + bytes.integer16(header + 26) + bytes.integer16(header + 28)
       guard start + size <= directoryStart else {
         throw .badArchive(
-          problem: "entry '\(name)' would lie at \(start) to \(start + size), the directory begins at \(directoryStart)"
+          problem:
+            "entry '\(name.excerpt)' would lie at \(start) to \(start + size), the directory begins at \(directoryStart)"
         )
       }
       let entry = Entry(bytes: start..<start + size, checksum: UInt32(bytes.integer32(place + 16)))
       guard entries.updateValue(entry, forKey: UTF8Key(name)) == nil else {
-        throw .badArchive(problem: "two entries are named '\(name)'")
+        throw .badArchive(problem: "two entries are named '\(name.excerpt)'")
       }
       place = next
     }
@@ -78,7 +81,7 @@ struct ZipArchive {
     guard let entry = entries[UTF8Key(name)] else { return nil }
     let content = bytes[entry.bytes]
     guard crc32(content) == entry.checksum else {
-      throw .badArchive(problem: "the bytes of entry '\(name)' do not have its checksum")
+      throw .badArchive(problem: "the bytes of entry '\(name.excerpt)' do not have its checksum")
     }
     return content
   }

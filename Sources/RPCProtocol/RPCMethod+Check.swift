@@ -105,8 +105,9 @@ extension RPCParameterType {
   }
 
   private static func isCoefficient(_ value: JSONValue) -> Bool {
-    if let number = value.doubleValue { return number.isFinite }
-    guard case .array(let items) = value, !items.isEmpty else { return false }
-    return items.allSatisfy { $0.doubleValue?.isFinite == true }
+    // A mixture is made in floats.
+    func fits(_ value: JSONValue) -> Bool { value.doubleValue.map { Float($0).isFinite } ?? false }
+    guard case .array(let items) = value else { return fits(value) }
+    return !items.isEmpty && items.allSatisfy(fits)
   }
 }

@@ -447,7 +447,8 @@ extension RPCMethod {
       "job.show", .read, verb: "job show", "One job.",
       result:
         "as in job.list, and spec, result (of a search: as mixture.get, and the history of each configuration and "
-        + "eval_items, the rows that were won and lost), error {kind, message}",
+        + "eval_items, the rows that were won and lost; of a training that ended badly: the curve as far as it came), "
+        + "error {kind, message}",
       [.required("job", jobNumber, "its number")]),
     RPCMethod(
       "job.wait", .read, verb: "job wait",

@@ -160,8 +160,8 @@ package struct JobQueue: Sendable {
       return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)] + startNext()
     }
     tickets[id] = nil
-    // A search that was told to stop and came to its end first is as good as any other, unless its inputs changed:
-    // the caller sees `stopping` before it calls this.
+    // One that was told to stop and came to its end first is as good as any other; whether its inputs are still those of
+    // its task the caller has looked.
     return [.store(id: id, state: state, attempts: ticket.attempts, reason: reason ?? ticket.stopping)] + startNext()
   }
 

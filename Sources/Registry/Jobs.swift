@@ -3,7 +3,7 @@ package import StrictJSON
 /// A job as the catalogue keeps it. Its progress lives in memory only; what a resume needs is its journal.
 package struct JobRecord: Sendable, Equatable {
   package var id: Int64
-  /// `inspect`, `adapt`, `evaluate` or `check`.
+  /// As the worker's protocol names its work: `adapt`, `train`, `check` and so on.
   package var kind: String
   package var key: String
   package var target: String
@@ -167,11 +167,6 @@ extension Catalogue {
       """, job.kind, job.key, job.target, job.inputs, job.priority, job.task, job.model, job.spec.jsonText,
       JSONValue.object(job.options).jsonText, job.who, job.reason, job.created.milliseconds)
     return try integer("SELECT last_insert_rowid()")
-  }
-
-  /// A job's number appears in its own spec (a staging path), so the spec is written after the number is known.
-  package func setSpec(_ id: Int64, _ spec: JSONValue) throws(RegistryError) {
-    try run("UPDATE jobs SET spec = ? WHERE id = ?", spec.jsonText, id)
   }
 
   /// Moves a job to a state. An end drops its journal, which nothing will replay.

@@ -117,12 +117,7 @@ extension Connection {
   package func query<Value>(
     _ sql: String, _ values: any SQLBindable..., read: (borrowing Row) throws(SQLiteError) -> Value
   ) throws(SQLiteError) -> [Value] {
-    var result: [Value] = []
-    try run(sql, values) { (row) throws(SQLiteError) in
-      result.append(try read(row))
-      return true
-    }
-    return result
+    try query(sql, values: values, read: read)
   }
 
   /// The same for values that come as a list, which Swift cannot spread over a variadic parameter.

@@ -43,7 +43,7 @@ package struct SandboxSettings: Sendable, Equatable {
       guard let protection = SandboxProtection(rawValue: name) else {
         throw ObjectReaderError(
           kind: .outOfRange, path: "", key: key,
-          problem: "\"\(key)\" names \"\(name)\", allowed are "
+          problem: "\"\(key)\" names \"\(name.excerpt)\", allowed are "
             + SandboxProtection.allCases.map(\.rawValue).joined(separator: ", "))
       }
       protections.append(protection)

@@ -64,11 +64,11 @@ struct JSONParser {
       let keyStart = position
       let key = try key()
       try skipSpace()
-      guard peek == UInt8(ascii: ":") else { throw unexpected("':' after the key \"\(key)\"") }
+      guard peek == UInt8(ascii: ":") else { throw unexpected("':' after the key \"\(key.excerpt)\"") }
       position += 1
       try skipSpace()
       guard object.append(key, try value()) else {
-        throw error(.duplicateKey, at: keyStart, "the key \"\(key)\" appears twice in one object")
+        throw error(.duplicateKey, at: keyStart, "the key \"\(key.excerpt)\" appears twice in one object")
       }
       if try endsList(with: UInt8(ascii: "}"), named: "',' or '}'") { return leave(.object(object)) }
     }

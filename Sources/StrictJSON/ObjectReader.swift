@@ -52,7 +52,8 @@ package struct ObjectReader {
         } else {
           "known are \(known.joined(separator: ", "))"
         }
-      throw ObjectReaderError(kind: .unknownKey, path: path, key: key, problem: "unknown key \"\(key)\"; \(hint)")
+      throw ObjectReaderError(
+        kind: .unknownKey, path: path, key: key, problem: "unknown key \"\(key.excerpt)\"; \(hint)")
     }
   }
 
@@ -138,7 +139,7 @@ package struct ObjectReader {
     if let choice = Choice(rawValue: text) { return choice }
     let names = Choice.allCases.map(\.rawValue)
     let hint = nearestName(to: text, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
-    throw error(.outOfRange, key, "is \"\(text)\", allowed are \(names.joined(separator: ", "))\(hint)")
+    throw error(.outOfRange, key, "is \"\(text.excerpt)\", allowed are \(names.joined(separator: ", "))\(hint)")
   }
 
   package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
@@ -183,7 +184,7 @@ package struct ObjectReader {
 
   /// A reader for a nested object, with its own `finish()`.
   package mutating func optionalReader(_ key: String) throws(ObjectReaderError) -> ObjectReader? {
-    try optionalObject(key).map { ObjectReader($0, path: path.isEmpty ? key : "\(path).\(key)") }
+    try optionalObject(key).map { ObjectReader($0, path: path.isEmpty ? key.excerpt : "\(path).\(key.excerpt)") }
   }
 
   package mutating func reader(_ key: String) throws(ObjectReaderError) -> ObjectReader {
@@ -208,6 +209,6 @@ package struct ObjectReader {
   }
 
   private func error(_ kind: ObjectReaderError.Kind, _ key: String, _ problem: String) -> ObjectReaderError {
-    ObjectReaderError(kind: kind, path: path, key: key, problem: "\"\(key)\" \(problem)")
+    ObjectReaderError(kind: kind, path: path, key: key, problem: "\"\(key.excerpt)\" \(problem)")
   }
 }

@@ -63,7 +63,7 @@ extension Tokenizer {
     func id(_ text: String?, _ name: String) throws -> Int? {
       guard let text else { return nil }
       guard let id = vocabulary.id(ofText: [UInt8](text.utf8)[...]) else {
-        throw TokenizerError.json("\(name) is \"\(text)\", which is not in the vocabulary")
+        throw TokenizerError.json("\(name) is \"\(text.excerpt)\", which is not in the vocabulary")
       }
       return Int(id)
     }
@@ -130,11 +130,11 @@ extension Tokenizer {
     var count = 0
     func place(_ text: String, at id: Int) throws {
       guard id >= 0, id < bound else {
-        throw TokenizerError.idOutOfRange(name: "\"\(text)\"", found: id, vocabulary: bound)
+        throw TokenizerError.idOutOfRange(name: "\"\(text.excerpt)\"", found: id, vocabulary: bound)
       }
       if let other = tokens[id] {
         guard UTF8Key(other) == UTF8Key(text) else {
-          throw TokenizerError.json("the id \(id) is of both \"\(other)\" and \"\(text)\"")
+          throw TokenizerError.json("the id \(id) is of both \"\(other.excerpt)\" and \"\(text.excerpt)\"")
         }
       } else {
         tokens[id] = text
@@ -143,7 +143,7 @@ extension Tokenizer {
     }
     for (text, value) in object.members {
       guard let id = value.intValue else {
-        throw TokenizerError.json("model.vocab: the id of \"\(text)\" is \(value.jsonText), expected an integer")
+        throw TokenizerError.json("model.vocab: the id of \"\(text.excerpt)\" is \(value.excerpt), expected an integer")
       }
       try place(text, at: id)
     }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Why a tokenizer or a chat template could not be made. Encoding and decoding themselves never fail.
 package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case unsupportedModel(found: String)
@@ -22,11 +24,11 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .unsupportedModel(let found):
-      "the tokenizer model '\(found)' is not supported yet; byte-level BPE ('gpt2' in GGUF, 'BPE' in tokenizer.json) is"
+      "the tokenizer model \(quoted(found)) is not supported yet; byte-level BPE ('gpt2' in GGUF, 'BPE' in tokenizer.json) is"
     case .unsupportedPreTokenizer(let found):
-      "the pre-tokenizer '\(found)' is not supported yet; 'gpt-2' and 'smollm' are"
+      "the pre-tokenizer \(quoted(found)) is not supported yet; 'gpt-2' and 'smollm' are"
     case .unsupportedFeature(let place, let found, let supported):
-      "tokenizer.json: \(place) is \(found), which is not supported yet; supported: \(supported)"
+      "tokenizer.json: \(place) is \(found.excerpt), which is not supported yet; supported: \(supported)"
     case .emptyVocabulary:
       "the tokenizer has no tokens; is the model file complete?"
     case .tooMany(let what, let found, let allowed):

@@ -51,7 +51,7 @@ package struct ChoiceTrainee: TrainedModel {
     let base = settings.divergenceWeight > 0 ? try score(examples, under: .base) : nil
     do {
       let tape = try weights.record(
-        examples.map(\.item), at: parameters, divergence: nil, memory: GradientTape.standardMemory,
+        examples.map(\.item), at: parameters, temperature: 1, divergence: nil, memory: GradientTape.standardMemory,
         shouldStop: shouldStop)
       let outcomes = outcomes(examples, tape.scores, base: base)
       let derivatives = zip(outcomes, tape.scores).map { outcome, scores in

@@ -8,8 +8,10 @@ import Transformer
 ///
 /// Under `reinforce` (eq. 1 of arXiv:2501.06252) each row of a step is answered several times by sampling; an answer is
 /// worth 1 or −1, and the loss is −(advantage) ln π(answer), the sum over the answer's tokens and the mean over answers.
-/// Samples are drawn at `temperature`; ln π is that of the model as it is, at temperature 1. What is drawn is a function of
-/// the seed, the step, the row's place in it and the sample's number.
+/// π is what the answers are drawn from: at a temperature T other than 1 the tempered model, softmax(logits / T). ln π of
+/// the model as it is would make the gradient that of another expectation, since E[r ∇ ln π] is ∇ E[r] only where the
+/// answers are π's own. The divergence is between the tempered models too, of which one is the policy. What is drawn is a
+/// function of the seed, the step, the row's place in it and the sample's number.
 ///
 /// Under `next-token` the loss is −ln π of the row's solution behind the prompt, the end of the answer included, as a mean
 /// over all tokens of the step, as language models are usually trained.
@@ -50,6 +52,7 @@ package struct GenerationTrainee: TrainedModel {
   package var parameterCount: Int { weights.start.count }
   package var rewardIsSampled: Bool { settings.objective == .reinforce }
 
+  private var temperature: Float { settings.objective == .reinforce ? Float(settings.temperature) : 1 }
   private var isPenalized: Bool { settings.divergenceWeight > 0 }
   private var direction: DivergenceDirection? { isPenalized ? settings.divergenceDirection : nil }
 
@@ -114,7 +117,7 @@ package struct GenerationTrainee: TrainedModel {
     let count = settings.samples
     let answers = try answer(rows.flatMap { repeatElement($0, count: count) }, at: parameters) { place in
       .sampled(
-        temperature: Float(settings.temperature), topP: 1, seed: settings.seed,
+        temperature: temperature, topP: 1, seed: settings.seed,
         stream: UInt64(step * rows.count * count + place))
     }
     var rewards: [Double] = []
@@ -168,8 +171,8 @@ package struct GenerationTrainee: TrainedModel {
     for part in parts(of: lessons) {
       do {
         let tape = try weights.record(
-          part.map(\.item), at: parameters, divergence: direction, memory: GradientTape.standardMemory,
-          shouldStop: shouldStop)
+          part.map(\.item), at: parameters, temperature: temperature, divergence: direction,
+          memory: GradientTape.standardMemory, shouldStop: shouldStop)
         let derivatives = zip(part, tape.scores).map { lesson, scores in
           zip(lesson.weights, scores).map { [Float](repeating: Float($0), count: $1.logprobs.count) }
         }
@@ -193,7 +196,8 @@ package struct GenerationTrainee: TrainedModel {
     for part in parts(of: items.map { Lesson(item: $0, weights: []) }) {
       do {
         let tape = try weights.record(
-          part.map(\.item), at: parameters, divergence: direction, memory: 0, shouldStop: shouldStop)
+          part.map(\.item), at: parameters, temperature: temperature, divergence: direction, memory: 0,
+          shouldStop: shouldStop)
         likelihood += tape.scores.joined().reduce(0) { $0 + $1.sum }
         divergence += tape.divergences?.joined().reduce(0, +) ?? 0
       } catch {

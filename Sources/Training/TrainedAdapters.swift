@@ -57,12 +57,12 @@ package struct TrainedAdapters: TrainedParameters {
   }
 
   package func record(
-    _ items: [ScoringItem], at parameters: [Float], divergence: DivergenceDirection?, memory: Int,
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
     shouldStop: () -> Bool
   ) throws(TransformerError) -> GradientTape {
     try model.record(
       items, under: .ones(model.layout.count), adding: LowRankAdapters(layout, parameters: parameters),
-      divergence: divergence, memory: memory, priority: .job, shouldStop: shouldStop)
+      temperature: temperature, divergence: divergence, memory: memory, priority: .job, shouldStop: shouldStop)
   }
 
   package func gradient(

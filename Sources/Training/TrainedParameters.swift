@@ -16,9 +16,11 @@ package protocol TrainedParameters {
   func view(at parameters: [Float]) -> WeightView
 
   /// Scores items and keeps what a gradient needs, and how far from the base they are where that is asked for.
-  /// - Parameter memory: bytes for activations; 0 where no gradient follows.
+  /// - Parameters:
+  ///   - temperature: of the model and of the base that it is compared with.
+  ///   - memory: bytes for activations; 0 where no gradient follows.
   func record(
-    _ items: [ScoringItem], at parameters: [Float], divergence: DivergenceDirection?, memory: Int,
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
     shouldStop: () -> Bool
   ) throws(TransformerError) -> GradientTape
 
@@ -66,11 +68,13 @@ package struct TrainedMultipliers: TrainedParameters {
   }
 
   package func record(
-    _ items: [ScoringItem], at parameters: [Float], divergence: DivergenceDirection?, memory: Int,
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
     shouldStop: () -> Bool
   ) throws(TransformerError) -> GradientTape {
     try model.record(
-      items, under: vector(parameters), divergence: divergence, memory: memory, priority: .job, shouldStop: shouldStop)
+      items, under: vector(parameters), temperature: temperature, divergence: divergence, memory: memory,
+      priority: .job,
+      shouldStop: shouldStop)
   }
 
   package func gradient(

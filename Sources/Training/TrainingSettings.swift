@@ -54,13 +54,14 @@ package struct TrainingSettings: Sendable, Equatable {
       return "weight decay and KL weight cannot be negative, and are \(weightDecay) and \(divergenceWeight)"
     }
     if samples < 1 { return "a row needs an answer, and would get \(samples)" }
-    if batch * samples > Self.answerLimit {
+    if batch > Self.answerLimit / samples {
       return "a step may have \(Self.answerLimit) answers at most, and \(batch) rows with \(samples) samples are more"
     }
     if baseline == .group, samples < 2 {
       return "the baseline 'group' compares a row's answers, of which there must be two or more samples"
     }
-    if !(temperature > 0 && temperature.isFinite) {
+    // As a float, which is what logits are divided by: 1e-50 is none.
+    if !(Float(temperature) > 0 && Float(temperature).isFinite) {
       return "the temperature must be above 0, and is \(temperature)"
     }
     if validationRows < 1 || validationInterval < 1 || patience < 1 {

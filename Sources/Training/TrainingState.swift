@@ -1,4 +1,4 @@
-package import ModelFormats
+import ModelFormats
 package import StrictJSON
 
 /// All that a training is between two steps. Saved and read back it goes on with the same bits.
@@ -56,8 +56,14 @@ package struct TrainingState: Sendable, Equatable {
       tensors: tensors, metadata: [("t2.training", identity), ("t2.training.state", facts.jsonText)])
   }
 
-  /// Nil where the file is that of another training, or none.
-  package init?(_ file: SafetensorsFile, identity: String) {
+  /// Nil where the file is that of another training, or none, or there is none. Our own file: its curve may be long, and
+  /// the adapters of a large model are.
+  package init?(path: String, identity: String) {
+    guard let file = try? SafetensorsFile.open(path: path, rules: .model) else { return nil }
+    self.init(file, identity: identity)
+  }
+
+  init?(_ file: SafetensorsFile, identity: String) {
     let entries = Dictionary(file.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
     guard entries["t2.training"] == identity, let text = entries["t2.training.state"], let facts = try? parseJSON(text),
       let step = facts["step"]?.intValue, let decay = facts["decay"]?.doubleValue,
@@ -73,7 +79,10 @@ package struct TrainingState: Sendable, Equatable {
     self.bestStep = bestStep
     optimizer = AdamW(first: first, second: second, steps: step, decay: decay, origin: Float(origin))
     curve = points.compactMap { Point($0) }
-    guard curve.count == points.count, curve.last?.step == step, bestValidation != nil else { return nil }
+    // A point for the base and one for each step.
+    guard curve.count == points.count, curve.map(\.step) == Array(curve.indices), curve.count - 1 == step,
+      bestValidation != nil
+    else { return nil }
   }
 }
 

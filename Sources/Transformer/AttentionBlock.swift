@@ -37,6 +37,22 @@ struct AttentionBlock: Sendable {
 
   /// Rows of a block at most: bounds the scores kept at a time, and cuts what lies above the diagonal of long sequences.
   static let rowLimit = 64
+
+  /// The softmax of its scores, (row x group, key), in place: a row sees the context and its own segment up to itself, and
+  /// what is above the diagonal becomes 0.
+  func softmax(_ scores: UnsafeMutablePointer<Float>, group: Int, scale: Float) {
+    let stride = keyCount
+    for piece in pieces {
+      for row in 0..<piece.count {
+        let seen = contextCount + piece.offset + row + 1
+        for place in 0..<group {
+          let x = unsafe scores + ((piece.first + row) * group + place) * stride
+          unsafe Transformer.softmax(x, count: seen, scale: scale)
+          unsafe (x + seen).update(repeating: 0, count: contextCount + piece.ownCount - seen)
+        }
+      }
+    }
+  }
 }
 
 extension TokenBatch {

@@ -27,18 +27,7 @@ extension ForwardPass {
         y: scores + piece.first * group * stride + block.contextCount, yStride: stride)
     }
 
-    // A row sees the context and its own segment up to itself; what is above the diagonal becomes 0.
-    let scale = 1 / Float(size).squareRoot()
-    for piece in block.pieces {
-      for row in 0..<piece.count {
-        let seen = block.contextCount + piece.offset + row + 1
-        for place in 0..<group {
-          let x = unsafe scores + ((piece.first + row) * group + place) * stride
-          unsafe softmax(x, count: seen, scale: scale)
-          unsafe (x + seen).update(repeating: 0, count: block.contextCount + piece.ownCount - seen)
-        }
-      }
-    }
+    unsafe block.softmax(scores, group: group, scale: 1 / Float(size).squareRoot())
 
     // out = scores V, part by part.
     column = 0

@@ -19,6 +19,7 @@ final class ForwardPass: @unchecked Sendable {
   let batch: TokenBatch
   let source: WeightSource
   let multipliers: MultiplierTable?
+  let temperature: Float
   let rowCount: Int
   let outputRows: [Int]
   private let rowTiles: TilePlan
@@ -35,16 +36,19 @@ final class ForwardPass: @unchecked Sendable {
   let gathered: FloatBuffer
   var space: Workspace?
 
-  /// - Parameter multipliers: the vectors that rows with a view refer to; nil where all rows see dense weights.
+  /// - Parameters:
+  ///   - multipliers: the vectors that rows with a view refer to; nil where all rows see dense weights.
+  ///   - temperature: what the logits are divided by.
   init(
     weights: ModelWeights, batch: TokenBatch, source: WeightSource = .base, multipliers: MultiplierTable? = nil,
-    cut: TileShape
+    temperature: Float = 1, cut: TileShape
   ) {
     self.weights = weights
     self.shape = weights.shape
     self.batch = batch
     self.source = source
     self.multipliers = multipliers
+    self.temperature = temperature
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
     rowTiles = TilePlan(groups: TokenBatch.groups(views: batch.views), shape: weights.shape, cut: cut)
@@ -125,11 +129,12 @@ final class ForwardPass: @unchecked Sendable {
     return phases
   }
 
-  /// gathered = rms norm of gathered: the input of the head.
+  /// gathered = rms norm of gathered: the input of the head. Logits are linear in it, so a temperature divides it.
   func finalNorm() {
     for row in outputRows.indices {
       let x = unsafe gathered.pointer + row * shape.hidden
       unsafe rmsNorm(x, x, weight: weights.finalNorm, count: shape.hidden, epsilon: shape.epsilon)
+      unsafe divideElements(x, by: temperature, count: shape.hidden)
     }
   }
 

@@ -50,7 +50,7 @@ func gatedSiLUGradient(
   }
 }
 
-/// out = silu(gate) * up, each of `count` floats; rounds as ``gatedSiLU(_:_:count:)`` does.
+/// out = silu(gate) * up, each of `count` floats, with silu(x) = x / (1 + e^-x). `out` may be `gate`.
 func gatedSiLU(
   _ out: UnsafeMutablePointer<Float>, gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int
 ) {

@@ -5,12 +5,14 @@ package import Multipliers
 /// each multiplier.
 ///
 /// A loss is asked for in two steps, since what it is may depend on the scores (a reward, the share of a choice among the
-/// choices): ``LanguageModel/record(_:under:memory:priority:shouldStop:)`` gives the scores and this tape, and
-/// ``gradient(_:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of every continuation. Several losses may
-/// be asked of one tape, one after the other.
+/// choices): ``LanguageModel/record(_:under:adding:temperature:divergence:memory:priority:shouldStop:)`` gives the scores
+/// and this tape, and ``gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)`` takes dL/d ln p of every token of
+/// every continuation. Several losses may be asked of one tape, one after the other.
 ///
 /// A loss may also have a part in how far the distributions are from the base's, which is exact over the vocabulary at
 /// every token's place; the places themselves, the tokens before them, are taken as they are.
+///
+/// All of it may be of a tempered model, π_T = softmax(logits / T), from which answers are sampled at temperature T.
 ///
 /// What is computed together depends on the arguments alone: neither threads nor the memory for activations change a bit
 /// of the gradient.
@@ -152,15 +154,18 @@ extension LanguageModel {
   /// Scores items under one vector and keeps what a gradient needs.
   /// - Parameters:
   ///   - adapters: additions of low rank beside the multipliers.
+  ///   - temperature: of the model and, where its distance is wanted, of the base.
   ///   - divergence: which distance from the base is wanted beside the scores, which costs a pass of the base.
   ///   - memory: bytes for activations; more memory saves time only.
   ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
   package func record(
     _ items: [ScoringItem], under multipliers: MultiplierVector, adding adapters: LowRankAdapters? = nil,
-    divergence: DivergenceDirection? = nil, memory: Int = GradientTape.standardMemory, priority: ComputePool.Priority,
+    temperature: Float = 1, divergence: DivergenceDirection? = nil, memory: Int = GradientTape.standardMemory,
+    priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> GradientTape {
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
+    precondition(temperature > 0 && temperature.isFinite, "a model at the temperature \(temperature)")
     guard multipliers.values.count == layout.count else {
       throw .wrongMultiplierCount(found: multipliers.values.count, expected: layout.count)
     }
@@ -179,7 +184,8 @@ extension LanguageModel {
       }
       let vocabularyBytes = batch.targets.count * shape.vocabulary * MemoryLayout<Float>.stride
       let pass = RecordedPass(
-        weights: weights, batch: batch.batch, table: table, adapters: adapters, memory: max(0, left - vocabularyBytes))
+        weights: weights, batch: batch.batch, table: table, adapters: adapters, temperature: temperature,
+        memory: max(0, left - vocabularyBytes))
       let head = RecordedHead(pass: pass, targets: batch.targets, memory: left - pass.recordBytes)
       left -= pass.recordBytes + head.recordBytes
       try run(pass, head, priority, shouldStop)
@@ -201,7 +207,8 @@ extension LanguageModel {
     _ direction: DivergenceDirection, _ items: [ScoringItem], _ recorded: RecordedHead, _ priority: ComputePool.Priority
   ) -> [Double] {
     let batch = ItemBatch(items, views: items.map { _ in -1 })
-    let pass = ForwardPass(weights: weights, batch: batch.batch, cut: .pooled)
+    let pass = ForwardPass(
+      weights: weights, batch: batch.batch, temperature: recorded.temperature, cut: .pooled)
     let head = OutputHead(pass: pass, targets: batch.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     let divergence = HeadDivergence(

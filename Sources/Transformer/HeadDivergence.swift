@@ -18,7 +18,7 @@ package enum DivergenceDirection: String, Sendable, CaseIterable {
 final class HeadDivergence: @unchecked Sendable {
   private let direction: DivergenceDirection
   private let weights: ModelWeights
-  private let input: FloatBuffer  // (output rows, hidden), after the final norm
+  private let input: FloatBuffer  // (output rows, hidden), after the final norm and the temperature
   private let normalizers: [Float]
   private let vocabularyBlocks: [Range<Int>]
   private let partial: FloatBuffer  // (output rows, vocabulary blocks)

@@ -63,15 +63,22 @@ package final class LanguageModel: Sendable {
   /// Positions that a rotary table is made for at most.
   private static let contextLimit = 32768
 
-  /// Reads a model, widened to f32, and its factorization, which is computed once and kept in
-  /// `factorizationDirectory` under the model's digest; nil keeps nothing.
   package static func load(
     path: String, factorizationDirectory: String?, pool: ComputePool = .shared,
     progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
   ) throws(TransformerError) -> LanguageModel {
-    progress(.reading)
     let file: OpenModel
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
+    return try load(file, factorizationDirectory: factorizationDirectory, pool: pool, progress: progress)
+  }
+
+  /// Reads a model, widened to f32, and its factorization, which is computed once and kept in
+  /// `factorizationDirectory` under the model's digest; nil keeps nothing.
+  package static func load(
+    _ file: OpenModel, factorizationDirectory: String?, pool: ComputePool,
+    progress: @escaping @Sendable (LoadingStep) -> Void
+  ) throws(TransformerError) -> LanguageModel {
+    progress(.reading)
     let configuration = file.configuration
     let shape = ModelShape(configuration, contextLimit: contextLimit)
     let weights = ModelWeights(
@@ -91,7 +98,7 @@ package final class LanguageModel: Sendable {
 
     let (tokenizer, template) = try makeTokenizer(file)
     return LanguageModel(
-      path: path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
+      path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       tokenizer: tokenizer, chatTemplate: template, pool: pool, weights: weights)
   }
 

@@ -6,7 +6,7 @@ internal import LinearAlgebra
 /// `@unchecked Sendable`: each tile writes the places of its own block and rows.
 final class OutputHead: @unchecked Sendable {
   private let weights: ModelWeights
-  private let input: FloatBuffer  // (rows, hidden), after the final norm
+  private let input: FloatBuffer  // (rows, hidden), after the final norm and the temperature
   /// For each output row, the tokens asked for.
   private let targets: [[Int32]]
   /// The first place of each row in `picked`.

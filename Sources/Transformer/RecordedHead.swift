@@ -38,6 +38,7 @@ final class RecordedHead: @unchecked Sendable {
     vocabularyBlocks = OutputHead.vocabularyBlocks(shape)
   }
 
+  var temperature: Float { pass.temperature }
   var recordBytes: Int { (logits?.count ?? 0) * MemoryLayout<Float>.stride }
 
   func forward() -> Phase {

@@ -40,21 +40,10 @@ extension RecordedPass {
   private func probabilities(
     _ layer: Int, _ block: AttentionBlock, head: Int, into scores: UnsafeMutablePointer<Float>
   ) {
-    let (size, group, stride) = (shape.headDimension, shape.group, block.keyCount)
     unsafe againstKeys(
       block, x: queries(layer, head: head, row: block.firstRow), keys: { unsafe keys(layer, head: head, row: $0) },
       into: scores)
-    let scale = 1 / Float(size).squareRoot()
-    for piece in block.pieces {
-      for row in 0..<piece.count {
-        let seen = block.contextCount + piece.offset + row + 1
-        for place in 0..<group {
-          let x = unsafe scores + ((piece.first + row) * group + place) * stride
-          unsafe softmax(x, count: seen, scale: scale)
-          unsafe (x + seen).update(repeating: 0, count: block.contextCount + piece.ownCount - seen)
-        }
-      }
-    }
+    unsafe block.softmax(scores, group: shape.group, scale: 1 / Float(shape.headDimension).squareRoot())
   }
 
   /// out (row x group, key) = x (row x group, component) times the keys, or the values, of all that a block attends to.

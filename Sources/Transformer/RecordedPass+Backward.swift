@@ -40,10 +40,11 @@ final class BackwardState: @unchecked Sendable {
 // y = B (s ⊙ (Qᵀ x)): q = Bᵀ dy, the same sum, dx = Q (s ⊙ q).
 extension RecordedPass {
   /// From the gradient behind the head's norm to that of the last layer's stream.
-  /// - Parameter normGradient: (output rows, hidden)
+  /// - Parameter normGradient: (output rows, hidden), of the norm divided by the temperature; overwritten.
   func finalNormBackward(_ normGradient: FloatBuffer, _ state: BackwardState) {
     for row in outputRows.indices {
       let place = row * shape.hidden
+      unsafe divideElements(normGradient.pointer + place, by: temperature, count: shape.hidden)
       unsafe (state.outputGradient.pointer + place).update(repeating: 0, count: shape.hidden)
       unsafe addRMSNormGradient(
         state.outputGradient.pointer + place, dy: normGradient.pointer + place, x: result.pointer + place,

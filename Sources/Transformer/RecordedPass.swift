@@ -23,6 +23,7 @@ final class RecordedPass: @unchecked Sendable {
   let batch: TokenBatch
   let table: MultiplierTable
   let adapters: LowRankAdapters?
+  let temperature: Float
   let rowCount: Int
   let outputRows: [Int]
   let plan: RecordPlan
@@ -34,7 +35,7 @@ final class RecordedPass: @unchecked Sendable {
   let streams: [FloatBuffer]
   /// By layer, with adapters: what comes between A and B, see ``lowRankForward(layer:)``.
   private(set) var lowRank: [FloatBuffer] = []
-  /// (output rows, hidden): what leaves the last layer, and its norm.
+  /// (output rows, hidden): what leaves the last layer, and its norm divided by the temperature.
   let result: FloatBuffer
   let normedResult: FloatBuffer
 
@@ -43,9 +44,12 @@ final class RecordedPass: @unchecked Sendable {
   private var spare: LayerRecord?
   private var currentSpace: RecordSpace?
 
-  /// - Parameter memory: bytes that the layers' records may take.
+  /// - Parameters:
+  ///   - temperature: what the logits are divided by.
+  ///   - memory: bytes that the layers' records may take.
   init(
-    weights: ModelWeights, batch: TokenBatch, table: MultiplierTable, adapters: LowRankAdapters? = nil, memory: Int
+    weights: ModelWeights, batch: TokenBatch, table: MultiplierTable, adapters: LowRankAdapters?, temperature: Float,
+    memory: Int
   ) {
     let shape = weights.shape
     self.weights = weights
@@ -53,6 +57,7 @@ final class RecordedPass: @unchecked Sendable {
     self.batch = batch
     self.table = table
     self.adapters = adapters
+    self.temperature = temperature
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
     plan = RecordPlan(rows: rowCount, shape: shape)
@@ -183,13 +188,14 @@ extension RecordedPass {
     return phases
   }
 
-  /// The input of the head.
+  /// The input of the head. Logits are linear in it, so a temperature divides it.
   func finalNorm() {
     for row in outputRows.indices {
       let place = row * shape.hidden
       unsafe rmsNorm(
         normedResult.pointer + place, result.pointer + place, weight: weights.finalNorm, count: shape.hidden,
         epsilon: shape.epsilon)
+      unsafe divideElements(normedResult.pointer + place, by: temperature, count: shape.hidden)
     }
   }
 

@@ -20,8 +20,9 @@ package struct ScoringItem: Sendable, Equatable {
       guard !continuation.isEmpty else { throw .emptyContinuation(item: index, continuation: number) }
       try checkTokens(continuation, index: index, shape: shape)
     }
-    let tokens = prompt.count + (continuations.map(\.count).max() ?? 0)
-    guard tokens <= shape.context else { throw .tooLong(item: index, tokens: tokens, context: shape.context) }
+    // The last token has no row of its own: an answer that filled the context is one token longer.
+    let rows = prompt.count + max(0, (continuations.map(\.count).max() ?? 0) - 1)
+    guard rows <= shape.context else { throw .tooLong(item: index, tokens: rows, context: shape.context) }
   }
 }
 

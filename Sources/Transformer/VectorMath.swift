@@ -63,15 +63,7 @@ func rmsNorm(
 
 /// gate = silu(gate) * up, each of `count` floats, with silu(x) = x / (1 + e^-x).
 func gatedSiLU(_ gate: UnsafeMutablePointer<Float>, _ up: UnsafePointer<Float>, count: Int) {
-  let whole = count & ~7
-  for i in stride(from: 0, to: whole, by: 8) {
-    let g = unsafe load8(gate + i)
-    unsafe store8(g / (1 + exponential(-g)) * load8(up + i), gate + i)
-  }
-  for i in whole..<count {
-    let g = unsafe gate[i]
-    unsafe gate[i] = g / (1 + exponential(-g)) * up[i]
-  }
+  unsafe gatedSiLU(gate, gate: gate, up: up, count: count)
 }
 
 /// The largest of `count` > 0 floats; a NaN may or may not win.
@@ -143,6 +135,13 @@ func rotate(
     unsafe out[i] = a * cosines[i] - b * sines[i]
     unsafe out[half + i] = b * cosines[i] + a * sines[i]
   }
+}
+
+/// x /= divisor, each of `count` floats.
+func divideElements(_ x: UnsafeMutablePointer<Float>, by divisor: Float, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) / divisor, x + i) }
+  for i in whole..<count { unsafe x[i] /= divisor }
 }
 
 /// True where all of `count` floats are finite.

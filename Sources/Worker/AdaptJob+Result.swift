@@ -43,10 +43,8 @@ extension AdaptJob {
     for (index, (name, alpha)) in wanted.enumerated() {
       answers.append(
         try rows.answers(alpha) { done in
-          let part = (Double(index) + Double(done) / Double(total)) / Double(wanted.count)
-          job.report(
-            JobProgress(
-              fraction: 0.75 + 0.23 * part, phase: "evaluating", detail: "eval row \(done) of \(total) under \(name)"))
+          let part = share(done, of: total, inPart: index, of: wanted.count)
+          job.report(searching + (1 - searching) * part, "evaluating", "eval row \(done) of \(total) under \(name)")
         })
     }
     scores.base.eval = EvalRows.summary(answers[0])

@@ -14,29 +14,18 @@ import WorkerProtocol
 struct AdaptJob {
   let spec: AdaptSpec
   let job: RunningJob
-  private let models: ModelStore
 
-  /// Shares of the job's progress.
-  private static let loading = 0.05
-  private var searching: Double { spec.evaluates ? 0.75 : 0.95 }
-
-  init(_ spec: AdaptSpec, _ job: RunningJob, _ models: ModelStore) {
-    self.spec = spec
-    self.job = job
-    self.models = models
-  }
+  /// Of the job's work, what searching takes.
+  var searching: Double { spec.evaluates ? 0.75 : 1 }
 
   func run() throws(WorkerFault) -> AdaptResult {
     let task = try loadTask(spec.task, onlyShots: true)
-    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in try run(task, on: model)
-    }
+    return try job.using(spec.model) { (model) throws(WorkerFault) in try run(task, on: model) }
   }
 
   private func run(_ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault) -> AdaptResult {
-    try job.checkCancelled()
     let ground = try SearchGround(task, model, spec.experts)
-    let shots = Array(ground.rows.indices.prefix(spec.search.shots ?? ground.rows.count))
+    let shots = try ground.shots(spec.search.shots)
     let settings = try ground.settings(spec.search, shots: shots)
     var clocks = Clocks()
     clocks.stop("loading", job)
@@ -49,23 +38,18 @@ struct AdaptJob {
       try evaluate(&rows, ground, outcome, settings.objective, into: &scores)
       clocks.stop("evaluating", job)
     }
-    job.report(JobProgress(fraction: 0.99, phase: "writing", detail: "writing the mixture's vectors"))
+    job.report(1, "writing", "writing the mixture's vectors")
     try writeVectors(outcome, ground)
     clocks.stop("writing", job)
     return result(outcome, scores, ground, shots: shots.count, clocks)
   }
 
   private func report() -> (AdaptationEvent) -> Void {
-    let begun = job.seconds
-    return { [job, searching] event in
+    { [job, searching] event in
       switch event {
       case .journal(let entry): job.record(entry)
       case .progress(let fraction, let phase, let detail, let best):
-        let spent = job.seconds - begun
-        job.report(
-          JobProgress(
-            fraction: Self.loading + (searching - Self.loading) * fraction, phase: phase.rawValue, detail: detail,
-            best: best?.score, etaSeconds: fraction > 0.02 ? spent * (1 - fraction) / fraction : nil))
+        job.report(searching * fraction, phase.rawValue, detail, best: best?.score)
       }
     }
   }

@@ -47,9 +47,7 @@ func adaptationSettings(
       "experts without rescale cannot be mixed by 'sum' with free coefficients, whose sum would scale whole matrices; "
         + "ask for normalized coefficients, or for the mix 'delta'")
   }
-  guard let objective = Objective(rawValue: search.objective) else {
-    throw WorkerFault(.badRequest, "the objective '\(search.objective)' is not one of accuracy, loglik")
-  }
+  let objective: Objective = try named(search.objective, "objective")
   guard search.population >= 2, search.population <= 4096, search.elites >= 2, search.elites <= search.population,
     search.iterations >= 1, search.lower < search.upper, !search.granularities.isEmpty
   else {

@@ -15,19 +15,10 @@ import WorkerProtocol
 /// every row. It also makes the vector the unit of the journal: a check that was cut goes on with the next vector, and
 /// since nothing is computed across vectors it ends with the same items.
 struct CheckJob {
-  private let spec: CheckSpec
-  private let job: RunningJob
-  private let models: ModelStore
+  let spec: CheckSpec
+  let job: RunningJob
 
-  /// Of the job's progress, what loading takes.
-  private static let loading = 0.1
   private static let mostShuffles = 1000
-
-  init(_ spec: CheckSpec, _ job: RunningJob, _ models: ModelStore) {
-    self.spec = spec
-    self.job = job
-    self.models = models
-  }
 
   func run() throws(WorkerFault) -> CheckResult {
     guard (1...Self.mostShuffles).contains(spec.shuffles) else {
@@ -35,14 +26,10 @@ struct CheckJob {
     }
     let task = try loadTask(spec.task)
     // What an expert may have been made on proves nothing, but is better than silence.
-    let isHeldOut = !task.eval.isEmpty
-    let all = isHeldOut ? task.eval : task.shots
-    let rows = Array(all.prefix(spec.rows ?? all.count))
-    guard !rows.isEmpty else { throw WorkerFault(.taskUnreadable, "the task '\(task.name)' has no rows") }
-    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in
+    let (split, rows) = try task.rows(.automatic, limit: spec.rows)
+    return try job.using(spec.model) { (model) throws(WorkerFault) in
       let items = try score(rows, of: task, on: model)
-      return result(items, rows, task, isHeldOut: isHeldOut)
+      return result(items, rows, task, split)
     }
   }
 
@@ -55,11 +42,8 @@ struct CheckJob {
     let expert = try model.experts([spec.expert])[0]
     let layout = model.model.layout
     func effective(_ multipliers: MultiplierVector) throws(WorkerFault) -> MultiplierVector {
-      do {
-        return try rescaled(
-          multipliers, layout: layout, sigma: model.model.factorization.sigma, rescale: expert.rescale)
-      } catch {
-        throw WorkerFault(.mixtureInvalid, "\(error)")
+      try faulting {
+        try rescaled(multipliers, layout: layout, sigma: model.model.factorization.sigma, rescale: expert.rescale)
       }
     }
     var vectors: [(name: String, vector: () throws(WorkerFault) -> MultiplierVector?)] = [
@@ -87,11 +71,7 @@ struct CheckJob {
     let start: JSONValue = ["entry": "start", "identity": .string(identity)]
     let kept = job.journal.first == start ? job.journal : []
     if kept.isEmpty { job.record(start) }
-    let evaluator: RowEvaluator
-    do { evaluator = try RowEvaluator(task, model: model.model, sandbox: job.sandbox) } catch {
-      throw WorkerFault(evaluating: error)
-    }
-
+    let evaluator = try faulting { try RowEvaluator(task, model: model.model, sandbox: job.sandbox) }
     var scored: [CheckResult.Items] = []
     for (index, (name, vector)) in vectors.enumerated() {
       let entry = kept.first { $0["entry"] == "vector" && $0["of"] == .string(name) }
@@ -103,18 +83,16 @@ struct CheckJob {
       }
       try job.checkCancelled()
       let progress = { (done: [EvaluationResult.Item]) in
-        report(name, done.count, of: rows.count, vector: index, of: vectors.count)
+        job.report(
+          share(done.count, of: rows.count, inPart: index, of: vectors.count), "checking",
+          "\(name): row \(done.count) of \(rows.count)")
       }
-      let items: [EvaluationResult.Item]
-      do {
+      let items = try faulting {
         if let vector = try vector() {
-          items = try evaluator.evaluate(
-            rows, underMany: vector, shouldStop: { job.isCancelled }, progress: progress)
+          try evaluator.evaluate(rows, underMany: vector, shouldStop: { job.isCancelled }, progress: progress)
         } else {
-          items = try evaluator.evaluate(rows, under: .base, shouldStop: { job.isCancelled }, progress: progress)
+          try evaluator.evaluate(rows, under: .base, shouldStop: { job.isCancelled }, progress: progress)
         }
-      } catch {
-        throw WorkerFault(evaluating: error)
       }
       let right = metrics(task).map { metric in items.map { $0.isCorrect(metric) ? "1" : "0" }.joined() }
       job.record(["entry": "vector", "of": .string(name), "right": JSONValue(right)])
@@ -131,14 +109,6 @@ struct CheckJob {
     ].joined(separator: " ")
   }
 
-  private func report(_ name: String, _ done: Int, of rows: Int, vector: Int, of vectors: Int) {
-    let share = (Double(vector) + Double(done) / Double(rows)) / Double(vectors)
-    job.report(
-      JobProgress(
-        fraction: Self.loading + (0.99 - Self.loading) * share, phase: "checking",
-        detail: "\(name): row \(done) of \(rows)", etaSeconds: share > 0.02 ? job.seconds * (1 - share) / share : nil))
-  }
-
   // MARK: - verdict
 
   /// The task's own first: it decides.
@@ -147,14 +117,14 @@ struct CheckJob {
   }
 
   private func result(
-    _ items: [CheckResult.Items], _ rows: [TaskRow], _ task: TaskDefinition, isHeldOut: Bool
+    _ items: [CheckResult.Items], _ rows: [TaskRow], _ task: TaskDefinition, _ split: EvaluateSpec.Split
   ) -> CheckResult {
     var outcomes: [CheckResult.Outcome] = []
     var passes = false
     for (number, metric) in metrics(task).enumerated() {
       let right = items.map { $0.right[number].utf8.map { $0 == UInt8(ascii: "1") } }
       let (base, expert, shuffles) = (right[0], right[1], Array(right[2...]))
-      let order = OrderTest(expert: expert, shuffles: shuffles, isHeldOut: isHeldOut)
+      let order = OrderTest(expert: expert, shuffles: shuffles, isHeldOut: split == .eval)
       let comparison = BaseComparison(expert: expert, base: base)
       if number == 0 { passes = order.verdict == .ordered && comparison.isNoHarm }
       func share(_ right: [Bool]) -> Double { Double(right.count { $0 }) / Double(right.count) }
@@ -171,7 +141,7 @@ struct CheckJob {
           base: share(base), expert: share(expert), shuffles: shuffles.map(share)))
     }
     return CheckResult(
-      kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: isHeldOut ? "eval" : "fewshot",
+      kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split.rawValue,
       seed: spec.seed, template: task.templateName, kernel: BLAS.kernel.running, seconds: job.seconds,
       rowIDs: rows.map(\.id), items: items)
   }

@@ -6,18 +6,8 @@ import WorkerProtocol
 /// Scores the same rows under the base, every expert, and the strategies A, B and C (arXiv 2501.06252, table 2), and
 /// compares them row by row; runs in the thread of jobs.
 struct CompareJob {
-  private let spec: CompareSpec
-  private let job: RunningJob
-  private let models: ModelStore
-
-  /// Of the job's progress, what loading takes.
-  private static let loading = 0.05
-
-  init(_ spec: CompareSpec, _ job: RunningJob, _ models: ModelStore) {
-    self.spec = spec
-    self.job = job
-    self.models = models
-  }
+  let spec: CompareSpec
+  let job: RunningJob
 
   /// A column with what became of it.
   private struct Scored {
@@ -30,13 +20,16 @@ struct CompareJob {
   func run() throws(WorkerFault) -> JSONValue {
     let task = try loadTask(spec.task)
     let (split, rows) = try task.rows(spec.split, limit: spec.limit)
-    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in
+    return try job.using(spec.model) { (model) throws(WorkerFault) in
       var scorer = try RowScorer(task, rows: rows, on: model, for: job)
       var scored: [Scored] = []
       for (number, column) in spec.columns.enumerated() {
         try job.checkCancelled()
-        let progress = { (done: Int) in report(column.name, done, of: rows.count, column: number) }
+        let progress = { (done: Int) in
+          job.report(
+            share(done, of: rows.count, inPart: number, of: spec.columns.count), "comparing",
+            "\(column.name): row \(done) of \(rows.count)")
+        }
         scored.append(try score(column, &scorer, progress))
       }
       return result(scored, rows, of: task, split)
@@ -59,14 +52,6 @@ struct CompareJob {
     return Scored(column: column, items: items, decisions: decisions, seconds: scorer.seconds[column.name] ?? 0)
   }
 
-  private func report(_ name: String, _ done: Int, of rows: Int, column: Int) {
-    let share = (Double(column) + Double(done) / Double(rows)) / Double(spec.columns.count)
-    job.report(
-      JobProgress(
-        fraction: Self.loading + (0.99 - Self.loading) * share, phase: "comparing",
-        detail: "\(name): row \(done) of \(rows)", etaSeconds: share > 0.02 ? job.seconds * (1 - share) / share : nil))
-  }
-
   // MARK: - result
 
   private func result(
@@ -83,7 +68,7 @@ struct CompareJob {
       notes.append("mixture: these rows are no eval rows; it may have been fitted to them")
     }
     return [
-      "n": JSONValue(scored[0].items.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),
+      "n": JSONValue(rows.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),
       "scoring": .string(task.scoring.rawValue), "template": .string(task.templateName),
       "split": .string(split.rawValue), "best_expert": JSONValue(table.bestExpert),
       "columns": .array(zip(scored, table.lines).map { summary($0, $1, task) }),
@@ -106,9 +91,7 @@ struct CompareJob {
     summary["versus_base"] = line.versusBase.map { EvalSummary.Paired($0).json } ?? .null
     summary["versus_best_expert"] = line.versusBestExpert.map { EvalSummary.Paired($0).json } ?? .null
     if case .dispatched(let dispatch) = scored.column.weights, let decisions = scored.decisions {
-      summary["labels"] = dispatch.shares(of: decisions)
-      summary["read"] = .string(dispatch.reading.rawValue)
-      summary["dispatch_template"] = .string(dispatch.templateSource)
+      summary.describe(decisions, of: dispatch)
     }
     summary["seconds"] = .number(scored.seconds)
     return .object(summary)
@@ -122,8 +105,7 @@ struct CompareJob {
       let item = one.items[number]
       var shown: JSONObject = ["right": .bool(item.isCorrect(metric)), "answer": .string(item.answer(metric))]
       if let decisions = one.decisions {
-        shown["label"] = .string(decisions[number].label)
-        shown["label_probability"] = .number(decisions[number].probability)
+        shown.describe(decisions[number])
       }
       columns[one.column.name] = .object(shown)
     }

@@ -37,13 +37,10 @@ struct EvalRows {
   ) throws(WorkerFault) -> [Answer] {
     let key = Self.key(alpha)
     if let answers = known[key] { return answers }
-    let items: [EvaluationResult.Item]
-    do {
-      items = try RowEvaluator(task, model: ground.model.model, sandbox: job.sandbox).evaluate(
+    let items = try faulting {
+      try RowEvaluator(task, model: ground.model.model, sandbox: job.sandbox).evaluate(
         task.eval, underMany: try ground.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
         progress: { progress($0.count) })
-    } catch {
-      throw WorkerFault(evaluating: error)
     }
     let answers = items.map {
       Answer(text: cut($0.answer(task.metric), EvalItems.maximumAnswer), isRight: $0.isCorrect(task.metric))

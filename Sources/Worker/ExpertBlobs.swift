@@ -36,10 +36,7 @@ extension AdaptJob {
   /// Writes the effective multipliers of what is served to the place that the daemon named.
   func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchGround) throws(WorkerFault) {
     let signature = try inputs.model.signature
-    let vector: MultiplierVector
-    do { vector = try inputs.mixer.multipliers(outcome.alpha) } catch {
-      throw WorkerFault(.mixtureInvalid, "\(error)")
-    }
+    let vector = try faulting { try inputs.mixer.multipliers(outcome.alpha) }
     var parents: [MixtureRecord.Expert] = []
     for (expert, alpha) in zip(inputs.experts, outcome.alpha.alpha) {
       let reference = expert.reference

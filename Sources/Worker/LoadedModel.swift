@@ -67,12 +67,10 @@ final class LoadedModel: Sendable {
   func view(_ weights: Weights) throws(WorkerFault) -> WeightView {
     guard case .mixture(let mixture) = weights else { return .base }
     let mixer = mixer(try experts(mixture.experts), mixture.rescale)
-    do {
-      return .factored(
+    return try faulting {
+      .factored(
         try mixer.multipliers(
           MixtureCoefficients(granularity: mixture.granularity, mix: mixture.mix, alpha: mixture.alpha)))
-    } catch {
-      throw WorkerFault(.mixtureInvalid, "\(error)")
     }
   }
 
@@ -117,7 +115,7 @@ final class LoadedModel: Sendable {
     let prompt = try tokens(call.prompt, special: call.special)
     let continuation = try tokens(call.continuation, special: call.special)
     let view = try view(call.weights)
-    do throws(TransformerError) {
+    return try faulting {
       let scores = try model.score(
         ScoringItem(prompt: prompt, continuations: [continuation]), under: view, inPiecesOf: model.shortPassRows,
         priority: .interactive)
@@ -129,8 +127,6 @@ final class LoadedModel: Sendable {
       }
       return ScoreAnswer(
         promptIDs: prompt, continuationIDs: continuation, logprobs: scores[0].logprobs, top: top)
-    } catch {
-      throw WorkerFault(error)
     }
   }
 
@@ -150,27 +146,5 @@ final class LoadedModel: Sendable {
       vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
       chatTemplateProblem: problem, targets: model.layout.matrices, factorizationSeconds: seconds)
-  }
-}
-
-extension WorkerFault {
-  /// What went wrong in the model, as the daemon should treat it.
-  init(_ error: TransformerError) {
-    let kind: Kind =
-      switch error {
-      case .notFinite, .unreadable, .factorization: .modelUnreadable
-      case .tokenizer: .noTokenizer
-      case .tooLong: .promptTooLong
-      case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling, .lowRankGeneration: .badRequest
-      case .wrongMultiplierCount, .countMismatch: .expertUnreadable
-      case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
-      case .stopped: .cancelled
-      }
-    // A request has one prompt, whose number within a batch says nothing to whoever asked.
-    if case .tooLong(_, let tokens, let context) = error {
-      self.init(kind, "the prompt needs \(tokens) tokens, the model's context holds \(context)")
-    } else {
-      self.init(kind, error.description)
-    }
   }
 }

@@ -69,29 +69,29 @@ final class ModelStore: Sendable {
   private func load(
     _ entry: Entry, _ reference: ModelReference, _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> LoadedModel {
-    var model = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, progress)
-    if !reference.digest.isEmpty, model.model.digest != reference.digest {
+    var (model, wasThere) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, progress)
+    guard !reference.digest.isEmpty else { return model }
+    if wasThere, model.model.digest != reference.digest {
       // The file may have been replaced since: what counts is what lies there now.
-      model = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, progress)
-      guard model.model.digest == reference.digest else {
-        throw WorkerFault(
-          .modelChanged,
-          "another model lies at '\(reference.path)': its digest is \(model.model.digest), registered was "
-            + "\(reference.digest); register it anew")
-      }
+      (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, progress)
+    }
+    guard model.model.digest == reference.digest else {
+      throw WorkerFault(
+        .modelChanged,
+        "another model lies at '\(reference.path)': its digest is \(model.model.digest), registered was "
+          + "\(reference.digest); register it anew")
     }
     return model
   }
 
   /// Opens, digests and factorizes the model anew, and describes it.
   func inspect(
-    path: String, cacheDirectory: String,
-    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+    path: String, cacheDirectory: String, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> ModelFacts {
     let entry = take(path)
     defer { give(entry) }
     let begun = Mutex<MonotonicInstant?>(nil)
-    let model = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true) { step in
+    let (model, _) = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true) { step in
       if case .factorizing = step { begun.withLock { $0 = $0 ?? .now } }
       progress(step)
     }
@@ -135,34 +135,30 @@ final class ModelStore: Sendable {
     }
   }
 
+  /// Finds the model, or reads it, once: its header says what room it needs.
   private func load(
     _ entry: Entry, cacheDirectory: String, isReloaded: Bool,
     _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
-  ) throws(WorkerFault) -> LoadedModel {
+  ) throws(WorkerFault) -> (model: LoadedModel, wasThere: Bool) {
     do {
       return try entry.model.withLock { slot in
-        if let model = slot, !isReloaded { return model }
+        if let model = slot, !isReloaded { return (model, true) }
         slot = nil
-        makeRoom(for: try Self.estimate(entry.path))
-        let model = try LanguageModel.load(
-          path: entry.path, factorizationDirectory: cacheDirectory, pool: pool, progress: progress)
+        entry.bytes.store(0, ordering: .relaxed)
+        let file = try openModel(at: entry.path)
+        // Widened to f32.
+        makeRoom(for: file.parameterCount * MemoryLayout<Float>.stride)
+        let model = try LanguageModel.load(file, factorizationDirectory: cacheDirectory, pool: pool, progress: progress)
         let loaded = LoadedModel(model)
         entry.bytes.store(model.weightBytes, ordering: .relaxed)
         slot = loaded
-        return loaded
+        return (loaded, false)
       }
     } catch let error as TransformerError {
-      entry.bytes.store(0, ordering: .relaxed)
       throw WorkerFault(error)
     } catch {
-      entry.bytes.store(0, ordering: .relaxed)
       throw WorkerFault(.modelUnreadable, "\(error)")
     }
-  }
-
-  /// Bytes that the model will take: its parameters, widened to f32. Reads the header only.
-  private static func estimate(_ path: String) throws(ModelFormatError) -> Int {
-    try openModel(at: path).parameterCount * MemoryLayout<Float>.stride
   }
 
   /// Lets go of unused models, the least recently used first, until `bytes` more fit the budget.

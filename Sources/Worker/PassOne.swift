@@ -35,7 +35,7 @@ struct PassOne: Sendable {
       let view = try lease.model.view(spec.weights)
       switch spec.reading {
       case .score:
-        let (outcome, count) = try lease.model.deciding { () throws(DispatcherError) in
+        let (outcome, count) = try faulting {
           (
             try dispatcher.score(
               prompt, under: view, inPiecesOf: lease.model.model.shortPassRows, priority: .interactive),
@@ -48,7 +48,7 @@ struct PassOne: Sendable {
               decision: Decision(outcome, dispatcher, .score), promptTokens: count,
               seconds: (MonotonicInstant.now - began).inSeconds)))
       case .generate:
-        let request = try lease.model.deciding { () throws(DispatcherError) in
+        let request = try faulting {
           try dispatcher.request(prompt, under: view, maximumTokens: spec.maximumTokens)
         }
         decoding(generate(request, dispatcher, view, done))
@@ -81,7 +81,7 @@ struct PassOne: Sendable {
     _ text: String, _ dispatcher: Dispatcher, _ view: WeightView, _ promptTokens: Int, since began: MonotonicInstant?
   ) -> Result<Outcome, WorkerFault> {
     do throws(WorkerFault) {
-      let outcome = try lease.model.deciding { () throws(DispatcherError) in
+      let outcome = try faulting {
         try dispatcher.read(
           text, to: prompt, under: view, inPiecesOf: lease.model.model.shortPassRows, priority: .interactive)
       }
@@ -100,25 +100,11 @@ private final class SharedInstant: Sendable {
   let began = Mutex<MonotonicInstant?>(nil)
 }
 
-extension LoadedModel {
-  /// Turns a dispatcher's errors into what the daemon is told.
-  func deciding<Value>(_ body: () throws(DispatcherError) -> Value) throws(WorkerFault) -> Value {
-    do throws(DispatcherError) { return try body() } catch { throw WorkerFault(error) }
-  }
-}
-
 extension Dispatcher {
   init(_ spec: DispatchSpec, for model: LanguageModel) throws(WorkerFault) {
-    let template: DispatchTemplate
-    do throws(DispatchTemplateError) {
-      template = try DispatchTemplate(spec.template, source: spec.templateSource)
-    } catch {
-      throw WorkerFault(.badRequest, error.description)
-    }
-    do throws(DispatcherError) {
-      try self.init(template, labels: spec.names, for: model)
-    } catch {
-      throw WorkerFault(error)
+    self = try faulting {
+      try Dispatcher(
+        try DispatchTemplate(spec.template, source: spec.templateSource), labels: spec.names, for: model)
     }
   }
 }
@@ -134,13 +120,4 @@ extension Decision {
 
 extension WorkerFault {
   static let requestCancelled = WorkerFault(.cancelled, "the request was cancelled")
-
-  init(_ error: DispatcherError) {
-    switch error {
-    case .noTokenizer: self.init(.noTokenizer, error.description)
-    case .noLabels, .emptyLabel: self.init(.badRequest, error.description)
-    case .tooLong: self.init(.promptTooLong, error.description)
-    case .model(let error): self.init(error)
-    }
-  }
 }

@@ -39,11 +39,8 @@ struct RowScorer {
     self.rows = rows
     self.model = model
     self.job = job
-    do {
-      evaluator = try RowEvaluator(task, model: model.model, sandbox: job.sandbox)
-      scorer = try TaskScorer(task, sandbox: job.sandbox)
-    } catch {
-      throw WorkerFault(evaluating: error)
+    (evaluator, scorer) = try faulting {
+      (try RowEvaluator(task, model: model.model, sandbox: job.sandbox), try TaskScorer(task, sandbox: job.sandbox))
     }
     for entry in job.journal {
       guard let column = entry["column"]?.stringValue else { continue }
@@ -106,7 +103,7 @@ struct RowScorer {
       let which = entry["rows"]?.arrayValue?.compactMap(\.intValue) ?? []
       let given = entry["given"]?.arrayValue ?? []
       for (row, given) in zip(which, given) where rows.indices.contains(row) {
-        do { items[row] = try item(row, given) } catch { throw WorkerFault(evaluating: error) }
+        items[row] = try faulting { try item(row, given) }
       }
     }
     known.append((weights, items))
@@ -137,17 +134,13 @@ struct RowScorer {
     }
     let rows = missing.map { self.rows[$0] }
     let job = job
-    do {
+    _ = try faulting {
       // By how many are wanted and not by how many are left: the same form of the weights after an interruption.
       if case .factored(let vector) = view, wanted >= Self.rowsWorthMatrices {
-        _ = try evaluator.evaluate(
-          rows, underMany: vector, shouldStop: { job.isCancelled }, progress: take)
+        try evaluator.evaluate(rows, underMany: vector, shouldStop: { job.isCancelled }, progress: take)
       } else {
-        _ = try evaluator.evaluate(
-          rows, under: view, shouldStop: { job.isCancelled }, progress: take)
+        try evaluator.evaluate(rows, under: view, shouldStop: { job.isCancelled }, progress: take)
       }
-    } catch {
-      throw WorkerFault(evaluating: error)
     }
   }
 
@@ -177,6 +170,11 @@ struct RowScorer {
 
   // MARK: - pass one
 
+  /// No batch of these rows can go on after it.
+  private var foreignJournal: WorkerFault {
+    WorkerFault(.failed, "the journal of job \(job.id) has decisions on other rows; start the job anew")
+  }
+
   /// The label of every row; `progress` is told how many are there.
   mutating func decisions(
     of dispatch: DispatchSpec, column: String, progress: (Int) -> Void
@@ -186,11 +184,11 @@ struct RowScorer {
       for one in entry["labels"]?.arrayValue ?? [] {
         guard let label = one["label"]?.stringValue, dispatch.names.contains(label),
           let probability = one["probability"]?.doubleValue
-        else { throw WorkerFault(.failed, "the journal of job \(job.id) has no label for row \(decisions.count)") }
+        else { throw foreignJournal }
         decisions.append(Decision(label: label, probability: probability))
       }
     }
-    guard decisions.count < rows.count else { return decisions }
+    if decisions.count == rows.count { return decisions }
     let dispatcher = try Dispatcher(dispatch, for: model.model)
     let view = try model.view(dispatch.weights)
     var last = job.seconds
@@ -210,43 +208,29 @@ struct RowScorer {
       ])
       last = now
     }
+    guard decisions.count == rows.count else { throw foreignJournal }
     return decisions
   }
 }
 
-extension TaskDefinition {
-  /// The rows that a job scores, which there must be; `automatic` are the eval rows where there are any.
-  func rows(_ wanted: EvaluateSpec.Split, limit: Int?) throws(WorkerFault) -> (EvaluateSpec.Split, [TaskRow]) {
-    let split: EvaluateSpec.Split =
-      switch wanted {
-      case .automatic: eval.isEmpty ? .fewshot : .eval
-      case .eval, .fewshot, .train: wanted
-      }
-    let rows: [TaskRow] =
-      switch split {
-      case .automatic, .fewshot: shots
-      case .eval: eval
-      case .train: train
-      }
-    guard !rows.isEmpty else {
-      throw WorkerFault(
-        .taskUnreadable, "the task '\(name)' has no \(split.rawValue) rows; put them into \(split.rawValue).jsonl")
-    }
-    return (split, Array(rows.prefix(limit ?? rows.count)))
-  }
-}
-
-extension DispatchSpec {
-  /// How many of the rows got each label, and which expert that is; null is the base.
-  func shares(of decisions: [RowScorer.Decision]) -> JSONValue {
-    .array(
-      names.map { name in
+extension JSONObject {
+  /// How rows were sorted: by what, and how many got each label, with the expert that it means; null is the base.
+  mutating func describe(_ decisions: [RowScorer.Decision], of dispatch: DispatchSpec) {
+    self["labels"] = .array(
+      dispatch.names.map { name in
         let count = decisions.count { $0.label == name }
         return [
-          "label": .string(name), "expert": labels.first { $0.label == name }?.weights.expertName ?? .null,
+          "label": .string(name), "expert": dispatch.labels.first { $0.label == name }?.weights.expertName ?? .null,
           "n": JSONValue(count), "share": .number(Double(count) / Double(max(1, decisions.count))),
         ]
       })
+    self["read"] = .string(dispatch.reading.rawValue)
+    self["dispatch_template"] = .string(dispatch.templateSource)
+  }
+
+  mutating func describe(_ decision: RowScorer.Decision) {
+    self["label"] = .string(decision.label)
+    self["label_probability"] = .number(decision.probability)
   }
 }
 

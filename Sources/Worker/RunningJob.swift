@@ -5,23 +5,30 @@ import SystemSupport
 import Transformer
 import WorkerProtocol
 
-/// The job that runs: what it was asked, whether it is still wanted, and its voice.
+/// The job that runs: what it was asked, what it may use, whether it is still wanted, and its voice.
 final class RunningJob: Sendable {
   let id: Int64
   let work: JobWork
   let journal: [JSONValue]
   /// Where programs of code rows are run; nil where the configuration does not want that.
   let sandbox: Sandbox?
+  private let models: ModelStore
   private let connection: Connection
   private let stopping = Atomic<Bool>(false)
   private let started = MonotonicInstant.now
+  private let pace = Mutex(Pace())
   /// When progress was last said; more often than a person can read is noise.
   private let said = Mutex<MonotonicInstant?>(nil)
 
-  init(_ start: JobStart, connection: Connection, sandbox: Sandbox?) {
+  /// Of the job's progress, what loading the model takes, and where its own work ends: what comes after that is short.
+  private static let loading = 0.05
+  private static let end = 0.99
+
+  init(_ start: JobStart, models: ModelStore, connection: Connection, sandbox: Sandbox?) {
     id = start.job
     work = start.work
     journal = start.journal
+    self.models = models
     self.connection = connection
     self.sandbox = sandbox
   }
@@ -31,15 +38,61 @@ final class RunningJob: Sendable {
 
   /// Called between batches.
   func checkCancelled() throws(WorkerFault) {
-    if isCancelled { throw WorkerFault(.cancelled, "the job was cancelled") }
+    if isCancelled { throw .jobCancelled }
   }
 
   /// Since the job began in this process.
   var seconds: Double { (MonotonicInstant.now - started).inSeconds }
 
-  func record(_ entry: JSONValue) { connection.send(.event(.journal(job: id, entry: entry))) }
+  // MARK: - its model
 
-  func report(_ progress: JobProgress) {
+  /// Runs `body` with the job's model.
+  func using<Result>(
+    _ model: ModelReference, _ body: (LoadedModel) throws(WorkerFault) -> Result
+  ) throws(WorkerFault) -> Result {
+    try models.using(model, progress: loadingProgress(of: Self.loading)) { (model) throws(WorkerFault) in
+      try checkCancelled()
+      return try body(model)
+    }
+  }
+
+  /// Reads a model anew and describes it.
+  func inspect(path: String, cacheDirectory: String) throws(WorkerFault) -> ModelFacts {
+    try models.inspect(path: path, cacheDirectory: cacheDirectory, progress: loadingProgress(of: 1))
+  }
+
+  /// Loading takes up this share of the job's progress.
+  private func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
+    { [self] step in
+      switch step {
+      case .reading: send(JobProgress(fraction: 0, phase: "loading", detail: "reading the model"))
+      case .digesting: send(JobProgress(fraction: 0.2 * share, phase: "loading", detail: "digesting the model"))
+      case .factorizing(let done, let count):
+        let part = Double(done) / Double(max(1, count))
+        send(
+          JobProgress(fraction: (0.3 + 0.7 * part) * share, phase: "factorizing", detail: "matrix \(done) of \(count)"))
+      }
+    }
+  }
+
+  // MARK: - its voice
+
+  /// Journals what was just done, so that a job that goes on after an interruption need not do it again.
+  func record(_ entry: JSONValue) {
+    pace.withLock { $0.worked() }
+    connection.send(.event(.journal(job: id, entry: entry)))
+  }
+
+  /// Says how much of the job's own work is done, from 0 to 1: what comes after its model is loaded.
+  func report(_ done: Double, _ phase: String, _ detail: String, best: Double? = nil) {
+    let left = pace.withLock { $0.left(at: done, seconds) }
+    send(
+      JobProgress(
+        fraction: Self.loading + (Self.end - Self.loading) * done, phase: phase, detail: detail, best: best,
+        etaSeconds: left))
+  }
+
+  private func send(_ progress: JobProgress) {
     let now = MonotonicInstant.now
     let isDue = said.withLock { last in
       if let last, now - last < .milliseconds(100), progress.fraction < 1 { return false }
@@ -48,19 +101,8 @@ final class RunningJob: Sendable {
     }
     if isDue { connection.send(.event(.progress(job: id, progress))) }
   }
+}
 
-  /// Loading takes up this share of the job's progress.
-  func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
-    { [self] step in
-      switch step {
-      case .reading: report(JobProgress(fraction: 0, phase: "loading", detail: "reading the model"))
-      case .digesting: report(JobProgress(fraction: 0.2 * share, phase: "loading", detail: "digesting the model"))
-      case .factorizing(let done, let count):
-        let part = Double(done) / Double(max(1, count))
-        report(
-          JobProgress(
-            fraction: (0.3 + 0.7 * part) * share, phase: "factorizing", detail: "matrix \(done) of \(count)"))
-      }
-    }
-  }
+extension WorkerFault {
+  static let jobCancelled = WorkerFault(.cancelled, "the job was cancelled")
 }

@@ -26,11 +26,14 @@ struct SearchGround {
     experts = try model.experts(references)
     rescale = try LoadedModel.rescale(of: experts)
     mixer = model.mixer(experts, rescale)
-    do {
-      rows = try TaskEncoder(task, for: model.model).encode(task.shots)
-    } catch {
-      throw WorkerFault(evaluating: error)
-    }
+    rows = try faulting { try TaskEncoder(task, for: model.model).encode(task.shots) }
+  }
+
+  /// The first so many few-shot rows, by their numbers; all unless that is said.
+  func shots(_ count: Int?) throws(WorkerFault) -> [Int] {
+    guard let count else { return Array(rows.indices) }
+    guard count > 0 else { throw WorkerFault(.badRequest, "\(count) shots were asked for; ask for 1 or more") }
+    return Array(rows.indices.prefix(count))
   }
 
   /// What a search is to do on these shots, by their numbers.
@@ -55,7 +58,7 @@ struct SearchGround {
   ) throws(WorkerFault) -> AdaptationOutcome {
     let rows = shots.map { self.rows[$0] }
     let shouldStop: @Sendable () -> Bool = { [job] in job.isCancelled }
-    do {
+    return try faulting {
       if task.scoring == .choice {
         // W_k of each expert, of which populations are mixed; a gradient alone needs none.
         let basis =
@@ -72,15 +75,6 @@ struct SearchGround {
       let scorer = try GenerationScorer(
         model: model.model, mixer: mixer, task: task, rows: rows, sandbox: job.sandbox, shouldStop: shouldStop)
       return try run(settings, scorer, journal, job, report)
-    } catch let error as AdaptationError {
-      switch error {
-      case .cancelled: throw WorkerFault(.cancelled, error.description)
-      case .scorer, .journalMismatch: throw WorkerFault(.failed, error.description)
-      }
-    } catch let error as TransformerError {
-      throw WorkerFault(error)
-    } catch {
-      throw WorkerFault(evaluating: error)
     }
   }
 

@@ -11,19 +11,11 @@ import WorkerProtocol
 /// its cell, and after them one entry for each mixture that was scored on the eval rows, so a sweep that was killed goes on
 /// within the search that it was at.
 struct SweepJob {
-  private let spec: SweepSpec
-  private let job: RunningJob
-  private let models: ModelStore
+  let spec: SweepSpec
+  let job: RunningJob
 
-  /// Shares of the job's progress.
-  private static let loading = 0.03
+  /// Of the job's work, what searching takes; scoring what was found takes the rest.
   private static let searching = 0.8
-
-  init(_ spec: SweepSpec, _ job: RunningJob, _ models: ModelStore) {
-    self.spec = spec
-    self.job = job
-    self.models = models
-  }
 
   /// One search of the sweep.
   private struct Cell {
@@ -52,18 +44,16 @@ struct SweepJob {
 
   func run() throws(WorkerFault) -> JSONValue {
     let task = try loadTask(spec.task, onlyShots: true)
-    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in
+    return try job.using(spec.model) { (model) throws(WorkerFault) in
       let ground = try SearchGround(task, model, spec.experts)
       let cells = try cells(on: ground)
       var outcomes: [AdaptationOutcome] = []
-      let pace = Pace()
       let total = cells.reduce(0) { $0 + $1.weight }
       var before = 0.0
       for (number, cell) in cells.enumerated() {
         try job.checkCancelled()
         outcomes.append(
-          try search(cell, number, of: cells.count, on: ground, pace) { [before] in (before + $0 * cell.weight) / total
+          try search(cell, number, of: cells.count, on: ground) { [before] in (before + $0 * cell.weight) / total
           })
         before += cell.weight
       }
@@ -110,21 +100,16 @@ struct SweepJob {
   }
 
   private func search(
-    _ cell: Cell, _ number: Int, of count: Int, on ground: SearchGround, _ pace: Pace,
-    share: @escaping (Double) -> Double
+    _ cell: Cell, _ number: Int, of count: Int, on ground: SearchGround, share: @escaping (Double) -> Double
   ) throws(WorkerFault) -> AdaptationOutcome {
     let mine = job.journal.filter { $0["entry"] == "search" && $0["cell"]?.intValue == number }.compactMap { $0["of"] }
     return try ground.search(cell.settings, shots: cell.shots, journal: mine, for: job) { [job] event in
       switch event {
-      case .journal(let entry):
-        pace.began(job.seconds)
-        job.record(["entry": "search", "cell": JSONValue(number), "of": entry])
+      case .journal(let entry): job.record(["entry": "search", "cell": JSONValue(number), "of": entry])
       case .progress(let fraction, let phase, let detail, let best):
-        let done = Self.loading + (Self.searching - Self.loading) * share(fraction)
         job.report(
-          JobProgress(
-            fraction: done, phase: phase.rawValue, detail: "search \(number + 1) of \(count) (\(cell.name)): \(detail)",
-            best: best?.score, etaSeconds: pace.left(done, job.seconds)))
+          Self.searching * share(fraction), phase.rawValue,
+          "search \(number + 1) of \(count) (\(cell.name)): \(detail)", best: best?.score)
       }
     }
   }
@@ -155,12 +140,11 @@ struct SweepJob {
         let total = rows.count
         answers.append(
           try rows.answers(alpha) { done in
-            let within = (Double(index) + Double(done) / Double(total)) / Double(wanted.count)
-            let share = (Double(number) + within) / Double(outcomes.count)
+            let part = share(
+              done, of: total, inPart: number * wanted.count + index, of: outcomes.count * wanted.count)
             job.report(
-              JobProgress(
-                fraction: Self.searching + (0.99 - Self.searching) * share, phase: "evaluating",
-                detail: "search \(number + 1) of \(outcomes.count): eval row \(done) of \(total)"))
+              Self.searching + (1 - Self.searching) * part, "evaluating",
+              "search \(number + 1) of \(outcomes.count): eval row \(done) of \(total)")
           })
       }
       scores.append(
@@ -216,23 +200,5 @@ struct SweepJob {
     shown["served_eval"] = score.served.json
     shown["warnings"] = JSONValue(ground.warnings(outcome, shots: cell.shots.count))
     return .object(shown)
-  }
-}
-
-/// How fast a job goes, from the first thing on that it did and did not merely read in its journal. A class, for the
-/// escaping closure that a search reports through.
-private final class Pace {
-  private var start: (fraction: Double, seconds: Double)?
-  private var fraction = 0.0
-
-  /// Something was done.
-  func began(_ now: Double) {
-    if start == nil { start = (fraction, now) }
-  }
-
-  func left(_ fraction: Double, _ now: Double) -> Double? {
-    self.fraction = fraction
-    guard let start, fraction > start.fraction + 0.01 else { return nil }
-    return (now - start.seconds) * (1 - fraction) / (fraction - start.fraction)
   }
 }

@@ -29,10 +29,10 @@ extension TrainJob {
   /// Trains on a second task, from another seed, and scores what lies between the two on the eval rows of both
   /// (arXiv:2501.06252, figure 9, asks this of expert vectors).
   func mixing(
-    _ first: [Float], _ data: TrainingData, with partner: TaskReference, settings: TrainingSettings,
-    _ matrices: [Int], on model: LoadedModel
+    _ first: [Float], _ data: TrainingData, with partner: TaskReference, number: Int,
+    settings: TrainingSettings, _ matrices: [Int], on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
-    let other = TrainJob(spec.on(partner), job, models)
+    let other = TrainJob(spec: spec.on(partner), job: job)
     let otherData = try TrainingData(other.spec)
     let tasks = [data.evaluated, otherData.evaluated].compactMap(\.self)
     guard tasks.count == 2 else {
@@ -42,13 +42,9 @@ extension TrainJob {
     let job = job
     let trainee = try otherData.trainee(
       weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
-    let run = Run(number: 1, count: 2, settings: settings, identity: other.identity(otherData, model, settings))
-    let second: [Float]
-    do throws(TrainingError) {
-      second = try other.train(trainee, run, from: weights).state.best
-    } catch {
-      throw WorkerFault(error)
-    }
+    let run = Run(
+      number: number, count: number + 1, settings: settings, identity: other.identity(otherData, model, settings))
+    let second = try faulting { try other.train(trainee, run, from: weights).state.best }
     // Made when they are scored: each has matrices of its own.
     var mixtures: [(name: String, share: Float, view: () -> WeightView)] = [
       ("base", 0, { .base }), ("first", 0, { weights.view(at: first) }),
@@ -74,13 +70,10 @@ extension TrainJob {
   private func scores(
     of view: WeightView, _ task: TaskDefinition, on model: LoadedModel
   ) throws(WorkerFault) -> JSONObject {
-    job.report(JobProgress(fraction: 0.99, phase: "evaluating", detail: "\(task.eval.count) rows of \(task.name)"))
-    let items: [EvaluationResult.Item]
-    do {
-      items = try RowEvaluator(task, model: model.model, sandbox: job.sandbox).evaluate(
+    job.report(1, "evaluating", "\(task.eval.count) rows of \(task.name)")
+    let items = try faulting {
+      try RowEvaluator(task, model: model.model, sandbox: job.sandbox).evaluate(
         task.eval, under: view, shouldStop: { job.isCancelled })
-    } catch {
-      throw WorkerFault(evaluating: error)
     }
     let shown = EvaluationResult(task: task, items: items).json
     var scores = JSONObject()

@@ -23,25 +23,13 @@ import WorkerProtocol
 struct TrainJob {
   let spec: TrainSpec
   let job: RunningJob
-  let models: ModelStore
-
-  /// Of the job's progress, what loading takes.
-  private static let loading = 0.05
-
-  init(_ spec: TrainSpec, _ job: RunningJob, _ models: ModelStore) {
-    self.spec = spec
-    self.job = job
-    self.models = models
-  }
 
   func run() throws(WorkerFault) -> JSONValue {
     let settings = try spec.settings.divergenceWeights.map { (weight) throws(WorkerFault) in
       try TrainingSettings(spec.settings, divergenceWeight: weight)
     }
     let data = try TrainingData(spec)
-    return try models.using(spec.model, progress: job.loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in try run(settings, data, on: model)
-    }
+    return try job.using(spec.model) { (model) throws(WorkerFault) in try run(settings, data, on: model) }
   }
 
   private func run(
@@ -70,13 +58,12 @@ struct TrainJob {
         runs.append((settings, .success(try train(trainee, run, from: weights))))
       } catch {
         // Another weight may do better than one that taught nothing.
-        guard error.endsOneTraining, sweep.count > 1 else { throw WorkerFault(error) }
+        guard error.endsOneTraining, sweep.count > 1 else { throw WorkerFault(cause: error) }
         runs.append((settings, .failure(error)))
       }
     }
     let best = runs.indices.reduce(0) { reward(runs[$1].result) > reward(runs[$0].result) ? $1 : $0 }
-    let outcome: Trainer.Outcome
-    do throws(TrainingError) { outcome = try runs[best].result.get() } catch { throw WorkerFault(error) }
+    let outcome = try faulting { try runs[best].result.get() }
     var result = result(outcome, data, rowCount)
     switch method {
     case .svf: try write(outcome, runs[best].settings, data, matrices, space, on: model)
@@ -89,7 +76,8 @@ struct TrainJob {
       }
       if let partner = spec.partner {
         result["mixing"] = try mixing(
-          outcome.state.best, data, with: partner, settings: runs[best].settings, matrices, on: model)
+          outcome.state.best, data, with: partner, number: runs.count, settings: runs[best].settings, matrices,
+          on: model)
       }
       result["seconds"] = .number(job.seconds)
     }
@@ -103,16 +91,13 @@ struct TrainJob {
   private func estimate(
     _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: any TrainedParameters, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
-    job.report(JobProgress(fraction: Self.loading, phase: "estimating", detail: "a few rows"))
+    job.report(0, "estimating", "a few rows")
     let job = job
     // One that weighs the divergence takes longest.
     let settings = sweep.max { $0.divergenceWeight < $1.divergenceWeight } ?? sweep[0]
     let trainee = try data.trainee(weights, settings, for: model, sandbox: job.sandbox, shouldStop: { job.isCancelled })
-    let estimate: TrainingEstimate
-    do throws(TrainingError) {
-      estimate = try TrainingEstimate(settings, of: trainee, start: weights.start, clock: { job.seconds })
-    } catch {
-      throw WorkerFault(error)
+    let estimate = try faulting {
+      try TrainingEstimate(settings, of: trainee, start: weights.start, clock: { job.seconds })
     }
     return [
       "name": .string(spec.name), "dry_run": true, "parameters": JSONValue(weights.trainedCount),
@@ -139,16 +124,18 @@ struct TrainJob {
     let fresh = TrainingState(
       identity: run.identity, parameters: weights.start, decay: settings.weightDecay, origin: weights.origin)
     let path = statePath(run)
-    let state = kept(path, run.identity) ?? fresh
+    // What an interrupted run of this very training left.
+    let state = TrainingState(path: path, identity: run.identity) ?? fresh
     let known =
       job.journal.filter { ($0["training"]?.intValue ?? 0) == run.number }
       .compactMap { $0["step"]?.intValue }.max() ?? -1
-    let begun = (seconds: job.seconds, step: state.step)
+    // What another job came to before it was cut is part of this one's curve.
+    for point in state.curve where point.step > known { job.record(entry(point, run)) }
     var best = state.bestValidation?.reward
     var trainer = try Trainer(settings, model: trainee, state: state) { point in
       if point.step > known { job.record(entry(point, run)) }
       best = [best, point.validation?.reward].compactMap { $0 }.max()
-      report(point, run, best: best, since: begun)
+      report(point, run, best: best)
     } save: { (state) throws(TrainingError) in
       try save(state, path)
     }
@@ -180,12 +167,6 @@ struct TrainJob {
 
   private func statePath(_ run: Run) -> String { spec.statePath + (run.number == 0 ? "" : ".\(run.number)") }
 
-  /// What an interrupted run of this very training left.
-  private func kept(_ path: String, _ identity: String) -> TrainingState? {
-    guard let file = try? SafetensorsFile.open(path: path) else { return nil }
-    return TrainingState(file, identity: identity)
-  }
-
   private func save(_ state: TrainingState, _ path: String) throws(TrainingError) {
     do throws(SystemCallError) {
       try FileSystem.writeAtomically(path, state.bytes)
@@ -194,22 +175,15 @@ struct TrainJob {
     }
   }
 
-  private func report(
-    _ point: TrainingState.Point, _ run: Run, best: Double?, since begun: (seconds: Double, step: Int)
-  ) {
+  private func report(_ point: TrainingState.Point, _ run: Run, best: Double?) {
     let steps = run.settings.steps
     var parts = ["step \(point.step) of \(steps)"]
     if run.count > 1 { parts[0] = "KL weight \(run.settings.divergenceWeight), " + parts[0] }
     if let batch = point.batch { parts.append(shown(batch)) }
     if let held = point.validation { parts.append("held out " + shown(held)) }
-    let made = point.step - begun.step
-    let each = made > 0 ? (job.seconds - begun.seconds) / Double(made) : nil
-    let share = (Double(run.number) + Double(point.step) / Double(steps)) / Double(run.count)
     job.report(
-      JobProgress(
-        fraction: Self.loading + (0.99 - Self.loading) * share, phase: "training",
-        detail: parts.joined(separator: "; "), best: best,
-        etaSeconds: each.map { $0 * Double(steps * (run.count - run.number) - point.step) }))
+      share(point.step, of: steps, inPart: run.number, of: run.count), "training", parts.joined(separator: "; "),
+      best: best)
   }
 
   private func shown(_ standing: Standing) -> String {
@@ -288,100 +262,7 @@ extension TrainingError {
   }
 }
 
-extension TrainingSettings {
-  init(_ settings: TrainSettings, divergenceWeight: Double) throws(WorkerFault) {
-    self.init()
-    objective = try named(settings.objective, "objective")
-    divergenceDirection = try named(settings.divergenceDirection, "KL direction")
-    baseline = try named(settings.baseline, "baseline")
-    samples = settings.samples
-    temperature = settings.temperature
-    steps = settings.steps
-    batch = settings.batch
-    learningRate = settings.learningRate
-    warmUp = settings.warmUp
-    clip = settings.clip
-    weightDecay = settings.weightDecay
-    self.divergenceWeight = divergenceWeight
-    seed = settings.seed
-    validationRows = settings.validationRows
-    validationInterval = settings.validationInterval
-    patience = settings.patience
-    if let problem { throw WorkerFault(.badRequest, "cannot train so: \(problem)") }
-  }
-}
-
-private enum TrainingMethod: String, CaseIterable {
-  case svf, lora
-}
-
-extension ParameterSpace {
-  fileprivate init(_ settings: TrainSettings) throws(WorkerFault) {
-    self = try named(settings.parameterSpace, "parameter space")
-  }
-}
-
-/// The case of that name.
-private func named<Name: RawRepresentable<String> & CaseIterable>(
-  _ text: String, _ what: String
-) throws(WorkerFault) -> Name {
-  if let name = Name(rawValue: text) { return name }
-  let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
-  throw WorkerFault(.badRequest, "the \(what) '\(text)' is not one of \(known)")
-}
-
-extension MultiplierLayout {
-  /// The matrices that are to be trained: those of the modules in the range of layers.
-  fileprivate func matrices(of settings: TrainSettings) throws(WorkerFault) -> [Int] {
-    let chosen = try matrices(of: settings.modules)
-    guard let layers = settings.layers else { return chosen }
-    let known = matrices.compactMap(\.layer)
-    guard let last = known.max(), layers.lowerBound >= 0, layers.upperBound <= last else {
-      throw WorkerFault(
-        .badRequest,
-        "the layers \(layers.lowerBound) to \(layers.upperBound) are not all there: the model has 0 to \(known.max() ?? 0)"
-      )
-    }
-    return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
-  }
-
-  /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint.
-  private func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
-    guard !modules.isEmpty else { return Array(matrices.indices) }
-    var chosen: Set<Int> = []
-    for module in modules {
-      let part = module == "attention" ? "self_attn" : module
-      let found = matrices.indices.filter { index in
-        matrices[index].name.split(separator: ".").contains { $0.utf8.elementsEqual(part.utf8) }
-          && (module == "mlp" || module == "attention" || module.hasSuffix("_proj"))
-      }
-      guard !found.isEmpty else {
-        let projections = Set(matrices.compactMap { $0.name.split(separator: ".").first { $0.hasSuffix("_proj") } })
-        throw WorkerFault(
-          .badRequest,
-          "the model has no target matrices '\(module)'; modules are mlp, attention, "
-            + projections.sorted().joined(separator: ", "))
-      }
-      chosen.formUnion(found)
-    }
-    return chosen.sorted()
-  }
-}
-
 /// Of a training that made nothing, below all others.
 private func reward(_ result: Result<Trainer.Outcome, TrainingError>) -> Double {
   (try? result.get())?.best.reward ?? -.infinity
-}
-
-extension WorkerFault {
-  init(_ error: TrainingError) {
-    let kind: Kind =
-      switch error {
-      case .cancelled: .cancelled
-      case .tooFewRows: .taskUnreadable
-      case .diverged, .noReward, .noAnswerRight, .nothingLearned, .model: .failed
-      case .notSaved: .files
-      }
-    self.init(kind, error.description, retry: kind == .files)
-  }
 }

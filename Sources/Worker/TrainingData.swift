@@ -50,7 +50,7 @@ struct TrainingData {
     switch spec.lesson {
     case .task(let reference):
       let task = try Self.load(reference)
-      content = .task(task, Array(task.train.prefix(spec.settings.rows ?? task.train.count)))
+      content = .task(task, try task.rows(.train, limit: spec.settings.rows).1)
       digests = [Source(task: task.name, label: nil, digest: task.digest.description)]
     case .dispatch(let lesson):
       var requests: [(label: String, prompts: [String])] = []
@@ -63,12 +63,7 @@ struct TrainingData {
         requests += task.train.prefix(limit).map { (source.label, task.requests(for: $0)) }
         digests.append(Source(task: task.name, label: source.label, digest: task.digest.description))
       }
-      let template: DispatchTemplate
-      do throws(DispatchTemplateError) {
-        template = try DispatchTemplate(lesson.template, source: lesson.templateSource)
-      } catch {
-        throw WorkerFault(.badRequest, error.description)
-      }
+      let template = try faulting { try DispatchTemplate(lesson.template, source: lesson.templateSource) }
       content = .dispatch(template, labels: lesson.labels, requests: requests)
       self.digests = digests
     }
@@ -92,7 +87,7 @@ struct TrainingData {
   ) throws(WorkerFault) -> any TrainedModel {
     switch content {
     case .task(let task, let rows):
-      do {
+      return try faulting {
         let encoder = try TaskEncoder(task, for: model.model)
         let encoded = try encoder.encode(rows)
         if task.scoring == .choice {
@@ -103,11 +98,9 @@ struct TrainingData {
         return try GenerationTrainee(
           weights, task: task, rows: encoded, solutions: try solutions(of: encoded, task, settings, encoder),
           settings: settings, sandbox: sandbox, shouldStop: shouldStop)
-      } catch {
-        throw WorkerFault(evaluating: error)
       }
     case .dispatch(let template, let labels, let requests):
-      let examples = try model.deciding { () throws(DispatcherError) in
+      let examples = try faulting {
         let dispatcher = try Dispatcher(template, labels: labels, for: model.model)
         var examples: [ChoiceExample] = []
         for (number, request) in requests.enumerated() {

@@ -12,6 +12,9 @@ import WorkerProtocol
 /// is to be dispatched, and prepares what is to be generated, one after the other; `generate` decodes all of that
 /// together; `job` runs one job at a time. They share the compute pool, where the tiles of a short request go before
 /// those of a job, so it waits for a tile and not for a search.
+///
+/// `memory` is answered where it is read: the daemon takes it for the sign of life, and a short request may be loading a
+/// large model for minutes.
 package final class WorkerService: Sendable {
   private let connection: Connection
   private let models: ModelStore
@@ -53,14 +56,15 @@ package final class WorkerService: Sendable {
       return
     }
     switch request.call {
-    case .hello, .memory, .tokenize, .score, .inspectModel: short.put { self.answer(request) }
+    case .memory: answer(request)
+    case .hello, .tokenize, .score: short.put { self.answer(request) }
     case .generate(let call): generate(request.id, call)
     case .dispatch(let call): dispatch(request.id, call)
     case .cancelRequest(let id):
       tasks.withLock { $0[id] }?.cancel()
       connection.send(.result(id: request.id, [:]))
     case .startJob(let start):
-      let job = RunningJob(start, connection: connection, sandbox: sandbox)
+      let job = RunningJob(start, models: models, connection: connection, sandbox: sandbox)
       let isFree = running.withLock { current in
         guard current == nil else { return false }
         current = job
@@ -89,7 +93,7 @@ package final class WorkerService: Sendable {
     jobs.close()
   }
 
-  // MARK: - the thread of short requests
+  // MARK: - short requests
 
   private func answer(_ request: WorkerRequest) {
     do throws(WorkerFault) {
@@ -112,8 +116,6 @@ package final class WorkerService: Sendable {
       return MemoryAnswer(
         resident: Int64(ProcessMemory.of()?.anonymous ?? 0), limit: Int64(dataLimit), models: models.contents
       ).json
-    case .inspectModel(let path, let cache):
-      return try models.inspect(path: path, cacheDirectory: cache).json
     case .tokenize(let model, let text, let special):
       return try models.using(model) { (model) throws(WorkerFault) in try model.tokenize(text, special: special) }.json
     case .score(let call):
@@ -191,15 +193,14 @@ package final class WorkerService: Sendable {
     do throws(WorkerFault) {
       let result: JSONValue
       switch job.work {
-      case .adapt(let spec): result = try AdaptJob(spec, job, models).run().json
-      case .evaluate(let spec): result = try EvaluateJob(spec, job, models).run()
-      case .compare(let spec): result = try CompareJob(spec, job, models).run()
-      case .sweep(let spec): result = try SweepJob(spec, job, models).run()
-      case .check(let spec): result = try CheckJob(spec, job, models).run().json
-      case .dispatchEvaluate(let spec): result = try DispatchEvaluateJob(spec, job, models).run()
-      case .train(let spec): result = try TrainJob(spec, job, models).run()
-      case .inspect(let path, let cache):
-        result = try models.inspect(path: path, cacheDirectory: cache, progress: job.loadingProgress(of: 1)).json
+      case .adapt(let spec): result = try AdaptJob(spec: spec, job: job).run().json
+      case .evaluate(let spec): result = try EvaluateJob(spec: spec, job: job).run()
+      case .compare(let spec): result = try CompareJob(spec: spec, job: job).run()
+      case .sweep(let spec): result = try SweepJob(spec: spec, job: job).run()
+      case .check(let spec): result = try CheckJob(spec: spec, job: job).run().json
+      case .dispatchEvaluate(let spec): result = try DispatchEvaluateJob(spec: spec, job: job).run()
+      case .train(let spec): result = try TrainJob(spec: spec, job: job).run()
+      case .inspect(let path, let cache): result = try job.inspect(path: path, cacheDirectory: cache).json
       }
       event = .done(job: job.id, result: result)
     } catch {

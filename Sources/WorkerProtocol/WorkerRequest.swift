@@ -32,8 +32,6 @@ package struct WorkerRequest: Sendable, Equatable {
 package enum WorkerCall: Sendable, Equatable {
   /// Answer: `HelloAnswer`.
   case hello
-  /// Opens, digests and factorizes a model. Answer: `ModelFacts`. Takes seconds at the first time; also a job kind.
-  case inspectModel(path: String, cacheDirectory: String)
   /// Answer: `TokenizeAnswer`.
   case tokenize(model: ModelReference, text: String, special: Bool)
   /// Answer: `ScoreAnswer`.
@@ -54,7 +52,6 @@ package enum WorkerCall: Sendable, Equatable {
   package var method: String {
     switch self {
     case .hello: "hello"
-    case .inspectModel: "model.inspect"
     case .tokenize: "tokenize"
     case .score: "score"
     case .generate: "generate"
@@ -69,7 +66,6 @@ package enum WorkerCall: Sendable, Equatable {
   var params: JSONValue {
     switch self {
     case .hello: object([("protocol", .integer(WorkerProtocol.version))])
-    case .inspectModel(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
     case .tokenize(let model, let text, let special):
       object([("model", model.json), ("text", .string(text)), ("special", .bool(special))])
     case .score(let call): call.json
@@ -86,9 +82,6 @@ package enum WorkerCall: Sendable, Equatable {
     let fields = try Fields(params, "params")
     switch method {
     case "hello": self = .hello
-    case "model.inspect":
-      self = .inspectModel(
-        path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
     case "tokenize":
       self = .tokenize(
         model: try ModelReference(decoding: try fields.value("model")), text: try fields.string("text"),

@@ -18,5 +18,6 @@ enum protection {
 int limit_resources(uint64_t seconds, uint64_t memory);
 // man 7 landlock: reading what the interpreter needs, writing in `work` alone. ENOSYS or EOPNOTSUPP without Landlock.
 int restrict_files(const char *interpreter, const char *program, const char *work);
-// man 2 seccomp: no sockets, no new processes, nothing of the kernel's machinery. A process that tries gets SIGSYS.
+// man 2 seccomp: no sockets, no new processes, nothing of the kernel's machinery, no others' shares of the machine. A
+// process that tries one of the first three gets SIGSYS.
 int restrict_calls(void);

@@ -104,6 +104,49 @@ import Testing
     #expect(many.points.count > 1 && many.cost == 3 * many.points.count)
   }
 
+  /// Three times the cost, for a direction in which there is no step left.
+  @Test(arguments: [(2, 1), (3, 20)]) func theLastQuestionIsForAValue(experts: Int, units: Int) throws {
+    let space = SearchMethodTests.space(experts, units: units)
+    let hill = Hill(
+      target: (0..<space.dimensions).map { Double(($0 * 7) % 10) / 10 },
+      weights: Array(repeating: 1, count: space.dimensions))
+    let (method, points, cost) = Self.ascend(hill, space, iterations: 3)
+    #expect(method.stopReason == .iterations && points.count == 3)
+    #expect(cost == (space.dimensions == 2 ? 3 + 1 + 1 : 3 + 3 + 1), "\(points)")
+    let alone = GradientAscent(space: space, settings: .init(), isWhole: false)
+    #expect(alone.settings.foldIterations == 2, "what one step costs is what the figures of the README count")
+  }
+
+  /// Beside a cliff a quadratic is wrong again and again, and each time the region in which it is believed gets smaller. Of
+  /// few coefficients it stays wide enough for a dozen values to reach the top, and not a place on the way.
+  @Test func aCliffNearbyDoesNotMakeTheStepsSmall() throws {
+    func value(_ x: [Double]) -> Double {
+      let beyond = max(0, x[1] - x[0] + 0.1)
+      return -4 - (x[0] - 0.35) * (x[0] - 0.35) - 0.5 * x[1] - 60 * beyond * beyond / (1 + 4 * beyond)
+    }
+    func score(_ x: [Double]) -> MemberScore { MemberScore(score: 0.5, logLikelihood: value(x)) }
+    var method = GradientAscent(space: SearchMethodTests.space(), settings: .init())
+    method.begin(knowing: [[0, 0], [1, 0], [0, 1], [0.5, 0.5]].map { ($0, score($0)) })
+    var points: [[Double]] = []
+    while let question = method.question {
+      switch question {
+      case .ranking: Issue.record("a population")
+      case .value(let request):
+        points.append(request.point)
+        method.take(.value(score(request.point)))
+      case .gradient(let request):
+        let x = request.point
+        let slopes = x.indices.map { i in
+          let step = x.indices.map { $0 == i ? 1e-5 : 0 }
+          return (value(zip(x, step).map { $0 + $1 }) - value(zip(x, step).map { $0 - $1 })) / 2e-5
+        }
+        method.take(.gradient(PointGradient(score: score(x), gradient: slopes)))
+      }
+    }
+    let best = try #require(method.best)
+    #expect(points.count <= 12 && best.score.logLikelihood > value([0.35, 0]) - 1e-3, "\(best.point) after \(points)")
+  }
+
   /// What is known may be better than where it begins: nothing worse is found.
   @Test func theBestOfWhatIsKnownIsNeverLost() throws {
     var method = GradientAscent(space: SearchMethodTests.space(), settings: .init())
@@ -211,6 +254,22 @@ import Testing
     for axis in best.indices {
       #expect(nearby.contains { abs($0[axis] - best[axis]) >= 0.03 }, "coefficient \(axis) of \(target)")
     }
+  }
+
+  /// At a border that it falls away from steeply, nothing is to be learnt but what it costs.
+  @Test func aBorderThatTheHillFallsAwayFromIsNotProbed() throws {
+    let hill = Hill(target: [0.35, -0.4], weights: [3, 3], coupling: 0)
+    let (method, points, _) = Self.ascend(hill, SearchMethodTests.space())
+    let best = try #require(method.best?.point)
+    #expect(method.stopReason == .converged && best[1] == 0 && abs(best[0] - 0.35) < 0.01)
+    let last = try #require(points.last)
+    #expect(last[1] == 0, "\(points)")
+    // A gentle one is: what little is seen from afar may be wrong.
+    let gentle = Self.ascend(Hill(target: [0.35, -0.002], weights: [3, 3], coupling: 0), SearchMethodTests.space())
+    let end = try #require(gentle.method.best?.point)
+    #expect(
+      gentle.points.contains { abs($0[0] - end[0]) <= 0.1 && (0.03...0.1).contains(abs($0[1] - end[1])) },
+      "\(gentle.points)")
   }
 
   @Test func theSameAnswersLeadToTheSameEnd() {

@@ -77,6 +77,31 @@ import Testing
     }
   }
 
+  @Test func aTrainingThatFailedSaysWhereItsCurveIs() throws {
+    let ending: JSONValue = [
+      "job": 3, "state": "failed", "error": ["kind": "failed", "message": "nothing was learned"],
+      "result": ["curve": [["step": 0], ["step": 1]]],
+    ]
+    try withJob(ending: ending) { _, options in
+      let outcome = run(["job", "wait", "3"] + options)
+      #expect(outcome.status == 1)
+      #expect(
+        outcome.error.hasSuffix(
+          "job 3 failed: nothing was learned\n  its curve has 2 points; see them with: t2ctl job show 3\n"))
+    }
+  }
+
+  @Test func whatIsDoneIsAShareWhateverTheDaemonSays() throws {
+    try withDaemon { request, reply in
+      reply.succeed([
+        "jobs": .array([1e300, -1, 0.291].enumerated().map { ["job": JSONValue($0), "fraction": .number($1)] })
+      ])
+    } _: { daemon, options, _ in
+      let lines = run(["job", "list"] + options).out.split(separator: "\n").dropFirst()
+      #expect(lines.map { $0.split(separator: "\t")[5] } == ["100 %", "0 %", "29 %"])
+    }
+  }
+
   @Test func whenTheTimeIsUpTheJobGoesOn() throws {
     try withDaemon { request, reply in
       reply.succeed(["job": 3, "state": "running", "fraction": 0.1])

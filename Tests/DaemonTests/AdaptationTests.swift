@@ -50,6 +50,50 @@ import WorkerProtocol
     }
   }
 
+  private func dropTask(_ daemon: Harness, _ name: String, search: String) throws {
+    try daemon.dropTask(name, files: ["task.json5": Array("{search: \(search)}".utf8)])
+  }
+
+  /// What a task's file may say of its search, a search takes: the two have the same bounds.
+  @Test func whatATaskMaySayOfItsSearchIsNeverTooMuchForIt() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      let bounds = [
+        "{budget: {prompts: 1000000000, seconds: 1000000}, shots: 100000, iterations: 10000, population: 4096}",
+        "{budget: {prompts: 1, seconds: 0.1}, shots: 1, iterations: 1, population: 2, elite: 0.01, range: [-100, 100]}",
+      ]
+      for (number, search) in bounds.enumerated() {
+        try dropTask(daemon, "task\(number)", search: search)
+        #expect(try daemon.settledMixture("task\(number)")["alpha"] != nil, "\(search)")
+      }
+      for (number, beyond) in ["{budget: {prompts: 1000000001}}", "{budget: {seconds: 0.01}}", "{shots: 100001}"]
+        .enumerated()
+      {
+        try dropTask(daemon, "beyond\(number)", search: beyond)
+        try daemon.sync()
+        #expect(try daemon.ingestState(of: "beyond\(number)") == "rejected", "\(beyond)")
+      }
+    }
+  }
+
+  @Test func anEliteIsAShareOfThePopulationThatThereWillBe() throws {
+    var configuration = Configuration.forTests
+    configuration.search.population = 16
+    configuration.search.elites = 3
+    try withDaemon(configuration: configuration) { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try dropTask(daemon, "arc", search: "{elite: 1}")
+      _ = try daemon.settledMixture("arc")
+      try daemon.wait(try daemon.call("task.adapt", ["task": "arc", "population": 8])["job"] ?? .null)
+      let searches = daemon.worker.starts.compactMap { start -> SearchSpec? in
+        if case .adapt(let spec) = start.work { spec.search } else { nil }
+      }
+      #expect(searches.map(\.population) == [16, 8] && searches.map(\.elites) == [16, 8])
+    }
+  }
+
   @Test func theSpecOfASearchIsLaidOverFromConfigurationTaskAndRequest() throws {
     var configuration = Configuration.forTests
     configuration.search.iterations = 7

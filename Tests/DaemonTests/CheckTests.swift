@@ -6,15 +6,6 @@ import Testing
 import WorkerProtocol
 
 @Suite struct CheckTests {
-  /// A task directory with eval rows, put there whole.
-  private func dropTaskWithEval(_ daemon: Harness, _ name: String, question: String = "What do bees make?") throws {
-    let spool = "\(daemon.prefix)/var/spool/t2d/tasks"
-    try FileSystem.createDirectories("\(spool)/.\(name).part")
-    try FileSystem.writeAtomically("\(spool)/.\(name).part/fewshot.jsonl", taskBytes(question: question))
-    try FileSystem.writeAtomically("\(spool)/.\(name).part/eval.jsonl", taskBytes(question: "And " + question))
-    try FileSystem.rename("\(spool)/.\(name).part", to: "\(spool)/\(name)")
-  }
-
   private func specs(_ daemon: Harness) -> [CheckSpec] {
     daemon.worker.starts.compactMap { start in
       if case .check(let spec) = start.work { spec } else { nil }
@@ -41,7 +32,7 @@ import WorkerProtocol
     configuration.checks.seeds = 3
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.sync()
       daemon.worker.find([.ordered])
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
@@ -61,7 +52,7 @@ import WorkerProtocol
       #expect(try daemon.refusal("check.show", ["check": 99]) == "unknown_check")
       // A restart finds it checked; so does a task that changes.
       try daemon.restart(with: configuration)
-      try dropTaskWithEval(daemon, "cows", question: "What do cows give?")
+      try daemon.dropTaskWithEval("cows", question: "What do cows give?")
       try settle(daemon)
       #expect(specs(daemon).count == 1)
       let log = try daemon.call("expert.log", ["expert": "science"])["events"]?.arrayValue ?? []
@@ -84,7 +75,7 @@ import WorkerProtocol
       #expect(try why("nothing") == "its file names neither a task (t2.task) nor a label (t2.label)")
       #expect(try why("plainly") == "task 'plain' has no eval rows; add eval.jsonl to its directory")
       #expect(specs(daemon).isEmpty)
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try settle(daemon)
       #expect(specs(daemon).map(\.expert.name) == ["science"])
       #expect(try why("science") == nil)
@@ -96,7 +87,7 @@ import WorkerProtocol
     configuration.checks.onArrival = false
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
       try settle(daemon)
       #expect(specs(daemon).isEmpty)
@@ -108,7 +99,7 @@ import WorkerProtocol
   @Test func aModelThatIsAddedGetsTransferChecksOfTheActiveExpertsThatFit() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
       try settle(daemon)
       daemon.worker.find([.ordered])
@@ -134,7 +125,7 @@ import WorkerProtocol
       try daemon.addModel()
       try daemon.addModel("wide", content: "GGUF wide")
       try daemon.dropExpert("science", value: 1.25)
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.sync()
       do {
         try daemon.call("check.run", ["kind": "transfer", "expert": "science", "model": "wide", "task": "bees"])
@@ -177,7 +168,7 @@ import WorkerProtocol
       daemon.worker.scriptChecks()
       try daemon.addModel()
       try daemon.dropExpert("science", value: 1.25)
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.sync()
       daemon.worker.release()
       try settle(daemon)
@@ -202,7 +193,7 @@ import WorkerProtocol
     configuration.checks.policy.ordered = .promote
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       daemon.worker.find([.ordered, .inconclusive])
       try daemon.dropExpert("good", value: 1.25, metadata: [("t2.task", "bees")])
       try settle(daemon)
@@ -221,7 +212,7 @@ import WorkerProtocol
     configuration.checks.policy.noBetterThanShuffled = .quarantine
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       daemon.worker.find([.ordered, .noBetterThanShuffled])
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
       try settle(daemon)
@@ -260,7 +251,7 @@ import WorkerProtocol
       try daemon.dropTask("arc")
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
       #expect(try daemon.settledMixture("arc")["stale"] == false)
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try settle(daemon)
       #expect(try daemon.call("expert.show", ["expert": "science"])["active"] == .null)
       let mixture = try daemon.call("mixture.get", ["task": "arc"])
@@ -279,7 +270,7 @@ import WorkerProtocol
     configuration.checks.onArrival = false
     try withDaemon(configuration: configuration) { (daemon: Harness) throws in
       try daemon.addModel()
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees")])
       try settle(daemon)
       daemon.worker.find([.noBetterThanShuffled])
@@ -296,7 +287,7 @@ import WorkerProtocol
       if policy == "promote" { configuration.checks.policy.ordered = .promote }
       try withDaemon(configuration: configuration) { (daemon: Harness) throws in
         try daemon.addModel()
-        try dropTaskWithEval(daemon, "bees")
+        try daemon.dropTaskWithEval("bees")
         try daemon.sync()
         daemon.worker.find([verdict])
         try daemon.dropExpert("science", value: 1.25, metadata: [("t2.task", "bees"), foreign])
@@ -323,7 +314,7 @@ import WorkerProtocol
       daemon.worker.scriptChecks()
       try daemon.addModel()
       try daemon.dropExpert("science", value: 1.25)
-      try dropTaskWithEval(daemon, "bees")
+      try daemon.dropTaskWithEval("bees")
       daemon.worker.script([])
       try settle(daemon)
       daemon.worker.script([.die(afterGenerations: 2)])

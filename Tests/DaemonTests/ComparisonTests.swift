@@ -11,11 +11,7 @@ import WorkerProtocol
     try daemon.dropExpert("science", value: 1.25, metadata: [("t2.label", "physics")])
     try daemon.dropExpert("social", value: 0.75)
     try daemon.dropTask("plain")
-    let spool = "\(daemon.prefix)/var/spool/t2d/tasks"
-    try FileSystem.createDirectories("\(spool)/.arc.part")
-    try FileSystem.writeAtomically("\(spool)/.arc.part/fewshot.jsonl", taskBytes(question: "What do bees make?"))
-    try FileSystem.writeAtomically("\(spool)/.arc.part/eval.jsonl", taskBytes(question: "And what do bees make?"))
-    try FileSystem.rename("\(spool)/.arc.part", to: "\(spool)/arc")
+    try daemon.dropTaskWithEval("arc")
     _ = try daemon.settledMixture("plain")
     _ = try daemon.settledMixture("arc")
   }

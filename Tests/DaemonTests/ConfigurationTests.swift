@@ -86,6 +86,7 @@ import Testing
     ("{ promotion: 'never' }", "allowed are immediate, manual"),
     ("{ socket_mode: '0999' }", "octal"),
     ("{ search: { lower: 2 } }", "not below \"upper\""),
+    ("{ search: { lower: -1e308, upper: 1e308 } }", "\"lower\" is -1e+308"),
     ("{ search: { elites: 40 } }", "of a population of 32"),
     ("{ search: { mix: 'product' } }", "allowed are sum, delta"),
     ("{", "t2d.json5"),

@@ -30,6 +30,7 @@ final class FakeWorker: WorkerLauncher {
     var scriptedKind: String?
     var verdicts: [CheckResult.Verdict] = []
     var trainingFault: WorkerFault?
+    var spoilsTrainings = false
     var launches = 0
     var starts: [JobStart] = []
     var generations: [GenerateCall] = []
@@ -60,8 +61,10 @@ final class FakeWorker: WorkerLauncher {
   func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
   /// What the next checks find, in order; then all are inconclusive.
   func find(_ verdicts: [CheckResult.Verdict]) { state.withLock { $0.verdicts = verdicts } }
-  /// What trainings end with from now on, after they have saved their states.
+  /// What trainings end with from now on, after they have saved their states and journalled two points.
   func failTrainings(with fault: WorkerFault) { state.withLock { $0.trainingFault = fault } }
+  /// From now on the experts that are trained cannot be read.
+  func spoilTrainings() { state.withLock { $0.spoilsTrainings = true } }
   /// From now on no request is answered.
   func fallSilent() { state.withLock { $0.isMute = true } }
 
@@ -135,7 +138,6 @@ final class FakeWorker: WorkerLauncher {
     case .cancelRequest:
       state.withLock { $0.cancelledRequests += 1 }
       answer([:])
-    case .inspectModel: say(.fault(id: request.id, WorkerFault(.unsupported, "inspection is a job here")), socket)
     case .cancelJob(let job):
       answer([:])
       let wasWaiting = state.withLock { state in
@@ -240,11 +242,17 @@ final class FakeWorker: WorkerLauncher {
         for number in spec.settings.divergenceWeights.indices {
           try FileSystem.writeAtomically(spec.statePath + (number == 0 ? "" : ".\(number)"), [1])
         }
-        if let fault = state.withLock({ $0.trainingFault }) { throw fault }
+        let (fault, isSpoilt) = state.withLock { ($0.trainingFault, $0.spoilsTrainings) }
+        if let fault {
+          for step in 0...1 { say(.event(.journal(job: start.job, entry: ["step": JSONValue(step)])), socket) }
+          throw fault
+        }
         try FileSystem.writeAtomically(
           spec.expertPath,
-          expertBytes(
-            spec.name, value: 1 + Float(spec.settings.steps) / 100, metadata: [("t2.kind", kind)] + label))
+          isSpoilt
+            ? [0]
+            : expertBytes(
+              spec.name, value: 1 + Float(spec.settings.steps) / 100, metadata: [("t2.kind", kind)] + label))
         result = ["kind": .string(kind), "steps": JSONValue(spec.settings.steps)]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }

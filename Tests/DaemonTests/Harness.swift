@@ -70,6 +70,19 @@ final class Harness {
     try drop("tasks", name + ".jsonl", taskBytes(question: question))
   }
 
+  /// Puts the directory of a task there whole: few-shot rows and what else is given, by the names of the files.
+  func dropTask(_ name: String, question: String = "What do bees make?", files: [String: [UInt8]]) throws {
+    let spool = "\(prefix)/var/spool/t2d/tasks"
+    try FileSystem.createDirectories("\(spool)/.\(name)")
+    let all = ["fewshot.jsonl": taskBytes(question: question)].merging(files) { $1 }
+    for (file, bytes) in all { try FileSystem.writeAtomically("\(spool)/.\(name)/\(file)", bytes, mode: 0o644) }
+    try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
+  }
+
+  func dropTaskWithEval(_ name: String, question: String = "What do bees make?") throws {
+    try dropTask(name, question: question, files: ["eval.jsonl": taskBytes(question: "And " + question)])
+  }
+
   /// Registers a model named `tiny` and waits until it is ready.
   func addModel(_ name: String = "tiny", content: String = "GGUF tiny") throws {
     let path = "\(prefix)/\(name).gguf"
@@ -140,9 +153,10 @@ final class CapturedLog: Sendable {
   var logger: Logger { Logger(threshold: .debug, journal: false) { line in self.bytes.withLock { $0 += line } } }
 }
 
-/// Runs `body` with a daemon on a temporary prefix; afterwards it is stopped, and an error in its log fails the test.
+/// Runs `body` with a daemon on a temporary prefix; afterwards it is stopped, and an error in its log fails the test,
+/// unless it is the one that the test is about.
 func withDaemon(
-  _ worker: FakeWorker = FakeWorker(), configuration: Configuration = .forTests,
+  _ worker: FakeWorker = FakeWorker(), configuration: Configuration = .forTests, loggedError: String? = nil,
   sourceLocation: SourceLocation = #_sourceLocation, _ body: (Harness) throws -> Void
 ) throws {
   try withTemporaryDirectory { prefix in
@@ -155,6 +169,10 @@ func withDaemon(
       Issue.record(error, "the daemon's log:\n\(log.text)", sourceLocation: sourceLocation)
     }
     let errors = log.text.split(separator: "\n").filter { $0.contains(" error ") }
-    #expect(errors.isEmpty, "the daemon logged errors", sourceLocation: sourceLocation)
+    if let loggedError {
+      #expect(errors.count == 1 && errors[0].contains(loggedError), "\(errors)", sourceLocation: sourceLocation)
+    } else {
+      #expect(errors.isEmpty, "the daemon logged errors", sourceLocation: sourceLocation)
+    }
   }
 }

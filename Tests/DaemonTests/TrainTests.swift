@@ -182,12 +182,14 @@ import WorkerProtocol
       let trainings = daemon.prefix + "/var/lib/t2d/trainings"
       func left() throws -> [String] { try FileSystem.entries(trainings).compactMap(\.text).sorted() }
       try fill(daemon)
-      for (name, age) in [("old", week + 60), ("new", week - 3600)] {
+      func leave(_ name: String, age: Int) throws {
         let path = "\(trainings)/\(name).safetensors"
         try FileSystem.writeAtomically(path, [1])
         let time = timespec(tv_sec: Glibc.time(nil) - age, tv_nsec: 0)
         #expect(unsafe utimensat(AT_FDCWD, path, [time, time], 0) == 0)
       }
+      try leave("old", age: week + 60)
+      try leave("new", age: week - 3600)
       _ = try daemon.wait(
         try daemon.call("train.start", ["name": "letters", "task": "arc", "kl": [0.0, 0.1]])["job"] ?? .null)
       #expect(try left() == ["new.safetensors"])
@@ -201,6 +203,37 @@ import WorkerProtocol
       _ = try daemon.wait(
         try daemon.call("train.start", ["name": "letters", "task": "arc", "steps": 3])["job"] ?? .null)
       #expect(try left() == ["new.safetensors"])
+
+      // What is old by now goes at the end of any job: nobody may train again for long.
+      try leave("older", age: week + 60)
+      _ = try daemon.wait(try daemon.call("evaluate.run", ["task": "arc", "rows": "fewshot"])["job"] ?? .null)
+      #expect(try left() == ["new.safetensors"])
+    }
+  }
+
+  @Test func whatIsRefusedAfterItsTrainingLeavesNothing() throws {
+    try withDaemon(loggedError: "the trained expert is refused") { (daemon: Harness) throws in
+      try fill(daemon)
+      daemon.worker.spoilTrainings()
+      let job = try daemon.wait(try daemon.call("train.start", ["name": "letters", "task": "arc"])["job"] ?? .null)
+      #expect(job["state"] == "failed")
+      #expect(job["error"]?["message"]?.stringValue?.contains("the trained expert is refused: ") == true)
+      for place in ["trainings", "staging"] {
+        let entries = try FileSystem.entries("\(daemon.prefix)/var/lib/t2d/\(place)").compactMap(\.text)
+        #expect(!entries.contains { place == "trainings" || $0.hasPrefix("trained") }, "\(place): \(entries)")
+      }
+    }
+  }
+
+  @Test func aTrainingThatEndedBadlyKeepsItsCurve() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try fill(daemon)
+      daemon.worker.failTrainings(with: WorkerFault(.failed, "nothing was learned"))
+      let started = try daemon.call("train.start", ["name": "letters", "task": "arc"])
+      #expect(try daemon.wait(started["job"] ?? .null)["state"] == "failed")
+      let shown = try daemon.call("job.show", ["job": started["job"] ?? .null])
+      #expect(shown["result"] == ["curve": [["step": 0], ["step": 1]]])
+      #expect(shown["error"]?["message"] == "nothing was learned")
     }
   }
 
@@ -264,17 +297,11 @@ import WorkerProtocol
 extension Harness {
   /// A task directory with two training rows.
   func dropTrainingTask(_ name: String, rows: [String]? = nil) throws {
-    let spool = "\(prefix)/var/spool/t2d/tasks"
-    try FileSystem.createDirectories("\(spool)/.\(name)")
     let choices = ["P", "Q"].map { letter in
       #"{"question":"\#(letter) in \#(name)?","choices":{"text":["Yes","No"],"label":["A","B"]},"answerKey":"A"}"#
     }
-    try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/fewshot.jsonl",
-      rows == nil
-        ? taskBytes(question: "Is \(name) so?") : Array(#"{"question":"0 + 1?","answer":"1"}"#.utf8), mode: 0o644)
-    try FileSystem.writeAtomically(
-      "\(spool)/.\(name)/train.jsonl", Array((rows ?? choices).joined(separator: "\n").utf8), mode: 0o644)
-    try FileSystem.rename("\(spool)/.\(name)", to: "\(spool)/\(name)")
+    var files = ["train.jsonl": Array((rows ?? choices).joined(separator: "\n").utf8)]
+    if rows != nil { files["fewshot.jsonl"] = Array(#"{"question":"0 + 1?","answer":"1"}"#.utf8) }
+    try dropTask(name, question: "Is \(name) so?", files: files)
   }
 }

@@ -1,3 +1,4 @@
+import StrictJSON
 import Testing
 
 @testable import Evaluation
@@ -114,6 +115,32 @@ import Testing
     #expect(
       "\(error(#"{"question":"Q","choices":{"text":["a","b"],"label":["A","A"]},"answerKey":"A"}"#)!)".contains("twice")
     )
+  }
+
+  @Test func manyChoicesAreRefusedBeforeTheyAreComparedWithEachOther() {
+    // Every pair of 100,000 labels would take minutes.
+    let labels = JSONValue((0..<100_000).map { "\($0)" })
+    let row: JSONValue = ["question": "Q", "choices": ["text": labels, "label": labels], "answerKey": "1"]
+    #expect("\(error(row.jsonText)!)".hasSuffix("'choices' has 100000, at most 64 are allowed"))
+  }
+
+  @Test func onlyCapitalLettersStandForChoices() throws {
+    let choices = JSONValue((0..<40).map { "choice \($0)" })
+    func row(_ answer: String) -> String {
+      let row: JSONValue = ["question": "Q", "choices": choices, "answer": .string(answer)]
+      return row.jsonText
+    }
+    #expect(try TaskFixture.row(row("Z")).gold == 25)
+    #expect("\(error(row("a"))!)".contains("the answer 'a' is not among the choices: choice 0, "))
+  }
+
+  @Test func rowsAreBounded() {
+    var reader = RowReader(file: "f", maximumRows: 2)
+    let line = #"{"input":"a","output":"b"}"# + "\n"
+    #expect((try? reader.rows(of: Array((line + line).utf8)))?.count == 2)
+    #expect(throws: TaskFileError.tooManyRows(file: "f", allowed: 2)) {
+      try reader.rows(of: Array((line + line + line).utf8))
+    }
   }
 
   @Test func wrongKindsOfFieldsAreErrors() {

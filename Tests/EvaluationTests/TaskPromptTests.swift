@@ -70,6 +70,15 @@ import Testing
     #expect(found == .templateField(file: "fewshot.jsonl", line: 2, field: "hint", keys: ["question", "answer"]))
   }
 
+  @Test func aTemplateThatMakesMuchOfLittleIsRefused() {
+    let question = String(repeating: "q", count: 100_000)
+    let settings = #"{ template: "\#(String(repeating: "{input}", count: 1000))" }"#
+    let error = TaskFixture.error { () throws(TaskFileError) in
+      try TaskFixture.task(#"{"input":"\#(question)","output":"b"}"#, settings: settings)
+    }
+    #expect(error == .promptTooLong(file: "fewshot.jsonl", line: 1, allowed: 4 << 20))
+  }
+
   @Test func stopsDependOnTheTemplate() throws {
     let task = try TaskFixture.task(question)
     #expect(task.stops(chat: true) == [])

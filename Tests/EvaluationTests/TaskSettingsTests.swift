@@ -16,6 +16,26 @@ import Testing
     }
   }
 
+  /// Each of the first three ends the process where `Regex` gets it, the fourth does not end.
+  @Test(arguments: [
+    (String(repeating: "[", count: 1000), "1000 brackets and operators of classes, at most 64"),
+    (String(repeating: "[^", count: 400) + "a" + String(repeating: "]", count: 400), "has 1201 bytes, at most 1024"),
+    ("[" + String(repeating: "a&&", count: 300) + "a]", "301 brackets and operators"),
+    ("a{1000000000}", "repeats something 1000000000 times, at most 1000"),
+    ("(a{2,1001})", "repeats something 1001 times"),
+    ("a{ 99999999999999999999 }", "99999999999999999999 times"),
+  ])
+  func anExpressionThatIsTooMuchForTheCompilerIsRefused(pattern: String, found: String) {
+    let text = problem("{ extract: { regex: \"\(pattern)\" } }")
+    #expect(
+      text.contains("the extraction rule 'rule1' is no regular expression: it") && text.contains(found), "\(text)")
+  }
+
+  @Test func longNumbersThatAreNoCountsMayStandInAnExpression() throws {
+    let settings = try read(#"{ extract: ["12345", "\\u{10348}", "[a,99999]", "x{1000}"] }"#)
+    #expect(settings.extract?.count == 4)
+  }
+
   @Test func everyKeyIsRead() throws {
     let settings = try read(
       """

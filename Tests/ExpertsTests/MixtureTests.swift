@@ -46,7 +46,7 @@ import Testing
     #expect(expert.multiplierVector == vector)
   }
 
-  private func record(_ granularity: Granularity) -> MixtureRecord {
+  func record(_ granularity: Granularity) -> MixtureRecord {
     var experts = parents
     if granularity != .vector {
       experts[0].alpha = [0.1, 0.2]

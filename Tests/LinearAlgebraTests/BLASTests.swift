@@ -1,4 +1,5 @@
 import LinearAlgebra
+import TestSupport
 import Testing
 
 @Suite struct BLASTests {
@@ -25,7 +26,7 @@ import Testing
   func gemmEqualsTheDefinition(shape: (m: Int, n: Int, k: Int), transposition: Int) {
     let (m, n, k) = shape
     let (transposeA, transposeB) = (transposition & 1 != 0, transposition & 2 != 0)
-    var random = Noise(seed: 7)
+    var random = SplitMix(seed: 7)
     // Leading dimensions wider than the rows, as parts of larger arrays have.
     let (lda, ldb, ldc) = ((transposeA ? m : k) + 2, (transposeB ? k : n) + 1, n + 3)
     let a = random.floats((transposeA ? k : m) * lda)
@@ -44,7 +45,7 @@ import Testing
   }
 
   @Test func gemvDotAndAxpyEqualTheDefinition() {
-    var random = Noise(seed: 8)
+    var random = SplitMix(seed: 8)
     let (rows, columns) = (13, 29)
     let a = random.floats(rows * columns)
     let x = random.floats(columns)
@@ -71,7 +72,7 @@ import Testing
 
   @Test(arguments: [1, 2, 17, 96])
   func eigenvectorsDiagonaliseAndAscend(n: Int) throws {
-    var random = Noise(seed: 9)
+    var random = SplitMix(seed: 9)
     let a = random.floats(n * n).map(Double.init)
     var gram = [Double](repeating: 0, count: n * n)
     unsafe BLAS.syrkDouble(transpose: false, n: n, k: n, a: a, lda: n, c: &gram, ldc: n)

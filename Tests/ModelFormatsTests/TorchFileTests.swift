@@ -68,6 +68,11 @@ import Testing
     #expect(
       problem(pickle: Pickle.begin + [0x7D, 0x7D] + Pickle.text("__class__") + [0x4E, 0x73, 0x62]).contains(
         "for BUILD:"))
+    // A dictionary of many keys would be walked through by each BUILD.
+    let metadata = Pickle.text("_metadata") + [0x4E, 0x73]
+    #expect(problem(pickle: Pickle.begin + [0x7D, 0x7D] + metadata + [0x62] + Pickle.stop).contains("accepted with 0"))
+    #expect(
+      problem(pickle: Pickle.begin + [0x7D, 0x7D] + metadata + metadata + [0x62] + Pickle.stop).contains("for BUILD:"))
     let refused: [(UInt8, String)] = [
       (0x69, "INST"), (0x6F, "OBJ"), (0x81, "NEWOBJ"), (0x92, "NEWOBJ_EX"), (0x82, "EXT1"), (0x50, "PERSID"),
       (0x53, "STRING"), (0x32, "DUP"), (0x43, "SHORT_BINBYTES"), (0x8D, "BINUNICODE8"), (0x98, "READONLY_BUFFER"),
@@ -137,7 +142,8 @@ import Testing
       #expect(problem(pickle: pickle, [zeros]).contains("its shape is"))
     }
     let deep = [Int64](repeating: 1, count: 9)
-    #expect(problem(pickle: Pickle.tensor(shape: deep, strides: deep), [zeros]).contains("it has 9 dimensions"))
+    #expect(
+      problem(pickle: Pickle.tensor(shape: deep, strides: deep), [zeros]).contains("of at most 8 dimensions"))
     for count: Int64 in [3, 5, 1 << 61] {
       #expect(
         problem(pickle: Pickle.tensor(shape: [1], count: count), [zeros]).contains("its storage '0' has 16 bytes"))
@@ -198,33 +204,5 @@ import Testing
     let doubling =
       Pickle.begin + [0x4E] + [[UInt8]](repeating: [0x71, 0, 0x68, 0, 0x86], count: 1000).joined() + Pickle.stop
     #expect(problem(pickle: doubling).contains("it is a tuple"))
-  }
-
-  @Test func noDamagedByteEndsTheProcess() throws {
-    var random = SplitMix(state: 7)
-    let zeros = [UInt8](repeating: 0, count: 16)
-    let whole = try file("policy_params.pt")
-    var (accepted, refused) = (0, 0)
-    for round in 0..<4000 {
-      var bytes: [UInt8]
-      if round % 2 == 0 {
-        // Within the pickle, whose checksum is right.
-        var pickle = Pickle.tensor()
-        for _ in 0...random.next() % 3 {
-          pickle[Int(random.next() % UInt64(pickle.count))] = UInt8(truncatingIfNeeded: random.next())
-        }
-        bytes = TorchArchive(pickle: pickle, storages: [zeros]).bytes
-      } else {
-        bytes = whole
-        bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
-      }
-      if let file = try? TorchFile(bytes) {
-        for tensor in file.tensors { #expect(file.floats(tensor).count == tensor.shape.reduce(1, *)) }
-        accepted += 1
-      } else {
-        refused += 1
-      }
-    }
-    #expect(accepted > 0 && refused > 1000)
   }
 }

@@ -1,4 +1,5 @@
 import Multipliers
+import TestSupport
 import Testing
 
 @Suite struct MixerTests {
@@ -31,7 +32,7 @@ import Testing
 
   @Test(arguments: Granularity.allCases, Rescale.allCases)
   func mixturesEqualTheDefinition(granularity: Granularity, rescale: Rescale) throws {
-    var random = Noise(seed: 11)
+    var random = SplitMix(seed: 11)
     for mix in MixRule.allCases {
       var c = MixtureCoefficients(
         granularity: granularity, mix: mix,
@@ -45,7 +46,7 @@ import Testing
   /// The blend of materialised matrices carries the same s: base + Σ coefficient_k z_k, index by index.
   @Test(arguments: Granularity.allCases, Rescale.allCases)
   func theBlendIsTheMixture(granularity: Granularity, rescale: Rescale) throws {
-    var random = Noise(seed: 12)
+    var random = SplitMix(seed: 12)
     let c = MixtureCoefficients(
       granularity: granularity, mix: .delta,
       alpha: experts.map { _ in random.floats(layout.unitCount(granularity), in: -0.3...1.2) })

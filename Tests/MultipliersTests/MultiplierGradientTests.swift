@@ -1,4 +1,5 @@
 import Multipliers
+import TestSupport
 import Testing
 
 /// The chain rule from dL/ds to α, z and p, against differences of L = g · s.
@@ -11,9 +12,9 @@ import Testing
   /// In random directions; where `sum` has no rescale, in those that keep Σα.
   @Test(arguments: Granularity.allCases, Rescale.allCases)
   func theGradientOfAlphaIsThatOfDifferences(granularity: Granularity, rescale: Rescale) throws {
-    var random = Noise(seed: 41)
+    var random = SplitMix(seed: 41)
     let mixer = Mixer(layout: layout, sigma: sigma, experts: experts, rescale: rescale)
-    let g = random.floats(layout.count, in: -1...1)
+    let g = random.floats(layout.count)
     let units = layout.unitCount(granularity)
     for mix in MixRule.allCases {
       var c = MixtureCoefficients(
@@ -22,7 +23,7 @@ import Testing
       let gradient = try mixer.gradient(g, at: c)
       #expect(gradient.count == experts.count && gradient.allSatisfy { $0.count == units })
       for _ in 0..<3 {
-        var d = experts.map { _ in random.floats(units, in: -1...1) }
+        var d = experts.map { _ in random.floats(units) }
         if mix == .sum && rescale == .none {
           for unit in 0..<units {
             let mean = d.reduce(0) { $0 + $1[unit] } / Float(d.count)
@@ -45,8 +46,8 @@ import Testing
 
   /// In `delta` without a rescale the rule of DESIGN.md, section 2, to the last digit that double has.
   @Test func inDeltaItIsTheSumOfGTimesZMinusOne() throws {
-    var random = Noise(seed: 42)
-    let g = random.floats(layout.count, in: -1...1)
+    var random = SplitMix(seed: 42)
+    let g = random.floats(layout.count)
     let mixer = Mixer(layout: layout, sigma: sigma, experts: experts, rescale: .none)
     let gradient = try mixer.gradient(g, at: MixtureCoefficients(mix: .delta, [0.3, 0.9, -0.2]))
     for (k, expert) in experts.enumerated() {
@@ -65,8 +66,8 @@ import Testing
   }
 
   @Test func theWayThroughTheRescaleIsThatOfDifferences() throws {
-    var random = Noise(seed: 43)
-    let g = random.floats(layout.count, in: -1...1)
+    var random = SplitMix(seed: 43)
+    let g = random.floats(layout.count)
     let z = experts[1]
     let gradient = try gradientBeforeRescale(g, at: z, layout: layout, sigma: sigma, rescale: .nuclear)
     #expect(abs(dot(gradient, z.values)) < 1e-3)  // a common factor changes nothing

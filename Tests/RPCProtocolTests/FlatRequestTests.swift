@@ -1,5 +1,6 @@
 import RPCProtocol
 import StrictJSON
+import TestSupport
 import Testing
 
 @Suite struct FlatRequestTests {
@@ -62,11 +63,8 @@ import Testing
       #"{"jsonrpc":"2.0","id":-1,"method":"system.status","params":{}}"#,
     ].map { Array($0.utf8) }
     let alphabet = Array("{}[]\",:\\ 0123-.eEtruefalsn\t\r\u{0}idmethod".utf8) + [0xc3, 0xff]
-    var state: UInt64 = 0x9e37_79b9_7f4a_7c15
-    func random(_ bound: Int) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int((state >> 33) % UInt64(bound))
-    }
+    var numbers = SplitMix(seed: 1)
+    func random(_ bound: Int) -> Int { numbers.below(bound) }
     var accepted = 0
     for round in 0..<6_000 {
       var line = seeds[round % seeds.count]

@@ -61,6 +61,10 @@ import Testing
       #expect(throws: RPCError.self) { try method.check(["prompt": bad, "continuation": "b"]) }
     }
     try method.check(["prompt": "a", "continuation": "b", "alpha": ["science": 0.7, "social@2": [0.1, 0.2]]])
+    // A number that no float holds.
+    for alpha in [["science": 1e39], ["science": [0.1, -1e39]], ["science": []]] as [JSONValue] {
+      #expect(throws: RPCError.self) { try method.check(["prompt": "a", "continuation": "b", "alpha": alpha]) }
+    }
   }
 
   @Test func theDescriptionNamesEveryMethodAndParameter() throws {

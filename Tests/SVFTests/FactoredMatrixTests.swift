@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Multipliers
+import TestSupport
 import Testing
 
 @testable import SVF
@@ -48,7 +49,7 @@ struct Factored {
   @Test(arguments: shapes)
   func factoredAndMaterializedEqualTheDecomposition(shape: (m: Int, n: Int)) throws {
     let (m, n) = shape
-    var random = Noise(seed: UInt64(m * 100 + n))
+    var random = SplitMix(seed: UInt64(m * 100 + n))
     let w = random.floats(m * n)
     let twin = Twin(w, rows: m, columns: n)
     let factored = try Factored(w, rows: m, columns: n)
@@ -71,7 +72,7 @@ struct Factored {
 
   @Test(arguments: [(12, 20), (20, 12)])
   func multipliersOfOneAreTheBaseBitForBit(shape: (m: Int, n: Int)) throws {
-    var random = Noise(seed: 5)
+    var random = SplitMix(seed: 5)
     let w = random.floats(shape.m * shape.n)
     let factored = try Factored(w, rows: shape.m, columns: shape.n)
     #expect(factored.materialized([Float](repeating: 1, count: 12)) == w)
@@ -79,7 +80,7 @@ struct Factored {
 
   /// σ from 1 to 1/50000: the Gram matrix has condition 2.5e9, which double carries and float would not.
   @Test func smallSingularValuesAreRight() throws {
-    var random = Noise(seed: 6)
+    var random = SplitMix(seed: 6)
     let (m, n) = (24, 31)
     let basis = Twin(random.floats(m * n), rows: m, columns: n)
     let wanted = (0..<m).map { Double(1) / (1 + Double($0) * 49_999 / Double(m - 1)) }
@@ -111,7 +112,7 @@ struct Factored {
   @Test(arguments: [(11, 19), (19, 11)], [1, 4])
   func tilesGiveTheWhole(shape: (m: Int, n: Int), rows: Int) throws {
     let (m, n, r) = (shape.m, shape.n, min(shape.m, shape.n))
-    var random = Noise(seed: 8)
+    var random = SplitMix(seed: 8)
     let factored = try Factored(random.floats(m * n), rows: m, columns: n)
     let x = random.floats(rows * n)
     let s = random.floats(r)

@@ -4,6 +4,7 @@ import Multipliers
 import SVF
 import Synchronization
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct FactorizationTests {
@@ -18,7 +19,7 @@ import Testing
   final class Weights: Sendable {
     let buffers: [FloatBuffer]
     init(seed: UInt64 = 1) {
-      var random = Noise(seed: seed)
+      var random = SplitMix(seed: seed)
       buffers = layout.matrices.map { matrix in
         let buffer = FloatBuffer(count: matrix.rows * matrix.columns)
         for (i, value) in random.floats(buffer.count).enumerated() { unsafe buffer.pointer[i] = value }

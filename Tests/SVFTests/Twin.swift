@@ -75,20 +75,3 @@ func relativeError(_ found: [Float], _ expected: [Double]) -> Double {
   let norm = expected.reduce(0) { $0 + $1 * $1 }
   return norm == 0 ? difference.squareRoot() : (difference / norm).squareRoot()
 }
-
-/// Repeatable uniform values (SplitMix64).
-struct Noise {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func floats(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
-    (0..<count).map { _ in
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return range.lowerBound + (range.upperBound - range.lowerBound) * Float((z ^ (z >> 31)) >> 40) / Float(1 << 24)
-    }
-  }
-}

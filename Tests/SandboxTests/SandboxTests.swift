@@ -1,5 +1,7 @@
 import Glibc
+import TestSupport
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Sandbox
@@ -130,7 +132,8 @@ import Testing
 
   @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
   func itReadsNothingOfTheSystemBeyondTheInterpreters() throws {
-    for path in ["/etc/passwd", "/proc/self/environ", "/tmp", "/root", "/"] {
+    // Of its own supervisor, whose memory and socket it must not reach, as little as of anybody else.
+    for path in ["/etc/passwd", "/proc/self/environ", "/proc/self/mem", "/proc", "/sys", "/tmp", "/root", "/"] {
       let run = try run(
         "import os\nprint(os.listdir('\(path)') if os.path.isdir('\(path)') else open('\(path)').read())")
       #expect(run.lastLine.hasPrefix("PermissionError"), "\(path): \(run.output)")
@@ -237,6 +240,30 @@ import Testing
     #expect(clinging.output == "-1 1\n", "it may not ask to outlive us; other calls of prctl are allowed")
   }
 
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func othersMemoryAndShareOfTheMachineAreOutOfReach() throws {
+    let libc = "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n"
+    #expect(try run(libc + "c.ptrace(16, os.getppid(), 0, 0)").outcome == .forbidden)
+    #expect(try run(libc + "c.process_vm_readv(os.getppid(), 0, 0, 0, 0, 0)").outcome == .forbidden)
+    for call in ["os.setpriority(0, os.getppid(), 19)", "os.sched_setaffinity(os.getppid(), [0])", "os.nice(5)"] {
+      let run = try run("import os\n\(call)")
+      #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted", "\(call): \(run.output)")
+    }
+  }
+
+  /// Calls that the kernel has learned since: statmount and open_tree_attr would fail with EFAULT.
+  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  func callsThatAreNewerThanTheFilterDoNotExist() throws {
+    let run = try run(
+      """
+      import ctypes, errno
+      c = ctypes.CDLL(None, use_errno=True)
+      for number in [451, 457, 467, 1000]:
+        print(c.syscall(number, 0, 0, 0, 0), errno.errorcode[ctypes.get_errno()])
+      """)
+    #expect(run.output == String(repeating: "-1 ENOSYS\n", count: 4))
+  }
+
   // MARK: - the network
 
   @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
@@ -303,16 +330,16 @@ import Testing
 
   /// Whatever a model writes, a run ends by itself and says how.
   @Test func randomBytesNeverHangOrBreakTheRunner() throws {
-    var random = SplitMix(state: 7)
+    var random = SplitMix(seed: 7)
     let sandbox = SandboxPlace.sandbox()
     let alphabet = Array("()[]{}:=+-*/'\"\\\n\t #abcdefgimnprstyx0123456789.,".unicodeScalars)
     let count = environmentVariable("T2D_TEST_ALL") == nil ? 40 : 1000
     for round in 0..<count {
-      let length = Int(random.next() % 200)
+      let length = random.below(200)
       var text = ""
       for _ in 0..<length {
         let anything = Unicode.Scalar(UInt32(truncatingIfNeeded: random.next() % 0x500)) ?? "?"
-        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[Int(random.next() % UInt64(alphabet.count))])
+        text.unicodeScalars.append(round % 2 == 0 ? anything : alphabet[random.below(alphabet.count)])
       }
       let run = try sandbox.run(text)
       switch run.outcome {
@@ -334,17 +361,5 @@ import Testing
     settings.timeout = .milliseconds(1500)
     settings.required = [.landlock, .seccomp]
     #expect(try SandboxSettings(json: settings.json) == settings)
-  }
-}
-
-/// A generator of 64 bits that a seed decides (Steele, Lea and Flood, 2014).
-private struct SplitMix {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

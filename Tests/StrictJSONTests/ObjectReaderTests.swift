@@ -48,6 +48,17 @@ import Testing
     #expect(known == "unknown key \"zzz\"; known are iterations")
   }
 
+  @Test func aMessageShowsTheBeginningsOfWhatWasFound() {
+    let long = String(repeating: "é\u{301}", count: 1000)
+    #expect(long.excerpt.unicodeScalars.count == 65 && long.excerpt.hasSuffix("…"))
+    #expect("short".excerpt == "short" && String(repeating: "x", count: 64).excerpt.count == 64)
+    #expect(["a", "b"].excerpt == "a, b")
+    #expect([String](repeating: "k", count: 10).excerpt == "k, k, k, k, k, k, k, k and 2 more")
+    let reader = ObjectReader([long: 1])
+    let text = message { () throws(ObjectReaderError) in try reader.finish() }
+    #expect(text.utf8.count < 300 && text.contains("…\"; none is allowed here"))
+  }
+
   @Test func everyMistakeHasItsOwnMessage() {
     var reader = ObjectReader(["s": 1, "i": 9, "f": 1.5, "l": ["a", 2], "c": "gren"], path: "p")
     #expect(message { () throws(ObjectReaderError) in _ = try reader.string("x") } == "p: \"x\" is missing")

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Tokenizer
@@ -23,14 +24,11 @@ import Testing
     let table = try MergeTable(
       merges: merges,
       vocabulary: Vocabulary(tokens: vocabulary.tokens, kinds: vocabulary.types.map { _ in .normal }))
-    var state: UInt64 = 7
+    var random = SplitMix(seed: 7)
     var merger = BytePairMerger()
     for length in [0, 1, 2, 3, 5, 17, 47, 48, 49, 200, 500] {
       for _ in 0..<20 {
-        let word = (0..<length).map { _ -> Int32 in
-          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-          return 97 + Int32((state >> 60) % 3)
-        }
+        let word = (0..<length).map { _ in 97 + Int32(random.below(3)) }
         var symbols = word
         merger.merge(&symbols, with: table)
         #expect(symbols == naive(word, table))

@@ -1,4 +1,6 @@
 import ModelFormats
+import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Training
@@ -226,5 +228,41 @@ import Testing
       #expect(TrainingState(try SafetensorsFile(bytes), identity: "one") == nil)
     }
     #expect(TrainingState(try SafetensorsFile(state.bytes), identity: "one") != nil)
+    #expect(TrainingState(path: "/nonexistent/state", identity: "one") == nil)
   }
+
+  /// Its curve alone is longer than the header of an expert's file may be.
+  @Test func aLongTrainingIsResumedToo() throws {
+    try withTemporaryDirectory { directory in
+      let state = Self.state(steps: 8000)
+      #expect(state.bytes.count > 1 << 20)
+      try FileSystem.writeAtomically(directory + "/state", state.bytes)
+      #expect(TrainingState(path: directory + "/state", identity: "one") == state)
+    }
+  }
+
+  private static func state(steps: Int) -> TrainingState {
+    var state = TrainingState(identity: "one", parameters: [1, 1.5], decay: 0, origin: 1)
+    let standing = Standing(rows: 4, loss: 0.25, reward: -0.125, right: 0.5, divergence: 0.0625)
+    state.curve = (0...steps).map {
+      TrainingState.Point(step: $0, rate: 0.125, batch: standing, gradientNorm: 1.0 / 3, validation: standing)
+    }
+    state.optimizer = AdamW(first: [0, 0.5], second: [0, 0.25], steps: steps, decay: 0, origin: 1)
+    return state
+  }
+
+  @Test func aMutatedStateIsReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let bytes = Self.state(steps: 2).bytes
+      let problem = withstand([bytes], count: 3000) { bytes in
+        guard var state = TrainingState(try SafetensorsFile(bytes), identity: "one") else { throw NoState() }
+        var parameters = state.parameters
+        state.optimizer.update(&parameters, gradient: parameters, rate: 0.1)
+        _ = state.bytes
+      }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
+  private struct NoState: Error {}
 }

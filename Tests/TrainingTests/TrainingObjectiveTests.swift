@@ -94,7 +94,10 @@ import Transformer
         $0.batch = 4096
         $0.samples = 5
       }?.contains("16384 answers at most") == true)
-    #expect(problem { $0.temperature = 0 }?.contains("temperature") == true)
+    #expect(problem { $0.batch = .max }?.contains("16384 answers at most") == true)
+    for temperature in [0, -1, .nan, .infinity, 1e-50, 1e50] {
+      #expect(problem { $0.temperature = temperature }?.contains("temperature") == true, "\(temperature)")
+    }
     #expect(
       problem {
         $0.baseline = .group

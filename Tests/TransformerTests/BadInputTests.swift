@@ -57,7 +57,7 @@ import Testing
     #expect(message([ScoringItem(prompt: [1], continuations: [[-1]])]).contains("token id -1"))
     #expect(message([ScoringItem(prompt: [97], continuations: [[1]])]).contains("0 to 96"))
     let long = ScoringItem(
-      prompt: [Int32](repeating: 5, count: 120), continuations: [[1], [2, 3, 4, 5, 6, 7, 8, 9, 10]])
+      prompt: [Int32](repeating: 5, count: 121), continuations: [[1], [2, 3, 4, 5, 6, 7, 8, 9, 10]])
     #expect(message([long]).contains("needs 129 tokens, the model's context holds 128"))
     #expect(self.message { _ = try model.score([good], under: [], priority: .job) }.contains("0 weight views given, 1"))
     #expect(try model.score([], priority: .job).isEmpty)

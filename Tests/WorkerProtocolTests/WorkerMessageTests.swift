@@ -54,7 +54,6 @@ import WorkerProtocol
 
   static let calls: [WorkerCall] = [
     .hello, .memory, .cancelJob(9),
-    .inspectModel(path: "/m", cacheDirectory: "/c"),
     .tokenize(model: model, text: "a\n\u{1F600}\"", special: true),
     .score(ScoreCall(model: model, prompt: .text("p"), continuation: .text(" c"), weights: mixture, top: 5)),
     .score(ScoreCall(model: model, prompt: .ids([1, 2]), continuation: .ids([3]))),

@@ -14,10 +14,7 @@ import WorkerProtocol
 
   /// Without what time decides.
   private func result(_ ending: TestWorker.Ending) throws -> CheckResult {
-    guard case .done(let json) = ending else {
-      Issue.record("the check ended with \(ending)")
-      throw TestWorker.Closed()
-    }
+    let json = try ending.result()
     var result = try CheckResult(decoding: json)
     #expect(result.json == json)
     result.seconds = 0
@@ -40,10 +37,7 @@ import WorkerProtocol
       // The materialised items are those of an evaluation, factored; the same for the base.
       for (number, weights) in [Weights.base, .expert(spec.expert, rescale: .none)].enumerated() {
         let evaluation = EvaluateSpec(model: spec.model, task: spec.task, weights: .fixed(weights), limit: 33)
-        guard case .done(let json) = try worker.run(.evaluate(evaluation), job: 2).ending else {
-          Issue.record("the evaluation ends")
-          return
-        }
+        let json = try worker.run(.evaluate(evaluation), job: 2).ending.result()
         let right = json["items"]?.arrayValue?.map { $0["acc"] == true ? "1" : "0" }.joined()
         #expect(result.items[number].right[0] == right)
       }
@@ -122,10 +116,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try spec(model, .transfer)
       spec.expert = try model.expert("short", seed: 3, drop: 1)
-      guard case .failed(let fault) = try TestWorker().run(.check(spec)).ending else {
-        Issue.record("a check of what does not fit ended well")
-        return
-      }
+      let fault = try TestWorker().run(.check(spec)).ending.fault()
       #expect(fault.kind == .expertUnreadable)
     }
   }

@@ -65,11 +65,7 @@ import WorkerProtocol
   }
 
   private func timeless(_ ending: TestWorker.Ending) throws -> JSONObject {
-    guard case .done(let json) = ending, var result = json.objectValue else {
-      Issue.record("the job ended with \(ending)")
-      throw TestWorker.Closed()
-    }
-    result["seconds"] = nil
+    var result = try ending.timeless()
     result["columns"] = .array(
       (result["columns"]?.arrayValue ?? []).map { column in
         var column = column.objectValue ?? [:]
@@ -218,19 +214,13 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let ground = try Ground(in: directory)
       var spec = try ground.spec(eval: 0)
-      guard case .failed(let none) = try TestWorker().run(.compare(spec)).ending else {
-        Issue.record("there is nothing to compare on")
-        return
-      }
+      let none = try TestWorker().run(.compare(spec)).ending.fault()
       #expect(none.kind == .taskUnreadable && none.message.contains("no eval rows"))
       var dispatch = ground.dispatch
       dispatch.template = "{labels} {prompt} " + String(repeating: "long ", count: 60)
       spec = try ground.spec(eval: 3)
       spec.columns[3].weights = .dispatched(dispatch)
-      guard case .failed(let long) = try TestWorker().run(.compare(spec)).ending else {
-        Issue.record("the prompt is longer than the context")
-        return
-      }
+      let long = try TestWorker().run(.compare(spec)).ending.fault()
       #expect(long.kind == .promptTooLong && long.message.hasPrefix("line 1: "))
     }
   }

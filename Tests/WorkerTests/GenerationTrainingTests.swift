@@ -24,20 +24,8 @@ import WorkerProtocol
     settings.validationInterval = 8
     settings.validationRows = 8
     change(&settings)
-    return TrainSpec(
-      model: model.reference, name: "learned",
-      lesson: .task(try model.answeredTask(rows: 32, letters: [try model.frequentLetter()])),
-      settings: settings,
-      expertPath: model.directory + "/learned.safetensors", statePath: model.directory + "/state.safetensors")
-  }
-
-  private func result(_ ending: TestWorker.Ending) throws -> JSONObject {
-    guard case .done(let json) = ending, var object = json.objectValue else {
-      Issue.record("the training ended with \(ending)")
-      throw TestWorker.Closed()
-    }
-    object["seconds"] = nil
-    return object
+    return model.training(
+      on: .task(try model.answeredTask(rows: 32, letters: [try model.frequentLetter()])), settings)
   }
 
   @Test(arguments: ["reinforce", "next-token"])
@@ -45,7 +33,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.objective = objective }
-      let result = try result(try TestWorker().run(.train(spec)).ending)
+      let result = try TestWorker().run(.train(spec)).ending.timeless()
       let held = try #require(result["held_out"])
       let base = try #require(held["base"]?["acc"]?.doubleValue)
       let expert = try #require(held["expert"]?["acc"]?.doubleValue)
@@ -89,10 +77,7 @@ import WorkerProtocol
       var spec = try Self.spec(model) { $0.samples = 2 }
       // One token of an answer whose gold has three letters.
       spec.lesson = .task(try model.answeredTask(rows: 32, tokens: 1, letters: ["xyz"]))
-      guard case .failed(let fault) = try TestWorker().run(.train(spec)).ending else {
-        Issue.record("it did not fail")
-        return
-      }
+      let fault = try TestWorker().run(.train(spec)).ending.fault()
       #expect(fault.kind == .failed && !fault.retry)
       #expect(fault.message.hasPrefix("no reward to follow at step 5: in 5 steps one after the other"))
     }
@@ -106,7 +91,7 @@ import WorkerProtocol
         $0.divergenceWeights = [1000, 0]
       }
       let run = try TestWorker().run(.train(spec))
-      let result = try result(run.ending)
+      let result = try run.ending.timeless()
       let sweep = try #require(result["sweep"]?.arrayValue)
       #expect(sweep.map { $0["kl_weight"] } == [1000.0, 0.0] && result["kl_weight"] == 0.0)
       // What cannot leave the base learns nothing, and says so; the other training is none the worse.
@@ -118,7 +103,7 @@ import WorkerProtocol
       #expect(trainedWith["kl"] == 0.0)
       // Cut within the second training, it ends as it did, and journals no step again.
       let resumed = try TestWorker().run(.train(spec), journal: run.journal)
-      #expect(try self.result(resumed.ending) == result && resumed.journal == run.journal)
+      #expect(try resumed.ending.timeless() == result && resumed.journal == run.journal)
     }
   }
 
@@ -128,7 +113,7 @@ import WorkerProtocol
       var spec = try Self.spec(model)
       spec.isEstimate = true
       let run = try TestWorker().run(.train(spec))
-      let result = try result(run.ending)
+      let result = try run.ending.timeless()
       #expect(result["dry_run"] == true && result["rows"] == 32 && result["training_rows"] == 24)
       #expect(run.journal.isEmpty)
       for path in [spec.expertPath, spec.statePath] { #expect(((try FileSystem.status(path)) ?? nil) == nil) }
@@ -196,14 +181,18 @@ import WorkerProtocol
     }
   }
 
-  /// The same answers scored under other weights: −Σ A ln π is what the gradient follows.
-  @Test(arguments: TrainingSettings.Baseline.allCases)
-  func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(baseline: TrainingSettings.Baseline) throws {
+  /// The same answers scored under other weights: −Σ A ln π is what the gradient follows, with the π that they were
+  /// sampled from.
+  @Test(arguments: TrainingSettings.Baseline.allCases, [1, 1.7] as [Float])
+  func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(
+    baseline: TrainingSettings.Baseline, temperature: Float
+  ) throws {
     try withTemporaryDirectory { directory in
       let ground = try Ground(SyntheticModel(in: directory))
       var settings = TrainingSettings()
       settings.samples = 12
       settings.baseline = baseline
+      settings.temperature = Double(temperature)
       settings.seed = 3
       let rows = [3, 0, 6]
       let (gradient, standing) = try ground.trainee(settings).gradient(of: rows, step: 4, at: ground.at)
@@ -211,7 +200,7 @@ import WorkerProtocol
       let answers = try generateAnswers(
         rows.flatMap { Array(repeating: ground.rows[$0], count: 12) }, of: ground.task, by: ground.model,
         under: .factored(MultiplierVector(ground.at)),
-        sampling: { .sampled(temperature: 1, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
+        sampling: { .sampled(temperature: temperature, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
       let scorer = try TaskScorer(ground.task, sandbox: nil)
       let rewards = try answers.enumerated().map { place, answer in
         try scorer.score(ground.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
@@ -223,7 +212,9 @@ import WorkerProtocol
         let items = answers.enumerated().map { place, answer in
           ScoringItem(prompt: ground.rows[rows[place / 12]].prompt, continuations: [answer.tokens])
         }
-        let scores = try ground.model.score(items, under: .factored(MultiplierVector(parameters)), priority: .job)
+        let scores = try ground.model.record(
+          items, under: MultiplierVector(parameters), temperature: temperature, priority: .job
+        ).scores
         return scores.enumerated().reduce(0.0) { sum, score in
           let group = rewards[score.offset / 12 * 12..<score.offset / 12 * 12 + 12]
           let advantage = rewards[score.offset] - (baseline == .group ? group.reduce(0, +) / 12 : 0)

@@ -120,10 +120,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model) { $0.method = "gradient" }
       spec.task = try model.generatedTask(shots: 3, tokens: 3)
-      guard case .failed(let fault) = try TestWorker().run(.adapt(spec)).ending else {
-        Issue.record("an answer that is generated has no gradient")
-        return
-      }
+      let fault = try TestWorker().run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))
     }
   }
@@ -154,10 +151,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model) { $0.mix = .sum }
-      guard case .failed(let fault) = try TestWorker().run(.adapt(spec)).ending else {
-        Issue.record("a free sum scales whole matrices")
-        return
-      }
+      let fault = try TestWorker().run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .badRequest && fault.message.contains("normalized"))
       spec.experts = [
         try model.expert("one", seed: 11, rescale: "nuclear"), try model.expert("two", seed: 12, rescale: "nuclear"),
@@ -179,16 +173,10 @@ import WorkerProtocol
       let worker = try TestWorker()
       let spec = try Self.spec(model, eval: 5) { $0.method = "all" }
       let sound = try worker.run(.adapt(spec))
-      guard case .done = sound.ending else {
-        Issue.record("the adaptation ends with \(sound.ending)")
-        return
-      }
+      _ = try sound.ending.result()
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))
       let broken = try worker.run(.adapt(spec))
-      guard case .failed(let fault) = broken.ending else {
-        Issue.record("rows that cannot be read cannot be scored")
-        return
-      }
+      let fault = try broken.ending.fault()
       #expect(fault.kind == .taskUnreadable && fault.message.contains("eval.jsonl"))
       let searched = WorkerServiceTests.scores(sound.journal).filter { $0["entry"] != "eval" }
       #expect(WorkerServiceTests.scores(broken.journal) == searched && searched.count > 20)

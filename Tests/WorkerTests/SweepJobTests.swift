@@ -21,11 +21,7 @@ import WorkerProtocol
   }
 
   private func timeless(_ ending: TestWorker.Ending) throws -> JSONObject {
-    guard case .done(let json) = ending, var result = json.objectValue else {
-      Issue.record("the job ended with \(ending)")
-      throw TestWorker.Closed()
-    }
-    result["seconds"] = nil
+    var result = try ending.timeless()
     result["cells"] = .array(
       (result["cells"]?.arrayValue ?? []).map { cell in
         var cell = cell.objectValue ?? [:]
@@ -73,10 +69,7 @@ import WorkerProtocol
       let sound = try worker.run(.sweep(spec))
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))
       let broken = try worker.run(.sweep(spec))
-      guard case .failed(let fault) = broken.ending else {
-        Issue.record("rows that cannot be read cannot be scored")
-        return
-      }
+      let fault = try broken.ending.fault()
       #expect(fault.kind == .taskUnreadable && fault.message.contains("eval.jsonl"))
       func searched(_ journal: [JSONValue]) -> [JSONValue] {
         WorkerServiceTests.scores(journal.filter { $0["entry"] == "search" }.compactMap { $0["of"] })

@@ -87,3 +87,28 @@ final class TestWorker {
     }
   }
 }
+
+extension TestWorker.Ending {
+  struct Unexpected: Error {
+    var ending: TestWorker.Ending
+  }
+
+  /// What the job came to.
+  func result() throws -> JSONValue {
+    guard case .done(let result) = self else { throw Unexpected(ending: self) }
+    return result
+  }
+
+  /// The same without what time decides.
+  func timeless() throws -> JSONObject {
+    var object = try result().objectValue ?? [:]
+    object["seconds"] = nil
+    return object
+  }
+
+  /// Why it failed.
+  func fault() throws -> WorkerFault {
+    guard case .failed(let fault) = self else { throw Unexpected(ending: self) }
+    return fault
+  }
+}

@@ -21,11 +21,7 @@ import WorkerProtocol
 
   /// A result without what time decides.
   static func timeless(_ ending: TestWorker.Ending) throws -> AdaptResult {
-    guard case .done(let json) = ending else {
-      Issue.record("the job ended with \(ending)")
-      throw TestWorker.Closed()
-    }
-    var result = try AdaptResult(decoding: json)
+    var result = try AdaptResult(decoding: ending.result())
     result.search.seconds = []
     result.search.costs.secondsPerPrompt = nil
     for index in result.search.configurations.indices {
@@ -56,10 +52,8 @@ import WorkerProtocol
       #expect(!result.kernel.isEmpty)
       #expect(result.search.costs.prompts > 0)
 
-      let facts = try ModelFacts(
-        decoding: try worker.answer(
-          .inspectModel(path: model.path, cacheDirectory: model.reference.cacheDirectory)
-        ).get())
+      let inspection = JobWork.inspect(path: model.path, cacheDirectory: model.reference.cacheDirectory)
+      let facts = try ModelFacts(decoding: try worker.run(inspection, job: 2).ending.result())
       #expect(facts.layers == 2 && facts.targets == SyntheticModel.targets && facts.hasTokenizer)
       // What was written is what is served: scoring under either gives the same numbers.
       var alpha = Weights.Mixture(
@@ -115,10 +109,7 @@ import WorkerProtocol
         isAsked = true
       }.ending
       #expect(ending == .cancelled)
-      guard case .done = try worker.run(.adapt(try Self.adapt(model, iterations: 1)), job: 2).ending else {
-        Issue.record("a job after a cancelled one ends")
-        return
-      }
+      _ = try worker.run(.adapt(try Self.adapt(model, iterations: 1)), job: 2).ending.result()
     }
   }
 
@@ -153,6 +144,35 @@ import WorkerProtocol
     }
   }
 
+  /// By it the daemon tells a worker that lives from one that hangs.
+  @Test func theSignOfLifeDoesNotWaitForAModelThatIsBeingLoaded() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      let load = try worker.send(.tokenize(model: model.reference, text: "hi", special: false))
+      let memory = try worker.send(.memory)
+      var answered: [Int64] = []
+      while answered.count < 2 {
+        if case .result(let id, _) = try worker.read() { answered.append(id) }
+      }
+      #expect(answered == [memory, load])
+    }
+  }
+
+  @Test func lessThanOneShotOrRowIsRefused() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let worker = try TestWorker()
+      var search = try Self.adapt(model)
+      search.search.shots = -1
+      let evaluation = EvaluateSpec(model: model.reference, task: search.task, weights: .fixed(.base), limit: -1)
+      for (number, work) in [JobWork.adapt(search), .evaluate(evaluation)].enumerated() {
+        let fault = try worker.run(work, job: Int64(number)).ending.fault()
+        #expect(fault.kind == .badRequest && fault.message.hasPrefix("-1 "), "\(fault)")
+      }
+    }
+  }
+
   @Test func anEvaluationGivesEveryItem() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
@@ -160,10 +180,7 @@ import WorkerProtocol
       let spec = EvaluateSpec(
         model: model.reference, task: try model.task(shots: 4, eval: 34),
         weights: .fixed(.expert(try model.expert("one", seed: 11), rescale: .none)), limit: 33)
-      guard case .done(let result) = try worker.run(.evaluate(spec)).ending else {
-        Issue.record("the evaluation ends")
-        return
-      }
+      let result = try worker.run(.evaluate(spec)).ending.result()
       #expect(result["n"] == 33 && result["split"] == "eval")
       #expect(result["items"]?.arrayValue?.count == 33)
       #expect(result["acc"]?.doubleValue != nil && result["acc_norm"]?.doubleValue != nil)
@@ -184,16 +201,10 @@ import WorkerProtocol
       let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(4)))
       #expect(try Self.timeless(resumed.ending) == result)
       spec.search.objective = "loglik"
-      guard case .failed(let fault) = try worker.run(.adapt(spec)).ending else {
-        Issue.record("generated rows have no gold likelihood")
-        return
-      }
+      let fault = try worker.run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .unsupported)
       let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .fixed(.base))
-      guard case .done(let items) = try worker.run(.evaluate(evaluation)).ending else {
-        Issue.record("the evaluation ends")
-        return
-      }
+      let items = try worker.run(.evaluate(evaluation)).ending.result()
       #expect(items["n"] == 2 && items["split"] == "fewshot" && items["exact_match"]?.doubleValue != nil)
     }
   }

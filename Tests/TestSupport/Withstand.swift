@@ -1,0 +1,67 @@
+import Glibc
+import SystemSupport
+
+/// What a reader of strangers' files may cost, however small the file.
+private enum Bound {
+  /// Of a debug build, on a machine that does other things too: processor time, and far more than any input takes.
+  static let nanoseconds = 1_000_000_000
+  /// Beyond what the process has when it begins.
+  static let bytes = 512 << 20
+  /// A message goes into logs, tables and answers; it never shows all of what was found.
+  static let messageBytes = 1000
+}
+
+/// Gives a reader inputs that were made of good ones by changes, each of which must be read or refused with an error,
+/// within time and memory. Returns what is wrong with the reader, nil where nothing is: also where it reads all of them, or
+/// none.
+///
+/// To be called in a process of its own (an exit test): a trap, a stack that overflows, or memory beyond the bound ends it.
+package func withstand(
+  _ samples: [[UInt8]], count: Int = 6000, seed: UInt64 = 1, _ read: ([UInt8]) throws -> Void
+) -> String? {
+  do {
+    // A sample that is refused would leave all that lies behind untried.
+    for sample in samples { try read(sample) }
+    try boundMemory()
+  } catch {
+    return "a sample is refused: \(error)"
+  }
+  var mutator = Mutator(samples, seed: seed)
+  var (accepted, refused) = (0, 0)
+  for number in 0..<count {
+    let input = mutator.next()
+    let start = processorNanoseconds()
+    do {
+      try read(input)
+      accepted += 1
+    } catch {
+      refused += 1
+      let message = "\(error)"
+      if message.utf8.count > Bound.messageBytes {
+        return "input \(number) gets a message of \(message.utf8.count) bytes: \(message.prefix(400))"
+      }
+    }
+    let nanoseconds = processorNanoseconds() - start
+    if nanoseconds > Bound.nanoseconds {
+      return "input \(number) of \(input.count) bytes took \(nanoseconds / 1_000_000) ms: \(shown(input))"
+    }
+  }
+  return accepted == 0 || refused == 0 ? "\(accepted) inputs were read and \(refused) refused; both are needed" : nil
+}
+
+private func shown(_ input: [UInt8]) -> String {
+  String(String(decoding: input.prefix(400), as: UTF8.self).unicodeScalars.map { $0.isASCII ? Character($0) : "?" })
+}
+
+private func processorNanoseconds() -> Int {
+  var time = timespec()
+  unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+private func boundMemory() throws {
+  var limits = ProcessLimits()
+  guard let now = ProcessMemory.of() else { return }
+  limits.dataBytes = UInt64(now.data + Bound.bytes)
+  try limits.applyToSelf()
+}

@@ -1,0 +1,82 @@
+import ModelFormats
+import TestSupport
+import StrictJSON
+import Testing
+
+@testable import Tokenizer
+
+/// Tokenizers that were good once and are hostile now. One that is read must encode and decode whatever comes.
+@Suite struct TokenizerMutationTests {
+  private static func use(_ tokenizer: Tokenizer) {
+    let ids = tokenizer.encode("ab  c'll 12\u{e9}\n<s>", recognizeSpecial: true)
+    _ = tokenizer.decode(ids + [-1, .max])
+  }
+
+  private static let byteLevel: JSONValue = [
+    "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+  ]
+  private static let file: JSONValue = [
+    "version": "1.0", "truncation": nil, "padding": nil,
+    "added_tokens": [
+      [
+        "id": 6, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": true,
+      ]
+    ],
+    "normalizer": nil,
+    "pre_tokenizer": [
+      "type": "Sequence", "pretokenizers": [["type": "Digits", "individual_digits": true], Self.byteLevel],
+    ],
+    "post_processor": nil, "decoder": Self.byteLevel,
+    "model": [
+      "type": "BPE", "dropout": nil, "unk_token": "a", "continuing_subword_prefix": nil,
+      "end_of_word_suffix": nil, "fuse_unk": false, "byte_fallback": false,
+      "vocab": ["a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4, "\u{120}": 5], "merges": ["a b", ["ab", "c"]],
+    ],
+  ]
+
+  @Test func aMutatedTokenizerJSONIsReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let problem = withstand([Self.file.serialized()]) { Self.use(try .huggingFace(tokenizerJSON: $0)) }
+      #expect(problem == nil, "\(problem ?? "")")
+      let config: JSONValue = [
+        "bos_token": ["content": "<s>"], "eos_token": "<s>", "add_bos_token": true, "model_max_length": 1e30,
+      ]
+      let other = withstand([config.serialized()], count: 2000) {
+        Self.use(try .huggingFace(tokenizerJSON: Self.file.serialized(), configJSON: $0))
+      }
+      #expect(other == nil, "\(other ?? "")")
+    }
+  }
+
+  /// As GGUF gives them: lists that need not fit each other.
+  @Test func mutatedListsOfTokensAreReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let lists: JSONValue = [
+        "tokens": ["a", "b", "c", "ab", "abc", "\u{120}", "<s>"], "types": [1, 1, 1, 1, 1, 1, 3],
+        "merges": ["a b", "ab c"], "bos": 6, "eos": 6,
+      ]
+      let problem = withstand([lists.serialized()]) { bytes in
+        let lists = try parseJSON(bytes)
+        func texts(_ key: String) -> [String] { lists[key]?.arrayValue?.compactMap(\.stringValue) ?? [] }
+        Self.use(
+          try .gguf(
+            pre: "smollm", tokens: texts("tokens"),
+            types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
+            merges: texts("merges"), bos: lists["bos"]?.intValue, eos: lists["eos"]?.intValue))
+      }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
+  @Test func aMutatedChatTemplateIsReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let template = Array(SmolLM2Fixture.chatTemplate.utf8)
+      let problem = withstand([template]) { bytes in
+        let template = try ChatTemplate.recognize(String(decoding: bytes, as: UTF8.self))
+        _ = template.render([.user("x")])
+      }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+}
