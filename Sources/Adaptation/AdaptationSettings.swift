@@ -29,7 +29,7 @@ package struct AdaptationSettings: Sendable, Equatable {
   package var comparesPopulations: Bool { configurations.contains { $0.method.isOnGrid } }
 
   /// Of the journal's entries. An older journal is not used: its search begins anew.
-  static let journalVersion: Int64 = 5
+  static let journalVersion: Int64 = 6
 
   var fingerprint: String {
     let searches = configurations.map { "\($0.method)/\($0.space)" }.joined(separator: ";")

@@ -153,9 +153,14 @@ package struct GradientAscent: SearchMethod {
     let isFew = values + (slopes.count - 1) * (freedom + 1) >= freedom * (freedom + 1) / 2
     let gradient: [Double]
     if isFew {
+      let start = history[0].point
       let data = sound.map { one in
-        LocalQuadratic.Datum(
-          step: difference(one.point, center.point), rise: one.value - center.value, gradient: one.gradient)
+        // Where it begins, every expert has a good part of its strength and an edge may be near: what is seen around says
+        // more of what lies ahead than the slope on the one side of it.
+        let isTrusted = one.point != center.point || one.point != start
+        return LocalQuadratic.Datum(
+          step: difference(one.point, center.point), rise: one.value - center.value,
+          gradient: isTrusted ? one.gradient : nil)
       }
       let fit = LocalQuadratic(dimensions: space.dimensions, scale: curvature.diagonal, data: data)
       (gradient, curvature) = (fit.gradient, fit.curvature)
@@ -175,24 +180,36 @@ package struct GradientAscent: SearchMethod {
     let isInside = next.length < 0.99 * radius || radius < 1 / MixtureSpace.gridSteps
     if step.gain < tolerance && isInside || step.point == center.point {
       // A quadratic that was fitted to what lies far away may see no rise where there is one.
-      if isFew, let probe = probe(near: center.point, sound.map(\.point), uphill: gradient) {
-        next = Step(point: probe, wantsGradient: false, isProbe: true)
+      if isFew, let probe = probe(near: center.point, sound.map(\.point), slopes.map(\.point), uphill: gradient) {
+        next = probe
       } else {
         stopReason = .converged
       }
     }
-    // Nobody would follow the last gradient.
-    if generation + 1 >= iterations { next.wantsGradient = false }
-    if stopReason == nil, generation >= iterations { stopReason = .iterations }
+    // Nobody would follow the last gradient, and at a point that is known there is nothing else to ask.
+    let isLast = generation + 1 >= iterations
+    if stopReason == nil, generation >= iterations || isLast && next.isProbe && next.wantsGradient {
+      stopReason = .iterations
+    }
+    if isLast { next.wantsGradient = false }
   }
 
   /// Of the range of a coefficient, where values are asked for.
   private static let leastRadius = 0.06
   private static let (nearby, probeLength) = (0.1, 0.06)
 
-  /// A point beside the center, along the coordinate of which the points nearby say least; nil where they say something of
-  /// every one. A coordinate at a border is not asked about where a step away from it would lose ten times what counts.
-  private func probe(near center: [Double], _ points: [[Double]], uphill gradient: [Double]) -> [Double]? {
+  /// What to ask near the center before the end; nil where enough is known there.
+  ///
+  /// Of two coefficients a value beside it, along the one of which the points nearby say least, but not where a step away
+  /// from a border would lose ten times what counts. Of three and more the gradient, which says all at the cost of three.
+  private func probe(
+    near center: [Double], _ points: [[Double]], _ slopes: [[Double]], uphill gradient: [Double]
+  ) -> Step? {
+    guard !space.normalised else { return nil }
+    if space.freedom > 2 {
+      let isKnown = slopes.contains { difference($0, center).allSatisfy { abs($0) <= Self.probeLength } }
+      return isKnown ? nil : Step(point: center, isProbe: true)
+    }
     let steps = points.map { difference($0, center) }
       .filter { step in step.contains { $0 != 0 } && step.allSatisfy { abs($0) <= Self.nearby } }
     let known = center.indices.map { i in steps.reduce(0) { max($0, abs($1[i])) } }
@@ -200,13 +217,12 @@ package struct GradientAscent: SearchMethod {
       let outward = center[i] <= space.lower ? -gradient[i] : center[i] >= space.upper ? gradient[i] : 0
       return outward * Self.probeLength <= 10 * tolerance
     }
-    guard !space.normalised, let axis = open.min(by: { known[$0] < known[$1] }), known[axis] < Self.probeLength / 2
-    else { return nil }
+    guard let axis = open.min(by: { known[$0] < known[$1] }), known[axis] < Self.probeLength / 2 else { return nil }
     let length = gradient[axis] < 0 ? -Self.probeLength : Self.probeLength
     let isInside = (space.lower...space.upper).contains(center[axis] + length)
     var point = center
     point[axis] = space.clamped(center[axis] + (isInside ? length : -length))
-    return point == center ? nil : point
+    return point == center ? nil : Step(point: point, wantsGradient: false, isProbe: true)
   }
 
   private func difference(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 - $1 } }

@@ -30,13 +30,14 @@ struct LocalQuadratic {
     for datum in data {
       let step = datum.step
       let distance = step.reduce(0) { max($0, abs($1)) }
-      guard distance > 0 else { continue }
       let square = distance * distance
-      // Of float passes: hundred thousandths of a nat.
-      let error = 0.3 * scale * square * distance
-      add(
-        step + places.map { -step[$0] * step[$1] * ($0 == $1 ? 0.5 : 1) },
-        datum.rise + scale * dot(step, step) / 2, variance: error * error + 1e-10)
+      if distance > 0 {
+        // Of float passes: hundred thousandths of a nat.
+        let error = 0.3 * scale * square * distance
+        add(
+          step + places.map { -step[$0] * step[$1] * ($0 == $1 ? 0.5 : 1) },
+          datum.rise + scale * dot(step, step) / 2, variance: error * error + 1e-10)
+      }
       guard let gradient = datum.gradient else { continue }
       let slope = 0.9 * scale * square
       for i in 0..<dimensions {

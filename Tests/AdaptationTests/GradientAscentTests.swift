@@ -256,6 +256,25 @@ import Testing
     }
   }
 
+  /// What seems to be the top of a quadratic is looked at from where it is believed to be: one gradient says whether it is.
+  @Test(arguments: [[0.3, 0.1, 0.5], [0.05, 0.4, 0.2], [0.7, -0.2, 0.3]])
+  func threeCoefficientsEndWhereTheGradientSaysSo(target: [Double]) throws {
+    let hill = Hill(target: target, weights: [3, 5, 2], skew: 1.5)
+    let space = SearchMethodTests.space(3)
+    var method = GradientAscent(space: space, settings: .init())
+    method.begin(knowing: hill.baselines(space))
+    var slopes: [[Double]] = []
+    while let question = method.question {
+      if case .gradient(let request) = question { slopes.append(request.point) }
+      method.take(hill.answer(question))
+    }
+    let best = try #require(method.best?.point)
+    #expect(method.stopReason == .converged)
+    #expect(slopes.contains { point in zip(point, best).allSatisfy { abs($0 - $1) <= 0.06 } }, "\(best) of \(slopes)")
+    // Uphill is only where the box ends.
+    for (x, slope) in zip(best, hill.gradient(best)) { #expect(abs(slope) < 0.08 || x == 0 && slope < 0, "\(best)") }
+  }
+
   /// At a border that it falls away from steeply, nothing is to be learnt but what it costs.
   @Test func aBorderThatTheHillFallsAwayFromIsNotProbed() throws {
     let hill = Hill(target: [0.35, -0.4], weights: [3, 3], coupling: 0)
