@@ -1,6 +1,6 @@
 // swift-tools-version: 6.2
 // The package is the architecture: targets stand bottom-up, one noun each, and arrows point down only.
-// Sources/README.md says in one sentence what each target is for.
+// A line of code knows its process by its folder; Sources/README.md says in one sentence what each target is for.
 import PackageDescription
 
 let settings: [SwiftSetting] = [
@@ -10,20 +10,45 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-func part(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+/// A folder below Sources, and the one of the same name below Tests that mirrors it.
+struct Folder {
+  let name: String
+
+  func system(_ target: String) -> Target {
+    .systemLibrary(name: target, path: "Sources/\(name)/\(target)")
+  }
+
+  func c(_ target: String) -> Target {
+    .target(name: target, path: "Sources/\(name)/\(target)")
+  }
+
+  func part(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(
+      name: target, dependencies: dependencies, path: "Sources/\(name)/\(target)", swiftSettings: settings)
+  }
+
+  func program(_ target: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+      name: target, dependencies: dependencies, path: "Sources/\(name)/\(target)", swiftSettings: settings)
+  }
+
+  func tests(_ target: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+      name: target + "Tests", dependencies: dependencies, path: "Tests/\(name)/\(target)Tests",
+      resources: resources, swiftSettings: settings)
+  }
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
-}
-
-func tests(
-  _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
-) -> Target {
-  .testTarget(
-    name: name + "Tests", dependencies: dependencies, resources: resources, swiftSettings: settings)
-}
+/// What both processes and the client stand on.
+let shared = Folder(name: "Shared")
+/// The bank and its daemon, t2d: links no BLAS, never computes.
+let bank = Folder(name: "Bank")
+/// The model and its worker, t2-worker: everything that computes.
+let model = Folder(name: "Model")
+/// The command line, t2ctl: links neither BLAS nor SQLite.
+let client = Folder(name: "Client")
+/// What is started by its name, and what measures it.
+let programs = Folder(name: "Programs")
 
 let package = Package(
   name: "t2d",
@@ -35,160 +60,135 @@ let package = Package(
     .executable(name: "t2bench", targets: ["t2bench"]),
   ],
   targets: [
-    // Level 0: C libraries, one module map each, and the two things every file format needs.
-    .systemLibrary(name: "COpenBLAS"),
-    .systemLibrary(name: "CLAPACKE"),
-    .systemLibrary(name: "CSQLite"),
-    .target(name: "CLinux"),
-    // Not in the design's table: products of few rows in C, since a Swift function has no vector unit of its own choice.
-    .target(name: "CKernels"),
-    part("StrictJSON"),
-    part("Digests"),
+    shared.c("CLinux"),
+    shared.part("StrictJSON"),
+    shared.part("Digests"),
+    shared.part("SystemSupport", ["CLinux"]),
+    // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
+    shared.part("Multipliers"),
+    shared.part("RPCProtocol", ["StrictJSON"]),
+    shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
+    shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
+    shared.part("Sandbox", ["StrictJSON", "SystemSupport"]),
+    shared.part("Evaluation", ["Sandbox", "StrictJSON", "Digests", "SystemSupport"]),
+    shared.part("WorkerProtocol", ["StrictJSON", "Multipliers"]),
 
-    // Level 1: one importer for each C library.
-    part("LinearAlgebra", ["COpenBLAS", "CLAPACKE", "CLinux"]),
-    part("SQLite", ["CSQLite"]),
-    part("SystemSupport", ["CLinux"]),
-    part("Tokenizer", ["StrictJSON"]),
-    part("RPCProtocol", ["StrictJSON"]),
-    // Not in the design's table: the arithmetic of multipliers (parameter space, rescale, mixing) without BLAS,
-    // so that the daemon can validate experts and mixtures and still link no BLAS.
-    part("Multipliers"),
+    bank.system("CSQLite"),
+    bank.part("SQLite", ["CSQLite"]),
+    bank.part("Watcher", ["CLinux", "SystemSupport"]),
+    bank.part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    bank.part("Registry", ["SQLite", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
+    bank.part(
+      "Daemon",
+      [
+        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
+        "WorkerProtocol", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "SQLite",
+      ]),
 
-    // Level 2
-    part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
-    part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
-    part("Watcher", ["CLinux", "SystemSupport"]),
-    part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
-    part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
-    part("Sandbox", ["StrictJSON", "SystemSupport"]),
-
-    // Level 3
-    part("Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
-    part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
-    part("Evaluation", ["Sandbox", "StrictJSON", "Digests", "SystemSupport"]),
-    part("WorkerProtocol", ["RPCProtocol", "StrictJSON", "Multipliers"]),
-
-    // Level 4
-    part(
+    model.system("COpenBLAS"),
+    model.system("CLAPACKE"),
+    // Products of few rows, in C, since a Swift function has no vector unit of its own choice.
+    model.c("CKernels"),
+    model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
+    model.part("Tokenizer", ["StrictJSON"]),
+    model.part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
+    model.part("Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
+    model.part(
       "Adaptation",
-      [
-        "Transformer", "Experts", "Evaluation", "Sandbox", "SVF", "LinearAlgebra", "Multipliers", "StrictJSON",
-        "Tokenizer",
-      ]),
-    part(
-      "Registry",
-      [
-        "SQLite", "Experts", "Evaluation", "WorkerProtocol", "Multipliers", "StrictJSON", "Digests",
-        "SystemSupport",
-      ]),
-
-    // Level 5
-    part(
+      ["Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
+    model.part(
       "Training",
       [
         "Adaptation", "Evaluation", "Sandbox", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra",
         "StrictJSON",
       ]),
-
-    // Level 6
-    part(
+    model.part(
       "Worker",
       [
         "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol", "ModelFormats",
-        "Tokenizer", "SVF", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests",
-        "SystemSupport", "CLinux", "RPCProtocol",
+        "Tokenizer", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests", "SystemSupport", "CLinux",
       ]),
-    part(
-      "Daemon",
-      [
-        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
-        "WorkerProtocol", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
-        "SQLite", "CLinux",
-      ]),
-    part(
+
+    client.part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    client.part(
       "ControlCommands",
       ["Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
-    part(
+
+    programs.program("t2d", ["Daemon"]),
+    programs.program("t2-worker", ["Worker"]),
+    // In C and without threads, so that it may fork; Sandbox starts it.
+    .executableTarget(name: "t2-sandbox", path: "Sources/Programs/t2-sandbox"),
+    programs.program("t2ctl", ["ControlCommands"]),
+    programs.program("t2bench", ["Benchmarks"]),
+    programs.part(
       "Benchmarks",
       [
-        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Tokenizer",
-        "Evaluation", "Experts", "Adaptation", "RPCClient", "RPCServer", "RPCProtocol", "StrictJSON",
-        "SystemSupport", "CLinux", "Worker",
+        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "RPCClient", "StrictJSON",
+        "SystemSupport", "CLinux",
       ]),
 
-    // Level 7
-    program("t2d", ["Daemon"]),
-    program("t2-worker", ["Worker"]),
-    // In C and without threads, so that it may fork; Sandbox starts it.
-    .executableTarget(name: "t2-sandbox"),
-    program("t2ctl", ["ControlCommands"]),
-    program("t2bench", ["Benchmarks"]),
-
-    // Tests mirror the targets; what several of them need is in a target of its own.
+    // What tests of several targets need.
     .target(
-      name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/Shared/TestSupport",
       swiftSettings: settings),
-    tests("StrictJSON", ["StrictJSON", "TestSupport"]),
-    tests("Digests", ["Digests"]),
-    tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
-    tests("SQLite", ["SQLite", "SystemSupport"]),
-    tests("SystemSupport", ["SystemSupport", "CLinux"]),
-    tests("Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
-    tests("RPCProtocol", ["RPCProtocol", "StrictJSON", "TestSupport"]),
-    tests("Multipliers", ["Multipliers", "TestSupport"]),
-    tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
-    tests(
-      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
+    shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
+    shared.tests("Digests", ["Digests"]),
+    shared.tests("SystemSupport", ["SystemSupport", "CLinux"]),
+    shared.tests("Multipliers", ["Multipliers", "TestSupport"]),
+    shared.tests("RPCProtocol", ["RPCProtocol", "StrictJSON", "TestSupport"]),
+    shared.tests(
+      "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
-    tests("Watcher", ["Watcher", "SystemSupport"]),
-    tests(
+    shared.tests(
+      "Experts",
+      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
+    shared.tests("Sandbox", ["Sandbox", "SystemSupport", "TestSupport"]),
+    shared.tests(
+      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
+    shared.tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
+
+    bank.tests("SQLite", ["SQLite", "SystemSupport"]),
+    bank.tests("Watcher", ["Watcher", "SystemSupport"]),
+    bank.tests(
       "RPCServer",
       ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"],
       resources: [.copy("Golden")]),
-    tests(
-      "Transformer",
-      [
-        "Transformer", "ModelFormats", "SVF", "Multipliers", "LinearAlgebra", "Tokenizer",
-        "Experts", "StrictJSON", "SystemSupport", "CKernels",
-      ],
-      resources: [.copy("Fixtures")]),
-    tests(
-      "Experts",
-      ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
-    tests("Sandbox", ["Sandbox", "StrictJSON", "SystemSupport", "TestSupport"]),
-    tests(
-      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
-      resources: [.copy("Fixtures")]),
-    tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
-    tests("Adaptation", ["Adaptation", "Evaluation", "Multipliers", "StrictJSON"]),
-    tests("Training", ["Training", "Transformer", "ModelFormats", "StrictJSON", "SystemSupport", "TestSupport"]),
-    tests(
+    bank.tests(
       "Registry",
-      [
-        "Registry", "SQLite", "Experts", "ModelFormats", "Multipliers", "WorkerProtocol",
-        "StrictJSON", "Digests", "SystemSupport",
-      ]),
-    tests(
+      ["Registry", "SQLite", "Multipliers", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
+    bank.tests(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
       ]),
-    tests(
+
+    model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
+    model.tests(
+      "Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
+    model.tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
+    model.tests(
+      "Transformer",
+      ["Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Tokenizer", "StrictJSON", "CKernels"],
+      resources: [.copy("Fixtures")]),
+    model.tests("Adaptation", ["Adaptation", "Multipliers", "StrictJSON"]),
+    model.tests("Training", ["Training", "Transformer", "ModelFormats", "SystemSupport", "TestSupport"]),
+    model.tests(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
         "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
       ]),
-    tests(
+
+    client.tests(
       "ControlCommands",
       [
-        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux",
+        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "TestSupport",
       ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
-    tests(
+    programs.tests(
       "EndToEnd",
-      ["RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport"], resources: [.copy("Fixtures")]),
+      ["RPCClient", "StrictJSON", "SystemSupport", "TestSupport"], resources: [.copy("Fixtures")]),
   ]
 )

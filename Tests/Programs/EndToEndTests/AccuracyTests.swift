@@ -1,5 +1,6 @@
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 /// `acc` and `acc_norm` of the base and the starter experts, against PyTorch on the same rows.
@@ -28,7 +29,7 @@ extension EndToEnd {
     }
 
     func rows() throws -> [Row] {
-      let path = "\(repository)/Tests/EndToEndTests/Fixtures/accuracy.json"
+      let path = "\(repository)/Tests/Programs/EndToEndTests/Fixtures/accuracy.json"
       let file = try parseJSON(FileSystem.readAll(path, maximumBytes: 1 << 16))
       return try #require(file.objectValue?["rows"]?.arrayValue).map { value in
         let row = try #require(value.objectValue)

@@ -4,12 +4,12 @@ import ModelFormats
 import Multipliers
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 /// The files are those of the reader's tests, from PyTorch and a Llama of transformers.
 @Suite struct SakanaExpertTests {
-  private static let directory =
-    "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/ModelFormatsTests/Fixtures/"
+  private static let directory = "\(repository)/Tests/Shared/ModelFormatsTests/Fixtures/"
 
   private func read(_ name: String) throws -> [UInt8] {
     try FileSystem.readAll(Self.directory + name, maximumBytes: 1 << 20)

@@ -4,11 +4,11 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct ImportTests {
-  private static let fixtures =
-    "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/ModelFormatsTests/Fixtures/"
+  private static let fixtures = "\(repository)/Tests/Shared/ModelFormatsTests/Fixtures/"
 
   /// A daemon with the model `m`, of the shapes of the fixtures, and `young`, which is not ready.
   private func withModel(

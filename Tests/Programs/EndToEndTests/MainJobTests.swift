@@ -2,6 +2,7 @@ import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 /// The real programs on the real model, one test after the other: two searches at once would only wait for each other.
@@ -66,7 +67,7 @@ extension EndToEnd {
 
         // Any other vector for this model will do: `social` under the name of `science`.
         var bytes = try FileSystem.readAll(
-          "\(repository)/Tests/EndToEndTests/Fixtures/experts/social.safetensors", maximumBytes: 1 << 22)
+          "\(repository)/Tests/Programs/EndToEndTests/Fixtures/experts/social.safetensors", maximumBytes: 1 << 22)
         try rename(in: &bytes, #""t2.name":"social""#, #""t2.name":"science""#)
         try daemon.drop(bytes, "experts", "science.safetensors")
         try client.call("system.sync")
@@ -152,7 +153,7 @@ func addModel(_ daemon: RunningDaemon, _ client: RPCClient) throws {
 func dropExperts(_ daemon: RunningDaemon) throws {
   for expert in ["science", "social"] {
     let bytes = try FileSystem.readAll(
-      "\(repository)/Tests/EndToEndTests/Fixtures/experts/\(expert).safetensors", maximumBytes: 1 << 22)
+      "\(repository)/Tests/Programs/EndToEndTests/Fixtures/experts/\(expert).safetensors", maximumBytes: 1 << 22)
     try daemon.drop(bytes, "experts", "\(expert).safetensors")
   }
 }
@@ -181,7 +182,10 @@ func dropEvaluationTask(_ daemon: RunningDaemon, _ client: RPCClient, _ rows: St
         "fewshot.jsonl",
         FileSystem.readAll("\(repository)/etc/examples/tasks/arc_challenge.jsonl", maximumBytes: 1 << 20)
       ),
-      ("eval.jsonl", FileSystem.readAll("\(repository)/Tests/EndToEndTests/Fixtures/\(rows)", maximumBytes: 1 << 20)),
+      (
+        "eval.jsonl",
+        FileSystem.readAll("\(repository)/Tests/Programs/EndToEndTests/Fixtures/\(rows)", maximumBytes: 1 << 20)
+      ),
     ])
   try client.call("system.sync")
   for job in try client.call("job.list").objectValue?["jobs"]?.arrayValue ?? [] {

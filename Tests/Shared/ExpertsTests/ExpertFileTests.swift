@@ -4,6 +4,7 @@ import ModelFormats
 import Multipliers
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct ExpertFileTests {
@@ -237,9 +238,8 @@ import Testing
 
   @Test(arguments: ["science", "social"])
   func filesWithoutABaseDigestAreAcceptedWithAWarning(name: String) throws {
-    var root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    root = "/" + root
-    let file = try ExpertFile.read(path: "\(root)/Tests/EndToEndTests/Fixtures/experts/\(name).safetensors")
+    let file = try ExpertFile.read(
+      path: "\(repository)/Tests/Programs/EndToEndTests/Fixtures/experts/\(name).safetensors")
     let expert = try file.validated(against: [smolLM2, signature()])
     #expect(expert.name == name)
     #expect(expert.model == "smollm2")
@@ -249,21 +249,19 @@ import Testing
 
   @Test(arguments: ["science", "math", "words"])
   func theExamplesNameTheirBaseAndWhatTheyWereTaught(name: String) throws {
-    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let expert = try ExpertFile.read(path: "\(root)/etc/examples/experts/\(name).safetensors").validated(
+    let expert = try ExpertFile.read(path: "\(repository)/etc/examples/experts/\(name).safetensors").validated(
       against: smolLM2)
     #expect(expert.name == name && expert.kind == .expert && expert.label != nil)
     // The digest of this test's base is invented, so the file's must differ from it.
     #expect(expert.warningCodes == [.foreignBase] && expert.parameters.count == 210)
     let task = try #require(expert.metadata.task)
     #expect(throws: Never.self) {
-      try FileSystem.readAll("\(root)/etc/examples/lessons/\(task)/train.jsonl", maximumBytes: 1 << 20)
+      try FileSystem.readAll("\(repository)/etc/examples/lessons/\(task)/train.jsonl", maximumBytes: 1 << 20)
     }
   }
 
   @Test func theDispatcherOfTheExamplesNamesItsBaseAndItsData() throws {
-    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let file = try ExpertFile.read(path: "\(root)/etc/examples/experts/dispatcher.safetensors")
+    let file = try ExpertFile.read(path: "\(repository)/etc/examples/experts/dispatcher.safetensors")
     let expert = try file.validated(against: smolLM2)
     #expect(expert.kind == .dispatcher && expert.label == nil && expert.metadata.task == nil)
     // The digest of this test's base is invented, so the file's must differ from it.

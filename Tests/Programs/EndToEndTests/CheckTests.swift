@@ -2,6 +2,7 @@ import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 /// Checks of the starter experts on the real model: what the order of an expert's multipliers is worth.
@@ -19,7 +20,8 @@ extension EndToEnd {
           ),
           (
             "eval.jsonl",
-            FileSystem.readAll("\(repository)/Tests/EndToEndTests/Fixtures/arc_easy.eval.jsonl", maximumBytes: 1 << 20)
+            FileSystem.readAll(
+              "\(repository)/Tests/Programs/EndToEndTests/Fixtures/arc_easy.eval.jsonl", maximumBytes: 1 << 20)
           ),
           ("task.json5", Array(#"{ experts: ["nobody"] }"#.utf8)),
         ])
@@ -65,7 +67,7 @@ extension EndToEnd {
         #expect(right?.hasPrefix(evaluated.map { $0 ? "1" : "0" }.joined()) == true)
 
         // The model of the fixtures has other shapes: said at once, with the first matrix that differs.
-        let tiny = "\(repository)/Tests/TransformerTests/Fixtures/tiny"
+        let tiny = "\(repository)/Tests/Model/TransformerTests/Fixtures/tiny"
         let added = try client.call("model.add", ["path": .string(tiny), "name": "tiny"])
         if let job = added["job"]?.integerValue { try daemon.finish(job) }
         let (_, exit) = try daemon.t2ctl("check", "transfer", "science", "--to", "tiny")

@@ -2,13 +2,13 @@ import ControlCommands
 import Glibc
 import RPCProtocol
 import SystemSupport
+import TestSupport
 import Testing
 
 /// The pages are written by hand and compared with the tables: a command, option, method, parameter or error that is
 /// not in its page fails here.
 @Suite struct ManualTests {
-  private static let directory =
-    "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/man"
+  private static let directory = "\(repository)/man"
 
   private func lines(_ page: String) throws -> [Substring] {
     let bytes = try FileSystem.readAll("\(Self.directory)/\(page)", maximumBytes: 1 << 20)

@@ -138,12 +138,6 @@ func builtPrograms() throws -> String {
   return directory
 }
 
-/// The repository, from this file's place in it.
-let repository: String = {
-  let path = #filePath
-  return path.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-}()
-
 func environment(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 /// The real base model, where etc/test has fetched it.
 let realModel = environment("T2D_TEST_MODEL")

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Evaluation
@@ -60,13 +61,12 @@ import Testing
   }
 
   @Test func theExamplesAreGoodTasks() throws {
-    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     let examples = [
       ("arc_easy", "arc_easy", Scoring.choice), ("arc_challenge.jsonl", "arc_challenge", .choice),
       ("gsm8k.jsonl", "gsm8k", .generate),
     ]
     for (file, name, scoring) in examples {
-      let task = try TaskFile.load(path: "/\(root)/etc/examples/tasks/\(file)")
+      let task = try TaskFile.load(path: "\(repository)/etc/examples/tasks/\(file)")
       #expect(task.shots.count == 10 && task.scoring == scoring && task.name == name)
     }
   }

@@ -2,6 +2,7 @@ import Multipliers
 import Sandbox
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Daemon
@@ -22,9 +23,7 @@ import Testing
   }
 
   @Test func theCommittedFileReadsAsTheDefaults() throws {
-    // This file lies in Tests/DaemonTests of the checkout.
-    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let path = "/\(root)/etc/t2d/t2d.json5"
+    let path = "\(repository)/etc/t2d/t2d.json5"
     let configuration = try Configuration(json5: try FileSystem.readAll(path, maximumBytes: 1 << 16), path: path)
     #expect(configuration.search == Configuration().search)
     #expect(configuration.worker == Configuration().worker)

@@ -1,15 +1,14 @@
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Daemon
 
 /// t2d.conf(5), Configuration.swift and the shipped file name the same keys with the same defaults.
 @Suite struct ConfigurationPageTests {
-  private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-
   private func text(_ path: String) throws -> String {
-    String(decoding: try FileSystem.readAll("\(Self.root)/\(path)", maximumBytes: 1 << 20), as: UTF8.self)
+    String(decoding: try FileSystem.readAll("\(repository)/\(path)", maximumBytes: 1 << 20), as: UTF8.self)
   }
 
   /// Of the page: `checks.rows` with "integer" and "200".
@@ -58,7 +57,7 @@ import Testing
 
   /// Every `try reader.optional…("key"` of the source is the last part of a key of the page.
   @Test func theReaderKnowsNoKeyThatThePageDoesNot() throws {
-    let source = try text("Sources/Daemon/Configuration.swift")
+    let source = try text("Sources/Bank/Daemon/Configuration.swift")
     let read = Set(source.matches(of: /\.optional[A-Z][A-Za-z]*\(\s*"([a-z_]+)"/).map { String($0.1) })
     let parts = Set(try page().flatMap { $0.key.split(separator: ".").map(String.init) })
     #expect(read == parts)

@@ -1,12 +1,11 @@
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Evaluation
 
 @Suite struct DispatchTemplateTests {
-  private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-
   private func refusal(_ text: String) -> DispatchTemplateError? {
     do throws(DispatchTemplateError) {
       _ = try DispatchTemplate(text, source: "t.txt")
@@ -15,7 +14,7 @@ import Testing
   }
 
   @Test func theBuiltInTextIsTheShippedFile() throws {
-    let shipped = try FileSystem.readAll(Self.root + "/etc/t2d/dispatch.txt", maximumBytes: 1 << 16)
+    let shipped = try FileSystem.readAll(repository + "/etc/t2d/dispatch.txt", maximumBytes: 1 << 16)
     #expect(DispatchTemplate.builtIn.text == String(decoding: shipped, as: UTF8.self))
     #expect(try DispatchTemplate(bytes: shipped, source: "file").text == DispatchTemplate.builtIn.text)
   }

@@ -2,6 +2,7 @@ import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -11,7 +12,7 @@ extension EndToEnd {
     private func dropTrainingTask(_ daemon: RunningDaemon, _ client: RPCClient) throws {
       let example = "\(repository)/etc/examples/tasks/arc_easy"
       let rows = try FileSystem.readAll(
-        "\(repository)/Tests/EndToEndTests/Fixtures/arc_easy.eval.jsonl", maximumBytes: 1 << 20
+        "\(repository)/Tests/Programs/EndToEndTests/Fixtures/arc_easy.eval.jsonl", maximumBytes: 1 << 20
       ).split(separator: UInt8(ascii: "\n")).prefix(40)
       try dropTask(
         daemon, "arc_easy",
