@@ -9,10 +9,19 @@ import WorkerProtocol
 extension Snapshot {
   /// The model that a request means: the one it names, else the task's, the default, or the only one.
   func resolveModel(_ name: String?, task: String? = nil) throws(RPCError) -> ModelRecord {
-    if let name = name ?? task.flatMap({ self.task($0)?.onlyModel }) {
+    if let name {
       guard let model = model(name) else {
         throw RPCError(
           .unknownModel, "there is no model \(quoted(name))", hint: hint(name, models.map(\.name), "model"))
+      }
+      return try ready(model)
+    }
+    if let task = task.flatMap({ self.task($0) }), let bound = task.boundModel {
+      guard let model = model(bound) else {
+        throw RPCError(
+          .unknownModel, "task '\(task.name)' is for model \(quoted(bound)), and there is no model of that name",
+          hint: (nearestName(to: bound, among: models.map(\.name)).map { "did you mean '\($0)'? " } ?? "")
+            + "add that model, or name another in task.json5 or with: t2ctl task register \(task.name) --model NAME")
       }
       return try ready(model)
     }

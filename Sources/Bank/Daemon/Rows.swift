@@ -155,11 +155,7 @@ extension Snapshot {
   }
 
   func pairs(of task: TaskRecord) -> [PairStatus] {
-    let only = task.onlyModel ?? task.current.settings["model"]?.stringValue
-    let wanted = models.filter { model in
-      model.state == .ready && only.map { sameName($0, model.name) } ?? true
-    }
-    return wanted.map { model in
+    models(of: task).map { model in
       let pair = Pair(task: task.name, model: model.name)
       let live = jobs.filter { job in
         job.kind == "adapt" && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)

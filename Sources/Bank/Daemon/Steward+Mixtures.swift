@@ -17,14 +17,6 @@ struct MixtureNeed {
 extension Steward {
   // MARK: - What is needed
 
-  /// The models on which a task is adapted, among those that are ready.
-  func models(of task: TaskRecord) -> [ModelRecord] {
-    let only = task.onlyModel ?? task.current.settings["model"]?.stringValue
-    return snapshot.models.filter { model in
-      model.state == .ready && only.map { sameName($0, model.name) } ?? true
-    }
-  }
-
   /// Nil where no active expert of the model may take part.
   func need(_ task: TaskRecord, on model: ModelRecord, options: JSONObject) -> MixtureNeed? {
     guard let facts = model.readyFacts else { return nil }
@@ -51,7 +43,7 @@ extension Steward {
   /// of what is due when things have been quiet for a while. Called after every change that a mixture may depend on.
   func reconcile() {
     for task in snapshot.tasks {
-      for model in models(of: task) {
+      for model in snapshot.models(of: task) {
         attempt("compare a mixture with its inputs") { () throws(RegistryError) in try reconcile(task, model) }
       }
     }

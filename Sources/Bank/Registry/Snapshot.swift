@@ -66,9 +66,15 @@ package final class Snapshot: Sendable {
     return sameName(found.pair.task, task) && sameName(found.pair.model, model) ? found : nil
   }
 
-  /// The model that is meant for a task where the request names none.
+  /// The model that is meant for a task where the request names none: its own, else the default. It need not be there.
   package func modelOf(task: String) -> String? {
-    self.task(task)?.onlyModel ?? defaultModel
+    self.task(task)?.boundModel ?? defaultModel
+  }
+
+  /// The models on which a task is adapted: those that are ready, unless it is for one of them.
+  package func models(of task: TaskRecord) -> [ModelRecord] {
+    let bound = task.boundModel
+    return models.filter { model in model.state == .ready && bound.map { sameName($0, model.name) } ?? true }
   }
 
   package func model(_ name: String) -> ModelRecord? { models.first { sameName($0.name, name) } }

@@ -49,6 +49,10 @@ package struct TaskRecord: Sendable, Equatable {
   /// The only model to adapt it on, where `task.register` named one.
   package var onlyModel: String?
   package var current: TaskRevision
+
+  /// The one model that the task is for, whoever asks: what `task.register` named, else what its own file names
+  /// (`model` in task.json5). Nil: it is for every model.
+  package var boundModel: String? { onlyModel ?? current.settings["model"]?.stringValue }
 }
 
 extension Catalogue {

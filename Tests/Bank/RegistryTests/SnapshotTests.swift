@@ -45,6 +45,27 @@ import Testing
     }
   }
 
+  @Test(arguments: [nil, "second"])
+  func theModelThatATasksFileNamesIsMeantWhereNoneIsAskedFor(defaultModel: String?) throws {
+    try withCatalogue { (catalogue, _) throws in
+      try filled(catalogue)
+      try catalogue.change { () throws in
+        try catalogue.store(Sample.model("second", digest: "b"))
+        var revision = Sample.task(digest: "8")
+        revision.settings = ["model": "tiny"]
+        _ = try catalogue.addRevision(revision)
+      }
+      let snapshot = try catalogue.snapshot(after: nil, configuredModel: defaultModel) { $0.hex }
+      #expect(snapshot.answer(task: "arc", model: nil)?.pair == Pair(task: "arc", model: "tiny"))
+      #expect(snapshot.models(of: try #require(snapshot.task("arc"))).map(\.name) == ["tiny"])
+      // Whoever registers it for another model overrules its file.
+      try catalogue.change { () throws in try catalogue.bind(task: "arc", toModel: "second") }
+      let bound = try catalogue.snapshot(after: snapshot, configuredModel: defaultModel) { $0.hex }
+      #expect(bound.answer(task: "arc", model: nil) == nil)
+      #expect(bound.models(of: try #require(bound.task("arc"))).map(\.name) == ["second"])
+    }
+  }
+
   @Test func onlyWhatChangedIsReadAgain() throws {
     try withCatalogue { (catalogue, _) throws in
       try filled(catalogue)

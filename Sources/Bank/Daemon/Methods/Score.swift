@@ -6,7 +6,8 @@ import WorkerProtocol
 
 extension Service {
   static let score: Handler = { (service, params, reply) throws(RPCError) in
-    let model = try service.snapshots.get().resolveModel(params["model"]?.stringValue)
+    let model = try service.snapshots.get().resolveModel(
+      params["model"]?.stringValue, task: params["mixture"]?.stringValue)
     let (weights, shown) = try service.resolveWeights(
       expert: params["expert"]?.stringValue, mixture: params["mixture"]?.stringValue,
       alpha: params["alpha"]?.objectValue, mix: params["mix"]?.stringValue, model: model)
