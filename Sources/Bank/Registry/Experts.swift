@@ -71,6 +71,8 @@ package struct ExpertRecord: Sendable, Equatable {
   package var name: String
   package var active: Int?
   package var versions: [ExpertVersion]
+  /// How `active` became what it is; nil where it never moved.
+  package var lastMove: AliasMove.Action?
 
   package var newest: ExpertVersion? { versions.last }
   package var activeVersion: ExpertVersion? { active.flatMap { version($0) } }
@@ -151,10 +153,16 @@ extension Catalogue {
 
   package func experts() throws(RegistryError) -> [ExpertRecord] {
     var records: [ExpertRecord] = []
-    for (name, active) in try rows(
-      "SELECT name, active FROM experts ORDER BY name", read: { ($0.text(0), $0.optionalInteger(1)) })
+    for (name, active, move) in try rows(
+      """
+      SELECT name, active, (SELECT action FROM alias_moves WHERE expert = name ORDER BY sequence DESC LIMIT 1)
+      FROM experts ORDER BY name
+      """, read: { ($0.text(0), $0.optionalInteger(1), $0.optionalText(2)) })
     {
-      records.append(ExpertRecord(name: name, active: active.map { Int($0) }, versions: []))
+      let lastMove = try move.map { (move) throws(RegistryError) -> AliasMove.Action in
+        try storedName(move, table: "alias_moves")
+      }
+      records.append(ExpertRecord(name: name, active: active.map { Int($0) }, versions: [], lastMove: lastMove))
     }
     var index = 0
     for version in try expertVersions() {

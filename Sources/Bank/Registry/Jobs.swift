@@ -53,6 +53,16 @@ package struct JobRecord: Sendable, Equatable {
   }
 }
 
+/// A search that ended without a mixture.
+package struct FailedSearch: Sendable, Equatable {
+  /// `failed` or `cancelled`.
+  package var state: JobState
+  /// The digest of what it searched for.
+  package var inputs: String?
+  /// `{"kind", "message"}`.
+  package var error: JSONValue
+}
+
 extension Catalogue {
   static let jobTables = [
     """
@@ -142,17 +152,21 @@ extension Catalogue {
     }.first
   }
 
-  /// The error of each pair's newest search, where that did not succeed.
-  package func failedSearches() throws(RegistryError) -> [Pair: JSONValue] {
+  /// Each pair's newest search, where that did not succeed.
+  package func failedSearches() throws(RegistryError) -> [Pair: FailedSearch] {
     let found = try rows(
       """
-      SELECT task, model, error FROM jobs
+      SELECT task, model, state, inputs, error FROM jobs
       WHERE id IN (SELECT max(id) FROM jobs WHERE kind = 'adapt' GROUP BY task, model)
         AND state IN ('failed', 'cancelled') AND task IS NOT NULL AND model IS NOT NULL
       """
     ) { (row) throws(RegistryError) in
-      let error = try row.optionalText(2).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
-      return (Pair(task: row.text(0), model: row.text(1)), error ?? .null)
+      let error = try row.optionalText(4).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
+      return (
+        Pair(task: row.text(0), model: row.text(1)),
+        FailedSearch(
+          state: try storedName(row.text(2), table: "jobs"), inputs: row.optionalText(3), error: error ?? .null)
+      )
     }
     return Dictionary(found, uniquingKeysWith: { first, _ in first })
   }

@@ -53,6 +53,8 @@ package struct ServedMixture: Sendable, Equatable {
   package var generation: Int64
   /// Why it is stale; nil where it is fresh.
   package var staleReason: String?
+  /// The revision of the task that it was made of; nil where it is not known.
+  package var taskRevision: Int?
 }
 
 extension Catalogue {
@@ -108,7 +110,12 @@ extension Catalogue {
       JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision ORDER BY s.task, s.model
       """
     ) { (row) throws(RegistryError) in
-      ServedMixture(mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
+      var served = ServedMixture(
+        mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
+      if let digest = served.mixture.record["task_digest"]?.stringValue {
+        served.taskRevision = try revision(ofTask: served.mixture.pair.task, digest: digest)
+      }
+      return served
     }
   }
 

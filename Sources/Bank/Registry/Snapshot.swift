@@ -16,8 +16,8 @@ package final class Snapshot: Sendable {
   package let ingested: [IngestRecord]
   /// Jobs that are not at their end, oldest first.
   package let jobs: [JobRecord]
-  /// Pairs whose newest search failed or was cancelled, with its error.
-  package let failedSearches: [Pair: JSONValue]
+  /// Pairs whose newest search failed or was cancelled, with that.
+  package let failedSearches: [Pair: FailedSearch]
   /// What checks found, oldest first.
   package let checks: [CheckRecord]
   /// The model that a request without one means; nil where several are there and none is the default.
@@ -28,7 +28,7 @@ package final class Snapshot: Sendable {
   /// `previous`, if given, served the same mixtures: its answers are taken as they are.
   package init(
     generation: Int64, models: [ModelRecord], experts: [ExpertRecord], tasks: [TaskRecord], mixtures: [ServedMixture],
-    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: JSONValue] = [:], checks: [CheckRecord] = [],
+    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: FailedSearch] = [:], checks: [CheckRecord] = [],
     configuredModel: String?, answersOf previous: Snapshot? = nil,
     path: (BlobReference) -> String
   ) {

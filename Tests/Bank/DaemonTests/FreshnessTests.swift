@@ -1,204 +1,293 @@
-import Daemon
-import Registry
+import Multipliers
 import StrictJSON
-import SystemSupport
 import Testing
 import WorkerProtocol
 
-/// Every cause that makes a mixture stale: the last good one is served meanwhile, marked, with the cause in words.
+@testable import Daemon
+@testable import Registry
+
+/// A bank in memory: two experts of one model, a task, and the mixture that was made of them.
+private struct Bank {
+  var models = [Bank.model("tiny", "a")]
+  var experts = [Bank.expert("science"), Bank.expert("social")]
+  var tasks = [Bank.task("arc")]
+  var mixtures: [ServedMixture] = []
+  var searches: [Freshness.Search] = []
+  var failedSearches: [Pair: FailedSearch] = [:]
+
+  static let pair = Pair(task: "arc", model: "tiny")
+
+  /// With a fresh mixture, unless `mixtureOptions` is nil.
+  init(mixtureOptions: JSONObject? = [:]) throws {
+    guard let mixtureOptions else { return }
+    let need = try #require(snapshot.need(tasks[0], on: models[0], options: mixtureOptions))
+    serve(need, options: mixtureOptions)
+  }
+
+  mutating func serve(_ need: MixtureNeed, options: JSONObject = [:]) {
+    let record: JSONObject = [
+      "task_digest": .string(need.task.current.digest), "base_digest": .string(need.model.facts?.digest ?? ""),
+      "experts": .array(need.experts.map { ["name": .string($0.name), "version": JSONValue($0.version)] }),
+    ]
+    let mixture = MixtureRevision(
+      pair: need.pair, revision: 1, job: 1, inputs: need.inputs, record: record,
+      blob: BlobReference(hex: "c", bytes: 1), options: options, reason: "new", added: Bank.now)
+    mixtures.append(ServedMixture(mixture: mixture, generation: 1, taskRevision: need.task.current.revision))
+  }
+
+  var snapshot: Snapshot {
+    Snapshot(
+      generation: 1, models: models, experts: experts, tasks: tasks, mixtures: mixtures, ingested: [], jobs: [],
+      failedSearches: failedSearches, configuredModel: nil, path: \.hex)
+  }
+
+  var freshness: Freshness { Freshness(snapshot: snapshot, searches: searches) }
+  var actions: [Freshness.Action] { freshness.actions }
+
+  /// What the pair needs now.
+  func need(options: JSONObject = [:]) throws -> MixtureNeed {
+    try #require(snapshot.need(tasks[0], on: models[0], options: options))
+  }
+
+  func search(_ job: Int64, _ need: MixtureNeed, options: JSONObject = [:]) -> Freshness.Search {
+    Freshness.Search(job: job, pair: need.pair, inputs: need.inputs, options: options)
+  }
+
+  // MARK: - What users do
+
+  mutating func drop(_ name: String) { experts.append(Bank.expert(name)) }
+
+  /// The next version of an expert becomes the active one.
+  mutating func renew(_ index: Int, modelDigest: Character = "a") {
+    experts[index].versions[experts[index].versions.count - 1].state = .superseded
+    let number = experts[index].versions.count + 1
+    experts[index].versions.append(Bank.version(experts[index].name, number, modelDigest: modelDigest))
+    experts[index].active = number
+    experts[index].lastMove = .promote
+  }
+
+  mutating func rollBack(_ index: Int) {
+    experts[index].versions[1].state = .superseded
+    experts[index].versions[0].state = .active
+    experts[index].active = 1
+    experts[index].lastMove = .rollback
+  }
+
+  mutating func takeOut(_ index: Int, _ state: VersionState) {
+    experts[index].versions[0].state = state
+    experts[index].active = nil
+    experts[index].lastMove = .retire
+  }
+
+  /// Its files have changed.
+  mutating func revise(_ settings: JSONValue = [:]) {
+    tasks[0].current = Bank.task("arc", revision: 2, settings: settings).current
+  }
+
+  // MARK: - Invented rows
+
+  private static let now = Timestamp(milliseconds: 1_700_000_000_000)
+
+  static func digest(_ letter: Character) -> String { "sha256:" + String(repeating: letter, count: 64) }
+
+  static func model(_ name: String, _ letter: Character) -> ModelRecord {
+    ModelRecord(
+      name: name, path: "/\(name)", identity: "1", state: .ready,
+      facts: ModelFacts(
+        digest: digest(letter), modelID: name, architecture: "LlamaForCausalLM", parameters: 10, layers: 1, hidden: 4,
+        vocabulary: 8, contextLength: 16, quantization: "F32", hasTokenizer: true, chatTemplate: nil,
+        chatTemplateProblem: nil, targets: [], factorizationSeconds: 0), problem: nil, added: now, addedBy: "uid 0")
+  }
+
+  static func expert(_ name: String, model: String = "tiny", modelDigest: Character = "a") -> ExpertRecord {
+    ExpertRecord(
+      name: name, active: 1, versions: [version(name, 1, model: model, modelDigest: modelDigest)], lastMove: .promote)
+  }
+
+  static func version(
+    _ name: String, _ number: Int, model: String = "tiny", modelDigest: Character
+  ) -> ExpertVersion {
+    ExpertVersion(
+      name: name, version: number, state: .active, model: model, modelDigest: digest(modelDigest),
+      digest: "\(name) \(number)", blob: BlobReference(hex: name, bytes: 1), kind: "expert", label: nil, task: nil,
+      rescale: "none", isForeign: false, details: "{}", warnings: [], source: name, added: now, addedBy: "uid 0")
+  }
+
+  static func task(_ name: String, revision: Int = 1, settings: JSONValue = [:]) -> TaskRecord {
+    TaskRecord(
+      name: name, onlyModel: nil,
+      current: TaskRevision(
+        task: name, revision: revision, digest: "\(name) \(revision)", path: "/\(name)", rows: 4, evalRows: 0,
+        trainRows: 0, scoring: "choice", metric: "acc", template: "", settings: settings, warnings: [], source: name,
+        added: now))
+  }
+}
+
+/// Every cause that makes a mixture stale, in words, and what follows from it. What a daemon does with the actions is in
+/// `StaleMixtureTests`.
 @Suite struct FreshnessTests {
-  /// Two experts and a task with its mixture; the next search waits until it is released.
-  private func withMixture(_ body: (Harness, _ first: JSONValue) throws -> Void) throws {
-    try withDaemon { (daemon: Harness) throws in
-      try daemon.addModel()
-      try daemon.dropExpert("science", value: 1.25)
-      try daemon.dropExpert("social", value: 0.75)
-      try daemon.dropTask("arc")
-      let first = try daemon.settledMixture("arc")
-      #expect(first["stale"] == false)
-      daemon.worker.script([.wait])
-      try body(daemon, first)
-    }
+  private let pair = Bank.pair
+
+  @Test func aMixtureOfWhatThereIsNeedsNothing() throws {
+    let bank = try Bank()
+    #expect(bank.actions == [.wait(pair)])
+    #expect(bank.freshness.due(pair) == nil)
   }
 
-  /// The mixture is stale for this reason and otherwise what it was; after the search that follows it is fresh, and the
-  /// log says what happened.
-  private func expectStale(_ daemon: Harness, _ first: JSONValue, _ reason: String) throws {
-    try daemon.sync()
-    let stale = try daemon.call("mixture.get", ["task": "arc"])
-    #expect(stale["stale"] == true && stale["stale_reason"]?.stringValue == reason)
-    for key in ["alpha", "experts", "vectors", "digest"] { #expect(stale[key] == first[key], "\(key)") }
-    daemon.worker.release()
-    let next = try daemon.settledMixture("arc")
-    #expect(next["stale"] == false)
-    #expect(next["inputs_digest"] != first["inputs_digest"])
-    let log = try daemon.call("mixture.log", ["task": "arc"])
-    #expect(log["revisions"]?.arrayValue?.first?["reason"]?.stringValue == reason)
-    let changes = log["changes"]?.arrayValue ?? []
+  @Test func aTaskWithoutAMixtureIsToBeSearched() throws {
+    let bank = try Bank(mixtureOptions: nil)
+    #expect(bank.actions == [.searchDue(pair)])
+    let due = try #require(bank.freshness.due(pair))
+    #expect(due.need.experts.map(\.name) == ["science", "social"] && due.reason == "the task has no mixture yet")
+  }
+
+  /// Each change with the reason that it gives, all at once with all of them.
+  private static let changes: [(reason: String, change: @Sendable (inout Bank) -> Void)] = [
+    ("'science' is now at version 2 (was 1)", { $0.renew(0) }),
+    ("'third' is a new expert (version 1)", { $0.drop("third") }),
+    ("'social' (version 1) was retired", { $0.takeOut(1, .retired) }),
+    ("'social' (version 1) was quarantined by a check", { $0.takeOut(1, .quarantined) }),
+    ("'social' (version 1) takes no part any more", { $0.takeOut(1, .superseded) }),
+    ("the task's files have changed (revision 1 to 2)", { $0.revise() }),
+    (
+      "the task's files have changed (revision 1 to 2); 'social' (version 1) takes no part any more",
+      { $0.revise(["experts": ["science"]]) }
+    ),
+    (
+      "the model has changed (sha256:aaaaaaaa to sha256:bbbbbbbb); 'science' is now at version 2 (was 1); "
+        + "'social' is now at version 2 (was 1)",
+      { bank in
+        bank.models[0] = Bank.model("tiny", "b")
+        bank.renew(0, modelDigest: "b")
+        bank.renew(1, modelDigest: "b")
+      }
+    ),
+    (
+      "the task's files have changed (revision 1 to 2); 'science' is now at version 2 (was 1); "
+        + "'third' is a new expert (version 1); 'social' (version 1) was retired",
+      { bank in
+        bank.revise()
+        bank.renew(0)
+        bank.drop("third")
+        bank.takeOut(1, .retired)
+      }
+    ),
+    // The same names and versions with other digests: a catalogue that was restored from a backup.
+    ("its inputs have changed", { $0.experts[0].versions[0].digest = "other" }),
+  ]
+
+  @Test(arguments: changes.indices)
+  func aChangeMakesTheMixtureStaleAndASearchDue(_ index: Int) throws {
+    let (reason, change) = Self.changes[index]
+    var bank = try Bank()
+    change(&bank)
+    #expect(bank.actions == [.markStale(pair, reason: reason), .searchDue(pair)])
+    // What is said already is not said again, and is the reason of the search.
+    bank.mixtures[0].staleReason = reason
+    #expect(bank.actions == [.searchDue(pair)])
+    #expect(bank.freshness.due(pair)?.reason == reason)
+  }
+
+  @Test func aRolledBackAliasIsSaidToBeThat() throws {
+    var bank = try Bank(mixtureOptions: nil)
+    bank.renew(0)
+    bank.serve(try bank.need())
+    bank.rollBack(0)
     #expect(
-      changes.compactMap { $0["event"]?.stringValue } == ["mixture.published", "mixture.stale", "mixture.published"])
-    #expect(changes.dropFirst().first?["reason"]?.stringValue == reason)
-    let generations = changes.compactMap { $0["sequence"]?.integerValue }
-    #expect(generations == generations.sorted(by: >))
+      bank.actions == [
+        .markStale(pair, reason: "'science' was rolled back from version 2 to 1"), .searchDue(pair),
+      ])
   }
 
-  @Test func aNewVersion() throws {
-    try withMixture { daemon, first in
-      try daemon.dropExpert("science", value: 1.5)
-      try expectStale(daemon, first, "'science' is now at version 2 (was 1)")
-    }
+  @Test func backToWhatItWasItIsFreshAndTheSearchForWhatHasGoneIsStopped() throws {
+    var bank = try Bank()
+    bank.renew(0)
+    bank.mixtures[0].staleReason = "'science' is now at version 2 (was 1)"
+    bank.searches = [bank.search(7, try bank.need())]
+    #expect(bank.actions == [.wait(pair)])
+    bank.rollBack(0)
+    #expect(bank.actions == [.markFresh(pair), .cancel(job: 7), .wait(pair)])
   }
 
-  @Test func aNewExpert() throws {
-    try withMixture { daemon, first in
-      try daemon.dropExpert("third", value: 1.5)
-      try expectStale(daemon, first, "'third' is a new expert (version 1)")
-    }
+  @Test func withoutAnyExpertNothingIsSearched() throws {
+    var bank = try Bank()
+    let before = bank.search(7, try bank.need())
+    bank.takeOut(0, .retired)
+    bank.takeOut(1, .retired)
+    bank.searches = [before]
+    let reason =
+      "no expert of model 'tiny' is active; 'science' (version 1) was retired; 'social' (version 1) was retired"
+    #expect(bank.actions == [.markStale(pair, reason: reason), .cancel(job: 7), .wait(pair)])
+    #expect(bank.freshness.due(pair) == nil)
   }
 
-  @Test func aPromotedAndARolledBackAlias() throws {
-    try withMixture { daemon, _ in
-      daemon.worker.script([])
-      try daemon.dropExpert("science", value: 1.5)
-      let second = try daemon.settledMixture("arc")
-      daemon.worker.script([.wait])
-      let searches = daemon.worker.searches + 1
-      try daemon.call("expert.rollback", ["expert": "science"])
-      try daemon.sync()
-      let stale = try daemon.call("mixture.get", ["task": "arc"])
-      #expect(stale["stale_reason"] == "'science' was rolled back from version 2 to 1")
-      #expect(stale["alpha"] == second["alpha"])
-      // Its search must have begun, or it would be counted later; each question takes a turn.
-      while daemon.worker.searches < searches { try daemon.call("system.hello") }
-      // Back to what the mixture was made of: fresh again, without a search.
-      try daemon.call("expert.promote", ["expert": "science@2"])
-      let fresh = try daemon.call("mixture.get", ["task": "arc"])
-      #expect(fresh["stale"] == false && fresh["digest"] == second["digest"])
-      // The search for what has gone is stopped, and serves nothing.
-      let stopped = try daemon.wait(try daemon.newestSearch("arc"))
-      #expect(stopped["state"] == "cancelled")
-      #expect(try daemon.call("mixture.get", ["task": "arc"])["generation"] == fresh["generation"])
-      #expect(daemon.worker.searches == searches)
-      // Back once more: that it was stopped then does not keep it from being searched now.
-      daemon.worker.script([])
-      try daemon.call("expert.rollback", ["expert": "science"])
-      let third = try daemon.settledMixture("arc")
-      #expect(third["stale"] == false && third["experts"]?.arrayValue?.first?["version"] == 1)
-      #expect(daemon.worker.searches == searches + 1)
-    }
+  @Test func aSearchThatIsOnItsWayIsWaitedFor() throws {
+    var bank = try Bank(mixtureOptions: nil)
+    bank.searches = [bank.search(7, try bank.need())]
+    #expect(bank.actions == [.wait(pair)])
+    #expect(bank.freshness.due(pair) == nil)
+    // One for what has gone is not, and is not stopped either: the next takes its place.
+    bank.renew(0)
+    #expect(bank.actions == [.searchDue(pair)])
   }
 
-  @Test func aRetiredExpert() throws {
-    try withMixture { daemon, first in
-      try daemon.call("expert.retire", ["expert": "social"])
-      try expectStale(daemon, first, "'social' (version 1) was retired")
-    }
+  /// Somebody asked for a search among some experts: it is measured by what it was asked for.
+  @Test func aSearchWithOptionsOfItsOwnCountsWhileItsOwnInputsStand() throws {
+    var bank = try Bank()
+    let options: JSONObject = ["experts": ["science"]]
+    bank.searches = [bank.search(7, try bank.need(options: options), options: options)]
+    #expect(bank.actions == [.wait(pair)])
+    bank.renew(0)
+    bank.rollBack(0)
+    bank.takeOut(1, .retired)
+    let stale = Freshness.Action.markStale(pair, reason: "'social' (version 1) was retired")
+    #expect(bank.actions == [stale, .wait(pair)])
+    bank.renew(0)
+    #expect(bank.actions.last == .searchDue(pair))
   }
 
-  @Test func aChangedTaskFile() throws {
-    try withMixture { daemon, first in
-      try daemon.dropTask("arc", question: "What do cows give?")
-      try expectStale(daemon, first, "the task's files have changed (revision 1 to 2)")
-    }
+  @Test func whatAUserAskedOfAMixtureHoldsForTheNext() throws {
+    var bank = try Bank(mixtureOptions: ["experts": ["science"]])
+    bank.drop("third")
+    bank.renew(1)
+    #expect(bank.actions == [.wait(pair)])
+    bank.renew(0)
+    let due = try #require(bank.freshness.due(pair))
+    #expect(due.need.experts.map(\.name) == ["science"] && due.options == ["experts": ["science"]])
   }
 
-  @Test func aChangedModel() throws {
-    try withMixture { daemon, first in
-      daemon.worker.script([])
-      let before = try #require(first["base_digest"]?.stringValue)
-      try FileSystem.writeAtomically(daemon.prefix + "/tiny.gguf", Array("GGUF other".utf8), mode: 0o644)
-      // Sync sees it, the model is inspected again, its experts are bound to it anew.
-      try daemon.sync()
-      let inspection = try daemon.call("job.list")["jobs"]?.arrayValue?.first { $0["kind"] == "inspect" }
-      try daemon.wait(inspection?["job"] ?? .null)
-      let next = try daemon.settledMixture("arc")
-      #expect(next["stale"] == false && next["base_digest"] != first["base_digest"])
-      #expect(next["experts"]?.arrayValue?.compactMap { $0["version"]?.intValue } == [2, 2])
-      let reason = try daemon.call("mixture.log", ["task": "arc"])["revisions"]?.arrayValue?.first?["reason"]
-      #expect(reason?.stringValue?.contains("the model has changed (\(before.prefix(15)) to ") == true)
-      #expect(reason?.stringValue?.contains("'science' is now at version 2 (was 1)") == true)
-    }
+  @Test(arguments: [
+    (JobState.failed, "no memory", false), (.cancelled, "cancelled by uid 0", false),
+    (.cancelled, Freshness.outdated, true),
+  ])
+  func aSearchThatFailedIsNotTriedAgainUntilSomethingChanges(
+    _ state: JobState, _ message: String, isTriedAgain: Bool
+  ) throws {
+    var bank = try Bank(mixtureOptions: nil)
+    bank.failedSearches[pair] = FailedSearch(
+      state: state, inputs: try bank.need().inputs, error: ["message": .string(message)])
+    #expect(bank.actions == [isTriedAgain ? .searchDue(pair) : .wait(pair)])
+    #expect((bank.freshness.due(pair) != nil) == isTriedAgain)
+    bank.renew(0)
+    #expect(bank.actions == [.searchDue(pair)])
   }
 
-  @Test func severalChangesAreOneSearchAndAllAreNamed() throws {
-    var configuration = Configuration.forTests
-    configuration.debounce.quiet = .seconds(60)
-    configuration.debounce.limit = .seconds(600)
-    try withDaemon(configuration: configuration) { (daemon: Harness) throws in
-      try daemon.addModel()
-      try daemon.dropExpert("science", value: 1.25)
-      try daemon.dropExpert("social", value: 0.75)
-      try daemon.dropTask("arc")
-      _ = try daemon.settledMixture("arc")
-      let searches = daemon.worker.starts.count { $0.work.kind == "adapt" }
-      try daemon.call("expert.retire", ["expert": "social"])
-      let stale = try daemon.call("mixture.get", ["task": "arc"])
-      #expect(stale["stale_reason"] == "'social' (version 1) was retired")
-      #expect(try daemon.call("task.show", ["task": "arc"])["state"] == "stale")
-      try daemon.dropExpert("third", value: 1.5)
-      let next = try daemon.settledMixture("arc")
-      #expect(daemon.worker.starts.count { $0.work.kind == "adapt" } == searches + 1)
-      #expect(next["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue } == ["science", "third"])
-      let reason = try daemon.call("mixture.log", ["task": "arc"])["revisions"]?.arrayValue?.first?["reason"]
-      #expect(reason == "'third' is a new expert (version 1); 'social' (version 1) was retired")
-    }
+  @Test func onlyTheModelsOfATaskAreLookedAt() throws {
+    var bank = try Bank()
+    bank.models.append(Bank.model("second", "b"))
+    bank.experts.append(Bank.expert("other", model: "second", modelDigest: "b"))
+    let second = Pair(task: "arc", model: "second")
+    #expect(bank.actions == [.wait(pair), .searchDue(second)])
+    bank.tasks[0].onlyModel = "tiny"
+    #expect(bank.actions == [.wait(pair)])
+    // It was due before the task was registered for the other model.
+    #expect(bank.freshness.due(second) == nil)
   }
 
-  @Test func aMixtureRecordsEveryDigestThatItDependsOn() throws {
-    try withMixture { daemon, first in
-      let model = try daemon.call("model.show", ["name": "tiny"])
-      let task = try daemon.call("task.show", ["task": "arc"])
-      #expect(first["base_digest"] == model["digest"] && first["task_digest"] == task["digest"])
-      for expert in first["experts"]?.arrayValue ?? [] {
-        let shown = try daemon.call("expert.show", ["expert": expert["name"] ?? .null])
-        #expect(expert["digest"] == shown["digest"] && expert["version"] == shown["version"])
-      }
-      #expect(first["inputs_digest"]?.stringValue?.hasPrefix("sha256:") == true)
-    }
-  }
-
-  /// Killed after the mixture was stored and before the end of its job was: the job runs again, and what it published
-  /// stands.
-  @Test func aCrashBetweenAMixtureAndTheEndOfItsJobMakesNoSecondRevision() throws {
-    try withMixture { daemon, first in
-      daemon.worker.script([])
-      let job = try #require(first["search"]?["job"]?.integerValue)
-      daemon.stop()
-      let state = daemon.daemon.paths
-      let catalogue = try Catalogue(
-        path: state.catalogue, backups: state.store.backups, now: Timestamp(milliseconds: 1))
-      try catalogue.transaction { () throws(RegistryError) in
-        try catalogue.setState(job, .running, attempts: 1, now: Timestamp(milliseconds: 1))
-      }
-      catalogue.close()
-      try daemon.restart()
-      #expect(try daemon.wait(.integer(job))["state"] == "done")
-      #expect(daemon.worker.starts.filter { $0.job == job }.count == 2)
-      #expect(try daemon.call("mixture.log", ["task": "arc"])["revisions"]?.arrayValue?.count == 1)
-      let again = try daemon.call("mixture.get", ["task": "arc"])
-      #expect(again == first)
-    }
-  }
-
-  @Test func aDatabaseOfANewerProgramIsLeftAloneAndSaidSo() throws {
-    try withDaemon { (daemon: Harness) throws in
-      daemon.stop()
-      let path = daemon.daemon.paths.catalogue
-      // The user version is the big-endian number at byte 60 of the header (sqlite.org/fileformat2.html).
-      var bytes = try FileSystem.readAll(path, maximumBytes: 1 << 24)
-      bytes[63] = 200
-      try FileSystem.writeAtomically(path, bytes, mode: 0o600)
-      let error = #expect(throws: DaemonError.self) {
-        try Daemon(
-          paths: daemon.daemon.paths, configuration: .forTests, launcher: FakeWorker(), log: .silent, shutDown: {})
-      }
-      #expect(error?.exitCode == 78)
-      let text = error?.description ?? ""
-      #expect(text.contains("has version 200") && text.contains("run the newer program"), "\(text)")
-      #expect(try FileSystem.readAll(path, maximumBytes: 1 << 24) == bytes)
-      bytes[63] = 2
-      try FileSystem.writeAtomically(path, bytes, mode: 0o600)
-      try daemon.restart()
-    }
+  @Test func aModelThatIsNotReadyIsLeftAlone() throws {
+    var bank = try Bank()
+    bank.models[0].state = .inspecting
+    bank.renew(0)
+    #expect(bank.actions == [])
   }
 }

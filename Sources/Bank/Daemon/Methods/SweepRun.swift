@@ -27,7 +27,7 @@ extension Service {
       for key in ["method", "granularity", "mix", "objective", "population", "normalized", "seed", "iterations"] {
         options[key] = params[key]
       }
-      guard let need = steward.need(task, on: model, options: params) else {
+      guard let need = snapshot.need(task, on: model, options: params) else {
         throw RPCError(
           .emptyBank, "no expert of model '\(model.name)' is active, so there is nothing to mix",
           hint: "drop an expert into the watched directory, or promote one: t2ctl expert list")

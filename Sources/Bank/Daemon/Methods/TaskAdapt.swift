@@ -14,7 +14,7 @@ extension Service {
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
       try snapshot.requireActive(asked["experts"])
-      guard let need = steward.need(task, on: model, options: asked) else {
+      guard let need = snapshot.need(task, on: model, options: asked) else {
         throw RPCError(
           .waitingForExperts, "no expert of model '\(model.name)' is active",
           hint: "drop one into \(steward.paths.experts)")

@@ -35,7 +35,7 @@ extension Service {
       if row["state"] == "failed", pairs.contains(where: { steward.debounce.contains($0.pair) }) {
         row["state"] = "pending"
       }
-      row["error"] = pairs.compactMap { $0.state == .failed ? snapshot.failedSearches[$0.pair] : nil }.first
+      row["error"] = pairs.compactMap { $0.state == .failed ? snapshot.failedSearches[$0.pair]?.error : nil }.first
       reply.succeed(.object(row))
     }
   }
