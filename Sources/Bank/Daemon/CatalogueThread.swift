@@ -7,7 +7,7 @@ import SystemSupport
 /// Whatever changes something is posted here: requests, dropped files, the worker's messages, the passing of time. So
 /// no two changes ever meet, and the store needs no lock. A closure may block on files, never on another process.
 final class CatalogueThread: Sendable {
-  typealias Work = @Sendable (Steward) -> Void
+  typealias Work = @Sendable (Coordinator) -> Void
 
   private struct Mailbox {
     var work: [Work] = []
@@ -25,9 +25,9 @@ final class CatalogueThread: Sendable {
     try epoll.add(wake.descriptor, .read, token: 1)
   }
 
-  /// Makes the steward on the new thread and returns once it is ready, or with its error.
+  /// Makes the coordinator on the new thread and returns once it is ready, or with its error.
   func start(
-    _ make: @escaping @Sendable () throws(DaemonError) -> Steward
+    _ make: @escaping @Sendable () throws(DaemonError) -> Coordinator
   ) throws(DaemonError) {
     let outcome = Mutex<Result<Void, DaemonError>?>(nil)
     let isReady: EventDescriptor
@@ -57,7 +57,7 @@ final class CatalogueThread: Sendable {
     if isFirst { wake.signal() }
   }
 
-  /// Runs what was posted before, lets the steward end its affairs, and waits for the thread.
+  /// Runs what was posted before, lets the coordinator end, and waits for the thread.
   func stop() {
     mailbox.withLock { $0.isStopping = true }
     wake.signal()
@@ -70,10 +70,10 @@ final class CatalogueThread: Sendable {
     init(event: EventDescriptor) { self.event = event }
   }
 
-  private func run(_ make: @Sendable () throws(DaemonError) -> Steward, _ ready: Ready) {
-    let steward: Steward
+  private func run(_ make: @Sendable () throws(DaemonError) -> Coordinator, _ ready: Ready) {
+    let coordinator: Coordinator
     do throws(DaemonError) {
-      steward = try make()
+      coordinator = try make()
       ready.outcome.withLock { $0 = .success(()) }
       ready.event.signal()
     } catch {
@@ -86,14 +86,14 @@ final class CatalogueThread: Sendable {
         defer { box.work = [] }
         return (box.work, box.isStopping)
       }
-      for work in work { work(steward) }
+      for work in work { work(coordinator) }
       if isStopping { break }
-      steward.timePassed(.now)
-      let deadline = steward.nextDeadline.map { Deadline(instant: $0) } ?? .never
+      coordinator.timePassed(.now)
+      let deadline = coordinator.nextDeadline.map { Deadline(instant: $0) } ?? .never
       if mailbox.withLock({ $0.work.isEmpty && !$0.isStopping }) {
         _ = try? epoll.wait(until: deadline) { _, _ in wake.drain() }
       }
     }
-    steward.end()
+    coordinator.end()
   }
 }

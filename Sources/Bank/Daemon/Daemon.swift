@@ -20,7 +20,7 @@ package final class Daemon: Sendable {
   private let watcher: DirectoryWatcher
   private let link: WorkerLink
   private let log: Logger
-  private let templates: DispatchTemplateBox
+  private let templates: DispatchTemplateFile
 
   /// Starts everything. `launcher` starts workers; `shutDown` is called when a client asks the daemon to end.
   package init(
@@ -33,7 +33,7 @@ package final class Daemon: Sendable {
     let board = StatusBoard()
     self.board = board
     for signal in ignoredSignals { ignoreSignal(signal) }
-    templates = DispatchTemplateBox(configuration, paths)
+    templates = DispatchTemplateFile(configuration, paths)
     do throws(DispatchTemplateError) { _ = try templates.get() } catch {
       throw .configuration(.template(error))
     }
@@ -41,11 +41,11 @@ package final class Daemon: Sendable {
     lock = Mutex(try Self.lock(paths))
 
     do throws(SystemCallError) { catalogue = try CatalogueThread() } catch { throw .files(error) }
-    let snapshots = SnapshotBox(Snapshot.empty)
+    let snapshots = CurrentSnapshot(Snapshot.empty)
     let post: @Sendable (@escaping CatalogueThread.Work) -> Void = { [catalogue] in catalogue.post($0) }
     try catalogue.start { () throws(DaemonError) in
       do throws(RegistryError) {
-        return try Steward(
+        return try Coordinator(
           paths: paths, configuration: configuration, snapshots: snapshots, board: board, log: log, post: post)
       } catch {
         throw .store(error)
@@ -76,9 +76,8 @@ package final class Daemon: Sendable {
         catalogue.post { $0.dropped(event) }
       }
       let (link, watcher) = (link, watcher)
-      catalogue.post { steward in
-        steward.link = link
-        steward.watcher = watcher
+      catalogue.post { coordinator in
+        coordinator.attach(link, watcher)
       }
       try link.start()
       try FileSystem.writeAtomically(paths.pidFile, Array("\(ownProcessID())\n".utf8), mode: 0o644)

@@ -14,19 +14,19 @@ final class Service: RPCHandler {
 
   let paths: DaemonPaths
   let configuration: Configuration
-  let snapshots: SnapshotBox
+  let snapshots: CurrentSnapshot
   let board: StatusBoard
   let catalogue: CatalogueThread
   let log: Logger
-  let templates: DispatchTemplateBox
+  let templates: DispatchTemplateFile
   let started = MonotonicInstant.now
   private let countersOfServer = Mutex<RPCCounters?>(nil)
   /// Ends the daemon; any thread.
   let shutDown: @Sendable () -> Void
 
   init(
-    paths: DaemonPaths, configuration: Configuration, snapshots: SnapshotBox, board: StatusBoard,
-    catalogue: CatalogueThread, templates: DispatchTemplateBox, log: Logger, shutDown: @escaping @Sendable () -> Void
+    paths: DaemonPaths, configuration: Configuration, snapshots: CurrentSnapshot, board: StatusBoard,
+    catalogue: CatalogueThread, templates: DispatchTemplateFile, log: Logger, shutDown: @escaping @Sendable () -> Void
   ) {
     self.paths = paths
     self.configuration = configuration
@@ -84,10 +84,10 @@ final class Service: RPCHandler {
   }
 
   /// Goes on on the catalogue's thread; what is thrown there is the answer.
-  func onCatalogue(_ reply: RPCReply, _ body: @escaping @Sendable (Steward) throws(RPCError) -> Void) {
-    catalogue.post { steward in
+  func onCatalogue(_ reply: RPCReply, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void) {
+    catalogue.post { coordinator in
       do throws(RPCError) {
-        try body(steward)
+        try body(coordinator)
       } catch {
         reply.fail(error)
       }

@@ -132,7 +132,7 @@ extension ServedMixture {
 }
 
 /// The snapshot that stands now. Any thread reads it; the catalogue's thread replaces it.
-package final class SnapshotBox: Sendable {
+package final class CurrentSnapshot: Sendable {
   private let current: Mutex<Snapshot>
 
   package init(_ snapshot: Snapshot) { current = Mutex(snapshot) }

@@ -38,7 +38,7 @@ extension Service {
         rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
       let work = JobWork.dispatchEvaluate(spec)
       let job = try answering { () throws(RegistryError) in
-        try steward.submit(
+        try steward.jobs.submit(
           JobRecord(
             kind: work.kind, key: "dispatch\0\(work.spec.jsonText)", target: "dispatch\0\(model.name)", inputs: nil,
             priority: 5, task: nil, model: model.name, spec: work.spec, who: who, reason: "dispatch.evaluate",

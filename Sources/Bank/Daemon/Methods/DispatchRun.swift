@@ -14,7 +14,7 @@ extension Service {
     service.onCatalogue(reply) { steward throws(RPCError) in
       let call = DispatchCall(model: steward.reference(model), prompt: prompt, dispatch: dispatch.spec)
       let asked = MonotonicInstant.now
-      steward.send(.dispatch(call)) { answer in
+      steward.calls.send(.dispatch(call)) { answer in
         reply.finish(
           answer.map { result in
             let seconds = result["seconds"]?.doubleValue ?? 0

@@ -145,12 +145,12 @@ extension Service {
   }
 }
 
-extension Steward {
+extension Coordinator {
   fileprivate func submitEvaluation(
     _ work: JobWork, _ task: TaskRecord, _ model: ModelRecord, who: String
   ) throws(RPCError) -> Int64 {
     try answering { () throws(RegistryError) in
-      try submit(
+      try jobs.submit(
         JobRecord(
           kind: work.kind, key: "\(work.kind)\0\(work.spec.jsonText)",
           target: "\(work.kind)\0\(task.name)\0\(model.name)", inputs: nil, priority: 5, task: task.name,

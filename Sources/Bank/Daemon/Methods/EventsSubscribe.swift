@@ -19,7 +19,7 @@ extension Service {
       // The answer is posted before any notification can be, so nothing is missed and nothing comes twice.
       reply.succeed(["sequence": .integer(last), "events": .array(events.map { .object($0.json) })])
       guard follows else { return }
-      steward.subscribers.append(Subscriber(connection: reply.connection, kinds: kinds))
+      steward.writer.followers.add(reply.connection, kinds: kinds)
     }
   }
 }

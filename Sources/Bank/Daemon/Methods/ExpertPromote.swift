@@ -61,13 +61,13 @@ extension Service {
   }
 }
 
-extension Steward {
+extension Coordinator {
   /// Moves an alias on a client's request, and answers.
   func move(
     _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: RPCReply
   ) throws(RPCError) {
     let move = try answering { () throws(RegistryError) in
-      try change { () throws(RegistryError) in try promote(name, to: version, action, who: who, why: why) }
+      try writer.change { () throws(RegistryError) in try promote(name, to: version, action, who: who, why: why) }
     }
     reconcile()
     let shown = version ?? move.from

@@ -41,7 +41,7 @@ extension Service {
       if let number = params["seed"]?.integerValue { call.seed = UInt64(clamping: number) }
       call.stop = params["stop"]?.arrayValue?.compactMap(\.stringValue) ?? []
       call.stream = params["stream"]?.boolValue ?? false
-      steward.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
+      steward.calls.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
         reply.finish(answer.map { asked.json($0) })
       }
     }

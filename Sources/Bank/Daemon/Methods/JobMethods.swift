@@ -28,7 +28,7 @@ extension Service {
     let id = params["job"]?.integerValue ?? 0
     let deadline = Deadline.after(.milliseconds(params["timeout_ms"]?.integerValue ?? 60_000))
     service.onCatalogue(reply) { steward throws(RPCError) in
-      try answering { () throws(RegistryError) in try steward.wait(for: id, reply, until: deadline) }
+      try answering { () throws(RegistryError) in try steward.jobs.wait(for: id, reply, until: deadline) }
     }
   }
 
@@ -39,7 +39,7 @@ extension Service {
     service.onCatalogue(reply) { steward throws(RPCError) in
       let job = try answering { () throws(RegistryError) in
         _ = try steward.catalogue.job(id)
-        try steward.cancel(id, reason: "cancelled by \(who)")
+        try steward.jobs.cancel(id, reason: "cancelled by \(who)")
         return try steward.catalogue.job(id)
       }
       reply.succeed(["job": .integer(id), "state": .string(job.state.rawValue)])

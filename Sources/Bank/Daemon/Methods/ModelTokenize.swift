@@ -10,7 +10,7 @@ extension Service {
     let special = params["special"]?.boolValue ?? false
     let model = try service.snapshots.get().resolveModel(params["model"]?.stringValue)
     service.onCatalogue(reply) { steward throws(RPCError) in
-      steward.send(.tokenize(model: steward.reference(model), text: text, special: special)) { answer in
+      steward.calls.send(.tokenize(model: steward.reference(model), text: text, special: special)) { answer in
         reply.finish(answer)
       }
     }

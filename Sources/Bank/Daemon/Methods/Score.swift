@@ -19,7 +19,7 @@ extension Service {
       let call = ScoreCall(
         model: steward.reference(model), prompt: prompt, continuation: continuation, weights: weights, top: top,
         special: special)
-      steward.send(.score(call)) { answer in
+      steward.calls.send(.score(call)) { answer in
         reply.finish(
           answer.map { result in
             var object = result.objectValue ?? [:]

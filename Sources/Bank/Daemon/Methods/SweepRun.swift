@@ -91,7 +91,7 @@ extension Service {
   }
 }
 
-extension Steward {
+extension Coordinator {
   /// Queues a sweep, behind every search that a mixture waits for: its journal keeps what it did when it gives way.
   fileprivate func sweep(
     _ need: MixtureNeed, _ search: SearchSpec, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64], who: String
@@ -100,7 +100,7 @@ extension Steward {
       SweepSpec(
         model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
         search: search, shots: shots, budgets: budgets, seeds: seeds))
-    return try submit(
+    return try jobs.submit(
       JobRecord(
         kind: work.kind, key: "sweep\0\(work.spec.jsonText)", target: "sweep\0\(need.task.name)\0\(need.model.name)",
         inputs: nil, priority: JobQueue.yieldingPriority, task: need.task.name, model: need.model.name,

@@ -12,7 +12,7 @@ extension Service {
       let only = try model.map { (name) throws(RPCError) in try steward.snapshot.resolveModel(name).name }
       if let only, task.onlyModel != only {
         try answering { () throws(RegistryError) in
-          try steward.change { () throws(RegistryError) in
+          try steward.writer.change { () throws(RegistryError) in
             try steward.catalogue.bind(task: task.name, toModel: only)
             try steward.catalogue.record(
               "task.bound", task.name, ["model": .string(only), "who": .string(Service.who(reply))], now: .now)

@@ -7,7 +7,7 @@ import SystemSupport
 import WorkerProtocol
 
 /// Checks: which are due by themselves, and what follows from a verdict.
-extension Steward {
+extension Coordinator {
   // MARK: - What is due
 
   /// Queues the checks of the versions that came and of the models that were added: each once, behind every search.
@@ -18,7 +18,7 @@ extension Steward {
       guard case .success(let task) = snapshot.taskToCheck(version) else { continue }
       for model in snapshot.models where model.state == .ready {
         guard let kind = snapshot.kindOfCheck(version, on: model) else { continue }
-        attempt("queue a check") { () throws(RegistryError) in
+        writer.attempt("queue a check") { () throws(RegistryError) in
           guard try !isChecked(version, kind, on: model) else { return }
           try check(
             version, kind, on: model, task: task, options: [:], who: "t2d",
@@ -58,7 +58,7 @@ extension Steward {
       rows: options["rows"]?.intValue ?? defaults.rows)
     let work = JobWork.check(spec)
     let target = Self.target(version, kind, on: model)
-    return try submit(
+    return try jobs.submit(
       JobRecord(
         kind: work.kind, key: target + "\0" + work.spec.jsonText, target: target, inputs: nil,
         priority: JobQueue.yieldingPriority, task: task.name, model: model.name, spec: work.spec, options: options,
@@ -79,7 +79,7 @@ extension Steward {
       kind: result.kind, expert: version.name, version: version.version, model: modelName,
       modelDigest: spec.model.digest, task: taskName, taskDigest: spec.task.digest, job: job.id,
       verdict: first.verdict, passes: result.passes, action: action, summary: result.summary, added: .now)
-    let id = try change { () throws(RegistryError) -> Int64 in
+    let id = try writer.change { () throws(RegistryError) -> Int64 in
       let (id, isNew) = try catalogue.addCheck(record)
       guard isNew else { return id }
       try catalogue.record(

@@ -5,7 +5,7 @@ import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
-extension Steward {
+extension Coordinator {
   /// Registers a model, or looks at one again. Returns the job that inspects it, nil where it is known and unchanged.
   func addModel(name: String, path: String, who: String) throws(RPCError) -> (ModelRecord, job: Int64?) {
     guard let identity = modelIdentity(path) else {
@@ -40,11 +40,11 @@ extension Steward {
 
   private func inspect(_ model: ModelRecord, who: String, why: String) throws(RegistryError) -> Int64 {
     let work = JobWork.inspect(path: model.path, cacheDirectory: store.factorizations)
-    try change { () throws(RegistryError) in
+    try writer.change { () throws(RegistryError) in
       try catalogue.store(model)
       try catalogue.record("model.added", model.name, ["path": .string(model.path), "who": .string(who)], now: .now)
     }
-    return try submit(
+    return try jobs.submit(
       JobRecord(
         kind: work.kind, key: "inspect\0\(model.name)\0\(model.path)\0\(model.identity)",
         target: "inspect\0\(model.name)", inputs: model.identity, priority: 10, task: nil, model: model.name,
@@ -65,10 +65,10 @@ extension Steward {
     }
     if others.count != board.warnings.count { board.setWarnings(others) }
     guard identity != model.identity || model.state == .inspecting else { return }
-    guard queue.live(target: "inspect\0\(model.name)").isEmpty else { return }
+    guard !jobs.isLive(target: "inspect\0\(model.name)") else { return }
     var changed = model
     changed.identity = identity
-    attempt("inspect a model again") { () throws(RegistryError) in
+    writer.attempt("inspect a model again") { () throws(RegistryError) in
       _ = try inspect(changed, who: "t2d", why: "its file has changed")
     }
   }
@@ -89,7 +89,7 @@ extension Steward {
       model.problem = fault.message
     }
     let stored = model
-    try change { () throws(RegistryError) in
+    try writer.change { () throws(RegistryError) in
       try catalogue.store(stored)
       if let facts = stored.readyFacts, stored.problem == nil {
         try catalogue.record(

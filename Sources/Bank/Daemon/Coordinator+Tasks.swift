@@ -5,7 +5,7 @@ import StrictJSON
 import SystemSupport
 import Watcher
 
-extension Steward {
+extension Coordinator {
   /// The files that make a task directory.
   private static let taskFiles = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
 
@@ -90,7 +90,7 @@ extension Steward {
         record.message = "the same content as revision \(known.current.revision)"
       }
       let stored = record
-      return try change { () throws(RegistryError) in try catalogue.store(stored) }
+      return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
     let place = "\(store.tasks)/\(task.name)/\(task.digest.hex.prefix(16))"
@@ -100,7 +100,7 @@ extension Steward {
       evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring.rawValue,
       metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
       warnings: task.warnings, source: file, added: .now)
-    let number = try change { () throws(RegistryError) -> Int in
+    let number = try writer.change { () throws(RegistryError) -> Int in
       let number = try catalogue.addRevision(revision)
       try catalogue.record(
         "task.revision", task.name,

@@ -7,7 +7,7 @@ import SystemSupport
 import Watcher
 import WorkerProtocol
 
-extension Steward {
+extension Coordinator {
   /// Copies a dropped file, checks the copy against the registered models, and makes it the next version of its name.
   func takeExpert(_ file: String, in directory: FileDescriptor, identity: String) throws(Refusal) {
     let staged: StagedFile
@@ -61,11 +61,11 @@ extension Steward {
       record.kind = isItsOwn ? nil : "duplicate"
       record.message = isItsOwn ? nil : "the same content as \(expert.name)@\(same)"
       let stored = record
-      return try change { () throws(RegistryError) in try catalogue.store(stored) }
+      return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
     let blob = try store.publish(staged: staged.relinquish())
-    try change { () throws(RegistryError) in
+    try writer.change { () throws(RegistryError) in
       record.version = try addVersion(expert, blob, source: file, who: "uid \(staged.source.owner)")
       try catalogue.store(record)
     }

@@ -32,15 +32,15 @@ struct Refusal: Error {
 }
 
 /// Dropped files: each ends in exactly one visible state, and a bad one stops no other.
-extension Steward {
+extension Coordinator {
   func dropped(_ event: DropEvent) {
     switch event {
     case .due(let item):
       item.finished(take(item))
     case .vanished(let label, let name):
       guard let directory = IngestRecord.Directory(rawValue: label) else { return }
-      attempt("forget a file that is gone") { () throws(RegistryError) in
-        try change { () throws(RegistryError) in try catalogue.forget(directory, file: name) }
+      writer.attempt("forget a file that is gone") { () throws(RegistryError) in
+        try writer.change { () throws(RegistryError) in try catalogue.forget(directory, file: name) }
       }
     // The names that files have while they are being written: they come and go, and are meant for nobody.
     case .ignored(_, _, "hidden"), .ignored(_, _, "temporary"): break
@@ -101,8 +101,8 @@ extension Steward {
     if let known, known.state == record.state, known.message == record.message, known.identity == identity { return }
     log.notice(
       "dropped file", ["file": "\(label)/\(name)", "state": refusal.state.rawValue, "reason": refusal.message])
-    attempt("record a dropped file") { () throws(RegistryError) in
-      try change { () throws(RegistryError) in
+    writer.attempt("record a dropped file") { () throws(RegistryError) in
+      try writer.change { () throws(RegistryError) in
         try catalogue.store(record)
         try catalogue.record(
           "ingest.\(refusal.state.rawValue)", name,

@@ -5,21 +5,10 @@ import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
-extension Steward {
+extension Coordinator {
   // MARK: - Freshness
 
-  private var freshness: Freshness { Freshness(snapshot: snapshot, searches: searches) }
-
-  /// Those that are on their way.
-  private var searches: [Freshness.Search] {
-    snapshot.jobs.compactMap { job in
-      guard job.kind == "adapt", let task = job.task, let model = job.model,
-        let ticket = queue.tickets[job.id], ticket.stopping == nil
-      else { return nil }
-      return Freshness.Search(
-        job: job.id, pair: Pair(task: task, model: model), inputs: ticket.inputs, options: job.options)
-    }
-  }
+  private var freshness: Freshness { Freshness(snapshot: snapshot, searches: jobs.searches) }
 
   /// Compares every pair's mixture with what the pair needs now: marks what is stale, and puts its search on the list
   /// of what is due when things have been quiet for a while. Called after every change that a mixture may depend on.
@@ -31,7 +20,8 @@ extension Steward {
       case .searchDue(let pair): debounce.changed(pair, at: .now)
       case .wait(let pair): debounce.settle(pair)
       case .cancel(let job):
-        attempt("cancel a search") { () throws(RegistryError) in try cancel(job, reason: Freshness.outdated) }
+        writer.attempt("cancel a search") { () throws(RegistryError) in try jobs.cancel(job, reason: Freshness.outdated)
+        }
       }
     }
     reconcileChecks()
@@ -39,8 +29,8 @@ extension Steward {
 
   /// Nil: fresh again.
   private func mark(_ pair: Pair, _ reason: String?) {
-    attempt("mark a mixture") { () throws(RegistryError) in
-      try change { () throws(RegistryError) in
+    writer.attempt("mark a mixture") { () throws(RegistryError) in
+      try writer.change { () throws(RegistryError) in
         var detail: JSONObject = ["model": .string(pair.model)]
         if let reason { detail["reason"] = .string(reason) }
         let sequence = try catalogue.record(
@@ -53,7 +43,7 @@ extension Steward {
   /// Things have been quiet: begins the search, unless it is not needed any more.
   func adaptIfNeeded(_ pair: Pair) {
     guard let due = freshness.due(pair) else { return }
-    attempt("begin a search") { () throws(RegistryError) in
+    writer.attempt("begin a search") { () throws(RegistryError) in
       try adapt(due.need, options: due.options, who: "t2d", reason: due.reason)
     }
   }
@@ -78,7 +68,7 @@ extension Steward {
         model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
         search: search, vectorsPath: store.stagingPath("mixture")))
     debounce.settle(pair)
-    return try submit(
+    return try jobs.submit(
       JobRecord(
         kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(search.json.jsonText)",
         target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, spec: work.spec,
@@ -152,7 +142,7 @@ extension Steward {
     let mixture = MixtureRevision(
       pair: pair, revision: 0, job: job.id, inputs: inputs, record: record, blob: blob, options: job.options,
       reason: job.reason, added: .now)
-    try change { () throws(RegistryError) in
+    try writer.change { () throws(RegistryError) in
       let sequence = try catalogue.record(
         "mixture.published", taskName,
         [

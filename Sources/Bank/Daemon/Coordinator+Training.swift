@@ -8,7 +8,7 @@ import WorkerProtocol
 /// Trained experts: made by the worker in the staging directory, and taken in by the rules that hold for dropped files.
 /// They do not pass through the watched directory, which is the user's and in which t2d never writes; `t2ctl expert
 /// export` gives their file.
-extension Steward {
+extension Coordinator {
   @discardableResult
   func train(
     _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, isEstimate: Bool,
@@ -37,7 +37,7 @@ extension Steward {
         statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate,
         partner: partner))
     let key = ["train", name, label ?? "", digest.hex, isEstimate ? "estimate" : ""].joined(separator: "\0")
-    return try submit(
+    return try jobs.submit(
       JobRecord(
         kind: work.kind, key: key, target: "train\0\(name)", inputs: nil,
         priority: JobQueue.yieldingPriority, task: plan.dispatch == nil ? plan.sources[0].task.name : nil,
@@ -67,7 +67,7 @@ extension Steward {
     let blob = try store.publish(staged: spec.expertPath)
     let known = try catalogue.version(
       ofExpert: expert.name, digest: expert.contentDigest.description, modelDigest: expert.modelDigest.description)
-    let version = try change { () throws(RegistryError) -> Int in
+    let version = try writer.change { () throws(RegistryError) -> Int in
       // A training that ends a second time, or was asked for twice, has the same bits.
       if let known { return known }
       return try addVersion(expert, blob, source: "job \(job.id)", who: job.who)
@@ -110,7 +110,7 @@ extension Steward {
       return Duration.milliseconds(now.milliseconds - modified / 1_000_000) > Self.stateLifetime
     }
     guard !old.isEmpty else { return }
-    let live = queue.tickets.keys.compactMap { id -> String? in
+    let live = jobs.liveJobs.compactMap { id -> String? in
       guard let job = try? catalogue.job(id), case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec)
       else { return nil }
       return spec.statePath

@@ -6,7 +6,7 @@ import SystemSupport
 ///
 /// A file that has become bad is an error of every request that needs it, until it is mended: falling back to an older
 /// text would answer by a question that nobody can see any more.
-final class DispatchTemplateBox: Sendable {
+final class DispatchTemplateFile: Sendable {
   private let path: String
   /// Whether the configuration names it: then it must be there.
   private let isNamed: Bool

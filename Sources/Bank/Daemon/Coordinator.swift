@@ -1,0 +1,170 @@
+import Registry
+import RPCProtocol
+import StrictJSON
+import SystemSupport
+import Watcher
+import WorkerProtocol
+
+/// Coordinates what the daemon does: what a dropped file becomes, what a job's outcome means, which mixtures are stale.
+///
+/// Lives on the catalogue's thread and is the only one that touches the catalogue. It has four parts, each with a state
+/// of its own: `writer` through which every change goes, with those who follow the events; `calls` to the worker; `jobs`;
+/// and here what waits for quiet.
+final class Coordinator {
+  let paths: DaemonPaths
+  let configuration: Configuration
+  let store: BlobStore
+  let board: StatusBoard
+  let log: Logger
+  let writer: CatalogueWriter
+  let calls: WorkerCalls
+  private(set) lazy var jobs = JobRunner(
+    owner: self, writer: writer, calls: calls, board: board, stopAfter: configuration.worker.stopAfter, log: log)
+  /// Pairs that need a search, until things have been quiet for a while.
+  var debounce: Debounce<Pair>
+  /// Nil until the daemon has started it.
+  private(set) var watcher: DirectoryWatcher?
+
+  /// `post` runs something on the catalogue's thread later; any thread may call it.
+  init(
+    paths: DaemonPaths, configuration: Configuration, snapshots: CurrentSnapshot, board: StatusBoard, log: Logger,
+    post: @escaping @Sendable (@escaping CatalogueThread.Work) -> Void
+  ) throws(RegistryError) {
+    self.paths = paths
+    self.configuration = configuration
+    self.board = board
+    self.log = log
+    store = paths.store
+    debounce = Debounce(quiet: configuration.debounce.quiet, limit: configuration.debounce.limit)
+    try store.prepare()
+    writer = try CatalogueWriter(
+      path: paths.catalogue, store: store, configuredModel: configuration.defaultModel, snapshots: snapshots,
+      board: board, log: log)
+    calls = WorkerCalls(board: board, log: log) { body in post { body($0.calls) } }
+    try restore()
+  }
+
+  /// What the daemon starts when the socket listens already.
+  func attach(_ link: WorkerLink, _ watcher: DirectoryWatcher) {
+    calls.attach(link)
+    self.watcher = watcher
+  }
+
+  var catalogue: Catalogue { writer.catalogue }
+  var snapshot: Snapshot { writer.snapshot }
+
+  // MARK: - Start and end
+
+  /// Takes up what the last run left: jobs, blobs that must be there, models that may have changed.
+  private func restore() throws(RegistryError) {
+    try jobs.restore()
+    var warnings = paths.warnings()
+    for expert in snapshot.experts {
+      for version in expert.versions where !store.isPresent(version.blob) {
+        warnings.append(Self.missing(store.path(version.blob), of: "expert \(version.name)@\(version.version)"))
+      }
+    }
+    for served in snapshot.mixtures where !store.isPresent(served.mixture.blob) {
+      warnings.append(Self.missing(store.path(served.mixture.blob), of: "the mixture of \(served.mixture.pair.task)"))
+    }
+    board.setWarnings(warnings)
+    for warning in warnings { log.warning(warning.message, ["code": warning.code]) }
+    for model in snapshot.models { lookAgain(at: model) }
+    collectTrainingStates(now: .now)
+    reconcile()
+  }
+
+  private static func missing(_ path: String, of what: String) -> DaemonWarning {
+    DaemonWarning(
+      code: "missing_blob", message: "\(what) is missing from the store: '\(path)'",
+      help: "drop its file again, or restore the store from a backup")
+  }
+
+  /// The earliest time at which something is due by itself.
+  var nextDeadline: MonotonicInstant? { [debounce.nextDeadline, jobs.nextDeadline].compactMap { $0 }.min() }
+
+  func timePassed(_ now: MonotonicInstant) {
+    for pair in debounce.takeDue(at: now) { adaptIfNeeded(pair) }
+    jobs.timePassed(now)
+  }
+
+  /// The daemon ends: the running job is marked, so that the next start takes it up.
+  func end() {
+    jobs.end()
+    calls.end()
+    writer.close()
+  }
+
+  // MARK: - What the worker says
+
+  func received(_ message: WorkerLink.Message) {
+    switch message {
+    case .started(let hello):
+      board.update {
+        $0.state = .ready
+        $0.hello = hello
+        $0.problem = nil
+      }
+      if hello.kernelTooOld {
+        log.warning("OpenBLAS runs an old kernel", ["kernel": hello.kernel, "deserved": hello.deservedKernel])
+      }
+      writer.note("worker.started", "worker", ["pid": JSONValue(hello.pid), "kernel": .string(hello.kernel)])
+      calls.workerStarted()
+      jobs.workerStarted()
+    case .memory(let memory): board.update { $0.memory = memory }
+    case .ended(let reason, let retryAfter):
+      let wasReady = board.worker.state == .ready
+      board.update {
+        $0.state = wasReady ? .starting : .failed
+        $0.hello = nil
+        $0.memory = nil
+        $0.problem = reason
+        $0.restarts += 1
+      }
+      writer.note(
+        "worker.ended", "worker", ["reason": .string(reason), "retry_seconds": .number(retryAfter.inSeconds)])
+      jobs.workerEnded(reason)
+      calls.workerEnded(reason)
+    case .reply(.result(let id, let result)): calls.answered(id, .success(result))
+    case .reply(.fault(let id, let fault)): calls.answered(id, .failure(RPCError(fault)))
+    case .reply(.event(let event)):
+      switch event {
+      case .progress(let job, let progress): jobs.progressed(job, progress)
+      case .journal(let job, let entry): jobs.journalled(job, entry)
+      case .done(let job, let result): jobs.done(job, result)
+      case .failed(let job, let fault): jobs.failed(job, fault)
+      case .cancelled(let job): jobs.cancelled(job)
+      case .token(let id, _, let token, let text): calls.generated(id, token: token, text)
+      case .decided(let id, _, let decision): calls.decided(id, decision)
+      }
+    }
+  }
+}
+
+// MARK: - What the ends of jobs mean
+
+extension Coordinator: JobOwner {
+  func finished(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue {
+    switch job.kind {
+    case "inspect":
+      try inspected(job, .success(try ModelFacts(decoding: result)))
+      return result
+    case "adapt": return try adapted(job, AdaptResult(decoding: result))
+    case "check": return try checked(job, CheckResult(decoding: result))
+    case "train": return try trained(job, result)
+    default: return result
+    }
+  }
+
+  func failed(_ job: JobRecord, _ fault: WorkerFault) throws(RegistryError) {
+    if job.kind == "inspect" { try inspected(job, .failure(fault)) }
+    if job.kind == "train" { trainingFailed(job, fault) }
+    if fault.kind == .modelChanged, let model = job.model.flatMap({ snapshot.model($0) }) { lookAgain(at: model) }
+  }
+
+  func remains(of job: Int64) throws(RegistryError) -> JSONValue? { try curve(ofUnfinished: job) }
+
+  func ended() { collectTrainingStates(now: .now) }
+
+  func settled() { reconcile() }
+}

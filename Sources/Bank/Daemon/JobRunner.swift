@@ -1,0 +1,277 @@
+import Registry
+import RPCProtocol
+import RPCServer
+import StrictJSON
+import SystemSupport
+import WorkerProtocol
+
+/// What the ends of jobs mean, which is not the runner's affair. All calls come on the catalogue's thread.
+protocol JobOwner: AnyObject {
+  /// The worker has done the job: stores what follows from it and returns what the job shows of it. An error fails it.
+  func finished(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue
+  /// The worker could not do it. The job is still the running one.
+  func failed(_ job: JobRecord, _ fault: WorkerFault) throws(RegistryError)
+  /// What is to be kept of a job that ends without a result, before its journal goes.
+  func remains(of job: Int64) throws(RegistryError) -> JSONValue?
+  /// A job has ended, one way or the other, and that is stored.
+  func ended()
+  /// The worker is done with a job, so that what depends on its outcome may be looked at.
+  func settled()
+}
+
+/// Runs the jobs: the rules are those of `JobQueue`; here each of its changes is stored before it is acted upon, the
+/// running job is watched, and the clients that wait for an end are told. On the catalogue's thread only.
+final class JobRunner {
+  private var queue = JobQueue()
+  private var waiters = JobWaiters()
+  /// The running job that was told to stop, and when its worker has had enough time for it.
+  private var stopping: (job: Int64, deadline: MonotonicInstant)?
+  private unowned let owner: any JobOwner
+  private let writer: CatalogueWriter
+  private let calls: WorkerCalls
+  private let board: StatusBoard
+  private let log: Logger
+  private let stopAfter: Duration
+
+  /// `stopAfter`: how long a worker has to stop a job. `owner` lives longer than the runner.
+  init(
+    owner: any JobOwner, writer: CatalogueWriter, calls: WorkerCalls, board: StatusBoard, stopAfter: Duration,
+    log: Logger
+  ) {
+    self.owner = owner
+    self.writer = writer
+    self.calls = calls
+    self.board = board
+    self.stopAfter = stopAfter
+    self.log = log
+  }
+
+  private var catalogue: Catalogue { writer.catalogue }
+
+  /// Takes up what the last run left.
+  func restore() throws(RegistryError) { try apply(queue.restore(try catalogue.liveJobs().map(\.ticket))) }
+
+  // MARK: - What is on its way
+
+  /// Jobs about this target that are queued or run, and have not been told to stop.
+  func isLive(target: String) -> Bool { !queue.live(target: target).isEmpty }
+
+  /// The numbers of all jobs that are not at their end.
+  var liveJobs: [Int64] { queue.tickets.keys.sorted() }
+
+  /// The searches that are on their way.
+  var searches: [Freshness.Search] {
+    writer.snapshot.jobs.compactMap { job in
+      guard job.kind == "adapt", let task = job.task, let model = job.model,
+        let ticket = queue.tickets[job.id], ticket.stopping == nil
+      else { return nil }
+      return Freshness.Search(
+        job: job.id, pair: Pair(task: task, model: model), inputs: ticket.inputs, options: job.options)
+    }
+  }
+
+  // MARK: - Submitting
+
+  /// Queues a job, or finds the one that asks for the same already. Returns its number.
+  @discardableResult
+  func submit(_ job: JobRecord) throws(RegistryError) -> Int64 {
+    if let same = queue.live(key: job.key) { return same.id }
+    let (id, changes) = try writer.change { () throws(RegistryError) -> (Int64, [JobQueue.Change]) in
+      let id = try catalogue.add(job)
+      var stored = job
+      stored.id = id
+      try catalogue.record(
+        "job.queued", "\(id)",
+        [
+          "job": .integer(id), "kind": .string(job.kind), "task": JSONValue(job.task), "model": JSONValue(job.model),
+          "who": .string(job.who), "reason": .string(job.reason),
+        ], now: .now)
+      guard case .accepted(let changes) = queue.submit(stored.ticket) else { return (id, []) }
+      try store(changes)
+      return (id, changes)
+    }
+    act(changes)
+    return id
+  }
+
+  func cancel(_ id: Int64, reason: String) throws(RegistryError) {
+    try apply(queue.cancel(id, reason: reason))
+  }
+
+  // MARK: - The queue's changes
+
+  /// Stores the changes and then acts upon them. `result` and `error` belong to the first job that ends.
+  private func apply(
+    _ changes: [JobQueue.Change], result: JSONValue? = nil, error: JSONValue? = nil
+  ) throws(RegistryError) {
+    guard !changes.isEmpty else { return }
+    try writer.change { () throws(RegistryError) in try store(changes, result: result, error: error) }
+    act(changes)
+  }
+
+  /// Writes the changes into the running transaction.
+  private func store(
+    _ changes: [JobQueue.Change], result: JSONValue? = nil, error: JSONValue? = nil
+  ) throws(RegistryError) {
+    var result = result
+    var error = error
+    for case .store(let id, let state, let attempts, let reason) in changes {
+      var problem = error
+      if state == .failed || state == .cancelled, problem == nil {
+        problem = ["kind": .string(state == .failed ? "job_failed" : "cancelled"), "message": .string(reason ?? "")]
+      }
+      let ends = state.isFinal
+      // The journal goes with the job's end: what it alone knew is taken out of it before.
+      var shown = ends ? result : nil
+      if ends, shown == nil { shown = try owner.remains(of: id) }
+      try catalogue.setState(id, state, attempts: attempts, result: shown, error: ends ? problem : nil, now: .now)
+      if ends { (result, error) = (nil, nil) }
+      var detail: JSONObject = ["job": .integer(id), "attempts": JSONValue(attempts)]
+      if let reason { detail["reason"] = .string(reason) }
+      if ends, let message = problem?["message"] { detail["message"] = message }
+      try catalogue.record("job.\(state.rawValue)", "\(id)", detail, now: .now)
+    }
+  }
+
+  /// Sends what the changes ask for, after they were stored.
+  private func act(_ changes: [JobQueue.Change]) {
+    for change in changes {
+      switch change {
+      case .store(let id, let state, _, let reason):
+        log.info("job", ["id": id, "state": state.rawValue, "reason": reason ?? "-"])
+        if state != .running, stopping?.job == id { stopping = nil }
+        if state.isFinal {
+          board.setProgress(nil, of: id)
+          owner.ended()
+          answer(waiters.take(id), with: id)
+        }
+      case .start(let id): start(id)
+      case .stop(let id):
+        calls.send(.cancelJob(id)) { _ in }
+        stopping = (id, .now + stopAfter)
+      }
+    }
+  }
+
+  private func start(_ id: Int64) {
+    do {
+      let job = try catalogue.job(id)
+      let work = try JobWork(kind: job.kind, spec: job.spec)
+      let start = JobStart(job: id, work: work, journal: try catalogue.journal(id))
+      calls.send(.startJob(start)) { [unowned self] answer in
+        // A job that was taken up ends with an event; one that was refused ends here.
+        guard case .failure(let error) = answer, queue.runningID == id, board.worker.state == .ready else { return }
+        writer.attempt("end a job") { () throws(RegistryError) in
+          try apply(
+            queue.ended(id, .failed),
+            error: error.json["data"].map { data in
+              ["kind": data["kind"] ?? "job_failed", "message": .string(error.message)]
+            })
+        }
+      }
+    } catch {
+      writer.attempt("end a job that cannot be read") { () throws(RegistryError) in
+        try apply(queue.ended(id, .failed), error: ["kind": "internal", "message": .string("\(error)")])
+      }
+    }
+  }
+
+  // MARK: - What the worker says
+
+  func workerStarted() {
+    writer.attempt("start the next job") { () throws(RegistryError) in try apply(queue.workerArrived()) }
+  }
+
+  func workerEnded(_ reason: String) {
+    stopping = nil
+    writer.attempt("queue the interrupted job again") { () throws(RegistryError) in
+      try apply(queue.workerLost(reason: "the worker ended: \(reason)"))
+    }
+  }
+
+  func progressed(_ job: Int64, _ progress: JobProgress) {
+    if queue.runningID == job { board.setProgress(progress, of: job) }
+  }
+
+  func journalled(_ job: Int64, _ entry: JSONValue) {
+    guard queue.runningID == job else { return }
+    writer.attempt("store a job's journal") { () throws(RegistryError) in
+      try writer.change { () throws(RegistryError) in try catalogue.appendJournal(job, entry) }
+    }
+  }
+
+  func done(_ id: Int64, _ result: JSONValue) {
+    guard queue.runningID == id else { return }
+    do {
+      let shown = try owner.finished(try catalogue.job(id), result)
+      try apply(queue.ended(id, .done), result: shown)
+    } catch {
+      log.error("a job's result cannot be used", ["job": id, "error": "\(error)"])
+      writer.attempt("store a job's failure") { () throws(RegistryError) in
+        try apply(
+          queue.ended(id, .failed, reason: "\(error)"),
+          error: ["kind": "internal", "message": .string("its result cannot be used: \(error)")])
+      }
+    }
+    owner.settled()
+  }
+
+  func failed(_ id: Int64, _ fault: WorkerFault) {
+    guard queue.runningID == id else { return }
+    writer.attempt("store a job's failure") { () throws(RegistryError) in
+      try owner.failed(try catalogue.job(id), fault)
+      try apply(
+        queue.ended(id, fault.kind == .cancelled ? .cancelled : .failed, reason: fault.message),
+        error: ["kind": .string(fault.kind.rawValue), "message": .string(fault.message)])
+      owner.settled()
+    }
+  }
+
+  func cancelled(_ id: Int64) {
+    writer.attempt("store a job's end") { () throws(RegistryError) in try apply(queue.ended(id, .cancelled)) }
+    owner.settled()
+  }
+
+  // MARK: - Those who wait
+
+  /// Answers when the job has ended, or at the deadline with how far it is.
+  func wait(for id: Int64, _ reply: RPCReply, until deadline: Deadline) throws(RegistryError) {
+    let job = try catalogue.job(id)
+    if job.state.isFinal || deadline.hasPassed {
+      reply.succeed(.object(job.json(board.progress(of: id), full: true)))
+    } else {
+      waiters.add(reply, for: id, until: deadline)
+    }
+  }
+
+  private func answer(_ replies: [RPCReply], with id: Int64) {
+    guard !replies.isEmpty else { return }
+    writer.attempt("read a job") { () throws(RegistryError) in
+      let job = try catalogue.job(id)
+      for reply in replies { reply.succeed(.object(job.json(board.progress(of: id), full: true))) }
+    }
+  }
+
+  // MARK: - Time and end
+
+  /// The earliest time at which something is due by itself.
+  var nextDeadline: MonotonicInstant? { [waiters.nextDeadline, stopping?.deadline].compactMap { $0 }.min() }
+
+  func timePassed(_ now: MonotonicInstant) {
+    for (job, replies) in waiters.takeExpired() { answer(replies, with: job) }
+    if let stopping, now >= stopping.deadline { giveUpStopping(stopping.job) }
+  }
+
+  /// A job that does not stop when it is told to takes its worker with it: the next one begins with a new worker.
+  private func giveUpStopping(_ job: Int64) {
+    stopping = nil
+    guard queue.runningID == job else { return }
+    calls.restartWorker("it did not stop job \(job) within \(stopAfter.inSeconds) s of being told to")
+  }
+
+  /// Marks the running job, so that the next start takes it up, and tells those who wait that the daemon ends.
+  func end() {
+    writer.attempt("mark the running job") { () throws(RegistryError) in try apply(queue.shutDown()) }
+    for reply in waiters.takeAll() { reply.fail(RPCError(.shuttingDown, "t2d is ending")) }
+  }
+}
