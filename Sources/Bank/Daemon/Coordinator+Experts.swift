@@ -4,31 +4,26 @@ import Multipliers
 import Registry
 import StrictJSON
 import SystemSupport
-import Watcher
 import WorkerProtocol
 
 extension Coordinator {
-  /// Copies a dropped file, checks the copy against the registered models, and makes it the next version of its name.
+  /// Copies a dropped file, checks what was copied against the registered models, and makes it the next version of its
+  /// name.
   func takeExpert(_ file: String, in directory: FileDescriptor, identity: String) throws(Refusal) {
-    let staged: StagedFile
-    var limits = StagingLimits()
-    limits.maximumBytes = configuration.maximumExpertBytes
-    do throws(StagingError) {
-      staged = try stageCopy(file, from: directory, into: store.staging, limits: limits)
-    } catch {
-      throw Refusal(error)
-    }
-    let expert = try validate(staged.path, file: file)
+    let dropped = try DroppedFile(
+      copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes)
+    let expert = try validate(dropped.bytes, file: file)
     do throws(RegistryError) {
-      try accept(expert, staged: staged, file: file, identity: identity)
+      try accept(expert, dropped, file: file, identity: identity)
     } catch {
       throw Refusal(error)
     }
   }
 
-  func validate(_ path: String, file: String) throws(Refusal) -> ValidatedExpert {
+  /// `file`: the name that it was dropped under, or would have been.
+  func validate(_ bytes: [UInt8], file: String) throws(Refusal) -> ValidatedExpert {
     do throws(ExpertFileError) {
-      return try ExpertFile.read(path: path, fileName: file).validated(against: signatures)
+      return try ExpertFile.read(bytes: bytes, fileName: file).validated(against: signatures)
     } catch {
       switch error {
       case .noModels: throw Refusal(.waitingForModel, kind: error.code, error.description)
@@ -43,7 +38,7 @@ extension Coordinator {
   var signatures: [ModelSignature] { snapshot.models.compactMap(\.signature) }
 
   private func accept(
-    _ expert: ValidatedExpert, staged: StagedFile, file: String, identity: String
+    _ expert: ValidatedExpert, _ dropped: DroppedFile, file: String, identity: String
   ) throws(RegistryError) {
     let digest = expert.contentDigest.description
     let warnings = expert.warnings.map(\.description)
@@ -64,9 +59,9 @@ extension Coordinator {
       return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
-    let blob = try store.publish(staged: staged.relinquish())
+    let blob = try store.publish(dropped.relinquish())
     try writer.change { () throws(RegistryError) in
-      record.version = try addVersion(expert, blob, source: file, who: "uid \(staged.source.owner)")
+      record.version = try addVersion(expert, blob, source: file, who: "uid \(dropped.copy.source.owner)")
       try catalogue.store(record)
     }
   }

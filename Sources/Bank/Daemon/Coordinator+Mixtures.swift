@@ -126,9 +126,10 @@ extension Coordinator {
       throw RegistryError.conflict("the worker wrote '\(result.vectorsPath)' instead of '\(spec.vectorsPath)'")
     }
     // Checked like any other expert: what is served is what a client can use.
-    let vectors = try ExpertFile.read(path: result.vectorsPath, fileName: taskName + ".safetensors")
+    let (bytes, content) = try store.read(staged: result.vectorsPath, maximumBytes: ExpertFile.maximumBytes)
+    let vectors = try ExpertFile.read(bytes: bytes, fileName: taskName + ".safetensors")
       .validated(against: signature)
-    let blob = try store.publish(staged: result.vectorsPath)
+    let blob = try store.publish(content)
 
     let record = record(
       result, spec: spec, job: job.id, base: spec.model.digest, inputs: inputs,

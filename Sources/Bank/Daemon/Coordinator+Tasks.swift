@@ -6,18 +6,15 @@ import SystemSupport
 import Watcher
 
 extension Coordinator {
-  /// The files that make a task directory.
-  private static let taskFiles = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
-
-  /// Copies a dropped task, reads the copy, and makes it the task's next revision.
+  /// Copies a dropped task, checks what was copied, and makes it the task's next revision.
   func takeTask(_ item: DropItem, identity: String) throws(Refusal) {
     let name = TaskFile.taskName(ofPath: item.name)
     let staged = store.stagingPath("task")
     defer { _ = try? FileSystem.removeTree(staged) }
     let task: TaskDefinition
-    try stage(item, to: staged)
+    let files = try stage(item, to: staged)
     do throws(TaskFileError) {
-      task = try TaskFile.load(path: staged + "/" + item.name, name: name)
+      task = try TaskDefinition(name: name, files: files)
     } catch {
       throw Refusal(kind: "bad_task", error.description)
     }
@@ -42,37 +39,43 @@ extension Coordinator {
     }
   }
 
-  /// A private, durable copy of the file, or of those files of the directory that make a task.
-  private func stage(_ item: DropItem, to staged: String) throws(Refusal) {
-    var limits = StagingLimits()
-    limits.maximumBytes = configuration.maximumTaskBytes
+  /// Makes a private, durable copy of the file, or of those files of the directory that make a task, and returns what was
+  /// copied.
+  private func stage(_ item: DropItem, to staged: String) throws(Refusal) -> TaskDefinition.Files {
     do {
       try FileSystem.createDirectories(staged, mode: 0o700)
       guard item.isDirectory else {
-        let copy = try stageCopy(item.name, from: item.directory, into: store.staging, limits: limits)
-        return try FileSystem.rename(copy.relinquish(), to: staged + "/" + item.name)
+        let bytes = try copy(item.name, from: item.directory, to: staged)
+        return TaskDefinition.Files(fewshot: .init(name: item.name, bytes: bytes))
       }
       let place = staged + "/" + item.name
       try FileSystem.createDirectories(place, mode: 0o700)
       let directory = try FileDescriptor.open(
         item.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: item.directory)
-      for entry in try FileSystem.entries(in: directory, path: item.name, limit: 256) {
-        guard let name = entry.text, !name.hasPrefix(".") else { continue }
-        if Self.taskFiles.contains(name) {
-          let copy = try stageCopy(name, from: directory, into: store.staging, limits: limits)
-          try FileSystem.rename(copy.relinquish(), to: place + "/" + name)
-        } else if name.hasSuffix(".jsonl") || name.hasSuffix(".json") || name.hasSuffix(".json5") {
-          // Its name alone is the error, which the reader words.
-          try FileSystem.writeAtomically(place + "/" + name, [])
-        }
+      let names = try FileSystem.entries(in: directory, path: item.name, limit: 256).compactMap(\.text)
+        .filter { !$0.hasPrefix(".") }.sorted()
+      var contents: [String: [UInt8]] = [:]
+      for name in names where TaskFile.fileNames.contains(name) {
+        contents[name] = try copy(name, from: directory, to: place)
       }
-    } catch let error as StagingError {
-      throw Refusal(error)
+      return try TaskFile.files(ofDirectory: item.name, names: names) { contents[$0] ?? [] }
+    } catch let error as Refusal {
+      throw error
+    } catch let error as TaskFileError {
+      throw Refusal(kind: "bad_task", error.description)
     } catch let error as SystemCallError {
       throw Refusal(.incomplete, kind: "io_error", error.description, outcome: .retryLater)
     } catch {
       throw Refusal(.incomplete, kind: "io_error", "\(error)", outcome: .retryLater)
     }
+  }
+
+  private func copy(_ name: String, from directory: FileDescriptor, to place: String) throws -> [UInt8] {
+    let dropped = try DroppedFile(
+      copying: name, from: directory, into: store.staging,
+      maximumBytes: min(configuration.maximumTaskBytes, TaskFile.maximumBytes))
+    try FileSystem.rename(dropped.copy.relinquish(), to: place + "/" + name)
+    return dropped.bytes
   }
 
   private func accept(

@@ -54,9 +54,10 @@ extension Coordinator {
       removeStates(of: spec)
       return result
     }
+    let (bytes, content) = try store.read(staged: spec.expertPath, maximumBytes: ExpertFile.maximumBytes)
     let expert: ValidatedExpert
     do throws(Refusal) {
-      expert = try validate(spec.expertPath, file: spec.name + ".safetensors")
+      expert = try validate(bytes, file: spec.name + ".safetensors")
     } catch {
       // Trained again it would be refused again.
       removeStates(of: spec)
@@ -64,7 +65,7 @@ extension Coordinator {
       throw RegistryError.conflict("the trained expert is refused: \(error.message)")
     }
     let before = snapshot.expert(expert.name)?.active
-    let blob = try store.publish(staged: spec.expertPath)
+    let blob = try store.publish(content)
     let known = try catalogue.version(
       ofExpert: expert.name, digest: expert.contentDigest.description, modelDigest: expert.modelDigest.description)
     let version = try writer.change { () throws(RegistryError) -> Int in

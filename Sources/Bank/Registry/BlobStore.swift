@@ -1,5 +1,6 @@
-import Digests
-import SystemSupport
+package import Digests
+import Glibc
+package import SystemSupport
 
 /// A file of the store, named by the SHA-256 of its bytes.
 package struct BlobReference: Sendable, Hashable {
@@ -9,6 +10,21 @@ package struct BlobReference: Sendable, Hashable {
   package init(hex: String, bytes: Int) {
     self.hex = hex
     self.bytes = bytes
+  }
+}
+
+/// A file of `staging` whose bytes are known, so that the store need not read it to publish it.
+package struct StagedContent: Sendable {
+  package let path: String
+  /// Of the bytes.
+  package let digest: Digest
+  /// Of the file when the bytes were known. One that was touched or replaced since is not published.
+  package let identity: FileIdentity
+
+  package init(path: String, digest: Digest, identity: FileIdentity) {
+    self.path = path
+    self.digest = digest
+    self.identity = identity
   }
 }
 
@@ -69,27 +85,49 @@ package struct BlobStore: Sendable {
     "\(staging)/\(stem).\(String(UInt64.random(in: 0 ... .max), radix: 36))"
   }
 
+  /// Reads a file of `staging` that another process has made, such as a worker: its bytes, which are to be checked, and
+  /// what to publish after that.
+  package func read(
+    staged path: String, maximumBytes: Int
+  ) throws(RegistryError) -> (bytes: [UInt8], content: StagedContent) {
+    try files { () throws(SystemCallError) in
+      let file = try FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      let status = try file.status()
+      guard status.kind == .regular, status.size <= maximumBytes else {
+        throw SystemCallError(
+          "read", path, number: status.kind == .regular ? EFBIG : EINVAL,
+          hint: "it is \(status.kind.phrase) of \(status.size) bytes; at most \(maximumBytes) are read")
+      }
+      let bytes = try FileSystem.naming(path) { () throws(SystemCallError) in
+        try file.bytes(at: 0, count: status.size)
+      }
+      guard bytes.count == status.size, try file.status().identity == status.identity else {
+        throw Self.changed(path)
+      }
+      return (bytes, StagedContent(path: path, digest: SHA256.digest(bytes), identity: status.identity))
+    }
+  }
+
+  private static func changed(_ path: String) -> SystemCallError {
+    SystemCallError("publish", path, number: ESTALE, hint: "it has changed since it was read; it is taken anew")
+  }
+
   /// Publishes a file of `staging` under its digest and removes it there. Returns when it is durable. Content that is in
-  /// the store already is compared and not stored again.
-  package func publish(staged: String) throws(RegistryError) -> BlobReference {
-    let file: FileDescriptor
-    let size: Int
-    let digest: Digest
-    do throws(SystemCallError) {
-      file = try FileDescriptor.open(staged)
-      (digest, size) = try Self.digest(file)
+  /// the store already is compared and not stored again. The file itself is not read: it must be the one whose bytes
+  /// were read or written before.
+  package func publish(_ staged: StagedContent) throws(RegistryError) -> BlobReference {
+    // Also after a failed fsync: the kernel may have dropped the pages, so these bytes are lost.
+    defer { _ = try? FileSystem.remove(staged.path) }
+    try files { () throws(SystemCallError) in
+      let file = try FileDescriptor.open(staged.path, O_RDONLY | O_NOFOLLOW)
+      guard try file.status().identity == staged.identity else { throw Self.changed(staged.path) }
       try file.setMode(0o444)
       try file.synchronize()
-    } catch {
-      // After a failed fsync the kernel may have dropped the pages: these bytes are lost.
-      _ = try? FileSystem.remove(staged)
-      throw .files(error)
     }
-    let blob = BlobReference(hex: digest.hex, bytes: size)
+    let blob = BlobReference(hex: staged.digest.hex, bytes: staged.identity.size)
     let target = path(blob)
-    defer { _ = try? FileSystem.remove(staged) }
     do throws(SystemCallError) {
-      try FileSystem.link(staged, as: target)
+      try FileSystem.link(staged.path, as: target)
       try FileSystem.synchronizeDirectory(FileSystem.split(target).directory)
     } catch {
       guard error.isExisting else { throw .files(error) }

@@ -17,8 +17,9 @@ package struct StagingLimits: Sendable {
 /// copy; exactly `size` bytes can be read. The fourth, that the content accounts for all its bytes, is the reader's of
 /// the copy. Only the copy is used from here on.
 ///
-/// `each` gets the bytes in order, for a digest. Blocks for as long as the file system takes; any thread but the
-/// watcher's. The copy is on the disk when this returns; its name is not (fsync the directory after renaming it).
+/// `each` gets the bytes in order as they were written to the copy, so that nobody has to read it. Blocks for as long as
+/// the file system takes; any thread but the watcher's. The copy is on the disk when this returns; its name is not
+/// (fsync the directory after renaming it).
 package func stageCopy(
   _ name: String, from directory: FileDescriptor, into stagingDirectory: String, limits: StagingLimits = .init(),
   each: (Span<UInt8>) -> Void = { _ in }
@@ -52,16 +53,22 @@ private func copyUnchanged(
 ) throws(SystemCallError) -> StagedFile? {
   let path = "\(stagingDirectory)/ingest-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
   let copy = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o400)
-  let staged = StagedFile(path: path, size: before.size, source: before, wasLeased: wasLeased)
-  guard try copyBytes(source, to: copy, count: before.size, each),
-    try source.status().identity == before.identity
-  else { return nil }
-  try FileSystem.naming(path) { () throws(SystemCallError) in
-    try systemCall("chmod") { fchmod(copy.number, 0o444) }
-    try copy.synchronize()
-    try copy.close()
+  do throws(SystemCallError) {
+    if try copyBytes(source, to: copy, count: before.size, each), try source.status().identity == before.identity {
+      return try FileSystem.naming(path) { () throws(SystemCallError) in
+        try systemCall("chmod") { fchmod(copy.number, 0o444) }
+        try copy.synchronize()
+        let identity = try copy.status().identity
+        try copy.close()
+        return StagedFile(path: path, identity: identity, source: before, wasLeased: wasLeased)
+      }
+    }
+  } catch {
+    _ = try? FileSystem.remove(path)
+    throw error
   }
-  return staged
+  _ = try? FileSystem.remove(path)
+  return nil
 }
 
 /// Who breaks a lease makes the kernel send SIGIO to its holder, and SIGIO kills by default.

@@ -3,16 +3,18 @@ package import SystemSupport
 /// A private, durable, read-only copy of a dropped file. It is removed with this object, unless someone took it over.
 package final class StagedFile {
   package let path: String
-  package let size: Int
+  /// The copy itself when it was complete: what is read from it later is what was copied while this stands.
+  package let identity: FileIdentity
+  package var size: Int { identity.size }
   /// The source as it was before and after the copy.
   package let source: FileStatus
   /// Whether the kernel vouched that nobody was writing; otherwise only a quiet time did.
   package let wasLeased: Bool
   private var isOwned = true
 
-  init(path: String, size: Int, source: FileStatus, wasLeased: Bool) {
+  init(path: String, identity: FileIdentity, source: FileStatus, wasLeased: Bool) {
     self.path = path
-    self.size = size
+    self.identity = identity
     self.source = source
     self.wasLeased = wasLeased
   }

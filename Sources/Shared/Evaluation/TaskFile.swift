@@ -5,7 +5,8 @@ import SystemSupport
 /// `task.json5`, `eval.jsonl` and `train.jsonl`.
 package enum TaskFile {
   package static let maximumBytes = 256 << 20
-  private static let known = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
+  /// The names of the files that make a task directory.
+  package static let fileNames = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
 
   /// Reads and checks a task; blocks for the reading. `name` is the path's last part where it is not given. With
   /// `onlyShots` the eval and the training file are not opened: a search must not be able to see them.
@@ -27,13 +28,23 @@ package enum TaskFile {
     guard try isDirectory(path) else {
       return TaskDefinition.Files(fewshot: .init(name: lastPart(path), bytes: try bytes(path)))
     }
-    let names = try entries(path)
-    if let odd = names.first(where: { !known.contains($0) && looksLikeOurs($0) }) {
+    return try files(ofDirectory: path, names: try entries(path), onlyShots: onlyShots) { name throws(TaskFileError) in
+      try bytes("\(path)/\(name)")
+    }
+  }
+
+  /// Those of a directory's files that make the task, as `read` gives them by their names; `names` are all that are
+  /// there. `path` is for messages, and its last part for those about the files.
+  package static func files(
+    ofDirectory path: String, names: [String], onlyShots: Bool = false,
+    read: (_ name: String) throws(TaskFileError) -> [UInt8]
+  ) throws(TaskFileError) -> TaskDefinition.Files {
+    if let odd = names.first(where: { !fileNames.contains($0) && looksLikeOurs($0) }) {
       throw .unexpectedFile(directory: path, name: odd, suggestion: suggestion(for: odd))
     }
     func file(_ name: String) throws(TaskFileError) -> TaskDefinition.Files.File? {
       guard names.contains(name) else { return nil }
-      return .init(name: "\(lastPart(path))/\(name)", bytes: try bytes("\(path)/\(name)"))
+      return .init(name: "\(lastPart(path))/\(name)", bytes: try read(name))
     }
     guard let fewshot = try file("fewshot.jsonl") else { throw .missingFile(directory: path, name: "fewshot.jsonl") }
     let settings = try file("task.json5")

@@ -9,6 +9,8 @@ import StrictJSON
 package struct ExpertFile: Sendable {
   /// |s| of a multiplier that is believed.
   package static let maximumMagnitude: Float = 10
+  /// A longer file is none.
+  package static let maximumBytes = SafetensorsHeader.Rules.expert.maximumFileSize
 
   package let metadata: ExpertMetadata
   /// `t2.name`, else the file's name.

@@ -129,6 +129,25 @@ import Testing
     }
   }
 
+  /// Its one read makes the copy, the digest and what is parsed; the copy is never read.
+  @Test func aDroppedExpertIsReadOnce() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let spool = daemon.prefix + "/var/spool/t2d/experts"
+      let staging = daemon.daemon.paths.store.staging
+      let log = try AccessLog([spool, staging])
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      #expect(try daemon.ingestState(of: "science.safetensors") == "accepted")
+      let accesses = try log.take()
+      let own = accesses.filter { $0.directory == spool && $0.file == "science.safetensors" }
+      #expect(own.map(\.isRead) == [false, true], "\(accesses)")
+      #expect(!accesses.contains { $0.directory == staging && $0.isRead }, "\(accesses)")
+      // It went through the staging directory, and was opened there.
+      #expect(accesses.contains { $0.directory == staging && !$0.file.isEmpty })
+    }
+  }
+
   @Test func aFileIsVerifiedWithoutBeingStored() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()

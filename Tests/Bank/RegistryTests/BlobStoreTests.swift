@@ -1,4 +1,5 @@
 import Digests
+import Glibc
 import SystemSupport
 import Testing
 
@@ -13,22 +14,24 @@ import Testing
     }
   }
 
-  private func stage(_ text: String, in store: BlobStore) throws -> String {
+  private func stage(_ text: String, in store: BlobStore) throws -> StagedContent {
     let path = store.stagingPath("test")
     try FileSystem.writeAtomically(path, Array(text.utf8))
-    return path
+    let (bytes, content) = try store.read(staged: path, maximumBytes: 100)
+    #expect(bytes == Array(text.utf8))
+    return content
   }
 
   @Test func aBlobLiesUnderTheDigestOfItsBytesAndCannotBeWritten() throws {
     try withStore { store in
       let staged = try stage("hello", in: store)
-      let blob = try store.publish(staged: staged)
+      let blob = try store.publish(staged)
       #expect(blob.hex == SHA256.digest(Array("hello".utf8)).hex)
       #expect(blob.bytes == 5)
       #expect(store.path(blob).hasSuffix("/blobs/2c/f24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"))
       #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("hello".utf8))
       #expect(try FileSystem.status(store.path(blob))?.mode == 0o444)
-      #expect(try FileSystem.status(staged) == nil)
+      #expect(try FileSystem.status(staged.path) == nil)
       #expect(store.isPresent(blob))
       try store.check(blob)
     }
@@ -36,9 +39,9 @@ import Testing
 
   @Test func theSameContentIsStoredOnce() throws {
     try withStore { store in
-      let first = try store.publish(staged: try stage("hello", in: store))
+      let first = try store.publish(try stage("hello", in: store))
       let inode = try FileSystem.status(store.path(first))?.identity.inode
-      #expect(try store.publish(staged: try stage("hello", in: store)) == first)
+      #expect(try store.publish(try stage("hello", in: store)) == first)
       #expect(try FileSystem.status(store.path(first))?.identity.inode == inode)
       #expect(try FileSystem.entries(store.staging).isEmpty)
     }
@@ -46,13 +49,40 @@ import Testing
 
   @Test func aBlobThatIsNotWhatItsNameSaysIsAnErrorAndNotReplaced() throws {
     try withStore { store in
-      let blob = try store.publish(staged: try stage("hello", in: store))
+      let blob = try store.publish(try stage("hello", in: store))
       try FileSystem.remove(store.path(blob))
       try FileSystem.writeAtomically(store.path(blob), Array("jello".utf8))
-      let error = #expect(throws: RegistryError.self) { try store.publish(staged: try stage("hello", in: store)) }
+      let error = #expect(throws: RegistryError.self) { try store.publish(try stage("hello", in: store)) }
       #expect(error?.description.contains("is damaged: its content hashes to") == true)
       #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("jello".utf8))
       #expect(throws: RegistryError.self) { try store.check(blob) }
+    }
+  }
+
+  /// What is published is what was read: not what somebody put in its place, or wrote into it, in the meantime.
+  @Test func aStagedFileThatHasChangedSinceItWasReadIsNotPublished() throws {
+    try withStore { store in
+      let replaced = try stage("hello", in: store)
+      try FileSystem.writeAtomically(replaced.path, Array("jello".utf8))
+      let written = try stage("hello", in: store)
+      try FileDescriptor.open(written.path, O_WRONLY).write(all: Array("j".utf8))
+      for content in [replaced, written] {
+        let error = #expect(throws: RegistryError.self) { try store.publish(content) }
+        let text = error?.description ?? ""
+        #expect(text.contains("it has changed since it was read"), "\(text)")
+        #expect(try FileSystem.status(content.path) == nil)
+      }
+      let blob = BlobReference(hex: SHA256.digest(Array("hello".utf8)).hex, bytes: 5)
+      #expect(!store.isPresent(blob))
+    }
+  }
+
+  @Test func aStagedFileThatIsTooLongIsNotRead() throws {
+    try withStore { store in
+      let content = try stage("hello", in: store)
+      let error = #expect(throws: RegistryError.self) { try store.read(staged: content.path, maximumBytes: 4) }
+      let text = error?.description ?? ""
+      #expect(text.contains("5 bytes; at most 4 are read"), "\(text)")
     }
   }
 
@@ -80,7 +110,9 @@ import Testing
 
   @Test func aMissingStagedFileIsAnErrorThatNamesIt() throws {
     try withStore { store in
-      let error = #expect(throws: RegistryError.self) { try store.publish(staged: store.staging + "/nothing") }
+      let error = #expect(throws: RegistryError.self) {
+        try store.read(staged: store.staging + "/nothing", maximumBytes: 1)
+      }
       #expect(error?.description.contains("/staging/nothing") == true)
     }
   }
