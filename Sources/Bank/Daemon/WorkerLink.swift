@@ -19,23 +19,20 @@ package final class WorkerLink: Sendable {
     case ended(reason: String, retryAfter: Duration)
   }
 
-  private struct Mailbox {
-    var outgoing: [[UInt8]] = []
-    var isStopping = false
+  private enum Order: Sendable {
+    /// A request's line.
+    case send([UInt8])
     /// Why the present worker is to be killed.
-    var killReason: String?
-    /// Which worker the lines are meant for: those for one that has ended are dropped.
-    var life = 0
+    case restart(String)
   }
 
-  private enum Token: UInt64 { case wake = 1, socket, process }
+  private enum Token: UInt64 { case mailbox = 1, socket, process }
 
   private let launcher: any WorkerLauncher
   private let hangAfter: Duration
   private let log: Logger
   private let deliver: @Sendable (Message) -> Void
-  private let mailbox = Mutex(Mailbox())
-  private let wake: EventDescriptor
+  private let mailbox: Mailbox<Order>
   private let epoll: Epoll
   private let thread = Mutex<OwnedThread?>(nil)
 
@@ -47,9 +44,9 @@ package final class WorkerLink: Sendable {
     self.hangAfter = hangAfter
     self.log = log
     self.deliver = deliver
-    wake = try EventDescriptor()
+    mailbox = try Mailbox()
     epoll = try Epoll()
-    try epoll.add(wake.descriptor, .read, token: Token.wake.rawValue)
+    try epoll.add(mailbox.descriptor, .read, token: Token.mailbox.rawValue)
   }
 
   package func start() throws(SystemCallError) {
@@ -59,34 +56,26 @@ package final class WorkerLink: Sendable {
 
   /// Any thread. A request while no worker is there goes nowhere: the owner knows from `started` and `ended`.
   package func send(_ request: WorkerRequest) {
-    let line = request.json.serialized() + [0x0a]
-    mailbox.withLock { $0.outgoing.append(line) }
-    wake.signal()
+    mailbox.put(.send(request.json.serialized() + [0x0a]))
   }
 
   /// Kills the worker; another is started. Any thread.
   package func restart(_ reason: String) {
-    mailbox.withLock { $0.killReason = reason }
-    wake.signal()
+    mailbox.put(.restart(reason))
   }
 
   /// Ends the worker and the thread, and waits for both. The worker has two seconds after the end of its socket.
   package func stop() {
-    mailbox.withLock { $0.isStopping = true }
-    wake.signal()
+    mailbox.close()
     thread.withLock { $0 }?.join()
   }
 
-  private var isStopping: Bool { mailbox.withLock { $0.isStopping } }
+  private var isStopping: Bool { mailbox.isClosed }
 
   private func run() {
     var backoff = RestartBackoff()
     while !isStopping {
       let born = MonotonicInstant.now
-      mailbox.withLock {
-        $0.outgoing = []
-        $0.killReason = nil
-      }
       let reason: String
       do throws(SystemCallError) {
         let worker = try launcher.launch()
@@ -104,13 +93,15 @@ package final class WorkerLink: Sendable {
 
   private func pause(until deadline: Deadline) {
     while !isStopping, !deadline.hasPassed {
-      _ = try? epoll.wait(until: deadline) { _, _ in wake.drain() }
+      mailbox.wait(until: deadline)
+      // Meant for a worker that has ended.
+      _ = mailbox.takeAll()
     }
   }
 
   /// Serves one worker to its end and says why it ended.
   private func serve(_ worker: RunningWorker) throws(SystemCallError) -> String {
-    var life = Life(worker: worker, pingEvery: hangAfter / 3, hangAfter: hangAfter)
+    var session = Session(worker: worker, pingEvery: hangAfter / 3, hangAfter: hangAfter)
     try worker.socket.setNonBlocking(true)
     try epoll.add(worker.socket, .read, token: Token.socket.rawValue)
     if let process = worker.process {
@@ -120,41 +111,42 @@ package final class WorkerLink: Sendable {
       try? epoll.remove(worker.socket)
       if let process = worker.process { try? epoll.remove(process.exitDescriptor) }
     }
-    life.queue(WorkerRequest(id: ownIDs, call: .hello))
+    session.queue(WorkerRequest(id: ownIDs, call: .hello))
     var reason: String?
     while reason == nil {
-      let (lines, stopping, killReason) = mailbox.withLock { box in
-        defer { if life.isReady { box.outgoing = [] } }
-        return (life.isReady ? box.outgoing : [], box.isStopping, box.killReason)
+      if isStopping { return end(worker, "t2d ends", grace: .seconds(2)) }
+      for order in mailbox.takeAll() where session.isReady {
+        // Before it is ready nobody can mean this worker: it is the last one's.
+        switch order {
+        case .send(let line): session.outgoing.append(contentsOf: line)
+        case .restart(let reason): return end(worker, reason, grace: .zero)
+        }
       }
-      if stopping { return end(worker, "t2d ends", grace: .seconds(2)) }
-      if let killReason { return end(worker, killReason, grace: .zero) }
-      for line in lines { life.outgoing.append(contentsOf: line) }
-      let isEmpty = try life.flush()
+      let isEmpty = try session.flush()
       try epoll.change(worker.socket, isEmpty ? .read : [.read, .write], token: Token.socket.rawValue)
       var readable = false
       var exited = false
-      try epoll.wait(until: Deadline(instant: life.nextDeadline)) { token, events in
+      try epoll.wait(until: Deadline(instant: session.nextDeadline)) { token, events in
         switch Token(rawValue: token) {
-        case .wake: wake.drain()
+        case .mailbox: break
         case .socket: readable = readable || !events.subtracting(.write).isEmpty
         case .process: exited = true
         case nil: break
         }
       }
-      if readable { reason = receive(&life) }
+      if readable { reason = receive(&session) }
       // What it said before it ended is read first.
       if reason == nil, exited, !readable { reason = "it ended" }
-      if reason == nil, let problem = life.tick(at: .now) { return end(worker, problem, grace: .zero) }
+      if reason == nil, let problem = session.tick(at: .now) { return end(worker, problem, grace: .zero) }
     }
     return end(worker, reason ?? "", grace: .milliseconds(200))
   }
 
-  private func receive(_ life: inout Life) -> String? {
+  private func receive(_ session: inout Session) -> String? {
     do {
-      let isOpen = try life.receive()
-      while let line = try life.lines.next() {
-        if let problem = take(line, &life) { return problem }
+      let isOpen = try session.receive()
+      while let line = try session.lines.next() {
+        if let problem = take(line, &session) { return problem }
       }
       return isOpen ? nil : "it closed its socket"
     } catch {
@@ -163,7 +155,7 @@ package final class WorkerLink: Sendable {
   }
 
   /// Handles one line; the text of what makes the worker useless.
-  private func take(_ line: [UInt8], _ life: inout Life) -> String? {
+  private func take(_ line: [UInt8], _ session: inout Session) -> String? {
     let reply: WorkerReply
     do {
       reply = try WorkerReply(
@@ -173,7 +165,7 @@ package final class WorkerLink: Sendable {
     } catch {
       return "it sent what t2d does not understand: \(error)"
     }
-    life.lastSign = .now
+    session.lastSign = .now
     switch reply {
     case .result(let id, let result) where id >= ownIDs:
       do {
@@ -183,11 +175,11 @@ package final class WorkerLink: Sendable {
             return "it speaks protocol \(hello.protocolVersion), t2d speaks \(WorkerProtocol.version); "
               + "are t2d and t2-worker of one build?"
           }
-          life.isReady = true
+          session.isReady = true
           deliver(.started(hello))
-          life.askMemory()
+          session.askMemory()
         } else {
-          life.isAsked = false
+          session.isAsked = false
           deliver(.memory(try MemoryAnswer(decoding: result)))
         }
       } catch {
@@ -213,8 +205,8 @@ package final class WorkerLink: Sendable {
 /// Ids from here on are the link's own questions.
 private let ownIDs: Int64 = 1 << 48
 
-/// The state of one worker's life on the link's thread.
-private struct Life {
+/// One worker from its start to its end, on the link's thread.
+private struct Session {
   let worker: RunningWorker
   let pingEvery: Duration
   let hangAfter: Duration

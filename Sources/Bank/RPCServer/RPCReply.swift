@@ -115,7 +115,8 @@ package final class RPCConnection: Sendable {
   }
 
   func post(_ line: [UInt8], descriptor: FileDescriptor?, isAnswer: Bool) {
-    outbox.post(Outbox.Line(connection: token, bytes: line, descriptor: descriptor, isAnswer: isAnswer))
+    outbox.put(
+      .line(Outgoing.Line(connection: token, bytes: line, descriptor: descriptor, isAnswer: isAnswer)))
   }
 
   func ended() {

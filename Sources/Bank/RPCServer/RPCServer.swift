@@ -68,7 +68,7 @@ package final class RPCServer: Sendable {
       return thread
     }
     if let running {
-      setup.outbox.requestStop(by: .after(grace))
+      setup.outbox.put(.stop(.after(grace)))
       running.join()
     } else {
       setup.listening.unlinkIfOurs()

@@ -19,7 +19,7 @@ final class ServerLoop {
   private var spare: FileDescriptor?
   private var listensAgain: MonotonicInstant?
   private var nextSweep: MonotonicInstant?
-  private var outgoing: [Outbox.Line] = []
+  private var outgoing: [Outgoing] = []
   private(set) var stopDeadline: Deadline?
   let fastMethods: [RPCMethod]
   var now = MonotonicInstant.now
@@ -43,12 +43,12 @@ final class ServerLoop {
   func run() {
     do throws(SystemCallError) {
       try epoll.add(setup.listening.descriptor, .read, token: Self.listener)
-      try epoll.add(setup.outbox.wake.descriptor, .read, token: Self.outbox)
+      try epoll.add(setup.outbox.descriptor, .read, token: Self.outbox)
       while !isFinished {
         try epoll.wait(milliseconds: waitMilliseconds) { token, events in
           switch token {
           case Self.listener: accept()
-          case Self.outbox: _ = setup.outbox.wake.drain()
+          case Self.outbox: break
           default: connectionIsReady(token, events)
           }
         }
@@ -310,30 +310,40 @@ final class ServerLoop {
   // MARK: - Answers from elsewhere
 
   private func deliver() {
-    repeat {
-      let deadline = setup.outbox.take(into: &outgoing)
-      if let deadline, stopDeadline == nil {
-        stopDeadline = deadline
-        setup.listening.unlinkIfOurs()
-        try? epoll.remove(setup.listening.descriptor)
-        listensAgain = nil
-      }
+    while true {
+      _ = setup.outbox.takeAll(into: &outgoing)
       if outgoing.isEmpty { return }
       var touched: [UInt64] = []
-      for line in outgoing {
-        guard let connection = connection(line.connection) else { continue }
-        if line.isAnswer { connection.inFlight -= 1 }
-        if connection.isClosing { continue }
-        guard connection.output.count + line.bytes.count <= setup.limits.hardOutputBytes + 1024 else {
-          drop(connection, "has \(connection.output.count) bytes of answers waiting and does not read them")
-          continue
+      for item in outgoing {
+        switch item {
+        case .stop(let deadline): stopListening(until: deadline)
+        case .line(let line): if append(line), touched.last != line.connection { touched.append(line.connection) }
         }
-        if let descriptor = line.descriptor { connection.attach(descriptor) }
-        connection.output.append(line.bytes)
-        if touched.last != line.connection { touched.append(line.connection) }
       }
       outgoing.removeAll(keepingCapacity: true)
       for token in touched { if let connection = connection(token) { pump(connection) } }
-    } while true
+    }
+  }
+
+  private func stopListening(until deadline: Deadline) {
+    guard stopDeadline == nil else { return }
+    stopDeadline = deadline
+    setup.listening.unlinkIfOurs()
+    try? epoll.remove(setup.listening.descriptor)
+    listensAgain = nil
+  }
+
+  /// Puts a line behind what its connection has to send; false where it cannot be sent any more.
+  private func append(_ line: Outgoing.Line) -> Bool {
+    guard let connection = connection(line.connection) else { return false }
+    if line.isAnswer { connection.inFlight -= 1 }
+    if connection.isClosing { return false }
+    guard connection.output.count + line.bytes.count <= setup.limits.hardOutputBytes + 1024 else {
+      drop(connection, "has \(connection.output.count) bytes of answers waiting and does not read them")
+      return false
+    }
+    if let descriptor = line.descriptor { connection.attach(descriptor) }
+    connection.output.append(line.bytes)
+    return true
   }
 }

@@ -38,36 +38,20 @@ package final class DirectoryWatcher: Sendable {
     package init() {}
   }
 
+  /// What other threads ask of the watcher's. It ends when the mailbox is closed.
   enum Command {
     case finished(DropKey, DropOutcome)
     case sync(Deadline, @Sendable (SyncResult) -> Void)
     case scan
-    case stop
   }
 
-  /// What other threads leave for the watcher's.
-  final class Mailbox: Sendable {
-    let commands = Mutex<[Command]>([])
+  /// What other threads may know of the watcher's.
+  final class SharedStatus: Sendable {
     let status = Mutex(Status())
-    let wake: EventDescriptor
-
-    init() throws(SystemCallError) { wake = try EventDescriptor() }
-
-    func post(_ command: Command) {
-      commands.withLock { $0.append(command) }
-      wake.signal()
-    }
-
-    func take() -> [Command] {
-      commands.withLock { commands in
-        let taken = commands
-        commands = []
-        return taken
-      }
-    }
   }
 
-  private let mailbox: Mailbox
+  private let mailbox: Mailbox<Command>
+  private let shared = SharedStatus()
   private let thread: OwnedThread
 
   /// Starts the thread, which opens the directories, watches and then scans them. `cookieDirectory` is private to this
@@ -76,29 +60,29 @@ package final class DirectoryWatcher: Sendable {
     _ directories: [DropDirectory], cookieDirectory: String, settings: Settings = .init(), log: Logger = .silent,
     onEvent: @escaping @Sendable (DropEvent) -> Void
   ) throws(SystemCallError) {
-    let mailbox = try Mailbox()
+    let mailbox = try Mailbox<Command>()
     self.mailbox = mailbox
-    thread = try OwnedThread(name: "watcher") {
-      WatchLoop(directories, cookieDirectory, settings, mailbox, log, onEvent).run()
+    thread = try OwnedThread(name: "watcher") { [shared] in
+      WatchLoop(directories, cookieDirectory, settings, mailbox, shared, log, onEvent).run()
     }
   }
 
-  deinit { mailbox.post(.stop) }
+  deinit { mailbox.close() }
 
   /// Calls back, from the watcher's thread, once everything that was complete in the directories before this call has
-  /// been attempted and reported. Waiting times are cut short for it.
+  /// been attempted and reported. Waiting times are cut short for it. After `stop` it calls back at once.
   package func sync(until deadline: Deadline, _ completion: @escaping @Sendable (SyncResult) -> Void) {
-    mailbox.post(.sync(deadline, completion))
+    if !mailbox.put(.sync(deadline, completion)) { completion(.stopped) }
   }
 
   /// Scans now: SIGHUP.
-  package func rescan() { mailbox.post(.scan) }
+  package func rescan() { mailbox.put(.scan) }
 
-  package var status: Status { mailbox.status.withLock { $0 } }
+  package var status: Status { shared.status.withLock { $0 } }
 
   /// Ends the thread and waits for it; open `sync` calls get `.stopped`. Not from `onEvent`.
   package func stop() {
-    mailbox.post(.stop)
+    mailbox.close()
     thread.join()
   }
 }

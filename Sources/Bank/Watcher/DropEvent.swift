@@ -23,12 +23,12 @@ package struct DropItem: Sendable {
   package var directory: FileDescriptor
   package var identity: DropIdentity
   /// Where the outcome goes.
-  let mailbox: DirectoryWatcher.Mailbox
+  let mailbox: Mailbox<DirectoryWatcher.Command>
 
   /// How the attempt ended. Once for each due item, from any thread, and after its effect can be seen by others: a
   /// `sync` returns then.
   package func finished(_ outcome: DropOutcome) {
-    mailbox.post(.finished(DropKey(label: label, name: name), outcome))
+    mailbox.put(.finished(DropKey(label: label, name: name), outcome))
   }
 }
 

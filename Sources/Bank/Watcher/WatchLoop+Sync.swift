@@ -64,7 +64,7 @@ extension WatchLoop {
     counters.conditions = [:]
     for directory in directories { counters.conditions[directory.label] = directory.condition }
     let counters = self.counters
-    mailbox.status.withLock { $0 = counters }
+    shared.status.withLock { $0 = counters }
   }
 }
 

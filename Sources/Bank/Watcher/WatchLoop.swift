@@ -6,7 +6,6 @@ import SystemSupport
 /// Each turn: wait; drain the queue, which only marks names; take commands; reopen and scan what needs it; look at the
 /// marked names; announce what is due; answer the syncs that are served.
 final class WatchLoop {
-  typealias Mailbox = DirectoryWatcher.Mailbox
   typealias Settings = DirectoryWatcher.Settings
 
   enum Role: Hashable {
@@ -27,7 +26,8 @@ final class WatchLoop {
   }
 
   let settings: Settings
-  let mailbox: Mailbox
+  let mailbox: Mailbox<DirectoryWatcher.Command>
+  let shared: DirectoryWatcher.SharedStatus
   let log: Logger
   let onEvent: @Sendable (DropEvent) -> Void
   let cookieDirectory: String
@@ -50,13 +50,15 @@ final class WatchLoop {
   var isStopping = false
 
   init(
-    _ directories: [DropDirectory], _ cookieDirectory: String, _ settings: Settings, _ mailbox: Mailbox, _ log: Logger,
+    _ directories: [DropDirectory], _ cookieDirectory: String, _ settings: Settings,
+    _ mailbox: Mailbox<DirectoryWatcher.Command>, _ shared: DirectoryWatcher.SharedStatus, _ log: Logger,
     _ onEvent: @escaping @Sendable (DropEvent) -> Void
   ) {
     self.directories = directories.map(WatchedDirectory.init)
     self.cookieDirectory = cookieDirectory
     self.settings = settings
     self.mailbox = mailbox
+    self.shared = shared
     self.log = log
     self.onEvent = onEvent
     settling = Settling(settings.periods)
@@ -65,7 +67,7 @@ final class WatchLoop {
   func run() {
     do {
       let epoll = try Epoll()
-      try epoll.add(mailbox.wake.descriptor, .read, token: 0)
+      try epoll.add(mailbox.descriptor, .read, token: 0)
       openQueue()
       if let queue { try epoll.add(queue.descriptor, .read, token: 1) }
       for index in directories.indices { open(index) }
@@ -74,14 +76,14 @@ final class WatchLoop {
       // Only the wait itself can get here, and it does not fail for a set of two descriptors that are open.
       log.error("the watcher stopped", ["error": error])
     }
+    mailbox.close()
     for sync in syncs { sync.completion(.stopped) }
-    for case .sync(_, let completion) in mailbox.take() { completion(.stopped) }
+    for case .sync(_, let completion) in mailbox.takeAll() { completion(.stopped) }
   }
 
   private func turn(_ epoll: Epoll) throws(SystemCallError) {
     // Work of this turn may have made more due at once.
     try epoll.wait(until: Deadline(instant: nextInstant())) { _, _ in }
-    mailbox.wake.drain()
     takeCommands()
     drainQueue()
     for index in directories.indices where directories[index].mayHaveChanged { reopen(index) }
@@ -104,7 +106,8 @@ final class WatchLoop {
   }
 
   private func takeCommands() {
-    for command in mailbox.take() {
+    isStopping = mailbox.isClosed
+    for command in mailbox.takeAll() {
       switch command {
       case .finished(let key, let outcome):
         let now = MonotonicInstant.now
@@ -116,8 +119,6 @@ final class WatchLoop {
         beginSync(deadline, completion)
       case .scan:
         scanAt = .now
-      case .stop:
-        isStopping = true
       }
     }
   }

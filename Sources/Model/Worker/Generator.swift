@@ -28,9 +28,10 @@ final class Generator: Sendable {
     case look
   }
 
-  private let mailbox = Mailbox<Message>()
+  private let mailbox: Mailbox<Message>
 
   init() throws(SystemCallError) {
+    mailbox = try Mailbox()
     _ = try OwnedThread(name: "generate") { [self] in run() }
   }
 
@@ -60,7 +61,7 @@ final class Generator: Sendable {
   private func run() {
     var lanes: [Lane] = []
     while true {
-      while lanes.isEmpty || !mailbox.isEmpty {
+      while lanes.isEmpty || !mailbox.wouldBlock {
         guard let message = mailbox.take() else { return }
         accept(message, &lanes)
       }

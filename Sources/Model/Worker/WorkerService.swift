@@ -20,11 +20,11 @@ package final class WorkerService: Sendable {
   private let models: ModelStore
   private let dataLimit: Int
   private let sandbox: Sandbox?
-  private let short = Mailbox<@Sendable () -> Void>()
+  private let short: Mailbox<@Sendable () -> Void>
   private let generator: Generator
   /// What is being generated, by the number of its request.
   private let tasks = Mutex<[Int64: GenerateTask]>([:])
-  private let jobs = Mailbox<RunningJob>()
+  private let jobs: Mailbox<RunningJob>
   private let running = Mutex<RunningJob?>(nil)
 
   /// - Parameter sandbox: where code is run, if at all.
@@ -35,6 +35,8 @@ package final class WorkerService: Sendable {
     self.dataLimit = dataLimit
     self.sandbox = sandbox
     models = ModelStore(pool: pool, budget: memoryBudget)
+    short = try Mailbox()
+    jobs = try Mailbox()
     generator = try Generator()
     _ = try OwnedThread(name: "short") { [self] in
       while let work = short.take() { work() }
