@@ -84,7 +84,7 @@ package final class WorkerLink: Sendable {
         reason = error.description
       }
       if isStopping { return }
-      let wait = backoff.ended(afterLiving: .now - born)
+      let wait = backoff.ended(afterRunning: .now - born)
       log.warning("the worker ended", ["reason": reason, "retry_seconds": wait.inSeconds])
       deliver(.ended(reason: reason, retryAfter: wait))
       pause(until: .after(wait))

@@ -110,11 +110,11 @@ import Testing
 
   @Test func aProcessThatKeepsDyingIsStartedMoreAndMoreSlowly() {
     var backoff = RestartBackoff()
-    #expect(backoff.ended(afterLiving: .zero) == .zero)
-    #expect(backoff.ended(afterLiving: .zero) == .milliseconds(200))
-    #expect(backoff.ended(afterLiving: .zero) == .milliseconds(400))
-    for _ in 0..<40 { _ = backoff.ended(afterLiving: .zero) }
-    #expect(backoff.ended(afterLiving: .zero) == .seconds(30))
-    #expect(backoff.ended(afterLiving: .seconds(90)) == .zero)
+    #expect(backoff.ended(afterRunning: .zero) == .zero)
+    #expect(backoff.ended(afterRunning: .zero) == .milliseconds(200))
+    #expect(backoff.ended(afterRunning: .zero) == .milliseconds(400))
+    for _ in 0..<40 { _ = backoff.ended(afterRunning: .zero) }
+    #expect(backoff.ended(afterRunning: .zero) == .seconds(30))
+    #expect(backoff.ended(afterRunning: .seconds(90)) == .zero)
   }
 }

@@ -4,7 +4,7 @@ import Testing
 import Watcher
 
 struct StageCopyTests {
-  private struct Place {
+  private struct Fixture {
     var path: String
     var directory: FileDescriptor
     var staging: String { "\(path)/staging" }
@@ -15,23 +15,23 @@ struct StageCopyTests {
     }
   }
 
-  private func withPlace(_ body: (Place) throws -> Void) throws {
+  private func withFixture(_ body: (Fixture) throws -> Void) throws {
     try withTemporaryDirectory { path in
       try FileSystem.createDirectories("\(path)/drop")
       try FileSystem.createDirectories("\(path)/staging")
       let directory = try FileDescriptor.open("\(path)/drop", O_RDONLY | O_DIRECTORY)
-      try body(Place(path: path, directory: directory))
+      try body(Fixture(path: path, directory: directory))
       // Whatever happened, nothing stays behind in staging once the copies are gone.
       #expect(try FileSystem.entries("\(path)/staging") == [])
     }
   }
 
   @Test func theCopyHasTheBytesThatWereHashed() throws {
-    try withPlace { place in
+    try withFixture { fixture in
       let bytes = (0..<700_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-      try FileSystem.writeAtomically(place.file("a"), bytes)
+      try FileSystem.writeAtomically(fixture.file("a"), bytes)
       var seen: [UInt8] = []
-      let staged = try stageCopy("a", from: place.directory, into: place.staging) { chunk in
+      let staged = try stageCopy("a", from: fixture.directory, into: fixture.staging) { chunk in
         for index in chunk.indices { seen.append(chunk[index]) }
       }
       #expect(seen == bytes)
@@ -39,66 +39,66 @@ struct StageCopyTests {
       #expect(try FileSystem.readAll(staged.path, maximumBytes: 1 << 20) == bytes)
       #expect(try FileSystem.status(staged.path)?.mode == 0o444)
       // The lease is gone: a writer opens without waiting.
-      let writer = try FileDescriptor.open(place.file("a"), O_WRONLY | O_NONBLOCK)
+      let writer = try FileDescriptor.open(fixture.file("a"), O_WRONLY | O_NONBLOCK)
       try writer.close()
     }
   }
 
   @Test func aCopyThatSomeoneTookOverStays() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("a"), [1])
-      let path = try place.stage("a").relinquish()
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a"), [1])
+      let path = try fixture.stage("a").relinquish()
       #expect(try FileSystem.remove(path))
     }
   }
 
   @Test func aFileWithAWriterIsIncomplete() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("a"), [1, 2, 3])
-      let writer = try FileDescriptor.open(place.file("a"), O_WRONLY)
-      let error = #expect(throws: StagingError.self) { try place.stage("a") }
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a"), [1, 2, 3])
+      let writer = try FileDescriptor.open(fixture.file("a"), O_WRONLY)
+      let error = #expect(throws: StagingError.self) { try fixture.stage("a") }
       #expect(error == .incomplete(name: "a", reason: "another process has it open for writing"))
       #expect(error?.outcome == .incomplete)
       try writer.close()
-      #expect(try place.stage("a").wasLeased)
+      #expect(try fixture.stage("a").wasLeased)
     }
   }
 
   @Test func aWriterThroughAHardLinkElsewhereIsSeen() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically("\(place.path)/outside", [1, 2, 3])
-      #expect(unsafe link("\(place.path)/outside", place.file("a")) == 0)
-      let writer = try FileDescriptor.open("\(place.path)/outside", O_WRONLY)
+    try withFixture { fixture in
+      try FileSystem.writeAtomically("\(fixture.path)/outside", [1, 2, 3])
+      #expect(unsafe link("\(fixture.path)/outside", fixture.file("a")) == 0)
+      let writer = try FileDescriptor.open("\(fixture.path)/outside", O_WRONLY)
       #expect(throws: StagingError.incomplete(name: "a", reason: "another process has it open for writing")) {
-        try place.stage("a")
+        try fixture.stage("a")
       }
       try writer.close()
-      #expect(try place.stage("a").source.links == 2)
+      #expect(try fixture.stage("a").source.links == 2)
     }
   }
 
   @Test func aWritableMappingIsSeenAfterItsDescriptorIsClosed() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("a"), [UInt8](repeating: 1, count: 4096))
-      let file = try FileDescriptor.open(place.file("a"), O_RDWR)
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a"), [UInt8](repeating: 1, count: 4096))
+      let file = try FileDescriptor.open(fixture.file("a"), O_RDWR)
       let mapping = unsafe mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0)
       try file.close()
       #expect(throws: StagingError.incomplete(name: "a", reason: "another process has it open for writing")) {
-        try place.stage("a")
+        try fixture.stage("a")
       }
       unsafe munmap(mapping, 4096)
-      #expect(try place.stage("a").size == 4096)
+      #expect(try fixture.stage("a").size == 4096)
     }
   }
 
   @Test func aFileThatChangesWhileItIsReadIsIncomplete() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("a"), [UInt8](repeating: 1, count: 1 << 20))
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a"), [UInt8](repeating: 1, count: 1 << 20))
       var didChange = false
       // The times change without a writer being open; a writer would have to wait for the lease.
       let error = #expect(throws: StagingError.self) {
-        try stageCopy("a", from: place.directory, into: place.staging) { _ in
-          if !didChange { unsafe chmod(place.file("a"), 0o640) }
+        try stageCopy("a", from: fixture.directory, into: fixture.staging) { _ in
+          if !didChange { unsafe chmod(fixture.file("a"), 0o640) }
           didChange = true
         }
       }
@@ -107,36 +107,38 @@ struct StageCopyTests {
   }
 
   @Test func linksFIFOsSocketsAndDirectoriesAreRefusedWithoutHanging() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically("\(place.path)/secret", [1])
-      #expect(unsafe symlink("\(place.path)/secret", place.file("link")) == 0)
-      #expect(unsafe symlink("nowhere", place.file("dangling")) == 0)
-      #expect(unsafe mkfifo(place.file("fifo"), 0o600) == 0)
-      try FileSystem.createDirectories(place.file("directory"))
+    try withFixture { fixture in
+      try FileSystem.writeAtomically("\(fixture.path)/secret", [1])
+      #expect(unsafe symlink("\(fixture.path)/secret", fixture.file("link")) == 0)
+      #expect(unsafe symlink("nowhere", fixture.file("dangling")) == 0)
+      #expect(unsafe mkfifo(fixture.file("fifo"), 0o600) == 0)
+      try FileSystem.createDirectories(fixture.file("directory"))
       for name in ["link", "dangling", "fifo", "directory"] {
-        let error = #expect(throws: StagingError.self) { try place.stage(name) }
+        let error = #expect(throws: StagingError.self) { try fixture.stage(name) }
         guard case .rejected = error else {
           Issue.record("\(name): \(String(describing: error))")
           continue
         }
       }
-      #expect(throws: StagingError.rejected(name: "link", reason: "it is a symbolic link")) { try place.stage("link") }
-      #expect(throws: StagingError.vanished(name: "none")) { try place.stage("none") }
+      #expect(throws: StagingError.rejected(name: "link", reason: "it is a symbolic link")) {
+        try fixture.stage("link")
+      }
+      #expect(throws: StagingError.vanished(name: "none")) { try fixture.stage("none") }
     }
   }
 
   @Test func sizesAreBounded() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("empty"), [])
-      #expect(throws: StagingError.incomplete(name: "empty", reason: "it is empty")) { try place.stage("empty") }
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("empty"), [])
+      #expect(throws: StagingError.incomplete(name: "empty", reason: "it is empty")) { try fixture.stage("empty") }
       var limits = StagingLimits()
       limits.maximumBytes = 3
-      try FileSystem.writeAtomically(place.file("a"), [1, 2, 3])
-      #expect(try place.stage("a", limits: limits).size == 3)
-      let sparse = try FileDescriptor.open(place.file("huge"), O_WRONLY | O_CREAT)
+      try FileSystem.writeAtomically(fixture.file("a"), [1, 2, 3])
+      #expect(try fixture.stage("a", limits: limits).size == 3)
+      let sparse = try FileDescriptor.open(fixture.file("huge"), O_WRONLY | O_CREAT)
       #expect(ftruncate(sparse.number, 5 << 30) == 0)
       try sparse.close()
-      let error = #expect(throws: StagingError.self) { try place.stage("huge") }
+      let error = #expect(throws: StagingError.self) { try fixture.stage("huge") }
       #expect(
         error
           == .rejected(name: "huge", reason: "too_large: it has 5368709120 bytes, at most 67108864 are allowed"))
@@ -144,10 +146,10 @@ struct StageCopyTests {
   }
 
   @Test func aStagingDirectoryThatIsGoneIsOurTroubleAndNotTheFiles() throws {
-    try withPlace { place in
-      try FileSystem.writeAtomically(place.file("a"), [1])
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a"), [1])
       let error = #expect(throws: StagingError.self) {
-        try stageCopy("a", from: place.directory, into: "\(place.path)/nowhere")
+        try stageCopy("a", from: fixture.directory, into: "\(fixture.path)/nowhere")
       }
       #expect(error?.outcome == .retryLater)
     }
@@ -155,17 +157,17 @@ struct StageCopyTests {
 
   /// Each version carries its own number in every byte, so a mixture of two would show.
   @Test func aFileThatIsReplacedAllTheTimeIsAlwaysOneOfItsVersions() throws {
-    try withPlace { place in
+    try withFixture { fixture in
       func write(_ version: UInt8) {
-        try? FileSystem.writeAtomically(place.file("a"), [UInt8](repeating: version, count: 50_000))
+        try? FileSystem.writeAtomically(fixture.file("a"), [UInt8](repeating: version, count: 50_000))
       }
       write(0)
       let stop = try EventDescriptor()
-      let path = place.file("a")
+      let path = fixture.file("a")
       let writer = try OwnedThread(name: "rewriter") {
         var version: UInt8 = 1
         while !stop.drain() {
-          // In place: truncated first, so that a reader may meet an empty or a half file.
+          // In fixture: truncated first, so that a reader may meet an empty or a half file.
           guard let file = try? FileDescriptor.open(path, O_WRONLY | O_TRUNC) else { continue }
           try? file.write(all: [UInt8](repeating: version, count: 25_000))
           try? file.write(all: [UInt8](repeating: version, count: 25_000))
@@ -175,7 +177,7 @@ struct StageCopyTests {
       var taken = 0
       let deadline = Deadline.after(.seconds(20))
       while taken < 20, !deadline.hasPassed {
-        guard let staged = try? place.stage("a") else { continue }
+        guard let staged = try? fixture.stage("a") else { continue }
         taken += 1
         let bytes = try FileSystem.readAll(staged.path, maximumBytes: 1 << 20)
         #expect(bytes.count == 50_000)

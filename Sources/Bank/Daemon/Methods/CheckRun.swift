@@ -7,8 +7,8 @@ import WorkerProtocol
 extension Service {
   static let checkRun: Handler = { (service, params, reply) throws(RPCError) in
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let snapshot = steward.snapshot
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let snapshot = coordinator.snapshot
       let (_, version) = try snapshot.resolveExpert(params["expert"]?.stringValue ?? "")
       let task = try snapshot.resolveTaskToCheck(version, named: params["task"]?.stringValue)
       let kind = CheckKind(rawValue: params["kind"]?.stringValue ?? "") ?? .shuffle
@@ -16,7 +16,7 @@ extension Service {
       var options = JSONObject()
       for key in ["seeds", "rows", "seed"] { options[key] = params[key] }
       let job = try answering { () throws(RegistryError) in
-        try steward.check(version, kind, on: model, task: task, options: options, who: who, reason: "check.run")
+        try coordinator.check(version, kind, on: model, task: task, options: options, who: who, reason: "check.run")
       }
       reply.succeed([
         "job": .integer(job), "kind": .string(kind.rawValue), "expert": .string(version.name),
@@ -43,8 +43,8 @@ extension Service {
     guard let check = service.snapshots.get().checks.first(where: { $0.id == id }) else {
       throw RPCError(.unknownCheck, "there is no check \(id)", hint: "see: t2ctl check list")
     }
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let job = try answering { () throws(RegistryError) in try steward.catalogue.job(check.job) }
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let job = try answering { () throws(RegistryError) in try coordinator.catalogue.job(check.job) }
       var shown = check.row
       for (key, value) in check.summary.members { shown[key] = value }
       shown["check"] = .integer(check.id)

@@ -31,14 +31,14 @@ extension Service {
     let strategies = dispatches.map { DispatchEvaluateSpec.Strategy(name: $0.name, dispatch: $0.dispatch.spec) }
     let limit = params["limit"]?.intValue
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let rows = try readRows(path, labels: names).prefix(limit ?? Int.max)
       let spec = DispatchEvaluateSpec(
-        model: steward.reference(model),
+        model: coordinator.reference(model),
         rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
       let work = JobWork.dispatchEvaluate(spec)
       let job = try answering { () throws(RegistryError) in
-        try steward.jobs.submit(
+        try coordinator.jobs.submit(
           JobRecord(
             kind: work.kind, key: "dispatch\0\(work.spec.jsonText)", target: "dispatch\0\(model.name)", inputs: nil,
             priority: 5, task: nil, model: model.name, spec: work.spec, who: who, reason: "dispatch.evaluate",

@@ -11,10 +11,10 @@ extension Service {
     let strategy = params["strategy"]?.stringValue ?? (params["dispatcher"] == nil ? "prompt" : "classifier")
     let dispatch = try service.resolveDispatch(strategy, params, model: model)
     let prompt = params["prompt"]?.stringValue ?? ""
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let call = DispatchCall(model: steward.reference(model), prompt: prompt, dispatch: dispatch.spec)
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let call = DispatchCall(model: coordinator.reference(model), prompt: prompt, dispatch: dispatch.spec)
       let asked = MonotonicInstant.now
-      steward.calls.send(.dispatch(call)) { answer in
+      coordinator.calls.send(.dispatch(call)) { answer in
         reply.finish(
           answer.map { result in
             let seconds = result["seconds"]?.doubleValue ?? 0

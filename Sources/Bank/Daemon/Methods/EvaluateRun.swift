@@ -15,11 +15,11 @@ extension Service {
     let who = Service.who(reply)
     if params["compare"]?.boolValue == true {
       let (columns, skipped) = try service.columns(params, task: task, model: model)
-      service.onCatalogue(reply) { steward throws(RPCError) in
+      service.onCatalogue(reply) { coordinator throws(RPCError) in
         let spec = CompareSpec(
-          model: steward.reference(model), task: steward.reference(task), columns: columns, skipped: skipped,
+          model: coordinator.reference(model), task: coordinator.reference(task), columns: columns, skipped: skipped,
           split: split, limit: limit)
-        let job = try steward.submitEvaluation(.compare(spec), task, model, who: who)
+        let job = try coordinator.submitEvaluation(.compare(spec), task, model, who: who)
         reply.succeed([
           "job": .integer(job), "columns": JSONValue(columns.map(\.name)), "skipped": .array(skipped.map(\.json)),
         ])
@@ -27,10 +27,11 @@ extension Service {
       return
     }
     let weights = try service.rowWeights(params, task: task, model: model)
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let spec = EvaluateSpec(
-        model: steward.reference(model), task: steward.reference(task), weights: weights, split: split, limit: limit)
-      reply.succeed(["job": .integer(try steward.submitEvaluation(.evaluate(spec), task, model, who: who))])
+        model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: split,
+        limit: limit)
+      reply.succeed(["job": .integer(try coordinator.submitEvaluation(.evaluate(spec), task, model, who: who))])
     }
   }
 

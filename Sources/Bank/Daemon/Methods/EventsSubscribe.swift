@@ -9,17 +9,17 @@ extension Service {
     let limit = Int(params["limit"]?.integerValue ?? 50)
     let kinds = params["events"]?.arrayValue?.compactMap(\.stringValue)
     let follows = params["follow"]?.boolValue ?? true
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (events, last) = try answering { () throws(RegistryError) in
         (
-          try steward.catalogue.events(after: after ?? 0, limit: limit, kinds: kinds),
-          try steward.catalogue.lastSequence()
+          try coordinator.catalogue.events(after: after ?? 0, limit: limit, kinds: kinds),
+          try coordinator.catalogue.lastSequence()
         )
       }
       // The answer is posted before any notification can be, so nothing is missed and nothing comes twice.
       reply.succeed(["sequence": .integer(last), "events": .array(events.map { .object($0.json) })])
       guard follows else { return }
-      steward.writer.followers.add(reply.connection, kinds: kinds)
+      coordinator.writer.followers.add(reply.connection, kinds: kinds)
     }
   }
 }

@@ -8,9 +8,9 @@ extension Service {
     let name = params["expert"]?.stringValue ?? ""
     let limit = Int(params["limit"]?.integerValue ?? 100)
     let (expert, _) = try service.snapshots.get().resolveExpert(name)
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let events = try answering { () throws(RegistryError) in
-        try steward.catalogue.events(
+        try coordinator.catalogue.events(
           limit: limit, subject: expert.name,
           kinds: [
             "expert.version", "expert.promoted", "expert.rolled_back", "expert.retired", "expert.quarantined",

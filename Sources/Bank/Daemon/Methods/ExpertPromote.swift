@@ -14,9 +14,10 @@ extension Service {
         .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
     }
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let (expert, version) = try steward.snapshot.resolveExpert(text)
-      let hasPassed = steward.snapshot.model(version.model).map { steward.snapshot.hasPassed(version, on: $0) } ?? false
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let (expert, version) = try coordinator.snapshot.resolveExpert(text)
+      let hasPassed =
+        coordinator.snapshot.model(version.model).map { coordinator.snapshot.hasPassed(version, on: $0) } ?? false
       guard !version.isForeign || insists || hasPassed else {
         throw RPCError(
           .foreignExpert,
@@ -32,7 +33,7 @@ extension Service {
             + "\(version.quarantine?["check"]?.integerValue ?? 0)",
           hint: "see 't2ctl expert show \(text)', or insist with --allow-quarantined")
       }
-      try steward.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
+      try coordinator.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
     }
   }
 
@@ -40,13 +41,13 @@ extension Service {
     let name = params["expert"]?.stringValue ?? ""
     let why = params["reason"]?.stringValue ?? ""
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let (expert, _) = try steward.snapshot.resolveExpert(name)
-      let before = try answering { () throws(RegistryError) in try steward.catalogue.versionBefore(expert.name) }
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let (expert, _) = try coordinator.snapshot.resolveExpert(name)
+      let before = try answering { () throws(RegistryError) in try coordinator.catalogue.versionBefore(expert.name) }
       guard let before else {
         throw RPCError(.conflict, "no version of '\(expert.name)' was active before the present one")
       }
-      try steward.move(expert.name, .rollback, to: before, who: who, why: why, reply)
+      try coordinator.move(expert.name, .rollback, to: before, who: who, why: why, reply)
     }
   }
 
@@ -54,9 +55,9 @@ extension Service {
     let name = params["expert"]?.stringValue ?? ""
     let why = params["reason"]?.stringValue ?? ""
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let (expert, _) = try steward.snapshot.resolveExpert(name)
-      try steward.move(expert.name, .retire, to: nil, who: who, why: why, reply)
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let (expert, _) = try coordinator.snapshot.resolveExpert(name)
+      try coordinator.move(expert.name, .retire, to: nil, who: who, why: why, reply)
     }
   }
 }

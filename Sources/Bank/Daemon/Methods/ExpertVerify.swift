@@ -9,10 +9,10 @@ extension Service {
   static let expertVerify: Handler = { (service, params, reply) throws(RPCError) in
     let path = params["path"]?.stringValue ?? ""
     let model = params["model"]?.stringValue
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      var signatures = steward.signatures
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      var signatures = coordinator.signatures
       if let model {
-        let wanted = try steward.snapshot.resolveModel(model)
+        let wanted = try coordinator.snapshot.resolveModel(model)
         signatures = signatures.filter { sameName($0.name, wanted.name) }
       }
       reply.succeed(verdict(on: path, signatures))

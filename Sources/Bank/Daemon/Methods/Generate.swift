@@ -33,15 +33,15 @@ extension Service {
         hint: "give a text, or choose the weights with expert, task or alpha")
     }
     let asked = Asked(strategy: strategy, model: model.name, weights: shown, dispatch: dispatch, time: .now)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      var call = GenerateCall(model: steward.reference(model), requests: [request])
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      var call = GenerateCall(model: coordinator.reference(model), requests: [request])
       if let number = params["max_tokens"]?.intValue { call.maximumTokens = number }
       if let number = params["temperature"]?.doubleValue { call.temperature = number }
       if let number = params["top_p"]?.doubleValue { call.topP = number }
       if let number = params["seed"]?.integerValue { call.seed = UInt64(clamping: number) }
       call.stop = params["stop"]?.arrayValue?.compactMap(\.stringValue) ?? []
       call.stream = params["stream"]?.boolValue ?? false
-      steward.calls.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
+      coordinator.calls.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
         reply.finish(answer.map { asked.json($0) })
       }
     }

@@ -29,11 +29,11 @@ extension Service {
     let task = try service.snapshots.get().resolveTask(params["task"]?.stringValue ?? "")
     let model = params["model"]?.stringValue
     let limit = Int(params["limit"]?.integerValue ?? 100)
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (revisions, events) = try answering { () throws(RegistryError) in
         (
-          try steward.catalogue.mixtureLog(task: task.name, model: model, limit: limit),
-          try steward.catalogue.events(
+          try coordinator.catalogue.mixtureLog(task: task.name, model: model, limit: limit),
+          try coordinator.catalogue.events(
             limit: limit, subject: task.name, kinds: ["mixture.published", "mixture.stale", "mixture.fresh"])
         )
       }

@@ -17,8 +17,8 @@ extension Service {
         hint: "a name is \(ExpertName.rule); give one with --name")
     }
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let (model, job) = try steward.addModel(name: name, path: path, who: who)
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let (model, job) = try coordinator.addModel(name: name, path: path, who: who)
       var result: JSONObject = [
         "name": .string(model.name), "path": .string(model.path), "state": .string(model.state.rawValue),
       ]

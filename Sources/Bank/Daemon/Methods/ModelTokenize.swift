@@ -9,8 +9,8 @@ extension Service {
     let text = params["text"]?.stringValue ?? ""
     let special = params["special"]?.boolValue ?? false
     let model = try service.snapshots.get().resolveModel(params["model"]?.stringValue)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      steward.calls.send(.tokenize(model: steward.reference(model), text: text, special: special)) { answer in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      coordinator.calls.send(.tokenize(model: coordinator.reference(model), text: text, special: special)) { answer in
         reply.finish(answer)
       }
     }

@@ -15,11 +15,11 @@ extension Service {
     let continuation = try text("continuation", params, model: model)
     let top = Int(params["top"]?.integerValue ?? 0)
     let special = params["special"]?.boolValue ?? false
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let call = ScoreCall(
-        model: steward.reference(model), prompt: prompt, continuation: continuation, weights: weights, top: top,
+        model: coordinator.reference(model), prompt: prompt, continuation: continuation, weights: weights, top: top,
         special: special)
-      steward.calls.send(.score(call)) { answer in
+      coordinator.calls.send(.score(call)) { answer in
         reply.finish(
           answer.map { result in
             var object = result.objectValue ?? [:]

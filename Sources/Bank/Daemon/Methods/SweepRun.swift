@@ -13,8 +13,8 @@ extension Service {
     }
     let budgets = try sweptBudgets(params)
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let snapshot = steward.snapshot
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let snapshot = coordinator.snapshot
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
       guard task.current.evalRows > 0 else {
@@ -32,12 +32,12 @@ extension Service {
           .emptyBank, "no expert of model '\(model.name)' is active, so there is nothing to mix",
           hint: "drop an expert into the watched directory, or promote one: t2ctl expert list")
       }
-      let search = try answering { () throws(RegistryError) in try steward.search(of: need, options: options) }
+      let search = try answering { () throws(RegistryError) in try coordinator.search(of: need, options: options) }
       let shots = try sweptShots(params, task, standard: search.shots ?? task.current.rows)
       // One seed after the other, as far as a seed goes.
       let seeds = (0..<UInt64(params["seeds"]?.intValue ?? 2)).map { (search.seed &+ $0) & UInt64(Int64.max) }
       let job = try answering { () throws(RegistryError) in
-        try steward.sweep(
+        try coordinator.sweep(
           need, search, shots: shots, budgets: budgets ?? [.iterations(search.iterations)], seeds: seeds, who: who)
       }
       reply.succeed([

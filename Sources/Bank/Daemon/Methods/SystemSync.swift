@@ -8,13 +8,13 @@ import Watcher
 extension Service {
   static let systemSync: Handler = { (service, params, reply) throws(RPCError) in
     let timeout = Duration.milliseconds(params["timeout_ms"]?.integerValue ?? 30_000)
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      guard let watcher = steward.watcher else {
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      guard let watcher = coordinator.watcher else {
         throw RPCError(.shuttingDown, "t2d is starting or ending")
       }
       watcher.sync(until: .after(timeout)) { result in
         // From the watcher's thread; what it announced before was posted before.
-        service.onCatalogue(reply) { steward throws(RPCError) in
+        service.onCatalogue(reply) { coordinator throws(RPCError) in
           switch result {
           case .done: break
           case .timedOut:
@@ -23,9 +23,9 @@ extension Service {
               hint: "a file is still being written, or a large one is being read; see: t2ctl status")
           case .stopped: throw RPCError(.shuttingDown, "t2d is ending")
           }
-          for model in steward.snapshot.models { steward.lookAgain(at: model) }
-          steward.stopWaiting()
-          let snapshot = steward.snapshot
+          for model in coordinator.snapshot.models { coordinator.lookAgain(at: model) }
+          coordinator.stopWaiting()
+          let snapshot = coordinator.snapshot
           reply.succeed([
             "generation": .integer(snapshot.generation), "experts": JSONValue(snapshot.experts.count),
             "tasks": JSONValue(snapshot.tasks.count), "rejected": snapshot.rejected(nil, service.paths),

@@ -9,18 +9,18 @@ extension Service {
     options["task"] = nil
     options["model"] = nil
     let asked = options
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let snapshot = steward.snapshot
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let snapshot = coordinator.snapshot
       let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
       let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
       try snapshot.requireActive(asked["experts"])
       guard let need = snapshot.need(task, on: model, options: asked) else {
         throw RPCError(
           .waitingForExperts, "no expert of model '\(model.name)' is active",
-          hint: "drop one into \(steward.paths.experts)")
+          hint: "drop one into \(coordinator.paths.experts)")
       }
       let job = try answering { () throws(RegistryError) in
-        try steward.adapt(need, options: asked, who: Service.who(reply), reason: "task.adapt")
+        try coordinator.adapt(need, options: asked, who: Service.who(reply), reason: "task.adapt")
       }
       reply.succeed(["job": .integer(job), "task": .string(task.name), "model": .string(model.name)])
     }

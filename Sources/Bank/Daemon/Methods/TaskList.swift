@@ -14,8 +14,8 @@ extension Service {
 
   static let taskShow: Handler = { (service, params, reply) throws(RPCError) in
     let name = params["task"]?.stringValue ?? ""
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let snapshot = steward.snapshot
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let snapshot = coordinator.snapshot
       let task = try snapshot.resolveTask(name)
       var row = snapshot.taskRow(task)
       row["digest"] = .string(task.current.digest)
@@ -27,12 +27,12 @@ extension Service {
       row["mixtures"] = .array(
         snapshot.mixtures.filter { sameName($0.mixture.pair.task, task.name) }.map { .object($0.row) })
       let jobs = try answering { () throws(RegistryError) in
-        try steward.catalogue.jobs(state: nil, task: task.name, limit: 20)
+        try coordinator.catalogue.jobs(state: nil, task: task.name, limit: 20)
       }
-      row["jobs"] = .array(jobs.map { .object($0.json(steward.board.progress(of: $0.id), full: false)) })
+      row["jobs"] = .array(jobs.map { .object($0.json(coordinator.board.progress(of: $0.id), full: false)) })
       // A search that failed is not the end where something has changed since.
       let pairs = snapshot.pairs(of: task)
-      if row["state"] == "failed", pairs.contains(where: { steward.debounce.contains($0.pair) }) {
+      if row["state"] == "failed", pairs.contains(where: { coordinator.debounce.contains($0.pair) }) {
         row["state"] = "pending"
       }
       row["error"] = pairs.compactMap { $0.state == .failed ? snapshot.failedSearches[$0.pair]?.error : nil }.first

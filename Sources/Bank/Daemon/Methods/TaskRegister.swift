@@ -7,21 +7,21 @@ extension Service {
   static let taskRegister: Handler = { (service, params, reply) throws(RPCError) in
     let name = params["task"]?.stringValue ?? ""
     let model = params["model"]?.stringValue
-    service.onCatalogue(reply) { steward throws(RPCError) in
-      let task = try steward.snapshot.resolveTask(name)
-      let only = try model.map { (name) throws(RPCError) in try steward.snapshot.resolveModel(name).name }
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      let task = try coordinator.snapshot.resolveTask(name)
+      let only = try model.map { (name) throws(RPCError) in try coordinator.snapshot.resolveModel(name).name }
       if let only, task.onlyModel != only {
         try answering { () throws(RegistryError) in
-          try steward.writer.change { () throws(RegistryError) in
-            try steward.catalogue.bind(task: task.name, toModel: only)
-            try steward.catalogue.record(
+          try coordinator.writer.change { () throws(RegistryError) in
+            try coordinator.catalogue.bind(task: task.name, toModel: only)
+            try coordinator.catalogue.record(
               "task.bound", task.name, ["model": .string(only), "who": .string(Service.who(reply))], now: .now)
           }
         }
       }
-      steward.reconcile()
-      steward.stopWaiting()
-      let snapshot = steward.snapshot
+      coordinator.reconcile()
+      coordinator.stopWaiting()
+      let snapshot = coordinator.snapshot
       var row = snapshot.taskRow(try snapshot.resolveTask(name))
       row["model"] = JSONValue(only)
       reply.succeed(.object(row))

@@ -51,9 +51,9 @@ extension Service {
     let partner = try snapshot.partner(params, settings, runsCode: service.configuration.code.isEnabled)
     let isEstimate = params["dry_run"]?.boolValue ?? false
     let who = Service.who(reply)
-    service.onCatalogue(reply) { steward throws(RPCError) in
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in
-        try steward.train(
+        try coordinator.train(
           name, label: label, plan, settings, isEstimate: isEstimate, partner: partner, on: model, who: who)
       }
       reply.succeed([

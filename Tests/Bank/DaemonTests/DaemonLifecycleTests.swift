@@ -8,7 +8,7 @@ import Testing
 
 @testable import Daemon
 
-@Suite struct LifeTests {
+@Suite struct DaemonLifecycleTests {
   @Test func theTableTheHandlersAndNothingElse() {
     #expect(Set(Service.handlers.keys) == Set(RPCMethod.all.map(\.name)))
   }

@@ -7,9 +7,9 @@ import Watcher
 /// A drop directory with a watcher and a thread that takes what is due, as the daemon does.
 ///
 /// A file counts as complete when it ends in "END"; what was taken is kept by name in the order in which it was taken.
-final class WatchedPlace: Sendable {
+final class WatcherHarness: Sendable {
   let path: String
-  private let watcherBox = Mutex<DirectoryWatcher?>(nil)
+  private let started = Mutex<DirectoryWatcher?>(nil)
   private let state = Mutex(State())
   private let work: EventDescriptor
   private let changed: EventDescriptor
@@ -33,7 +33,7 @@ final class WatchedPlace: Sendable {
   var drop: String { "\(path)/drop" }
   var staging: String { "\(path)/staging" }
   var watcher: DirectoryWatcher {
-    guard let watcher = watcherBox.withLock({ $0 }) else { preconditionFailure("the place was not started") }
+    guard let watcher = started.withLock({ $0 }) else { preconditionFailure("the watcher was not started") }
     return watcher
   }
 
@@ -50,7 +50,7 @@ final class WatchedPlace: Sendable {
     let watcher = try DirectoryWatcher(directories, cookieDirectory: "\(path)/cookies", settings: settings) {
       [weak self] event in self?.handle(event)
     }
-    watcherBox.withLock { $0 = watcher }
+    started.withLock { $0 = watcher }
     let thread = try OwnedThread(name: "ingester") { [self] in ingest() }
     ingester.withLock { $0 = thread }
     // The first scan is over then, so that it is the events that tests see afterwards.
@@ -58,7 +58,7 @@ final class WatchedPlace: Sendable {
   }
 
   func stop() {
-    watcherBox.withLock { $0 }?.stop()
+    started.withLock { $0 }?.stop()
     state.withLock { $0.isStopping = true }
     work.signal()
     ingester.withLock { $0 }?.join()
@@ -160,18 +160,10 @@ final class WatchedPlace: Sendable {
   func waitEvent(_ event: String) -> Bool { wait { events.contains { $0.hasPrefix(event) } } }
 
   func sync(_ timeout: Duration = .seconds(30)) throws -> DirectoryWatcher.SyncResult {
-    let done = try EventDescriptor()
-    let box = Box()
-    watcher.sync(until: .after(timeout)) { outcome in
-      box.result.withLock { $0 = outcome }
-      done.signal()
-    }
-    Self.await(done, until: .after(.seconds(60)))
-    return box.result.withLock { $0 } ?? .timedOut
-  }
-
-  private final class Box: Sendable {
-    let result = Mutex<DirectoryWatcher.SyncResult?>(nil)
+    let outcome = try Mailbox<DirectoryWatcher.SyncResult>()
+    watcher.sync(until: .after(timeout)) { outcome.put($0) }
+    outcome.wait(until: .after(.seconds(60)))
+    return outcome.takeAll().first ?? .timedOut
   }
 
   /// Makes the watcher's thread stand still in a callback until `openGate`.
@@ -189,10 +181,10 @@ final class WatchedPlace: Sendable {
   }
 }
 
-func withPlace(_ body: (WatchedPlace) throws -> Void) throws {
+func withWatcher(_ body: (WatcherHarness) throws -> Void) throws {
   try withTemporaryDirectory { path in
-    let place = try WatchedPlace(path)
-    defer { place.stop() }
-    try body(place)
+    let harness = try WatcherHarness(path)
+    defer { harness.stop() }
+    try body(harness)
   }
 }
