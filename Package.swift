@@ -62,6 +62,7 @@ let package = Package(
   targets: [
     shared.c("CLinux"),
     shared.part("StrictJSON"),
+    shared.part("Records", ["StrictJSON"]),
     shared.part("Digests"),
     shared.part("SystemSupport", ["CLinux"]),
     // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
@@ -132,6 +133,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/Shared/TestSupport",
       swiftSettings: settings),
     shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
+    shared.tests("Records", ["Records", "StrictJSON"]),
     shared.tests("Digests", ["Digests"]),
     shared.tests("SystemSupport", ["SystemSupport", "CLinux"]),
     shared.tests("Multipliers", ["Multipliers", "TestSupport"]),

@@ -1,0 +1,193 @@
+package import StrictJSON
+
+/// Reads records, and whatever else the compiler's own Codable can describe, from JSON: the counterpart of
+/// ``RecordWriter``.
+///
+/// Every error names its place and what was expected there. Member names are the snake_case of property names. A member
+/// whose value is null counts as absent.
+package struct RecordReader: Sendable {
+  /// What becomes of a member that nobody asked for.
+  package enum UnknownMembers: Sendable {
+    /// Named, with the nearest known one: what a person wrote.
+    case refused
+    /// What a newer version of a peer may say.
+    case ignored
+  }
+
+  package var unknownMembers: UnknownMembers
+
+  package init(unknownMembers: UnknownMembers) { self.unknownMembers = unknownMembers }
+
+  /// - Parameter place: where the value stands, for errors; empty for a whole message.
+  package func read<Value: Decodable>(
+    _ json: JSONValue, as type: Value.Type = Value.self, at place: String = ""
+  ) throws(RecordError) -> Value {
+    try typed(place) { try value(type, json, at: place) }
+  }
+
+  /// Reads a record of which the members that are not given are those of `base`.
+  package func read<R: Record>(_ json: JSONValue, over base: R, at place: String = "") throws(RecordError) -> R {
+    try typed(place) { try record(R.self, json, over: base, at: place) }
+  }
+
+  /// Codable throws without a type; what it throws here is a RecordError, or one of the standard library's own readers.
+  private func typed<Value>(_ place: String, _ body: () throws -> Value) throws(RecordError) -> Value {
+    do {
+      return try body()
+    } catch let error as RecordError {
+      throw error
+    } catch {
+      throw RecordError(.invalid, at: place, "cannot be read: \(error)")
+    }
+  }
+
+  // MARK: - For the containers
+
+  func record<R: Record>(_ type: R.Type, _ json: JSONValue, over base: R, at place: String) throws -> R {
+    guard case .object(let object) = json else {
+      throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
+    }
+    let members = RecordMembers.of(type)
+    if unknownMembers == .refused {
+      for (key, _) in object.members {
+        guard !members.contains(where: { $0.definition.isCalled(key) }) else { continue }
+        throw unknown(key, among: members.map(\.definition.name), at: place)
+      }
+    }
+    var byLabel: [String: any AnySetting] = [:]
+    for (label, setting) in settings(of: base) { byLabel[label] = setting }
+    let source = RecordSource(object: object, definitions: members, settings: byLabel, place: place, reader: self)
+    let record = try R(from: ValueDecoder(json: json, place: place, reader: self, source: source))
+    do throws(RecordError) {
+      try record.validate()
+    } catch {
+      let inner = error.place.isEmpty ? place : place.isEmpty ? error.place : place + "." + error.place
+      throw RecordError(error.kind, at: inner, error.problem, hint: error.hint)
+    }
+    return record
+  }
+
+  func value<Value: Decodable>(_ type: Value.Type, _ json: JSONValue, at place: String) throws -> Value {
+    if let record = type as? any Record.Type { return try standalone(record, json, at: place) as! Value }
+    // The quick way for what comes by the ten thousand: token ids, log-probabilities, multipliers.
+    if let quick = type as? any QuickList.Type { return try quick.read(json, at: place) as! Value }
+    if type == JSONValue.self { return json as! Value }
+    if type == JSONObject.self {
+      guard case .object(let object) = json else {
+        throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
+      }
+      return object as! Value
+    }
+    if let choice = type as? any Choice.Type, let problem = choice.valueType.problem(with: json) {
+      throw RecordError(.invalid, at: place, problem)
+    }
+    return try Value(from: ValueDecoder(json: json, place: place, reader: self, source: nil))
+  }
+
+  private func standalone<R: Record>(_ type: R.Type, _ json: JSONValue, at place: String) throws -> R {
+    try record(type, json, over: R(), at: place)
+  }
+
+  func unknown(_ key: String, among names: [String], at place: String) -> RecordError {
+    let near = key.utf8.count <= 64 ? nearestName(to: key, among: names) : nil
+    let hint =
+      near.map { "did you mean '\($0)'?" }
+      ?? (names.isEmpty ? "none is allowed here" : "known are \(names.joined(separator: ", "))")
+    return RecordError(.unknown, at: place, "has no member \(quoted(key))", hint: hint)
+  }
+}
+
+extension MemberDefinition {
+  func isCalled(_ key: String) -> Bool {
+    name.utf8.elementsEqual(key.utf8) || formerNames.contains { $0.utf8.elementsEqual(key.utf8) }
+  }
+}
+
+/// The object of a record with what its members are read into.
+struct RecordSource {
+  let object: JSONObject
+  let definitions: [RecordMembers]
+  let settings: [String: any AnySetting]
+  let place: String
+  let reader: RecordReader
+
+  func setting(_ label: String) throws -> any AnySetting {
+    guard let setting = settings[label], let member = definitions.first(where: { $0.label == label }) else {
+      preconditionFailure("the record has no setting '\(label)'")
+    }
+    let definition = member.definition
+    let inner = place.isEmpty ? definition.name : place + "." + definition.name
+    let names = ([definition.name] + definition.formerNames).filter { object[$0] != nil }
+    guard names.count <= 1 else {
+      throw RecordError(
+        .invalid, at: inner, "is given twice, as \(names.map { quoted($0) }.joined(separator: " and "))")
+    }
+    guard let name = names.first, let json = object[name] else {
+      if definition.isRequired, setting.json == nil { throw RecordError(.missing, at: inner, "is missing") }
+      return setting
+    }
+    return try setting.reading(json, at: inner, by: reader)
+  }
+}
+
+/// Lists of numbers, read without a decoder for each.
+private protocol QuickList { static func read(_ json: JSONValue, at place: String) throws -> Self }
+
+extension Array: QuickList where Element: QuickNumber {
+  fileprivate static func read(_ json: JSONValue, at place: String) throws -> [Element] {
+    guard case .array(let items) = json else {
+      throw RecordError(.invalid, at: place, "must be a list, and is \(json.asFound)")
+    }
+    var numbers: [Element] = []
+    numbers.reserveCapacity(items.count)
+    for (index, item) in items.enumerated() {
+      guard let number = Element(exactlyFrom: item) else {
+        throw RecordError(.invalid, at: "\(place)[\(index)]", "must be \(Element.expected), and is \(item.asFound)")
+      }
+      numbers.append(number)
+    }
+    return numbers
+  }
+}
+
+/// A number that JSON holds exactly, or to the nearest float.
+protocol QuickNumber {
+  static var expected: String { get }
+  init?(exactlyFrom json: JSONValue)
+}
+
+extension QuickNumber where Self: FixedWidthInteger {
+  static var expected: String {
+    Self.bitWidth < 64 ? "an integer from \(Self.min) to \(Self.max)" : "an integer"
+  }
+  init?(exactlyFrom json: JSONValue) {
+    guard case .integer(let value) = json, let exact = Self(exactly: value) else { return nil }
+    self = exact
+  }
+}
+extension Int: QuickNumber {}
+extension Int64: QuickNumber {}
+extension Int32: QuickNumber {}
+extension UInt8: QuickNumber {}
+extension UInt32: QuickNumber {}
+extension UInt64: QuickNumber {
+  static var expected: String { "an integer" }
+  init?(exactlyFrom json: JSONValue) {
+    guard case .integer(let value) = json else { return nil }
+    self = UInt64(bitPattern: value)
+  }
+}
+extension Double: QuickNumber {
+  static var expected: String { "a number" }
+  init?(exactlyFrom json: JSONValue) {
+    guard let value = json.doubleValue else { return nil }
+    self = value
+  }
+}
+extension Float: QuickNumber {
+  static var expected: String { "a number" }
+  init?(exactlyFrom json: JSONValue) {
+    guard let value = json.doubleValue else { return nil }
+    self = Float(value)
+  }
+}

@@ -1,0 +1,166 @@
+import StrictJSON
+
+/// Declares a member of a record, once: its default, its range, and its one-line summary. Reading, writing, validation,
+/// the table of methods, the options of t2ctl and the checks of the manual are all made of this declaration.
+///
+///     package struct Example: Record {
+///       @Setting("the task's name") package var task: String                     // required
+///       @Setting("rows of a step", 1...4_096) package var batch = 10             // "rows of a step; default 10"
+///       @Setting("only these experts") package var experts: [String]?            // optional, without a default
+///       package init() {}
+///     }
+///
+/// A value type; equality is that of the values.
+@propertyWrapper
+package struct Setting<Value: RecordValue>: Sendable {
+  private var value: Value?
+  /// Shared by all copies: a setting is passed around more often than it is declared.
+  private let declared: Declared
+  /// Whether the value was read, and not the default or the value of what it was laid over.
+  package private(set) var isGiven = false
+
+  private final class Declared: Sendable {
+    let definition: MemberDefinition
+    init(_ definition: MemberDefinition) { self.definition = definition }
+  }
+
+  package var wrappedValue: Value {
+    get {
+      guard let value else { preconditionFailure("a required member was read before it was set") }
+      return value
+    }
+    set { value = newValue }
+  }
+
+  /// `$batch.isGiven`.
+  package var projectedValue: Self { self }
+
+  private init(
+    _ value: Value?, type: ValueType?, summary: String, name: String?, formerly: [String],
+    option: MemberDefinition.Option
+  ) {
+    self.value = value
+    declared = Declared(
+      MemberDefinition(
+        name: name ?? "", formerNames: formerly, type: type ?? Value.valueType,
+        isRequired: value == nil, standard: value.flatMap { $0.memberJSON }, summary: summary, option: option))
+  }
+
+  /// Any value of its type.
+  package init(
+    wrappedValue: Value, _ summary: String = "", name: String? = nil, formerly: [String] = [],
+    option: MemberDefinition.Option = .init()
+  ) {
+    self.init(wrappedValue, type: nil, summary: summary, name: name, formerly: formerly, option: option)
+  }
+
+  /// A member that must be there.
+  package init(
+    _ summary: String = "", name: String? = nil, formerly: [String] = [], option: MemberDefinition.Option = .init()
+  ) {
+    self.init(nil, type: nil, summary: summary, name: name, formerly: formerly, option: option)
+  }
+
+  /// A member of which the type does not say all: `[SearchBudget]` that is written as texts, for example.
+  package init(
+    wrappedValue: Value, _ summary: String, as type: ValueType, name: String? = nil, formerly: [String] = [],
+    option: MemberDefinition.Option = .init()
+  ) {
+    self.init(wrappedValue, type: type, summary: summary, name: name, formerly: formerly, option: option)
+  }
+}
+
+extension Setting where Value: ExpressibleByNilLiteral {
+  /// A member that may be absent.
+  package init(
+    _ summary: String = "", name: String? = nil, formerly: [String] = [], option: MemberDefinition.Option = .init()
+  ) {
+    let none: Value = nil
+    self.init(none, type: nil, summary: summary, name: name, formerly: formerly, option: option)
+  }
+
+  /// A member that may be absent, of a type that does not say all.
+  package init(
+    _ summary: String, as type: ValueType, name: String? = nil, formerly: [String] = [],
+    option: MemberDefinition.Option = .init()
+  ) {
+    let none: Value = nil
+    self.init(none, type: type, summary: summary, name: name, formerly: formerly, option: option)
+  }
+}
+
+/// A value with a range: a number, an optional one, or a list of numbers (of which the range holds for each).
+package protocol RangedValue: RecordValue {
+  associatedtype Bound: Comparable & Sendable
+  static func valueType(in range: ClosedRange<Bound>) -> ValueType
+}
+
+extension Setting where Value: RangedValue {
+  package init(
+    wrappedValue: Value, _ summary: String, _ range: ClosedRange<Value.Bound>, name: String? = nil,
+    formerly: [String] = [], option: MemberDefinition.Option = .init()
+  ) {
+    self.init(
+      wrappedValue, type: Value.valueType(in: range), summary: summary, name: name, formerly: formerly, option: option)
+  }
+
+  package init(
+    _ summary: String, _ range: ClosedRange<Value.Bound>, name: String? = nil, formerly: [String] = [],
+    option: MemberDefinition.Option = .init()
+  ) {
+    self.init(nil, type: Value.valueType(in: range), summary: summary, name: name, formerly: formerly, option: option)
+  }
+}
+
+extension Setting where Value: RangedValue & ExpressibleByNilLiteral {
+  package init(
+    _ summary: String, _ range: ClosedRange<Value.Bound>, name: String? = nil, formerly: [String] = [],
+    option: MemberDefinition.Option = .init()
+  ) {
+    let none: Value = nil
+    self.init(none, type: Value.valueType(in: range), summary: summary, name: name, formerly: formerly, option: option)
+  }
+}
+
+extension Setting: Equatable {
+  package static func == (left: Self, right: Self) -> Bool { left.value == right.value }
+}
+
+/// Without the type of its value, as the reader and the writer of records see it.
+protocol AnySetting {
+  var definition: MemberDefinition { get }
+  /// Nil where there is none to write.
+  var json: JSONValue? { get }
+  /// The same declaration with the value that was read.
+  func reading(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self
+}
+
+extension Setting: AnySetting {
+  var definition: MemberDefinition { declared.definition }
+
+  var json: JSONValue? { value.flatMap { $0.memberJSON } }
+
+  func reading(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self {
+    var copy = self
+    // JSON's null is absence.
+    if json.isNull, let none = Value.absent {
+      copy.value = none
+      return copy
+    }
+    if let problem = definition.type.problem(with: json) { throw RecordError(.invalid, at: place, problem) }
+    copy.value = try Value.read(json, over: value, at: place, by: reader)
+    copy.isGiven = true
+    return copy
+  }
+}
+
+// The compiler's own Codable calls these for the members of a record; the containers of RecordReader and RecordWriter
+// recognise a setting before it comes to that, because only they know its name and its record.
+extension Setting: Codable {
+  package init(from decoder: any Decoder) throws {
+    preconditionFailure("a setting is read with the record that declares it, by RecordReader")
+  }
+  package func encode(to encoder: any Encoder) throws {
+    preconditionFailure("a setting is written with the record that declares it, by RecordWriter")
+  }
+}

@@ -1,0 +1,70 @@
+package import StrictJSON
+
+/// A member that is written as null where there is no value, and not left out: the answer "none" is an answer.
+@propertyWrapper
+package struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable, AbsentReadable {
+  package var wrappedValue: Value?
+
+  package init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
+  }
+
+  static var whenAbsent: Self { Self(wrappedValue: nil) }
+}
+
+/// A number that may be −∞, for which JSON has no word: null.
+@propertyWrapper
+package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable {
+  package var wrappedValue: Double
+
+  package init(wrappedValue: Double) { self.wrappedValue = wrappedValue }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    wrappedValue = container.decodeNil() ? -.infinity : try container.decode(Double.self)
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(wrappedValue)
+  }
+
+  static var whenAbsent: Self { Self(wrappedValue: -.infinity) }
+}
+
+// Members of records whose JSON is shown as it is. The reader and the writer hand them through.
+extension JSONValue: Codable {
+  package init(from decoder: any Decoder) throws {
+    guard let decoder = decoder as? ValueDecoder else {
+      throw RecordError(.invalid, at: "", "is read by RecordReader only")
+    }
+    self = decoder.json
+  }
+  package func encode(to encoder: any Encoder) throws {
+    preconditionFailure("a JSON value is written by RecordWriter, which hands it through")
+  }
+}
+
+extension JSONObject: Codable {
+  package init(from decoder: any Decoder) throws {
+    guard let decoder = decoder as? ValueDecoder, case .object(let object) = decoder.json else {
+      throw RecordError(.invalid, at: "", "is read by RecordReader only")
+    }
+    self = object
+  }
+  package func encode(to encoder: any Encoder) throws {
+    preconditionFailure("a JSON object is written by RecordWriter, which hands it through")
+  }
+}
+
+extension JSONValue: RecordValue {
+  package static var valueType: ValueType { .any }
+}

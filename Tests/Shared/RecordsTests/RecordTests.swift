@@ -1,0 +1,176 @@
+import StrictJSON
+import Testing
+
+@testable import Records
+
+private enum Colour: String, Choice { case red, green, deepBlue = "deep-blue" }
+
+private struct Inner: Record {
+  @Setting("low") var low = 0.0
+  @Setting("high") var high = 1.0
+  init() {}
+  func validate() throws(RecordError) {
+    guard low < high else { throw RecordError(.invalid, at: "low", "is \(low), not below 'high', \(high)") }
+  }
+}
+
+private struct Sample: Record {
+  @Setting("its name") var name: String
+  @Setting("rows of a step", 1...4_096) var batch = 10
+  @Setting("at its highest", 1e-9...1_000) var learningRate = 0.01
+  @Setting("layers", 0...100) var layers: [Int]?
+  @Setting("of every random number") var seed: UInt64 = 1
+  @Setting("which", formerly: ["color"]) var colour = Colour.red
+  @Setting("only these") var experts: [String]?
+  @Setting("the interval") var range = Inner()
+  @Setting("whether", name: "normalized", formerly: ["normalised"]) var isNormalised = false
+  init() {}
+}
+
+private func json(_ text: String) throws -> JSONValue { try parseJSON(text) }
+
+@Suite struct RecordTests {
+  private let strict = RecordReader(unknownMembers: .refused)
+
+  private func problem(_ text: String) throws -> String {
+    let value = try json(text)
+    do throws(RecordError) {
+      let sample: Sample = try strict.read(value)
+      return "read \(sample.name)"
+    } catch { return error.description }
+  }
+
+  @Test func whatIsAbsentIsTheDefault() throws {
+    let sample: Sample = try strict.read(json(#"{"name": "a", "batch": 3, "layers": null}"#))
+    #expect(sample.name == "a" && sample.batch == 3 && sample.learningRate == 0.01 && sample.layers == nil)
+    #expect(sample.colour == .red && sample.range.high == 1)
+    #expect(sample.given == ["name", "batch"])
+    #expect(sample.$batch.isGiven && !sample.$learningRate.isGiven)
+  }
+
+  @Test func whatIsWrittenReadsBackTheSame() throws {
+    var sample = Sample()
+    sample.name = "b"
+    sample.seed = .max
+    sample.layers = [1, 2]
+    sample.colour = .deepBlue
+    sample.range.low = -1
+    let written = RecordWriter.json(sample)
+    #expect(
+      written
+        == (try json(
+          #"{"name":"b","batch":10,"learning_rate":0.01,"layers":[1,2],"seed":-1,"colour":"deep-blue","#
+            + #""range":{"low":-1.0,"high":1.0},"normalized":false}"#)))
+    #expect(try strict.read(written) == sample)
+  }
+
+  @Test func errorsNameThePlaceAndWhatWasExpected() throws {
+    #expect(try problem(#"{}"#) == "'name' is missing")
+    #expect(try problem(#"{"name": 1}"#) == "'name' must be a string, and is the integer 1")
+    #expect(try problem(#"{"name": "a", "batch": 0}"#) == "'batch' must be from 1 to 4096, and is 0")
+    #expect(try problem(#"{"name": "a", "layers": []}"#) == "'layers' is an empty list")
+    #expect(
+      try problem(#"{"name": "a", "layers": [1, 101]}"#)
+        == "'layers' must be a list of integers; item 1 must be from 0 to 100, and is 101")
+    #expect(
+      try problem(#"{"name": "a", "colour": "gren"}"#)
+        == "'colour' must be one of red, green, deep-blue, and is 'gren'; did you mean 'green'?")
+    #expect(try problem(#"{"name": "a", "batsh": 1}"#) == "has no member 'batsh'; did you mean 'batch'?")
+    #expect(try problem(#"{"name": "a", "range": {"hihg": 1}}"#) == "'range' has no member 'hihg'; did you mean 'high'?")
+    #expect(try problem(#"{"name": "a", "range": {"low": 2}}"#) == "'range.low' is 2.0, not below 'high', 1.0")
+    #expect(try problem(#"[]"#) == "must be an object, and is a list")
+  }
+
+  @Test func anOlderSpellingIsReadAndNeverWritten() throws {
+    let sample: Sample = try strict.read(json(#"{"name": "a", "normalised": true, "color": "green"}"#))
+    #expect(sample.isNormalised && sample.colour == .green)
+    #expect(RecordWriter.json(sample)["normalized"] == true && RecordWriter.json(sample)["normalised"] == nil)
+    #expect(
+      try problem(#"{"name": "a", "normalised": true, "normalized": true}"#)
+        == "'normalized' is given twice, as 'normalized' and 'normalised'")
+  }
+
+  @Test func oneIsLaidOverAnother() throws {
+    var base = Sample()
+    base.name = "base"
+    base.batch = 7
+    base.range.high = 5
+    let over = try strict.read(json(#"{"learning_rate": 1, "range": {"low": 2}}"#), over: base)
+    #expect(over.name == "base" && over.batch == 7 && over.learningRate == 1)
+    #expect(over.range.low == 2 && over.range.high == 5)
+    #expect(over.given == ["learning_rate", "range"])
+  }
+
+  @Test func aDeclarationIsReadOnceAndSaysAll() throws {
+    let members = Sample.members
+    #expect(
+      members.map(\.name) == [
+        "name", "batch", "learning_rate", "layers", "seed", "colour", "experts", "range", "normalized",
+      ])
+    let batch = try #require(members.first { $0.name == "batch" })
+    #expect(batch.summaryWithDefault == "rows of a step; default 10" && !batch.isRequired)
+    #expect(batch.type == .integer(1...4096))
+    #expect(members[0].isRequired && members[0].summaryWithDefault == "its name")
+    #expect(members[2].summaryWithDefault == "at its highest; default 0.01")
+    #expect(members[5].type == .choice(["red", "green", "deep-blue"]))
+    #expect(members[5].summaryWithDefault == "which; default red")
+    #expect(members[8].summaryWithDefault == "whether")
+  }
+
+  @Test func namesBecomeSnakeCase() {
+    for (name, wire) in [
+      ("learningRate", "learning_rate"), ("modelID", "model_id"), ("ci95", "ci95"), ("accNorm", "acc_norm"),
+      ("isURLGiven", "is_url_given"), ("served_because", "served_because"),
+    ] { #expect(snakeCase(name) == wire) }
+  }
+}
+
+private struct Row: Codable, Equatable {
+  enum State: String, Choice { case ready, failed }
+  var name: String
+  var state: State
+  var job: Int64?
+  @NullWhenAbsent var previous: Int?
+  @Logarithm var logLikelihood: Double
+  var values: [Float]
+  var detail: JSONObject
+  var nested: [[Double]]
+}
+
+@Suite struct PlainCodableTests {
+  private let row = Row(
+    name: "a", state: .ready, job: nil, previous: nil, logLikelihood: -.infinity, values: [0.1, 2], detail: ["x": 1],
+    nested: [[1], []])
+
+  @Test func aStructNeedsNothingToBeWritten() throws {
+    let written = RecordWriter.json(row)
+    #expect(
+      written.jsonText
+        == #"{"name":"a","state":"ready","previous":null,"log_likelihood":null,"values":[0.1,2.0],"detail":{"x":1},"nested":[[1.0],[]]}"#
+    )
+    #expect(try RecordReader(unknownMembers: .ignored).read(written) == row)
+  }
+
+  @Test func whatANewerVersionAddsIsIgnored() throws {
+    var object = RecordWriter.object(row)
+    object["more"] = "?"
+    object["previous"] = nil
+    #expect(try RecordReader(unknownMembers: .ignored).read(.object(object)) == row)
+  }
+
+  @Test func errorsNameTheirPlace() throws {
+    func problem(_ change: (inout JSONObject) -> Void) -> String? {
+      var object = RecordWriter.object(row)
+      change(&object)
+      do throws(RecordError) {
+        _ = try RecordReader(unknownMembers: .ignored).read(.object(object), as: Row.self, at: "result")
+        return nil
+      } catch { return error.description }
+    }
+    #expect(problem { $0["name"] = nil } == "'result.name' is missing")
+    #expect(problem { $0["state"] = "redy" }?.contains("did you mean 'ready'?") == true)
+    #expect(problem { $0["values"] = [1, "x"] } == "'result.values[1]' must be a number, and is the string 'x'")
+    #expect(problem { $0["nested"] = [[1], ["x"]] } == "'result.nested[1][0]' must be a number, and is the string 'x'")
+    #expect(problem { $0["job"] = 1.5 } == "'result.job' must be an integer, and is the number 1.5")
+  }
+}
