@@ -67,23 +67,25 @@ let package = Package(
     shared.part("SystemSupport", ["CLinux"]),
     // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
     shared.part("Multipliers"),
-    shared.part("RPCProtocol", ["StrictJSON"]),
+    // The words and settings of the domain, each declared once.
+    shared.part("Settings", ["Records", "Multipliers", "StrictJSON"]),
+    shared.part("RPCProtocol", ["Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["StrictJSON", "SystemSupport"]),
-    shared.part("Evaluation", ["Sandbox", "StrictJSON", "Digests", "SystemSupport"]),
-    shared.part("WorkerProtocol", ["StrictJSON", "Multipliers"]),
+    shared.part("Evaluation", ["Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
+    shared.part("WorkerProtocol", ["Records", "Settings", "StrictJSON", "Multipliers"]),
 
     bank.system("CSQLite"),
     bank.part("SQLite", ["CSQLite"]),
     bank.part("Watcher", ["CLinux", "SystemSupport"]),
     bank.part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
-    bank.part("Registry", ["SQLite", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
+    bank.part("Registry", ["SQLite", "WorkerProtocol", "Settings", "StrictJSON", "Digests", "SystemSupport"]),
     bank.part(
       "Daemon",
       [
         "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
-        "WorkerProtocol", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "SQLite",
+        "WorkerProtocol", "Settings", "Records", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "SQLite",
       ]),
 
     model.system("COpenBLAS"),
@@ -93,21 +95,23 @@ let package = Package(
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
     model.part("Tokenizer", ["StrictJSON"]),
     model.part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
-    model.part("Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer"]),
+    model.part(
+      "Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings"]),
     model.part(
       "Adaptation",
       ["Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
     model.part(
       "Training",
       [
-        "Adaptation", "Evaluation", "Sandbox", "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra",
-        "StrictJSON",
+        "Adaptation", "Evaluation", "Sandbox", "Settings", "Transformer", "ModelFormats", "Multipliers",
+        "LinearAlgebra", "StrictJSON",
       ]),
     model.part(
       "Worker",
       [
         "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol", "ModelFormats",
-        "Tokenizer", "Multipliers", "LinearAlgebra", "StrictJSON", "Digests", "SystemSupport", "CLinux",
+        "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport",
+        "CLinux",
       ]),
 
     client.part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
@@ -137,7 +141,8 @@ let package = Package(
     shared.tests("Digests", ["Digests"]),
     shared.tests("SystemSupport", ["SystemSupport", "CLinux"]),
     shared.tests("Multipliers", ["Multipliers", "TestSupport"]),
-    shared.tests("RPCProtocol", ["RPCProtocol", "StrictJSON", "TestSupport"]),
+    shared.tests("RPCProtocol", ["RPCProtocol", "Records", "StrictJSON", "TestSupport"]),
+    shared.tests("Settings", ["Settings", "Records", "Multipliers", "StrictJSON"]),
     shared.tests(
       "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),

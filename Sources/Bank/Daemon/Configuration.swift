@@ -1,7 +1,9 @@
 package import Evaluation
 import Multipliers
+import Records
 package import Registry
 package import Sandbox
+package import Settings
 package import StrictJSON
 package import SystemSupport
 package import WorkerProtocol
@@ -49,7 +51,7 @@ package struct Configuration: Sendable {
     /// The template's file; nil: `etc/t2d/dispatch.txt` where it exists, else the built-in text.
     package var template: String?
     /// Nil: by the model's size.
-    package var reading: DispatchSpec.Reading?
+    package var reading: DecisionReading?
     /// A model with fewer parameters is read by scoring: it seldom keeps to the form of an answer.
     package var smallParameters: Int64 = 1_000_000_000
     /// Of a generated decision.
@@ -64,7 +66,7 @@ package struct Configuration: Sendable {
       package var noBetterThanShuffled = CheckAction.warn
       package var inconclusive = CheckAction.warn
 
-      package subscript(verdict: CheckResult.Verdict) -> CheckAction {
+      package subscript(verdict: CheckVerdict) -> CheckAction {
         switch verdict {
         case .ordered: ordered
         case .noBetterThanShuffled: noBetterThanShuffled
@@ -94,7 +96,7 @@ package struct Configuration: Sendable {
   package var logLevel = Logger.Level.info
   package var promotion = Promotion.immediate
   package var defaultModel: String?
-  package var search = SearchSpec()
+  package var search = SearchSettings()
   package var debounce = Debounce()
   package var checks = Checks()
   package var worker = Worker()
@@ -115,6 +117,8 @@ package struct Configuration: Sendable {
       try read(&reader)
       try reader.finish()
     } catch let error as ObjectReaderError {
+      throw .content(path: path, error.description)
+    } catch let error as RecordError {
       throw .content(path: path, error.description)
     } catch let error as ConfigurationError {
       throw error
@@ -157,7 +161,7 @@ package struct Configuration: Sendable {
     }
     if var part = try reader.optionalReader("dispatch") {
       dispatch.template = try part.optionalString("template")
-      dispatch.reading = try part.optionalChoice("read", DispatchSpec.Reading.self)
+      dispatch.reading = try part.optionalChoice("read", DecisionReading.self)
       if let count = try part.optionalInteger("small_parameters", in: 0...Int64.max) {
         dispatch.smallParameters = count
       }
@@ -165,7 +169,9 @@ package struct Configuration: Sendable {
       try part.finish()
     }
     if let part = try reader.optionalReader("code") { code = try Self.code(part) }
-    if let part = try reader.optionalObject("search") { try search.overlay(part, path: "search") }
+    if let part = reader.optionalValue("search") {
+      search = try RecordReader(unknownMembers: .refused).read(part, over: search, at: "search")
+    }
   }
 
   private static func code(_ reader: ObjectReader) throws -> Code {
@@ -229,67 +235,5 @@ package enum ConfigurationError: Error, CustomStringConvertible {
     case .content(let path, let problem): "configuration '\(path)': \(problem)"
     case .template(let error): "configuration: \(error)"
     }
-  }
-}
-
-extension SearchSpec {
-  /// Lays the members of an object over this: of the configuration's `search`, a task's `search`, or the parameters of
-  /// `task.adapt`, which all have the same names.
-  package mutating func overlay(_ object: JSONObject, path: String) throws(ObjectReaderError) {
-    var reader = ObjectReader(object, path: path)
-    if let text = try reader.optionalString("method") { method = text }
-    if let names = try reader.optionalStrings("granularities") {
-      granularities = []
-      for name in names { granularities.append(try Self.granularity(name, path)) }
-    }
-    if let name = try reader.optionalString("granularity") { granularities = [try Self.granularity(name, path)] }
-    if let name = try reader.optionalString("mix") {
-      guard let rule = MixRule(rawValue: name) else {
-        throw Self.unknown("mix", name, allowed: "sum, delta", path)
-      }
-      mix = rule
-    }
-    if let flag = try reader.optionalBool("normalized") { normalised = flag }
-    if let name = try reader.optionalString("objective") {
-      guard name == "accuracy" || name == "loglik" else {
-        throw Self.unknown("objective", name, allowed: "accuracy, loglik", path)
-      }
-      objective = name
-    }
-    if let number = try reader.optionalInt("population", in: 2...4096) {
-      population = number
-      // The elite ratio of the paper, 0.2; a spread needs two.
-      elites = max(2, number / 5)
-    }
-    if let number = try reader.optionalInt("elites", in: 2...4096) { elites = number }
-    if let number = try reader.optionalInt("iterations", in: 1...10_000) { iterations = number }
-    if let number = try reader.optionalDouble("lower", in: -100...100) { lower = number }
-    if let number = try reader.optionalDouble("upper", in: -100...100) { upper = number }
-    if let number = try reader.optionalInteger("seed", in: 0...Int64.max) { seed = UInt64(number) }
-    if let number = try reader.optionalInt("shots", in: 1...100_000) { shots = number }
-    if let number = try reader.optionalInt("budget_prompts", in: 1...1_000_000_000) { promptBudget = number }
-    if let number = try reader.optionalDouble("budget_seconds", in: 0.1...1_000_000) { secondsBudget = number }
-    try reader.finish()
-    guard lower < upper else {
-      throw ObjectReaderError(
-        kind: .outOfRange, path: path, key: "lower", problem: "\"lower\" is \(lower), not below \"upper\", \(upper)")
-    }
-    guard elites <= population else {
-      throw ObjectReaderError(
-        kind: .outOfRange, path: path, key: "elites",
-        problem: "\"elites\" is \(elites), of a population of \(population)")
-    }
-  }
-
-  private static func granularity(_ name: String, _ path: String) throws(ObjectReaderError) -> Granularity {
-    guard let value = Granularity(rawValue: name) else {
-      throw unknown("granularity", name, allowed: "vector, layer, matrix", path)
-    }
-    return value
-  }
-
-  private static func unknown(_ key: String, _ found: String, allowed: String, _ path: String) -> ObjectReaderError {
-    ObjectReaderError(
-      kind: .outOfRange, path: path, key: key, problem: "\"\(key)\" is \"\(found.excerpt)\", allowed are \(allowed)")
   }
 }

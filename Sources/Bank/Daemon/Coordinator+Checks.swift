@@ -1,3 +1,4 @@
+package import Settings
 import Experts
 import Multipliers
 import Registry
@@ -113,7 +114,7 @@ extension Coordinator {
   /// The policy acts on checks that t2d queued itself, on the model that the version is bound to, on rows that were held
   /// out: what a person asks for informs that person, and how a version does on another base says nothing of this one.
   private func action(
-    on version: ExpertVersion, _ job: JobRecord, _ result: CheckResult, _ verdict: CheckResult.Verdict
+    on version: ExpertVersion, _ job: JobRecord, _ result: CheckResult, _ verdict: CheckVerdict
   ) -> CheckAction {
     guard job.who == "t2d", result.split == "eval", let model = job.model, sameName(model, version.model) else {
       return .warn

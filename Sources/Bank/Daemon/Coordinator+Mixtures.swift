@@ -1,6 +1,8 @@
 import Experts
 import Multipliers
+import Records
 import Registry
+import Settings
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
@@ -70,32 +72,28 @@ extension Coordinator {
     debounce.settle(pair)
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(search.json.jsonText)",
+        kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
         target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, spec: work.spec,
         options: options, who: who, reason: reason, created: .now))
   }
 
   /// How a task is searched: the configuration, under what the task's file says, under what is asked for.
-  func search(of need: MixtureNeed, options: JSONObject) throws(RegistryError) -> SearchSpec {
-    var search = configuration.search
-    var own = need.task.current.settings["search"]?.objectValue ?? [:]
-    let elite = own["elite"]?.doubleValue
-    own["elite"] = nil
-    do throws(ObjectReaderError) {
-      try search.overlay(own, path: "task '\(need.task.name)': search")
+  func search(of need: MixtureNeed, options: JSONObject) throws(RegistryError) -> SearchSettings {
+    let reader = RecordReader(unknownMembers: .refused)
+    do throws(RecordError) {
+      let own = try reader.read(
+        need.task.current.settings["search"] ?? [:], over: configuration.search,
+        at: "task '\(need.task.name)': search")
       var asked = options
       asked["experts"] = nil
       if let method = asked["search"] {
         asked["search"] = nil
         asked["method"] = method
       }
-      try search.overlay(asked, path: "")
+      return try reader.read(.object(asked), over: own)
     } catch {
       throw .conflict(error.description)
     }
-    // Never more than there are: the share is at most 1, and a population has two.
-    if let elite { search.elites = max(2, Int(elite * Double(search.population))) }
-    return search
   }
 
   func reference(_ model: ModelRecord) -> ModelReference {

@@ -127,34 +127,10 @@ extension TaskDefinition {
 extension TaskSettings {
   /// What the daemon must know without reading the task's files again.
   fileprivate var stored: JSONObject {
-    var object: JSONObject = ["search": .object(search.stored)]
+    var object: JSONObject = ["search": .object(search.givenMembers)]
     if let model { object["model"] = .string(model) }
     if let experts { object["experts"] = JSONValue(experts) }
     if let description { object["description"] = .string(description) }
-    return object
-  }
-}
-
-extension SearchSettings {
-  /// By the names that `SearchSpec.overlay` reads, and `elite`, a share of whatever the population will be.
-  fileprivate var stored: JSONObject {
-    var object = JSONObject()
-    object["method"] = method.map { .string($0.rawValue) }
-    object["granularity"] = granularity.map { .string($0.rawValue) }
-    object["mix"] = mix.map { .string($0.rawValue) }
-    object["objective"] = objective.map { .string($0.rawValue) }
-    object["iterations"] = iterations.map { JSONValue($0) }
-    object["population"] = population.map { JSONValue($0) }
-    object["elite"] = eliteRatio.map { .number($0) }
-    object["seed"] = seed.map { .integer(Int64(bitPattern: $0)) }
-    object["shots"] = shots.map { JSONValue($0) }
-    object["normalized"] = normalized.map { .bool($0) }
-    if let range {
-      object["lower"] = .number(range.lowerBound)
-      object["upper"] = .number(range.upperBound)
-    }
-    object["budget_prompts"] = budgetPrompts.map { JSONValue($0) }
-    object["budget_seconds"] = budgetSeconds.map { .number($0) }
     return object
   }
 }

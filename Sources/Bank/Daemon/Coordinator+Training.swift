@@ -1,6 +1,8 @@
 import Digests
 import Experts
+import Records
 import Registry
+import Settings
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
@@ -11,7 +13,7 @@ import WorkerProtocol
 extension Coordinator {
   @discardableResult
   func train(
-    _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainSettings, isEstimate: Bool,
+    _ name: String, label: String?, _ plan: TrainingPlan, _ settings: TrainingSettings, isEstimate: Bool,
     partner: TaskRecord?, on model: ModelRecord, who: String
   ) throws(RegistryError) -> Int64 {
     let lesson: TrainSpec.Lesson
@@ -26,7 +28,7 @@ extension Coordinator {
     // The same training again, after a full disk or a cancellation, goes on from the state that it left.
     let partner = partner.map { reference($0) }
     let what = [
-      reference(model).digest, settings.json.jsonText, lesson.json.jsonText,
+      reference(model).digest, RecordWriter.json(settings).jsonText, lesson.json.jsonText,
       partner.map { TrainSpec.Lesson.task($0).json.jsonText } ?? "",
     ].joined(separator: "\n")
     let digest = SHA256.digest(Array(what.utf8))
@@ -50,7 +52,7 @@ extension Coordinator {
       throw RegistryError.conflict("the job's spec is not that of a training")
     }
     guard !spec.isEstimate else { return result }
-    guard spec.settings.method == "svf" else {
+    guard spec.settings.method == .svf else {
       removeStates(of: spec)
       return result
     }

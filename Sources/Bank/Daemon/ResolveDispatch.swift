@@ -1,3 +1,4 @@
+package import Settings
 import Evaluation
 import Experts
 import Registry
@@ -137,7 +138,7 @@ extension Service {
     if let dispatcher { weights = try self.weights(of: dispatcher, on: model) }
     let settings = configuration.dispatch
     let reading =
-      params["read"]?.stringValue.flatMap { DispatchSpec.Reading(rawValue: $0) } ?? settings.reading
+      params["read"]?.stringValue.flatMap { DecisionReading(rawValue: $0) } ?? settings.reading
       ?? ((model.facts?.parameters ?? 0) < settings.smallParameters ? .score : .generate)
     return ResolvedDispatch(
       spec: DispatchSpec(

@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 package import WorkerProtocol
 
@@ -22,7 +23,7 @@ package struct CheckRecord: Sendable, Equatable {
   package var task: String
   package var taskDigest: String
   package var job: Int64
-  package var verdict: CheckResult.Verdict
+  package var verdict: CheckVerdict
   /// Whether the version may be used on this model.
   package var passes: Bool
   package var action: CheckAction
@@ -32,7 +33,7 @@ package struct CheckRecord: Sendable, Equatable {
 
   package init(
     id: Int64 = 0, kind: CheckKind, expert: String, version: Int, model: String, modelDigest: String, task: String,
-    taskDigest: String, job: Int64, verdict: CheckResult.Verdict, passes: Bool, action: CheckAction,
+    taskDigest: String, job: Int64, verdict: CheckVerdict, passes: Bool, action: CheckAction,
     summary: JSONObject, added: Timestamp
   ) {
     self.id = id

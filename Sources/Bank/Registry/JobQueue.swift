@@ -1,14 +1,4 @@
-/// What a job may be. `interrupted` is a job that the daemon's end cut short: it is queued again at the next start.
-package enum JobState: String, Sendable, CaseIterable {
-  case queued, running, done, failed, cancelled, interrupted
-
-  package var isFinal: Bool {
-    switch self {
-    case .done, .failed, .cancelled: true
-    case .queued, .running, .interrupted: false
-    }
-  }
-}
+package import Settings
 
 /// The rules of the queue: one job runs, identical submissions coalesce, a search whose inputs changed gives way to
 /// its successor, a job of low priority gives way to one of higher, and a job that loses its worker is tried three times.

@@ -1,3 +1,4 @@
+package import Settings
 import LinearAlgebra
 package import Transformer
 

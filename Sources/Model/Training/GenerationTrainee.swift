@@ -1,3 +1,4 @@
+package import Settings
 package import Adaptation
 package import Evaluation
 import LinearAlgebra

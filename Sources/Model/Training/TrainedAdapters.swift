@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import LinearAlgebra
 import Multipliers

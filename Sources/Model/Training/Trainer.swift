@@ -1,3 +1,5 @@
+package import Settings
+
 /// Trains: batch, gradient, step, and every few steps a validation on rows that no step sees.
 ///
 /// All that decides is in ``state``; what is drawn is a function of the seed and the step. So a run that was killed and

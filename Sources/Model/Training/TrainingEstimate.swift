@@ -1,3 +1,5 @@
+package import Settings
+
 /// What a training would take, by a few of its rows: nothing is learned and nothing is kept.
 package struct TrainingEstimate: Sendable, Equatable {
   package var trainingRows: Int

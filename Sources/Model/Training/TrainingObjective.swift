@@ -1,18 +1,12 @@
 import Glibc
-package import Transformer
+package import Settings
 
-/// What training minimises. On rows with choices all of it is a function of the choices' summed log-likelihoods L_c, and
-/// of the model restricted to them: q = softmax(L), which is how `acc` reads a model. Rows whose answers are generated are
-/// ``GenerationTrainee``'s.
-package enum TrainingObjective: String, Sendable, CaseIterable {
-  /// The paper's: the expected reward, 1 for the right choice and −1 for another. With so few answers the expectation is a
-  /// sum and not a sample, so its gradient is exact: q_c (r_c − Σ q r).
-  case reinforce
-  /// −ln q of the right choice. It pulls as hard where the right choice is far away, where the reward's slope is flat.
-  case crossEntropy = "cross-entropy"
-  /// −L of the right choice, whatever the others: what a language model is usually trained on, as an ablation.
-  case nextToken = "next-token"
-
+/// On rows with choices what is minimised is a function of the choices' summed log-likelihoods L_c, and of the model
+/// restricted to them: q = softmax(L), which is how `acc` reads a model. With so few answers the expected reward is a sum and
+/// not a sample, so its gradient is exact: q_c (r_c − Σ q r). Cross-entropy pulls as hard where the right choice is far away,
+/// where the reward's slope is flat; next-token is what a language model is usually trained on, as an ablation. Rows whose
+/// answers are generated are ``GenerationTrainee``'s.
+extension TrainingObjective {
   /// The loss of one row and its derivative by each L_c.
   /// - Parameters:
   ///   - base: the L_c of the base; needed where `divergenceWeight` is above 0.

@@ -1,45 +1,15 @@
 import Glibc
-package import Transformer
+package import Settings
 
-/// How an expert is trained. The defaults are those that taught `science` its task in the prototype.
-package struct TrainingSettings: Sendable, Equatable {
-  package var objective = TrainingObjective.reinforce
-  package var steps = 40
-  /// Rows of a step.
-  package var batch = 10
-  package var learningRate = 1e-2
-  /// Steps in which the learning rate rises to its full size.
-  package var warmUp = 0
-  /// Longest gradient. Adam divides by the gradient's size again, so it bounds single steps against their neighbours.
-  package var clip = 1e-3
-  package var weightDecay = 0.0
-  /// λ of eq. 1 of arXiv:2501.06252: what the divergence from the base costs.
-  package var divergenceWeight = 0.0
-  package var divergenceDirection = DivergenceDirection.paper
-  /// Answers of a row in a step, where they are sampled.
-  package var samples = 4
-  package var temperature = 1.0
-  package var baseline = Baseline.none
-  package var seed: UInt64 = 1
-  /// Rows that are held out of training to choose the best step by; at most a quarter of all.
-  package var validationRows = 60
-  /// Steps between two validations.
-  package var validationInterval = 10
-  /// Ends after so many validations without another best.
-  package var patience = 5
-
-  /// Answers of a step: what they take in memory is bounded.
-  private static let answerLimit = 1 << 14
-
-  /// What a sampled answer's reward is compared with.
-  package enum Baseline: String, Sendable, CaseIterable {
-    /// With nothing: eq. 1.
-    case none
-    /// With the mean of its row's answers: less variance, and no gradient where all of them are right or all wrong.
-    case group
+extension TrainingSettings {
+  /// λ of this training; of several, each has one.
+  package var divergenceWeight: Double {
+    get { divergenceWeights[0] }
+    set { divergenceWeights = [newValue] }
   }
 
-  package init() {}
+  /// Answers of a step: what they take in memory is bounded.
+  private static var answerLimit: Int { 1 << 14 }
 
   /// What is wrong with them, as the rest of a sentence; nil where they will do.
   package var problem: String? {

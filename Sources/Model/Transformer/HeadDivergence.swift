@@ -1,12 +1,5 @@
+package import Settings
 internal import LinearAlgebra
-
-/// From which side the distance between the adapted model π and its base is measured.
-package enum DivergenceDirection: String, Sendable, CaseIterable {
-  /// KL(π ‖ base): eq. 1 of arXiv:2501.06252.
-  case paper
-  /// KL(base ‖ π): what the paper's reference code computes.
-  case reference
-}
 
 /// The base's distributions after the output rows of a recorded pass, and how far π's are from them: exactly, over the
 /// whole vocabulary.

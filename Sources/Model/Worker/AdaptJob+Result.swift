@@ -79,7 +79,8 @@ extension AdaptJob {
 
   private func searchSummary(_ outcome: AdaptationOutcome, shots: Int, _ clocks: Clocks) -> SearchSummary {
     SearchSummary(
-      method: spec.search.method, objective: spec.search.objective, normalised: spec.search.normalised,
+      method: spec.search.method.rawValue, objective: spec.search.objective.rawValue,
+      normalised: spec.search.isNormalized,
       seed: spec.search.seed, population: spec.search.population, elites: spec.search.elites, shots: shots,
       generations: outcome.generations, stopReason: outcome.stopReason.rawValue, costs: CostSummary(outcome.costs),
       configurations: outcome.searches.enumerated().map { index, search in

@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import Digests
 import Evaluation
@@ -117,7 +118,7 @@ struct CheckJob {
   }
 
   private func result(
-    _ items: [CheckResult.Items], _ rows: [TaskRow], _ task: TaskDefinition, _ split: EvaluateSpec.Split
+    _ items: [CheckResult.Items], _ rows: [TaskRow], _ task: TaskDefinition, _ split: RowSplit
   ) -> CheckResult {
     var outcomes: [CheckResult.Outcome] = []
     var passes = false
@@ -130,7 +131,7 @@ struct CheckJob {
       func share(_ right: [Bool]) -> Double { Double(right.count { $0 }) / Double(right.count) }
       outcomes.append(
         CheckResult.Outcome(
-          metric: metric.rawValue, verdict: CheckResult.Verdict(order.verdict),
+          metric: metric.rawValue, verdict: CheckVerdict(order.verdict),
           versusShuffles: CheckResult.Comparison(
             effect: order.effect.mean, low: order.effect.low, high: order.effect.high, mcNemar: order.medianP,
             signFlip: order.signFlipP, won: order.mcNemar.map(\.firstOnly), lost: order.mcNemar.map(\.secondOnly)),
@@ -147,7 +148,7 @@ struct CheckJob {
   }
 }
 
-extension CheckResult.Verdict {
+extension CheckVerdict {
   init(_ verdict: OrderTest.Verdict) {
     switch verdict {
     case .ordered: self = .ordered

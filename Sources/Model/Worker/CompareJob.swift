@@ -1,3 +1,4 @@
+package import Settings
 import Evaluation
 import LinearAlgebra
 import StrictJSON
@@ -55,7 +56,7 @@ struct CompareJob {
   // MARK: - result
 
   private func result(
-    _ scored: [Scored], _ rows: [TaskRow], of task: TaskDefinition, _ split: EvaluateSpec.Split
+    _ scored: [Scored], _ rows: [TaskRow], of task: TaskDefinition, _ split: RowSplit
   ) -> JSONValue {
     let table = ComparisonTable(
       scored.map { one in

@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import Evaluation
 import LinearAlgebra
@@ -110,7 +111,7 @@ extension Dispatcher {
 }
 
 extension Decision {
-  init(_ outcome: Dispatcher.Outcome, _ dispatcher: Dispatcher, _ reading: DispatchSpec.Reading) {
+  init(_ outcome: Dispatcher.Outcome, _ dispatcher: Dispatcher, _ reading: DecisionReading) {
     self.init(
       label: outcome.label, reading: reading,
       probabilities: zip(dispatcher.labels, outcome.probabilities).map { Probability(label: $0, probability: $1) },

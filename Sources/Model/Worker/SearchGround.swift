@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import Evaluation
 import Multipliers
@@ -37,7 +38,7 @@ struct SearchGround {
   }
 
   /// What a search is to do on these shots, by their numbers.
-  func settings(_ search: SearchSpec, shots: [Int]) throws(WorkerFault) -> AdaptationSettings {
+  func settings(_ search: SearchSettings, shots: [Int]) throws(WorkerFault) -> AdaptationSettings {
     try adaptationSettings(
       search, hasChoices: task.scoring == .choice, experts: experts.count, layout: model.model.layout,
       rescale: rescale, identity: identity(shots))

@@ -2,6 +2,7 @@ import Adaptation
 import Evaluation
 import LinearAlgebra
 import Multipliers
+import Settings
 import StrictJSON
 import WorkerProtocol
 
@@ -21,7 +22,7 @@ struct SweepJob {
   private struct Cell {
     var shots: [Int]
     var budget: SweepSpec.Budget
-    var search: SearchSpec
+    var search: SearchSettings
     var settings: AdaptationSettings
 
     /// What it costs at most, in some unit: for the progress.
@@ -86,7 +87,7 @@ struct SweepJob {
           search.shots = shots
           switch budget {
           case .iterations(let number): search.iterations = number
-          case .prompts(let number): search.promptBudget = number
+          case .prompts(let number): search.budgetPrompts = number
           }
           let drawn = ShotPlan.drawn(shots, of: ground.rows.count, seed: seed)
           cells.append(
@@ -167,8 +168,8 @@ struct SweepJob {
     return [
       "task": .string(ground.task.name), "metric": .string(ground.task.metric.rawValue),
       "template": .string(ground.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
-      "rows": JSONValue(ground.rows.count), "method": .string(search.method),
-      "granularities": JSONValue(search.granularities.map(\.rawValue)), "objective": .string(search.objective),
+      "rows": JSONValue(ground.rows.count), "method": .string(search.method.rawValue),
+      "granularities": JSONValue(search.searchedGranularities.map(\.rawValue)), "objective": .string(search.objective.rawValue),
       "population": JSONValue(search.population),
       "experts": JSONValue(ground.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
       "base": scores[0].base.json, "best_experts": .object(experts),

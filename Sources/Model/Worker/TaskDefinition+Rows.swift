@@ -1,3 +1,4 @@
+package import Settings
 import Evaluation
 import WorkerProtocol
 
@@ -12,8 +13,8 @@ func loadTask(_ reference: TaskReference, onlyShots: Bool = false) throws(Worker
 
 extension TaskDefinition {
   /// The rows that a job scores, which there must be; `automatic` are the eval rows where there are any.
-  func rows(_ wanted: EvaluateSpec.Split, limit: Int?) throws(WorkerFault) -> (EvaluateSpec.Split, [TaskRow]) {
-    let split: EvaluateSpec.Split =
+  func rows(_ wanted: RowSplit, limit: Int?) throws(WorkerFault) -> (RowSplit, [TaskRow]) {
+    let split: RowSplit =
       switch wanted {
       case .automatic: eval.isEmpty ? .fewshot : .eval
       case .eval, .fewshot, .train: wanted

@@ -5,6 +5,8 @@ import Experts
 import LinearAlgebra
 import ModelFormats
 import Multipliers
+import Records
+import Settings
 import StrictJSON
 import SystemSupport
 import Training
@@ -26,7 +28,7 @@ struct TrainJob {
 
   func run() throws(WorkerFault) -> JSONValue {
     let settings = try spec.settings.divergenceWeights.map { (weight) throws(WorkerFault) in
-      try TrainingSettings(spec.settings, divergenceWeight: weight)
+      try spec.settings.training(withDivergence: weight)
     }
     let data = try TrainingData(spec)
     return try job.using(spec.model) { (model) throws(WorkerFault) in try run(settings, data, on: model) }
@@ -36,8 +38,8 @@ struct TrainJob {
     _ sweep: [TrainingSettings], _ data: TrainingData, on model: LoadedModel
   ) throws(WorkerFault) -> JSONValue {
     let matrices = try model.model.layout.matrices(of: spec.settings)
-    let space = try ParameterSpace(spec.settings)
-    let method: TrainingMethod = try named(spec.settings.method, "method")
+    let space = spec.settings.parameterSpace
+    let method = spec.settings.method
     let weights: any TrainedParameters =
       switch method {
       case .svf:
@@ -70,7 +72,7 @@ struct TrainJob {
     case .lora:
       result["name"] = .string(spec.name)
       result["method"] = .string(method.rawValue)
-      result["rank"] = JSONValue(spec.settings.rank)
+      result["rank"] = JSONValue(spec.settings.rank ?? TrainingSettings.standardRank)
       if let task = data.evaluated {
         result["eval"] = try compared(weights.view(at: outcome.state.best), task, on: model)
       }
@@ -161,7 +163,7 @@ struct TrainJob {
     var own = spec.settings
     own.divergenceWeights = [settings.divergenceWeight]
     let parts =
-      [model.model.digest, own.json.jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
+      [model.model.digest, RecordWriter.json(own).jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
     return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
   }
 
@@ -203,7 +205,7 @@ struct TrainJob {
     _ outcome: Trainer.Outcome, _ settings: TrainingSettings, _ data: TrainingData, _ matrices: [Int],
     _ space: ParameterSpace, on model: LoadedModel
   ) throws(WorkerFault) {
-    var trainedWith = spec.settings.json.objectValue ?? [:]
+    var trainedWith = RecordWriter.object(spec.settings)
     trainedWith["kl"] = .number(settings.divergenceWeight)
     trainedWith["best_step"] = JSONValue(outcome.state.bestStep)
     trainedWith["training_rows"] = JSONValue(outcome.order.training.count)
@@ -227,7 +229,7 @@ struct TrainJob {
 
   private func result(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> JSONObject {
     [
-      "kind": .string(data.kind.rawValue), "objective": .string(spec.settings.objective),
+      "kind": .string(data.kind.rawValue), "objective": .string(spec.settings.objective.rawValue),
       "steps": JSONValue(outcome.state.step), "best_step": JSONValue(outcome.state.bestStep),
       "stop_reason": .string(outcome.stopReason.rawValue),
       "warnings": .array([outcome.problem].compactMap { $0.map { .string("stopped early: " + $0) } }),

@@ -1,45 +1,23 @@
 import Multipliers
+import Settings
 import Training
 import WorkerProtocol
 
 extension TrainingSettings {
-  init(_ settings: TrainSettings, divergenceWeight: Double) throws(WorkerFault) {
-    self.init()
-    objective = try named(settings.objective, "objective")
-    divergenceDirection = try named(settings.divergenceDirection, "KL direction")
-    baseline = try named(settings.baseline, "baseline")
-    samples = settings.samples
-    temperature = settings.temperature
-    steps = settings.steps
-    batch = settings.batch
-    learningRate = settings.learningRate
-    warmUp = settings.warmUp
-    clip = settings.clip
-    weightDecay = settings.weightDecay
-    self.divergenceWeight = divergenceWeight
-    seed = settings.seed
-    validationRows = settings.validationRows
-    validationInterval = settings.validationInterval
-    patience = settings.patience
-    if let problem { throw WorkerFault(.badRequest, "cannot train so: \(problem)") }
-  }
-}
-
-enum TrainingMethod: String, CaseIterable {
-  case svf, lora
-}
-
-extension ParameterSpace {
-  init(_ settings: TrainSettings) throws(WorkerFault) {
-    self = try named(settings.parameterSpace, "parameter space")
+  /// These settings with one weight of the divergence of the several.
+  func training(withDivergence weight: Double) throws(WorkerFault) -> TrainingSettings {
+    var settings = self
+    settings.divergenceWeight = weight
+    if let problem = settings.problem { throw WorkerFault(.badRequest, "cannot train so: \(problem)") }
+    return settings
   }
 }
 
 extension MultiplierLayout {
   /// The matrices that are to be trained: those of the modules in the range of layers.
-  func matrices(of settings: TrainSettings) throws(WorkerFault) -> [Int] {
+  func matrices(of settings: TrainingSettings) throws(WorkerFault) -> [Int] {
     let chosen = try matrices(of: settings.modules)
-    guard let layers = settings.layers else { return chosen }
+    guard let layers = settings.layers?.range else { return chosen }
     let known = matrices.compactMap(\.layer)
     guard let last = known.max(), layers.lowerBound >= 0, layers.upperBound <= last else {
       throw WorkerFault(

@@ -1,3 +1,5 @@
+import Records
+package import Settings
 import StrictJSON
 
 /// What `task.json5` says; a key that is not known is an error that names the nearest known one.
@@ -19,6 +21,7 @@ package struct TaskSettings: Sendable, Equatable {
   package var model: String?
   /// The only experts to mix; nil: all active ones of the model.
   package var experts: [String]?
+  /// What is given is laid over the configuration.
   package var search = SearchSettings()
 
   package init() {}
@@ -55,7 +58,9 @@ package struct TaskSettings: Sendable, Equatable {
     experts = try Self.oneOrMore("experts", &reader)
     if experts == ["*"] { experts = nil }
     if experts?.isEmpty == true { throw outOfRange("experts", "names no expert") }
-    if let reader = try reader.optionalReader("search") { search = try SearchSettings(reader) }
+    if let json = reader.optionalValue("search") {
+      search = try RecordReader(unknownMembers: .refused).read(json, over: SearchSettings(), at: "search")
+    }
     try reader.finish()
     if let scoring, let metric, !metric.fits(scoring) {
       throw outOfRange(

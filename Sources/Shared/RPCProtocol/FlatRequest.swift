@@ -72,7 +72,7 @@ package struct FlatRequest {
         guard parameter.kind == .integer, let value = number(parameter.value), range.contains(value) else {
           return false
         }
-      case .choice, .number, .numbers, .integers, .strings, .text, .tokens, .coefficients, .messages: return false
+      case .choice, .number, .list, .text, .tokens, .coefficients, .messages, .custom, .record, .any: return false
       }
       if row.isRequired { seen += 1 }
     }

@@ -54,19 +54,3 @@ package struct RPCError: Error, Sendable, Equatable, CustomStringConvertible {
     self.details = details
   }
 }
-
-/// Cuts a text from a client to 64 bytes and escapes what a terminal or a log would act upon.
-package func quoted(_ text: String, limit: Int = 64) -> String {
-  var result = "'"
-  var bytes = 0
-  for scalar in text.unicodeScalars {
-    bytes += UTF8.width(scalar)
-    guard bytes <= limit else { return result + "...'" }
-    switch scalar.value {
-    case 0..<0x20, 0x7f..<0xa0, 0x200b...0x200f, 0x2028...0x202e, 0x2066...0x2069, 0xfeff:
-      result += "\\u{" + String(scalar.value, radix: 16) + "}"
-    default: result.unicodeScalars.append(scalar)
-    }
-  }
-  return result + "'"
-}

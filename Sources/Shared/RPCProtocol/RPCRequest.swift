@@ -1,3 +1,4 @@
+import Records
 package import StrictJSON
 
 /// The id of a request, as the client wrote it.
@@ -139,20 +140,5 @@ extension RPCRequest {
     }
     return RPCRefusal(
       RPCError(.parseError, "not JSON: \(error.problem) at byte \(error.offset)", hint: hint), closes: true)
-  }
-}
-
-extension JSONValue {
-  /// For messages: "a list", "the number 1.5".
-  package var asFound: String {
-    switch self {
-    case .null: "null"
-    case .bool(let value): value ? "true" : "false"
-    case .integer(let value): "the integer \(value)"
-    case .number(let value): "the number \(value)"
-    case .string(let text): text.utf8.count <= 24 ? "the string \(quoted(text))" : "a string"
-    case .array: "a list"
-    case .object: "an object"
-    }
   }
 }

@@ -7,14 +7,15 @@ import Synchronization
 /// which the members that are not given stay: a task's search settings over the configuration's, for example.
 package protocol Record: RecordValue {
   init()
-  /// What holds between members; called after reading. The message is the rest of a sentence that begins with the place.
-  func validate() throws(RecordError)
+  /// Called after reading: sets what follows from what was given, and refuses what contradicts it. The problem is the rest
+  /// of a sentence that begins with the place.
+  mutating func validate() throws(RecordError)
 }
 
 extension Record {
   package static var valueType: ValueType { .record }
 
-  package func validate() throws(RecordError) {}
+  package mutating func validate() throws(RecordError) {}
 
   package static func read(
     _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
@@ -22,53 +23,123 @@ extension Record {
     try reader.record(Self.self, json, over: base ?? Self(), at: place)
   }
 
-  /// The members in the order of their declaration.
-  package static var members: [MemberDefinition] { RecordMembers.of(Self.self).map(\.definition) }
+  /// The members in the order of their declaration, those of included records in their place.
+  package static var members: [MemberDefinition] { RecordMembers.of(Self.self).flatMap(\.definitions) }
 
   /// The names of the members that were given, and not taken from a default.
   package var given: Set<String> {
     var names: Set<String> = []
-    for (label, setting) in settings(of: self) where setting.isGivenMember {
-      names.insert(setting.definition.name.isEmpty ? snakeCase(label) : setting.definition.name)
-    }
+    for (label, member) in parts(of: self) { names.formUnion(member.givenNames(declaredAs: snakeCase(label))) }
     return names
   }
 }
 
-extension AnySetting {
-  fileprivate var isGivenMember: Bool { (self as? any GivenMember)?.isGiven ?? false }
+extension Record {
+  /// What was given, as it is written: to be laid over another value of the record later.
+  package var givenMembers: JSONObject {
+    let given = given
+    var members = JSONObject()
+    for (name, value) in RecordWriter.object(self).members where given.contains(name) { members[name] = value }
+    return members
+  }
 }
 
-private protocol GivenMember { var isGiven: Bool { get } }
-extension Setting: GivenMember {}
+/// Takes the members of another record into this one: the settings of a search into the parameters of the methods that
+/// begin one.
+@propertyWrapper
+package struct Included<Part: Record>: Sendable, Equatable {
+  package var wrappedValue: Part
+  /// From the name in the included record to the name here.
+  private let renaming: [String: String]
+  /// Members of the included record that are none of this one.
+  private let omitted: Set<String>
+
+  package init(wrappedValue: Part, renaming: [String: String] = [:], without omitted: Set<String> = []) {
+    self.wrappedValue = wrappedValue
+    self.renaming = renaming
+    self.omitted = omitted
+  }
+}
+
+extension Included: Codable {
+  package init(from decoder: any Decoder) throws {
+    preconditionFailure("an included record is read with the record that includes it, by RecordReader")
+  }
+  package func encode(to encoder: any Encoder) throws {
+    preconditionFailure("an included record is written with the record that includes it, by RecordWriter")
+  }
+}
+
+/// A stored property of a record: a setting, or an included record.
+protocol RecordPart {
+  /// - Parameter name: the property's, in snake_case.
+  func definitions(declaredAs name: String) -> [MemberDefinition]
+  func givenNames(declaredAs name: String) -> Set<String>
+  func read(declaredAs name: String, from object: JSONObject, at place: String, by reader: RecordReader) throws -> Self
+  /// What there is to write.
+  func written(declaredAs name: String) -> [(name: String, json: JSONValue)]
+}
+
+extension Included: RecordPart {
+  private func outer(_ name: String) -> String { renaming[name] ?? name }
+
+  func definitions(declaredAs name: String) -> [MemberDefinition] {
+    Part.members.compactMap { member in
+      guard !omitted.contains(member.name) else { return nil }
+      var renamed = member
+      renamed.name = outer(member.name)
+      return renamed
+    }
+  }
+
+  func givenNames(declaredAs name: String) -> Set<String> { Set(wrappedValue.given.map(outer)) }
+
+  func read(
+    declaredAs name: String, from object: JSONObject, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    var own = JSONObject()
+    for member in Part.members where !omitted.contains(member.name) {
+      for name in [member.name] + member.formerNames {
+        if let value = object[name == member.name ? outer(name) : name] { own[name] = value }
+      }
+    }
+    var copy = self
+    copy.wrappedValue = try reader.record(Part.self, .object(own), over: wrappedValue, at: place)
+    return copy
+  }
+
+  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
+    RecordWriter.object(wrappedValue).members.filter { !omitted.contains($0.key) }.map { (outer($0.key), $0.value) }
+  }
+}
 
 /// The declarations of a record by the names of its properties: found once for each type.
 struct RecordMembers {
   let label: String
-  let definition: MemberDefinition
+  let definitions: [MemberDefinition]
 
   private static let known = Mutex<[ObjectIdentifier: [RecordMembers]]>([:])
 
   static func of<R: Record>(_ type: R.Type) -> [RecordMembers] {
     if let members = known.withLock({ $0[ObjectIdentifier(type)] }) { return members }
-    let members = settings(of: R()).map { label, setting in
-      var definition = setting.definition
-      if definition.name.isEmpty { definition.name = snakeCase(label) }
-      return RecordMembers(label: label, definition: definition)
+    let members = parts(of: R()).map { label, part in
+      RecordMembers(label: label, definitions: part.definitions(declaredAs: snakeCase(label)))
     }
+    let names = members.flatMap { $0.definitions.map(\.name) }
+    precondition(Set(names).count == names.count, "\(type) declares a member twice: \(names)")
     known.withLock { $0[ObjectIdentifier(type)] = members }
     return members
   }
 }
 
-/// The settings of a record by property name. A member that is none is our own mistake.
-func settings<R: Record>(of record: R) -> [(label: String, setting: any AnySetting)] {
+/// The parts of a record by property name. A member that is none is our own mistake.
+func parts<R: Record>(of record: R) -> [(label: String, part: any RecordPart)] {
   Mirror(reflecting: record).children.map { child in
     // The storage of a wrapped property `steps` is called `_steps`.
-    guard let label = child.label, label.hasPrefix("_"), let setting = child.value as? any AnySetting else {
+    guard let label = child.label, label.hasPrefix("_"), let part = child.value as? any RecordPart else {
       preconditionFailure("\(R.self).\(child.label ?? "?") is no @Setting: a record has no other members")
     }
-    return (String(label.dropFirst()), setting)
+    return (String(label.dropFirst()), part)
   }
 }
 

@@ -47,17 +47,17 @@ package struct RecordReader: Sendable {
     guard case .object(let object) = json else {
       throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
     }
-    let members = RecordMembers.of(type)
+    let definitions = RecordMembers.of(type).flatMap(\.definitions)
     if unknownMembers == .refused {
       for (key, _) in object.members {
-        guard !members.contains(where: { $0.definition.isCalled(key) }) else { continue }
-        throw unknown(key, among: members.map(\.definition.name), at: place)
+        guard !definitions.contains(where: { $0.isCalled(key) }) else { continue }
+        throw unknown(key, among: definitions.map(\.name), at: place)
       }
     }
-    var byLabel: [String: any AnySetting] = [:]
-    for (label, setting) in settings(of: base) { byLabel[label] = setting }
-    let source = RecordSource(object: object, definitions: members, settings: byLabel, place: place, reader: self)
-    let record = try R(from: ValueDecoder(json: json, place: place, reader: self, source: source))
+    var byLabel: [String: any RecordPart] = [:]
+    for (label, part) in parts(of: base) { byLabel[label] = part }
+    let source = RecordSource(object: object, parts: byLabel, place: place, reader: self)
+    var record = try R(from: ValueDecoder(json: json, place: place, reader: self, source: source))
     do throws(RecordError) {
       try record.validate()
     } catch {
@@ -98,35 +98,21 @@ package struct RecordReader: Sendable {
 }
 
 extension MemberDefinition {
-  func isCalled(_ key: String) -> Bool {
+  package func isCalled(_ key: String) -> Bool {
     name.utf8.elementsEqual(key.utf8) || formerNames.contains { $0.utf8.elementsEqual(key.utf8) }
   }
 }
 
-/// The object of a record with what its members are read into.
+/// The object of a record, with the parts that its members are read into.
 struct RecordSource {
   let object: JSONObject
-  let definitions: [RecordMembers]
-  let settings: [String: any AnySetting]
+  let parts: [String: any RecordPart]
   let place: String
   let reader: RecordReader
 
-  func setting(_ label: String) throws -> any AnySetting {
-    guard let setting = settings[label], let member = definitions.first(where: { $0.label == label }) else {
-      preconditionFailure("the record has no setting '\(label)'")
-    }
-    let definition = member.definition
-    let inner = place.isEmpty ? definition.name : place + "." + definition.name
-    let names = ([definition.name] + definition.formerNames).filter { object[$0] != nil }
-    guard names.count <= 1 else {
-      throw RecordError(
-        .invalid, at: inner, "is given twice, as \(names.map { quoted($0) }.joined(separator: " and "))")
-    }
-    guard let name = names.first, let json = object[name] else {
-      if definition.isRequired, setting.json == nil { throw RecordError(.missing, at: inner, "is missing") }
-      return setting
-    }
-    return try setting.reading(json, at: inner, by: reader)
+  func part(_ label: String) throws -> any RecordPart {
+    guard let part = parts[label] else { preconditionFailure("the record has no member '\(label)'") }
+    return try part.read(declaredAs: snakeCase(label), from: object, at: place, by: reader)
   }
 }
 

@@ -35,6 +35,10 @@ extension Int64: RangedValue {
   package static var valueType: ValueType { .integer(min...max) }
   package static func valueType(in range: ClosedRange<Int64>) -> ValueType { .integer(range) }
 }
+/// Token ids.
+extension Int32: RecordValue {
+  package static var valueType: ValueType { .integer(0...Int64(max)) }
+}
 /// Seeds. JSON's integers are signed: what is above Int64.max is written by its bits, and read again.
 extension UInt64: RangedValue {
   package static var valueType: ValueType { .integer(Int64.min...Int64.max) }

@@ -143,9 +143,8 @@ private struct KeyedWriter<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func encode(_ value: UInt64, forKey key: Key) { put(.integer(Int64(bitPattern: value)), key) }
 
   func encode(_ value: some Encodable, forKey key: Key) throws {
-    if let setting = value as? any AnySetting {
-      let name = setting.definition.name
-      if let json = setting.json { put(json, named: name.isEmpty ? snakeCase(key.stringValue) : name) }
+    if let part = value as? any RecordPart {
+      for (name, json) in part.written(declaredAs: snakeCase(key.stringValue)) { put(json, named: name) }
       return
     }
     put(try RecordWriter.encoded(value), key)

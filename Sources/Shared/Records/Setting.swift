@@ -126,29 +126,48 @@ extension Setting: Equatable {
   package static func == (left: Self, right: Self) -> Bool { left.value == right.value }
 }
 
-/// Without the type of its value, as the reader and the writer of records see it.
-protocol AnySetting {
-  var definition: MemberDefinition { get }
-  /// Nil where there is none to write.
-  var json: JSONValue? { get }
-  /// The same declaration with the value that was read.
-  func reading(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self
-}
+extension Setting: RecordPart {
+  private func name(_ declared: String) -> String {
+    self.declared.definition.name.isEmpty ? declared : self.declared.definition.name
+  }
 
-extension Setting: AnySetting {
-  var definition: MemberDefinition { declared.definition }
+  func definitions(declaredAs name: String) -> [MemberDefinition] {
+    var definition = declared.definition
+    definition.name = self.name(name)
+    return [definition]
+  }
 
-  var json: JSONValue? { value.flatMap { $0.memberJSON } }
+  func givenNames(declaredAs name: String) -> Set<String> { isGiven ? [self.name(name)] : [] }
 
-  func reading(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self {
+  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
+    guard let json = value.flatMap({ $0.memberJSON }) else { return [] }
+    return [(self.name(name), json)]
+  }
+
+  func read(
+    declaredAs declaredName: String, from object: JSONObject, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    let definition = declared.definition
+    let name = name(declaredName)
+    let inner = place.isEmpty ? name : place + "." + name
+    let found = ([name] + definition.formerNames).filter { object[$0] != nil }
+    guard found.count <= 1 else {
+      throw RecordError(
+        .invalid, at: inner, "is given twice, as \(found.map { quoted($0) }.joined(separator: " and "))")
+    }
     var copy = self
+    copy.isGiven = false
     // JSON's null is absence.
-    if json.isNull, let none = Value.absent {
-      copy.value = none
+    guard let spelled = found.first, let json = object[spelled], !json.isNull else {
+      if let none = Value.absent, !found.isEmpty {
+        copy.value = none
+      } else if value == nil {
+        throw RecordError(.missing, at: inner, "is missing")
+      }
       return copy
     }
-    if let problem = definition.type.problem(with: json) { throw RecordError(.invalid, at: place, problem) }
-    copy.value = try Value.read(json, over: value, at: place, by: reader)
+    if let problem = definition.type.problem(with: json) { throw RecordError(.invalid, at: inner, problem) }
+    copy.value = try Value.read(json, over: value, at: inner, by: reader)
     copy.isGiven = true
     return copy
   }

@@ -102,7 +102,7 @@ private struct KeyedValues<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try decoder(key).decode(type) }
 
   func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
-    if let source, type is any AnySetting.Type { return try source.setting(key.stringValue) as! Value }
+    if let source, type is any RecordPart.Type { return try source.part(key.stringValue) as! Value }
     // A wrapper that may be absent answers for itself, as Optional does.
     if let wrapper = type as? any AbsentReadable.Type, object[snakeCase(key.stringValue)]?.isNull ?? true {
       return wrapper.whenAbsent as! Value
@@ -116,7 +116,9 @@ private struct KeyedValues<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
     try decoder(key).unkeyedContainer()
   }
-  func superDecoder() throws -> any Decoder { ValueDecoder(json: .object(object), place: place, reader: reader, source: nil) }
+  func superDecoder() throws -> any Decoder {
+    ValueDecoder(json: .object(object), place: place, reader: reader, source: nil)
+  }
   func superDecoder(forKey key: Key) throws -> any Decoder { try decoder(key) }
 }
 

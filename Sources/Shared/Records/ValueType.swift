@@ -20,6 +20,8 @@ package indirect enum ValueType: Sendable, Equatable {
   case coefficients
   /// A chat: a list of `{"role", "content"}`.
   case messages
+  /// Written in a form of its own, which its reader checks: `0-9` for a range of layers. The name is for the manual.
+  case custom(String)
   /// An object whose own record says more.
   case record
   /// Anything.
@@ -39,6 +41,7 @@ package indirect enum ValueType: Sendable, Equatable {
     case .text: "string or list of token ids"
     case .coefficients: "object of numbers"
     case .messages: "list of {role, content}"
+    case .custom(let name): name
     case .record: "object"
     case .any: "value"
     }
@@ -49,6 +52,8 @@ package indirect enum ValueType: Sendable, Equatable {
     func wrong(_ expected: String) -> String { "must be \(expected), and is \(value.asFound)" }
     switch self {
     case .any: break
+    case .custom(let name):
+      if value.isNull { return wrong("a \(name)") }
     case .record:
       guard case .object = value else { return wrong("an object") }
     case .string:

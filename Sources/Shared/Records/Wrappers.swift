@@ -68,3 +68,7 @@ extension JSONObject: Codable {
 extension JSONValue: RecordValue {
   package static var valueType: ValueType { .any }
 }
+
+extension JSONObject: RecordValue {
+  package static var valueType: ValueType { .record }
+}

@@ -1,12 +1,5 @@
+package import Settings
 package import StrictJSON
-
-/// What a check asks of an expert on a model.
-package enum CheckKind: String, Sendable, CaseIterable {
-  /// On the model it is bound to: does it do better than permutations of its own multipliers?
-  case shuffle
-  /// On another model of the same shapes: the same, and does it help that one?
-  case transfer
-}
 
 /// Compare an expert with shuffled copies of itself, and with the base, on the rows of a task.
 package struct CheckSpec: Sendable, Equatable {
@@ -52,12 +45,6 @@ package struct CheckSpec: Sendable, Equatable {
 
 /// What a check found: the verdict by the task's metric, the numbers behind it, and every item.
 package struct CheckResult: Sendable, Equatable {
-  package enum Verdict: String, Sendable, CaseIterable {
-    case ordered
-    case noBetterThanShuffled = "no_better_than_shuffled"
-    case inconclusive
-  }
-
   /// An expert's items less those of what it is compared with.
   package struct Comparison: Sendable, Equatable {
     package var effect: Double
@@ -112,7 +99,7 @@ package struct CheckResult: Sendable, Equatable {
   /// By one metric.
   package struct Outcome: Sendable, Equatable {
     package var metric: String
-    package var verdict: Verdict
+    package var verdict: CheckVerdict
     package var versusShuffles: Comparison
     package var versusBase: Comparison
     /// Shares of right items.
@@ -121,7 +108,7 @@ package struct CheckResult: Sendable, Equatable {
     package var shuffles: [Double]
 
     package init(
-      metric: String, verdict: Verdict, versusShuffles: Comparison, versusBase: Comparison, base: Double,
+      metric: String, verdict: CheckVerdict, versusShuffles: Comparison, versusBase: Comparison, base: Double,
       expert: Double, shuffles: [Double]
     ) {
       self.metric = metric

@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 
 /// Which weights answer the rows of a task.
@@ -25,21 +26,15 @@ extension Fields {
 
 /// Score the same rows of a task under several strategies, in the manner of table 2 of arXiv 2501.06252.
 package struct CompareSpec: Sendable, Equatable {
-  /// How a column's weights are chosen; the names of `generate`'s strategies.
-  package enum Strategy: String, Sendable, CaseIterable {
-    case base = "none"
-    case expert, prompt, classifier, mixture
-  }
-
   package struct Column: Sendable, Equatable {
     /// `base`, an expert with its version, or the strategy.
     package var name: String
-    package var strategy: Strategy
+    package var strategy: DispatchStrategy
     package var weights: RowWeights
     /// What a reader should know of it, such as that the mixture is stale.
     package var note: String?
 
-    package init(name: String, strategy: Strategy, weights: RowWeights, note: String? = nil) {
+    package init(name: String, strategy: DispatchStrategy, weights: RowWeights, note: String? = nil) {
       self.name = name
       self.strategy = strategy
       self.weights = weights
@@ -65,13 +60,13 @@ package struct CompareSpec: Sendable, Equatable {
   /// The base is the first.
   package var columns: [Column]
   package var skipped: [Skipped]
-  package var split: EvaluateSpec.Split
+  package var split: RowSplit
   /// At most so many rows, the first ones.
   package var limit: Int?
 
   package init(
     model: ModelReference, task: TaskReference, columns: [Column], skipped: [Skipped] = [],
-    split: EvaluateSpec.Split = .automatic, limit: Int? = nil
+    split: RowSplit = .automatic, limit: Int? = nil
   ) {
     self.model = model
     self.task = task

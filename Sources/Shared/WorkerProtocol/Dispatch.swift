@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 
 /// How a request is sorted to the weights that answer it, with everything that was resolved when it was admitted: a
@@ -12,13 +13,6 @@ package struct DispatchSpec: Sendable, Equatable {
     }
   }
 
-  package enum Reading: String, Sendable, CaseIterable {
-    /// The log-likelihood of each label as the answer.
-    case score
-    /// The last `\boxed{}` of a generated answer.
-    case generate
-  }
-
   /// What the base stands for among the labels.
   package static let other = "other"
 
@@ -27,14 +21,14 @@ package struct DispatchSpec: Sendable, Equatable {
   /// The text of the template, and its name for messages.
   package var template: String
   package var templateSource: String
-  package var reading: Reading
+  package var reading: DecisionReading
   /// Under which the model decides: the base, or a dispatcher expert.
   package var weights: Weights
   /// Of a generated decision.
   package var maximumTokens: Int
 
   package init(
-    labels: [Label], template: String, templateSource: String, reading: Reading, weights: Weights = .base,
+    labels: [Label], template: String, templateSource: String, reading: DecisionReading, weights: Weights = .base,
     maximumTokens: Int = 128
   ) {
     self.labels = labels
@@ -81,7 +75,7 @@ package struct Decision: Sendable, Equatable {
   }
 
   package var label: String
-  package var reading: DispatchSpec.Reading
+  package var reading: DecisionReading
   /// For every label, in their order, `other` last.
   package var probabilities: [Probability]
   /// What the model wrote, where the decision was generated.
@@ -90,7 +84,7 @@ package struct Decision: Sendable, Equatable {
   package var note: String?
 
   package init(
-    label: String, reading: DispatchSpec.Reading, probabilities: [Probability], text: String? = nil,
+    label: String, reading: DecisionReading, probabilities: [Probability], text: String? = nil,
     note: String? = nil
   ) {
     self.label = label

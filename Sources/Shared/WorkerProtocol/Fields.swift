@@ -1,3 +1,4 @@
+import Records
 import StrictJSON
 
 /// Reads the members of one object of a message and names the place of what is wrong.
@@ -79,6 +80,15 @@ struct Fields {
       elements.append(try read(value, place(key) + "[\(index)]"))
     }
     return elements
+  }
+
+  /// A record; what an older version did not write has its default.
+  func record<R: Record>(_ key: String, _ type: R.Type = R.self) throws(WorkerProtocolError) -> R {
+    do throws(RecordError) {
+      return try RecordReader(unknownMembers: .ignored).read(optional(key) ?? [:], as: type, at: place(key))
+    } catch {
+      throw .wrongType(path: error.place, expected: "as declared: it " + error.problem)
+    }
   }
 
   /// One of the cases of an enum whose raw values are its wire names.

@@ -1,4 +1,5 @@
-package import Multipliers
+import Records
+package import Settings
 package import StrictJSON
 
 /// A long piece of work: one runs at a time, in its own thread of the worker.
@@ -119,83 +120,19 @@ package struct TaskReference: Sendable, Equatable {
   }
 }
 
-/// How to search: DESIGN.md section 6. Absent means the default; the task's own `search` is read by the daemon and laid
-/// over its configuration before it comes here, so that a stored spec says all.
-package struct SearchSpec: Sendable, Equatable {
-  /// `cem`; a method that this worker does not have is `unsupported`.
-  package var method = "cem"
-  /// Several are compared on the folds.
-  package var granularities: [Granularity] = [.vector]
-  /// Nil: `delta` where the experts have rescale `none`, `sum` where they have `nuclear`.
-  package var mix: MixRule?
-  package var normalised = false
-  /// `accuracy` (ties by log-likelihood) or `loglik`.
-  package var objective = "accuracy"
-  package var population = 32
-  package var elites = 6
-  package var iterations = 100
-  package var lower = 0.0
-  package var upper = 1.0
-  package var seed: UInt64 = 1
-  /// At most so many rows of the few-shot file, the first ones; nil: all.
-  package var shots: Int?
-  package var promptBudget: Int?
-  package var secondsBudget: Double?
-
-  package init() {}
-
-  package var json: JSONValue {
-    object([
-      ("method", .string(method)), ("granularities", list(granularities) { .string($0.rawValue) }),
-      ("mix", mix.map { .string($0.rawValue) }), ("normalised", .bool(normalised)), ("objective", .string(objective)),
-      ("population", .integer(Int64(population))), ("elites", .integer(Int64(elites))),
-      ("iterations", .integer(Int64(iterations))), ("lower", .number(lower)), ("upper", .number(upper)),
-      ("seed", seedJSON(seed)), ("shots", shots.map { .integer(Int64($0)) }),
-      ("prompt_budget", promptBudget.map { .integer(Int64($0)) }),
-      ("seconds_budget", secondsBudget.map { .number($0) }),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "search")
-    if let method = try fields.optionalString("method") { self.method = method }
-    if fields.optional("granularities") != nil {
-      granularities = []
-      for name in try fields.strings("granularities") {
-        guard let one = Granularity(rawValue: name) else {
-          throw .unknownValue(path: "search.granularities", found: name, known: ["vector", "layer", "matrix"])
-        }
-        granularities.append(one)
-      }
-    }
-    if fields.optional("mix") != nil { mix = try fields.mixRule("mix") }
-    if let flag = try fields.optionalBool("normalised") { normalised = flag }
-    if let objective = try fields.optionalString("objective") { self.objective = objective }
-    if let number = try fields.optionalInteger("population") { population = number }
-    if let number = try fields.optionalInteger("elites") { elites = number }
-    if let number = try fields.optionalInteger("iterations") { iterations = number }
-    if let number = try fields.optionalDouble("lower") { lower = number }
-    if let number = try fields.optionalDouble("upper") { upper = number }
-    if fields.optional("seed") != nil { seed = try fields.seed("seed") }
-    shots = try fields.optionalInteger("shots")
-    promptBudget = try fields.optionalInteger("prompt_budget")
-    secondsBudget = try fields.optionalDouble("seconds_budget")
-  }
-}
-
 /// Find the mixture of these experts that serves this task best.
 package struct AdaptSpec: Sendable, Equatable {
   package var model: ModelReference
   package var task: TaskReference
   package var experts: [ExpertReference]
-  package var search: SearchSpec
+  package var search: SearchSettings
   /// Where the mixed multipliers are written (a path in the daemon's staging directory; it hashes and publishes).
   package var vectorsPath: String
   /// Whether the eval file, if there is one, is scored after the search.
   package var evaluates: Bool
 
   package init(
-    model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSpec, vectorsPath: String,
+    model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSettings, vectorsPath: String,
     evaluates: Bool = true
   ) {
     self.model = model
@@ -208,7 +145,7 @@ package struct AdaptSpec: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", search.json),
+      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", RecordWriter.json(search)),
       ("vectors_path", .string(vectorsPath)), ("evaluates", .bool(evaluates)),
     ])
   }
@@ -221,28 +158,22 @@ package struct AdaptSpec: Sendable, Equatable {
       experts: try fields.each("experts") { (value, _) throws(WorkerProtocolError) in
         try ExpertReference(decoding: value)
       },
-      search: try SearchSpec(decoding: fields.optional("search") ?? .object([:])),
+      search: try fields.record("search"),
       vectorsPath: try fields.string("vectors_path"), evaluates: try fields.optionalBool("evaluates") ?? true)
   }
 }
 
 /// Score a task's rows under some weights, item by item: the same for all rows, or those of each row's label.
 package struct EvaluateSpec: Sendable, Equatable {
-  package enum Split: String, Sendable, CaseIterable {
-    /// The eval file where the task has one, the few-shot rows otherwise.
-    case automatic = "auto"
-    case eval, fewshot, train
-  }
-
   package var model: ModelReference
   package var task: TaskReference
   package var weights: RowWeights
-  package var split: Split
+  package var split: RowSplit
   /// At most so many rows, the first ones.
   package var limit: Int?
 
   package init(
-    model: ModelReference, task: TaskReference, weights: RowWeights, split: Split = .automatic, limit: Int? = nil
+    model: ModelReference, task: TaskReference, weights: RowWeights, split: RowSplit = .automatic, limit: Int? = nil
   ) {
     self.model = model
     self.task = task

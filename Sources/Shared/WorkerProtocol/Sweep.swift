@@ -1,3 +1,5 @@
+import Records
+package import Settings
 package import StrictJSON
 
 /// Search a task's mixture again and again under settings of one kind, and publish nothing: the number of shots
@@ -29,14 +31,14 @@ package struct SweepSpec: Sendable, Equatable {
   package var task: TaskReference
   package var experts: [ExpertReference]
   /// What all searches have in common; its own seed, shots and budget do not count.
-  package var search: SearchSpec
+  package var search: SearchSettings
   /// Every one with every one: numbers of shots, budgets, seeds.
   package var shots: [Int]
   package var budgets: [Budget]
   package var seeds: [UInt64]
 
   package init(
-    model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSpec, shots: [Int],
+    model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSettings, shots: [Int],
     budgets: [Budget], seeds: [UInt64]
   ) {
     self.model = model
@@ -50,7 +52,7 @@ package struct SweepSpec: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", search.json),
+      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", RecordWriter.json(search)),
       ("shots", list(shots) { .integer(Int64($0)) }), ("budgets", list(budgets, \.json)),
       ("seeds", list(seeds, seedJSON)),
     ])
@@ -63,7 +65,7 @@ package struct SweepSpec: Sendable, Equatable {
       task: try TaskReference(decoding: try fields.value("task")),
       experts: try fields.each("experts") { (value, _) throws(WorkerProtocolError) in
         try ExpertReference(decoding: value)
-      }, search: try SearchSpec(decoding: try fields.value("search")),
+      }, search: try fields.record("search"),
       shots: try fields.each("shots") { (value, path) throws(WorkerProtocolError) in
         try Fields.integer(value, path)
       },

@@ -1,3 +1,4 @@
+package import Settings
 import Daemon
 import RPCClient
 import StrictJSON
@@ -87,7 +88,7 @@ import WorkerProtocol
       try dropTask(daemon, "arc", search: "{elite: 1}")
       _ = try daemon.settledMixture("arc")
       try daemon.wait(try daemon.call("task.adapt", ["task": "arc", "population": 8])["job"] ?? .null)
-      let searches = daemon.worker.starts.compactMap { start -> SearchSpec? in
+      let searches = daemon.worker.starts.compactMap { start -> SearchSettings? in
         if case .adapt(let spec) = start.work { spec.search } else { nil }
       }
       #expect(searches.map(\.population) == [16, 8] && searches.map(\.elites) == [16, 8])

@@ -1,3 +1,4 @@
+package import Settings
 import Daemon
 import RPCClient
 import StrictJSON
@@ -282,7 +283,7 @@ import WorkerProtocol
 
   @Test func aForeignExpertWaitsForItsTransferCheckAndThenMayBeUsed() throws {
     let foreign = ("t2.base.digest", "sha256:" + String(repeating: "d", count: 64))
-    for (verdict, policy) in [(CheckResult.Verdict.ordered, "warn"), (.inconclusive, "warn"), (.ordered, "promote")] {
+    for (verdict, policy) in [(CheckVerdict.ordered, "warn"), (.inconclusive, "warn"), (.ordered, "promote")] {
       var configuration = Configuration.forTests
       if policy == "promote" { configuration.checks.policy.ordered = .promote }
       try withDaemon(configuration: configuration) { (daemon: Harness) throws in

@@ -1,3 +1,4 @@
+package import Settings
 import Daemon
 import Digests
 import Experts
@@ -28,7 +29,7 @@ final class FakeWorker: WorkerLauncher {
     var script: [Search] = []
     /// Jobs that follow the script beside searches.
     var scriptedKind: String?
-    var verdicts: [CheckResult.Verdict] = []
+    var verdicts: [CheckVerdict] = []
     var trainingFault: WorkerFault?
     var spoilsTrainings = false
     var launches = 0
@@ -60,7 +61,7 @@ final class FakeWorker: WorkerLauncher {
   /// The script holds for checks too.
   func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
   /// What the next checks find, in order; then all are inconclusive.
-  func find(_ verdicts: [CheckResult.Verdict]) { state.withLock { $0.verdicts = verdicts } }
+  func find(_ verdicts: [CheckVerdict]) { state.withLock { $0.verdicts = verdicts } }
   /// What trainings end with from now on, after they have saved their states and journalled two points.
   func failTrainings(with fault: WorkerFault) { state.withLock { $0.trainingFault = fault } }
   /// From now on the experts that are trained cannot be read.
@@ -268,7 +269,7 @@ final class FakeWorker: WorkerLauncher {
 
   /// A result whose verdict is what the test wants; `passes` where it is ordered.
   private func check(_ spec: CheckSpec) -> CheckResult {
-    let verdict = state.withLock { state -> CheckResult.Verdict in
+    let verdict = state.withLock { state -> CheckVerdict in
       state.verdicts.isEmpty ? .inconclusive : state.verdicts.removeFirst()
     }
     let effect = verdict == .ordered ? 0.15 : -0.05

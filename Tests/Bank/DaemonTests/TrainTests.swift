@@ -1,3 +1,4 @@
+package import Settings
 import Glibc
 import RPCClient
 import StrictJSON
@@ -38,7 +39,7 @@ import WorkerProtocol
       #expect(shown["active"] == 1 && shown["kind"] == "expert")
       let spec = try spec(daemon)
       #expect(spec.settings.steps == 7 && spec.settings.learningRate == 0.5 && spec.settings.modules == ["mlp"])
-      #expect(spec.settings.batch == TrainSettings().batch && spec.settings.rows == nil && spec.label == nil)
+      #expect(spec.settings.batch == TrainingSettings().batch && spec.settings.rows == nil && spec.label == nil)
       #expect(((try FileSystem.status(spec.expertPath)) ?? nil) == nil)  // The store has it now.
       // It takes part in what comes, and what was there is stale.
       #expect(

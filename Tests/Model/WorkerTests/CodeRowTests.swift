@@ -1,3 +1,4 @@
+package import Settings
 import Sandbox
 import StrictJSON
 import SystemSupport
@@ -108,7 +109,7 @@ struct CodeRowTests {
       try FileSystem.writeAtomically(path + "/fewshot.jsonl", rows(0..<1))
       try FileSystem.writeAtomically(path + "/train.jsonl", rows(1..<17))
       try FileSystem.writeAtomically(path + "/task.json5", Array("{ max_tokens: 1 }".utf8))
-      var settings = TrainSettings()
+      var settings = TrainingSettings()
       settings.steps = 10
       settings.batch = 4
       settings.samples = 4

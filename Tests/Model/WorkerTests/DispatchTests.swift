@@ -1,3 +1,4 @@
+package import Settings
 import Foundation
 import Experts
 import ModelFormats
@@ -10,7 +11,7 @@ import WorkerProtocol
 @Suite struct DispatchTests {
   /// Labels as long as `other`: a random model likes short ones.
   private static func spec(
-    _ model: SyntheticModel, reading: DispatchSpec.Reading = .score, weights: Weights = .base
+    _ model: SyntheticModel, reading: DecisionReading = .score, weights: Weights = .base
   ) throws -> DispatchSpec {
     DispatchSpec(
       labels: [

@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import Evaluation
 import LinearAlgebra
@@ -13,9 +14,9 @@ import WorkerProtocol
 /// Training on rows whose answers are generated, on the synthetic model.
 @Suite struct GenerationTrainingTests {
   private static func spec(
-    _ model: SyntheticModel, _ change: (inout TrainSettings) -> Void = { _ in }
+    _ model: SyntheticModel, _ change: (inout TrainingSettings) -> Void = { _ in }
   ) throws -> TrainSpec {
-    var settings = TrainSettings()
+    var settings = TrainingSettings()
     settings.steps = 16
     settings.batch = 6
     settings.samples = 4

@@ -1,3 +1,4 @@
+package import Settings
 import Multipliers
 import StrictJSON
 import SystemSupport
@@ -6,7 +7,7 @@ import WorkerProtocol
 
 /// Adaptations of the worker by every method, granularity and mix, and what they may read.
 @Suite struct SearchJobTests {
-  static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSpec) -> Void) throws -> AdaptSpec {
+  static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSettings) -> Void) throws -> AdaptSpec {
     var spec = try WorkerServiceTests.adapt(model, eval: eval)
     spec.search.granularities = [.vector]
     change(&spec.search)
@@ -53,7 +54,7 @@ import WorkerProtocol
           $0.method = method
           $0.granularities = [granularity]
           $0.mix = mix
-          $0.normalised = normalised
+          $0.isNormalized = normalised
         }
         let result = try WorkerServiceTests.timeless(try worker.run(.adapt(spec)).ending)
         #expect(result.foundGranularity == granularity && result.foundAlpha.map(\.count) == [units, units])
@@ -103,7 +104,7 @@ import WorkerProtocol
       func run(_ method: String) throws -> AdaptResult {
         var spec = try WorkerServiceTests.adapt(model, eval: 0)
         spec.task = try model.task(shots: 10, eval: 0)
-        spec.search = SearchSpec()
+        spec.search = SearchSettings()
         spec.search.method = method
         spec.search.objective = "loglik"
         return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)

@@ -1,3 +1,4 @@
+package import Settings
 import Multipliers
 import StrictJSON
 import SystemSupport
@@ -10,7 +11,7 @@ import WorkerProtocol
     _ model: SyntheticModel, shots: [Int] = [2, 4], budgets: [SweepSpec.Budget] = [.iterations(2)],
     seeds: [UInt64] = [5, 6], eval: Int = 12
   ) throws -> SweepSpec {
-    var search = SearchSpec()
+    var search = SearchSettings()
     search.population = 6
     search.elites = 3
     search.granularities = [.vector]

@@ -1,3 +1,4 @@
+package import Settings
 import Adaptation
 import Evaluation
 import Experts
@@ -14,9 +15,9 @@ import WorkerProtocol
 /// Trainings of the worker on the synthetic model.
 @Suite struct TrainJobTests {
   private static func spec(
-    _ model: SyntheticModel, lesson: TrainSpec.Lesson? = nil, _ change: (inout TrainSettings) -> Void = { _ in }
+    _ model: SyntheticModel, lesson: TrainSpec.Lesson? = nil, _ change: (inout TrainingSettings) -> Void = { _ in }
   ) throws -> TrainSpec {
-    var settings = TrainSettings()
+    var settings = TrainingSettings()
     settings.steps = 6
     settings.batch = 4
     settings.learningRate = 0.05
@@ -370,7 +371,7 @@ import WorkerProtocol
 }
 
 extension SyntheticModel {
-  func training(on lesson: TrainSpec.Lesson, _ settings: TrainSettings, label: String? = nil) -> TrainSpec {
+  func training(on lesson: TrainSpec.Lesson, _ settings: TrainingSettings, label: String? = nil) -> TrainSpec {
     TrainSpec(
       model: reference, name: "learned", label: label, lesson: lesson, settings: settings,
       expertPath: directory + "/learned.safetensors", statePath: directory + "/state.safetensors")

@@ -1,3 +1,4 @@
+package import Settings
 import Experts
 import ModelFormats
 import StrictJSON
@@ -7,7 +8,7 @@ import WorkerProtocol
 
 @Suite struct WorkerServiceTests {
   static func adapt(_ model: SyntheticModel, iterations: Int = 2, eval: Int = 6) throws -> AdaptSpec {
-    var search = SearchSpec()
+    var search = SearchSettings()
     search.population = 6
     search.elites = 3
     search.iterations = iterations

@@ -9,7 +9,7 @@ private struct Inner: Record {
   @Setting("low") var low = 0.0
   @Setting("high") var high = 1.0
   init() {}
-  func validate() throws(RecordError) {
+  mutating func validate() throws(RecordError) {
     guard low < high else { throw RecordError(.invalid, at: "low", "is \(low), not below 'high', \(high)") }
   }
 }
@@ -24,6 +24,12 @@ private struct Sample: Record {
   @Setting("only these") var experts: [String]?
   @Setting("the interval") var range = Inner()
   @Setting("whether", name: "normalized", formerly: ["normalised"]) var isNormalised = false
+  init() {}
+}
+
+private struct Outer: Record {
+  @Setting("whose") var owner: String
+  @Included(renaming: ["batch": "size"], without: ["seed"]) var sample = Sample()
   init() {}
 }
 
@@ -76,7 +82,8 @@ private func json(_ text: String) throws -> JSONValue { try parseJSON(text) }
       try problem(#"{"name": "a", "colour": "gren"}"#)
         == "'colour' must be one of red, green, deep-blue, and is 'gren'; did you mean 'green'?")
     #expect(try problem(#"{"name": "a", "batsh": 1}"#) == "has no member 'batsh'; did you mean 'batch'?")
-    #expect(try problem(#"{"name": "a", "range": {"hihg": 1}}"#) == "'range' has no member 'hihg'; did you mean 'high'?")
+    #expect(
+      try problem(#"{"name": "a", "range": {"hihg": 1}}"#) == "'range' has no member 'hihg'; did you mean 'high'?")
     #expect(try problem(#"{"name": "a", "range": {"low": 2}}"#) == "'range.low' is 2.0, not below 'high', 1.0")
     #expect(try problem(#"[]"#) == "must be an object, and is a list")
   }
@@ -115,6 +122,21 @@ private func json(_ text: String) throws -> JSONValue { try parseJSON(text) }
     #expect(members[5].type == .choice(["red", "green", "deep-blue"]))
     #expect(members[5].summaryWithDefault == "which; default red")
     #expect(members[8].summaryWithDefault == "whether")
+  }
+
+  @Test func anIncludedRecordIsPartOfTheOneThatIncludesIt() throws {
+    let outer: Outer = try strict.read(json(#"{"owner": "o", "name": "a", "size": 5}"#))
+    #expect(outer.sample.name == "a" && outer.sample.batch == 5 && outer.given == ["owner", "name", "size"])
+    #expect(Outer.members.map(\.name).prefix(3) == ["owner", "name", "size"])
+    #expect(!Outer.members.contains { $0.name == "seed" || $0.name == "batch" })
+    let written = RecordWriter.object(outer)
+    #expect(written["size"] == 5 && written["seed"] == nil && written["sample"] == nil)
+    let again: Outer = try strict.read(.object(written))
+    #expect(again == outer)
+    let problem = #expect(throws: RecordError.self) {
+      let _: Outer = try self.strict.read(json(#"{"owner": "o", "name": "a", "batch": 5}"#))
+    }
+    #expect(problem?.description.hasPrefix("has no member 'batch'") == true)
   }
 
   @Test func namesBecomeSnakeCase() {

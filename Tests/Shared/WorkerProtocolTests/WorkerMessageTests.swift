@@ -1,3 +1,4 @@
+import Settings
 import Multipliers
 import StrictJSON
 import Testing
@@ -16,11 +17,11 @@ import WorkerProtocol
   static let task = TaskReference(name: "arc_easy", path: "/blobs/t", digest: "sha256:03")
 
   static var spec: AdaptSpec {
-    var search = SearchSpec()
+    var search = SearchSettings()
     search.seed = .max
     search.granularities = [.vector, .matrix]
     search.mix = .delta
-    search.promptBudget = 4000
+    search.budgetPrompts = 4000
     return AdaptSpec(model: model, task: task, experts: experts, search: search, vectorsPath: "/staging/v")
   }
 
@@ -34,18 +35,18 @@ import WorkerProtocol
     text: "I think \\boxed{x}", note: "none of the labels")
 
   static var training: TrainSpec {
-    var settings = TrainSettings()
-    settings.objective = "next-token"
+    var settings = TrainingSettings()
+    settings.objective = .nextToken
     settings.divergenceWeights = [0, 0.25]
-    settings.divergenceDirection = "reference"
+    settings.divergenceDirection = .reference
     settings.samples = 8
     settings.temperature = 0.75
-    settings.baseline = "group"
+    settings.baseline = .group
     settings.seed = .max
     settings.modules = ["mlp"]
-    settings.layers = 2...9
+    settings.layers = LayerRange(2...9)
     settings.components = 64
-    settings.parameterSpace = "logit"
+    settings.parameterSpace = .logit
     settings.rows = 100
     return TrainSpec(
       model: model, name: "math", label: "sums", lesson: .task(task), settings: settings, expertPath: "/staging/e",
@@ -92,7 +93,7 @@ import WorkerProtocol
         job: 12,
         work: .sweep(
           SweepSpec(
-            model: model, task: task, experts: experts, search: SearchSpec(), shots: [3, 10],
+            model: model, task: task, experts: experts, search: SearchSettings(), shots: [3, 10],
             budgets: [.iterations(5), .prompts(500)], seeds: [1, .max])))),
     .startJob(JobStart(job: 13, work: .train(training))),
     .startJob(
@@ -104,7 +105,7 @@ import WorkerProtocol
             lesson: .dispatch(
               .init(
                 labels: ["a", "other"], template: "{labels} {prompt}", templateSource: "t",
-                sources: [.init(label: "a", task: task)])), settings: TrainSettings(), expertPath: "/staging/e",
+                sources: [.init(label: "a", task: task)])), settings: TrainingSettings(), expertPath: "/staging/e",
             statePath: "/trainings/s")))),
     .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
     .startJob(
@@ -227,10 +228,10 @@ import WorkerProtocol
   }
 
   @Test func settingsThatSayNothingToTrainByAreRefused() throws {
-    func settings(_ key: String, _ value: JSONValue) throws -> TrainSettings {
-      var object = TrainSettings().json.objectValue ?? [:]
+    func settings(_ key: String, _ value: JSONValue) throws -> TrainingSettings {
+      var object = TrainingSettings().json.objectValue ?? [:]
       object[key] = value
-      return try TrainSettings(decoding: .object(object))
+      return try TrainingSettings(decoding: .object(object))
     }
     #expect(throws: WorkerProtocolError.wrongType(path: "settings.kl", expected: "a list of one weight or more")) {
       try settings("kl", [])

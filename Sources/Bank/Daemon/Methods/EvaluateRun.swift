@@ -1,3 +1,4 @@
+package import Settings
 import Registry
 import RPCProtocol
 import RPCServer
@@ -9,7 +10,7 @@ extension Service {
     let snapshot = service.snapshots.get()
     let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
     let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-    let split = EvaluateSpec.Split(rawValue: params["rows"]?.stringValue ?? "eval") ?? .eval
+    let split = RowSplit(rawValue: params["rows"]?.stringValue ?? "eval") ?? .eval
     try requireRows(split, of: task)
     let limit = params["limit"]?.intValue
     let who = Service.who(reply)
@@ -35,7 +36,7 @@ extension Service {
     }
   }
 
-  private static func requireRows(_ split: EvaluateSpec.Split, of task: TaskRecord) throws(RPCError) {
+  private static func requireRows(_ split: RowSplit, of task: TaskRecord) throws(RPCError) {
     let rows =
       switch split {
       case .eval: task.current.evalRows

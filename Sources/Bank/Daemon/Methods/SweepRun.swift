@@ -1,3 +1,4 @@
+package import Settings
 import Registry
 import RPCProtocol
 import RPCServer
@@ -94,7 +95,7 @@ extension Service {
 extension Coordinator {
   /// Queues a sweep, behind every search that a mixture waits for: its journal keeps what it did when it gives way.
   fileprivate func sweep(
-    _ need: MixtureNeed, _ search: SearchSpec, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64], who: String
+    _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64], who: String
   ) throws(RegistryError) -> Int64 {
     let work = JobWork.sweep(
       SweepSpec(

@@ -1,0 +1,28 @@
+package import Records
+package import Settings
+package import StrictJSON
+
+package enum DispatchEvaluate: RPCMethodDeclaration {
+  package static let name = "dispatch.evaluate"
+  package static let access = RPCMethod.Access.change
+  package static let verb = "dispatch evaluate"
+  package static let since = 2
+  package static let summary = "Sorts labelled prompts, under the base and under a dispatcher side by side; a job."
+  package static let resultSummary =
+    "job; the job's result holds n, and by strategy n, correct, accuracy, ci95, other_share, labels, matrix "
+    + "[true label][given label], read, template, items"
+
+  package struct Parameters: Record {
+    @Setting("absolute path of a JSONL file, readable by the daemon: rows with prompt (or question) and label")
+    package var path: String
+    @Setting(
+      "prompt: the base decides; classifier: a dispatcher expert does; default both, where there is a dispatcher")
+    package var strategy: FirstPass?
+    @Included package var decision = DecisionParameters()
+    @Setting(modelSummary) package var model: String?
+    @Setting("only the first N rows", 1...100_000) package var limit: Int?
+    package init() {}
+  }
+
+  package typealias Result = JSONValue
+}

@@ -1,0 +1,21 @@
+package import Records
+package import Settings
+package import StrictJSON
+
+package enum TaskAdapt: RPCMethodDeclaration {
+  package static let name = "task.adapt"
+  package static let access = RPCMethod.Access.change
+  package static let verb = "task adapt"
+  package static let summary = "Queues a search for the best mixture."
+  package static let resultSummary = "job, task, model"
+
+  package struct Parameters: Record {
+    @Setting("its name") package var task: String
+    @Setting(modelSummary) package var model: String?
+    @Setting("only these experts; default all active ones") package var experts: [String]?
+    @Included(renaming: ["method": "search"]) package var settings = SearchSettings()
+    package init() {}
+  }
+
+  package typealias Result = JSONValue
+}

@@ -1,0 +1,93 @@
+import Multipliers
+import Records
+import Settings
+import StrictJSON
+import Testing
+
+private let reader = RecordReader(unknownMembers: .refused)
+
+private func search(_ text: String, over base: SearchSettings = SearchSettings()) throws -> SearchSettings {
+  try reader.read(parseJSON(text), over: base)
+}
+
+@Suite struct SearchSettingsTests {
+  @Test func theDefaultsAreThePapers() {
+    let settings = SearchSettings()
+    #expect(settings.method == .standard && settings.population == 32 && settings.elites == 6)
+    #expect(settings.iterations == 100 && settings.lower == 0 && settings.upper == 1)
+    #expect(settings.searchedGranularities == [.vector] && settings.objective == .accuracy)
+  }
+
+  @Test func anotherPopulationHasAFifthOfElites() throws {
+    #expect(try search(#"{"population": 64}"#).elites == 12)
+    #expect(try search(#"{"population": 4}"#).elites == 2)
+    #expect(try search(#"{"population": 64, "elites": 3}"#).elites == 3)
+  }
+
+  @Test func aShareOfElitesHoldsForALaterPopulationToo() throws {
+    let task = try search(#"{"elite": 0.5}"#)
+    #expect(task.elites == 16)
+    #expect(try search(#"{"population": 10}"#, over: task).elites == 5)
+    #expect(try search(#"{"population": 10, "elites": 2}"#, over: task).elites == 2)
+  }
+
+  @Test func theLaterGranularityWins() throws {
+    let several = try search(#"{"granularities": ["vector", "layer"]}"#)
+    #expect(several.searchedGranularities == [.vector, .layer])
+    let one = try search(#"{"granularity": "matrix"}"#, over: several)
+    #expect(one.searchedGranularities == [.matrix])
+    #expect(try search(#"{"granularities": ["layer"]}"#, over: one).searchedGranularities == [.layer])
+  }
+
+  @Test func aTasksFormsOfRangeAndBudgetAreRead() throws {
+    let settings = try search(#"{"range": [-1, 2], "budget": {"prompts": 500, "seconds": 1.5}, "normalised": true}"#)
+    #expect(settings.lower == -1 && settings.upper == 2 && settings.isNormalized)
+    #expect(settings.budgetPrompts == 500 && settings.budgetSeconds == 1.5)
+    #expect(try search(#"{"prompt_budget": 7}"#).budgetPrompts == 7)
+  }
+
+  @Test func whatContradictsItselfIsRefused() throws {
+    for (text, problem) in [
+      (#"{"lower": 2}"#, "'lower' is 2.0, not below 'upper', 1.0"),
+      (#"{"range": [1, 1]}"#, "'range' must be [low, high], low below high"),
+      (#"{"elites": 40}"#, "'elites' is 40, of a population of 32"),
+      (#"{"granularities": []}"#, "'granularities' is an empty list"),
+    ] {
+      let error = #expect(throws: RecordError.self) { try search(text) }
+      #expect(error?.description == problem)
+    }
+  }
+}
+
+@Suite struct TrainingSettingsTests {
+  @Test func whatAnEarlierVersionStoredIsRead() throws {
+    let stored = try parseJSON(
+      #"{"method":"svf","objective":"next-token","steps":7,"batch":2,"learning_rate":0.5,"warm_up":0,"clip":0.001,"#
+        + #""weight_decay":0,"kl":[0,0.1],"kl_direction":"reference","samples":4,"temperature":1,"baseline":"group","#
+        + #""seed":3,"validation_rows":5,"validate_every":10,"patience":5,"modules":["mlp"],"layers":[0,9],"top":4,"#
+        + #""param_space":"logit","rows":9}"#)
+    let settings: TrainingSettings = try reader.read(stored)
+    #expect(settings.objective == .nextToken && settings.layers?.range == 0...9 && settings.components == 4)
+    #expect(settings.divergenceWeights == [0, 0.1] && settings.divergenceDirection == .reference)
+    #expect(settings.parameterSpace == .logit && settings.baseline == .group && settings.rank == nil)
+    #expect(try reader.read(RecordWriter.json(settings)) == settings)
+    #expect(RecordWriter.json(settings)["layers"] == "0-9")
+  }
+
+  @Test func layersAreALayerOrARange() throws {
+    func layers(_ text: String) throws -> ClosedRange<Int>? {
+      let settings: TrainingSettings = try reader.read(["layers": .string(text)])
+      return settings.layers?.range
+    }
+    #expect(try layers("4") == 4...4)
+    #expect(try layers("0-9") == 0...9)
+    for bad in ["", "-", "9-0", "1-2-3", "a", "-1"] { #expect(throws: RecordError.self) { try layers(bad) } }
+  }
+
+  @Test func aWeightIsNotTriedTwice() throws {
+    let error = #expect(throws: RecordError.self) {
+      let _: TrainingSettings = try reader.read(["kl": [0.1, 0.1]])
+    }
+    #expect(error?.description == "'kl' has a weight twice")
+  }
+}
