@@ -6,7 +6,7 @@ package import Sandbox
 package import Settings
 package import StrictJSON
 package import SystemSupport
-package import WorkerProtocol
+import WorkerProtocol
 
 /// The configuration file, `etc/t2d/t2d.json5`, with a default for every key: t2d.conf(5).
 ///

@@ -1,4 +1,4 @@
-package import Settings
+import Settings
 import Experts
 import Multipliers
 import Registry

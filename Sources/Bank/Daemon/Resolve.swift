@@ -1,6 +1,7 @@
 import Multipliers
 import Registry
 import RPCProtocol
+import Records
 import StrictJSON
 import WorkerProtocol
 
@@ -78,7 +79,7 @@ extension Service {
   /// The weights that a request asks for: one of `expert`, `mixture` (a task's name) and `alpha`, else the base.
   /// `shown` is how the answer names them.
   func resolveWeights(
-    expert: String?, mixture task: String?, alpha: JSONObject?, mix: String?, model: ModelRecord
+    expert: String?, mixture task: String?, alpha: JSONObject?, mix: MixRule?, model: ModelRecord
   ) throws(RPCError) -> (weights: Weights, shown: JSONValue) {
     let given = [("expert", expert != nil), ("mixture", task != nil), ("alpha", alpha != nil)].filter(\.1).map(\.0)
     guard given.count <= 1 else {
@@ -111,7 +112,7 @@ extension Service {
   }
 
   private func mixed(
-    _ alpha: JSONObject, mix: String?, model: ModelRecord, _ snapshot: Snapshot
+    _ alpha: JSONObject, mix: MixRule?, model: ModelRecord, _ snapshot: Snapshot
   ) throws(RPCError) -> Weights {
     var versions: [ExpertVersion] = []
     var coefficients: [[Float]] = []
@@ -136,7 +137,7 @@ extension Service {
           + "of model '\(model.name)'")
     }
     let rescale = try rescale(of: versions)
-    let rule = mix.flatMap { MixRule(rawValue: $0) } ?? (rescale == .none ? .delta : .sum)
+    let rule = mix ?? .standard(for: rescale)
     var references: [ExpertReference] = []
     for version in versions { references.append(try reference(version, on: model)) }
     return .mixture(

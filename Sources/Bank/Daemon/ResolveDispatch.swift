@@ -1,8 +1,8 @@
-package import Settings
 import Evaluation
 import Experts
 import Registry
 import RPCProtocol
+import Settings
 import StrictJSON
 import WorkerProtocol
 
@@ -110,10 +110,10 @@ struct ResolvedDispatch {
 extension Service {
   /// Pass one of a strategy, `prompt` or `classifier`.
   func resolveDispatch(
-    _ strategy: String, _ params: JSONObject, model: ModelRecord
+    _ strategy: FirstPass, _ asked: DecisionParameters, model: ModelRecord
   ) throws(RPCError) -> ResolvedDispatch {
     let snapshot = snapshots.get()
-    if strategy == "prompt", params["dispatcher"] != nil {
+    if strategy == .prompt, asked.dispatcher != nil {
       throw RPCError(
         .invalidParams, "a 'dispatcher' decides under the strategy 'classifier'; under 'prompt' the base does")
     }
@@ -128,7 +128,7 @@ extension Service {
         hint: "choose the weights: --expert, --task or --strategy none")
     }
     let dispatcher =
-      strategy == "classifier" ? try snapshot.dispatcher(params["dispatcher"]?.stringValue, on: model) : nil
+      strategy == .classifier ? try snapshot.dispatcher(asked.dispatcher, on: model) : nil
     let labels = try snapshot.dispatchLabels(on: model)
     var entries: [DispatchSpec.Label] = []
     for label in labels {
@@ -138,7 +138,7 @@ extension Service {
     if let dispatcher { weights = try self.weights(of: dispatcher, on: model) }
     let settings = configuration.dispatch
     let reading =
-      params["read"]?.stringValue.flatMap { DecisionReading(rawValue: $0) } ?? settings.reading
+      asked.read ?? settings.reading
       ?? ((model.facts?.parameters ?? 0) < settings.smallParameters ? .score : .generate)
     return ResolvedDispatch(
       spec: DispatchSpec(

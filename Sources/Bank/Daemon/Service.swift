@@ -5,10 +5,16 @@ import StrictJSON
 import Synchronization
 import SystemSupport
 
+/// A method that the daemon answers.
+protocol HandledMethod: RPCMethodDeclaration {
+  /// On the RPC server's thread: what blocks or touches the catalogue goes on by ``Service/onCatalogue(_:_:)``.
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError)
+}
+
 /// What the daemon answers. Lives on the RPC server's thread: what can be read from the snapshot is answered there,
 /// the rest goes to the catalogue's thread with its reply.
 ///
-/// A method is a file in `Methods`, an entry in `handlers`, and a row of `RPCMethod.all`; a test compares the three.
+/// A method's declaration is extended by its handler, in a file in `Methods`.
 final class Service: RPCHandler {
   typealias Handler = @Sendable (Service, JSONObject, RPCReply) throws(RPCError) -> Void
 
@@ -38,22 +44,21 @@ final class Service: RPCHandler {
     self.shutDown = shutDown
   }
 
-  static let handlers: [String: Handler] = [
-    "system.hello": systemHello, "system.status": systemStatus, "system.methods": systemMethods,
-    "system.sync": systemSync, "system.shutdown": systemShutdown,
-    "model.add": modelAdd, "model.list": modelList, "model.show": modelShow, "model.tokenize": modelTokenize,
-    "expert.list": expertList, "expert.show": expertShow, "expert.log": expertLog, "expert.verify": expertVerify,
-    "expert.promote": expertPromote, "expert.rollback": expertRollback, "expert.retire": expertRetire,
-    "expert.export": expertExport,
-    "task.list": taskList, "task.show": taskShow, "task.register": taskRegister, "task.adapt": taskAdapt,
-    "mixture.get": mixtureGet, "mixture.list": mixtureList, "mixture.log": mixtureLog,
-    "check.run": checkRun, "check.list": checkList, "check.show": checkShow,
-    "train.start": trainStart,
-    "dispatch.run": dispatchRun, "dispatch.evaluate": dispatchEvaluate,
-    "score": score, "generate": generate, "evaluate.run": evaluateRun, "sweep.run": sweepRun,
-    "job.list": jobList, "job.show": jobShow, "job.wait": jobWait, "job.cancel": jobCancel,
-    "events.subscribe": eventsSubscribe,
-  ]
+  /// Of every method of the table that is handled; a test finds one that is not.
+  static let handlers: [String: Handler] = {
+    var handlers: [String: Handler] = [:]
+    for declaration in RPCMethod.declarations {
+      guard let handled = declaration as? any HandledMethod.Type else { continue }
+      handlers[declaration.name] = handler(handled)
+    }
+    return handlers
+  }()
+
+  private static func handler<Method: HandledMethod>(_ method: Method.Type) -> Handler {
+    { (service, params, reply) throws(RPCError) in
+      try method.handle(try method.parameters(params), by: service, reply)
+    }
+  }
 
   /// Of the server that this service answers; known once there is one.
   var counters: RPCCounters? {

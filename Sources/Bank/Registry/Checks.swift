@@ -1,6 +1,6 @@
 package import Settings
 package import StrictJSON
-package import WorkerProtocol
+import WorkerProtocol
 
 /// What the policy made of a verdict.
 package enum CheckAction: String, Sendable, CaseIterable {

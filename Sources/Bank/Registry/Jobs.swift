@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 
 /// A job as the catalogue keeps it. Its progress lives in memory only; what a resume needs is its journal.

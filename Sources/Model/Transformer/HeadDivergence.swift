@@ -1,4 +1,4 @@
-package import Settings
+import Settings
 internal import LinearAlgebra
 
 /// The base's distributions after the output rows of a recorded pass, and how far π's are from them: exactly, over the

@@ -1,4 +1,4 @@
-package import Settings
+import Settings
 import Adaptation
 import Evaluation
 import LinearAlgebra

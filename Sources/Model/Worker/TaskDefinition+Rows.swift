@@ -1,4 +1,4 @@
-package import Settings
+import Settings
 import Evaluation
 import WorkerProtocol
 

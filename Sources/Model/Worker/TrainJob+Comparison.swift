@@ -15,7 +15,8 @@ extension TrainJob {
         .badRequest,
         "lora is for q_proj, k_proj and v_proj, and '\(model.model.layout.matrices[other].name)' is none of them")
     }
-    return TrainedAdapters(model.model, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
+    return TrainedAdapters(
+      model.model, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
   }
 
   func compared(_ view: WeightView, _ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault) -> JSONValue {

@@ -1,6 +1,7 @@
 import Adaptation
 import Evaluation
 import Experts
+import Settings
 import Sandbox
 import Training
 import Transformer

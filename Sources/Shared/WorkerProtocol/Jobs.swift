@@ -145,7 +145,8 @@ package struct AdaptSpec: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", RecordWriter.json(search)),
+      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)),
+      ("search", RecordWriter.json(search)),
       ("vectors_path", .string(vectorsPath)), ("evaluates", .bool(evaluates)),
     ])
   }

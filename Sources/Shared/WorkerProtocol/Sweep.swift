@@ -52,7 +52,8 @@ package struct SweepSpec: Sendable, Equatable {
 
   var json: JSONValue {
     object([
-      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)), ("search", RecordWriter.json(search)),
+      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)),
+      ("search", RecordWriter.json(search)),
       ("shots", list(shots) { .integer(Int64($0)) }), ("budgets", list(budgets, \.json)),
       ("seeds", list(seeds, seedJSON)),
     ])

@@ -69,7 +69,8 @@ package struct TrainSpec: Sendable, Equatable {
   var json: JSONValue {
     object([
       ("model", model.json), ("name", .string(name)), ("label", label.map { .string($0) }), ("lesson", lesson.json),
-      ("settings", RecordWriter.json(settings)), ("expert_path", .string(expertPath)), ("state_path", .string(statePath)),
+      ("settings", RecordWriter.json(settings)), ("expert_path", .string(expertPath)),
+      ("state_path", .string(statePath)),
       ("estimate", .bool(isEstimate)), ("mix_with", partner?.json),
     ])
   }

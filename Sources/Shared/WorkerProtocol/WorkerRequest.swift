@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 
 /// One line from the daemon: a number to answer to, and what is asked.
@@ -167,17 +168,9 @@ package struct GenerateCall: Sendable, Equatable {
       /// Continued as it is.
       case prompt(String)
       /// Rendered by the model's chat template.
-      case messages([Message])
+      case messages([ChatMessage])
       /// Continued as they are, without a begin token.
       case ids([Int32])
-    }
-    package struct Message: Sendable, Equatable {
-      package var role: String
-      package var content: String
-      package init(role: String, content: String) {
-        self.role = role
-        self.content = content
-      }
     }
     package var input: Input
     /// Those of pass two; with `dispatch`, its labels say which.
@@ -252,7 +245,7 @@ extension GenerateCall.Request {
       input = .messages(
         try fields.each("messages") { (value, path) throws(WorkerProtocolError) in
           let message = try Fields(value, path)
-          return Message(role: try message.string("role"), content: try message.string("content"))
+          return ChatMessage(role: try message.string("role"), content: try message.string("content"))
         })
     }
     var dispatch: DispatchSpec?

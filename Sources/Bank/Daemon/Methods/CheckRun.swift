@@ -1,22 +1,23 @@
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
+import Settings
 import StrictJSON
 import WorkerProtocol
 
-extension Service {
-  static let checkRun: Handler = { (service, params, reply) throws(RPCError) in
+extension CheckRun: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
-      let (_, version) = try snapshot.resolveExpert(params["expert"]?.stringValue ?? "")
-      let task = try snapshot.resolveTaskToCheck(version, named: params["task"]?.stringValue)
-      let kind = CheckKind(rawValue: params["kind"]?.stringValue ?? "") ?? .shuffle
-      let model = try snapshot.resolveModelToCheck(version, kind, named: params["model"]?.stringValue)
-      var options = JSONObject()
-      for key in ["seeds", "rows", "seed"] { options[key] = params[key] }
+      let (_, version) = try snapshot.resolveExpert(asked.expert)
+      let task = try snapshot.resolveTaskToCheck(version, named: asked.task)
+      let kind = asked.kind
+      let model = try snapshot.resolveModelToCheck(version, kind, named: asked.model)
       let job = try answering { () throws(RegistryError) in
-        try coordinator.check(version, kind, on: model, task: task, options: options, who: who, reason: "check.run")
+        try coordinator.check(
+          version, kind, on: model, task: task, options: asked.options, who: who, reason: "check.run")
       }
       reply.succeed([
         "job": .integer(job), "kind": .string(kind.rawValue), "expert": .string(version.name),
@@ -25,11 +26,13 @@ extension Service {
       ])
     }
   }
+}
 
-  static let checkList: Handler = { (service, params, reply) throws(RPCError) in
+extension CheckList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let limit = Int(params["limit"]?.integerValue ?? 100)
-    let wanted = try params["expert"]?.stringValue.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
+    let limit = asked.limit
+    let wanted = try asked.expert.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
     func isWanted(_ name: String?) -> Bool { wanted.map { sameName($0.name, name ?? "") } ?? true }
     let live = snapshot.jobs.filter { $0.kind == "check" && isWanted($0.spec["expert"]?["name"]?.stringValue) }
     reply.succeed([
@@ -37,9 +40,11 @@ extension Service {
       "pending": .array(live.map { .object($0.checkRow(service.board.progress(of: $0.id))) }),
     ])
   }
+}
 
-  static let checkShow: Handler = { (service, params, reply) throws(RPCError) in
-    let id = params["check"]?.integerValue ?? 0
+extension CheckShow: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let id = asked.check
     guard let check = service.snapshots.get().checks.first(where: { $0.id == id }) else {
       throw RPCError(.unknownCheck, "there is no check \(id)", hint: "see: t2ctl check list")
     }
@@ -52,6 +57,20 @@ extension Service {
       for key in ["row_ids", "items"] { shown[key] = job.result?[key] }
       reply.succeed(.object(shown))
     }
+  }
+}
+
+extension CheckRun.Parameters {
+  /// What was asked beyond the configuration.
+  fileprivate var options: JSONObject { givenMembers.keeping(["seeds", "rows", "seed"]) }
+}
+
+extension JSONObject {
+  /// The members of these names.
+  func keeping(_ names: Set<String>) -> JSONObject {
+    var kept = JSONObject()
+    for (name, value) in members where names.contains(name) { kept[name] = value }
+    return kept
   }
 }
 

@@ -2,34 +2,38 @@ import Evaluation
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
+import Settings
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
-extension Service {
-  static let dispatchEvaluate: Handler = { (service, params, reply) throws(RPCError) in
+extension DispatchEvaluate: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let model = try snapshot.resolveModel(params["model"]?.stringValue)
-    let path = params["path"]?.stringValue ?? ""
+    let model = try snapshot.resolveModel(asked.model)
+    let path = asked.path
     guard path.hasPrefix("/") else {
       throw RPCError(.invalidParams, "'path' must be absolute, and is \(quoted(path, limit: 256))")
     }
-    var dispatches: [(name: String, dispatch: ResolvedDispatch)] = []
-    if let strategy = params["strategy"]?.stringValue {
-      dispatches = [(strategy, try service.resolveDispatch(strategy, params, model: model))]
+    var dispatches: [(name: FirstPass, dispatch: ResolvedDispatch)] = []
+    if let strategy = asked.strategy {
+      dispatches = [(strategy, try service.resolveDispatch(strategy, asked.decision, model: model))]
     } else {
-      var plain = params
-      plain["dispatcher"] = nil
-      dispatches = [("prompt", try service.resolveDispatch("prompt", plain, model: model))]
+      var plain = asked.decision
+      plain.dispatcher = nil
+      dispatches = [(.prompt, try service.resolveDispatch(.prompt, plain, model: model))]
       // Side by side where there is one; that there is none is no error unless it was asked for.
       do throws(RPCError) {
-        dispatches.append(("classifier", try service.resolveDispatch("classifier", params, model: model)))
-      } catch  where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
+        dispatches.append((.classifier, try service.resolveDispatch(.classifier, asked.decision, model: model)))
+      } catch  where error.kind == RPCErrorCode.noDispatcher.kind && asked.decision.dispatcher == nil {
       }
     }
     let names = dispatches.first?.dispatch.spec.names ?? []
-    let strategies = dispatches.map { DispatchEvaluateSpec.Strategy(name: $0.name, dispatch: $0.dispatch.spec) }
-    let limit = params["limit"]?.intValue
+    let strategies = dispatches.map {
+      DispatchEvaluateSpec.Strategy(name: $0.name.rawValue, dispatch: $0.dispatch.spec)
+    }
+    let limit = asked.limit
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let rows = try readRows(path, labels: names).prefix(limit ?? Int.max)

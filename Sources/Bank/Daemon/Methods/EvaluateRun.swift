@@ -1,25 +1,24 @@
-package import Settings
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
+import Settings
 import StrictJSON
 import WorkerProtocol
 
-extension Service {
-  static let evaluateRun: Handler = { (service, params, reply) throws(RPCError) in
+extension EvaluateRun: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
-    let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-    let split = RowSplit(rawValue: params["rows"]?.stringValue ?? "eval") ?? .eval
-    try requireRows(split, of: task)
-    let limit = params["limit"]?.intValue
+    let task = try snapshot.resolveTask(asked.task)
+    let model = try snapshot.resolveModel(asked.model, task: task.name)
+    try requireRows(asked.rows, of: task)
     let who = Service.who(reply)
-    if params["compare"]?.boolValue == true {
-      let (columns, skipped) = try service.columns(params, task: task, model: model)
+    if asked.compare {
+      let (columns, skipped) = try service.columns(asked, task: task, model: model)
       service.onCatalogue(reply) { coordinator throws(RPCError) in
         let spec = CompareSpec(
           model: coordinator.reference(model), task: coordinator.reference(task), columns: columns, skipped: skipped,
-          split: split, limit: limit)
+          split: asked.rows, limit: asked.limit)
         let job = try coordinator.submitEvaluation(.compare(spec), task, model, who: who)
         reply.succeed([
           "job": .integer(job), "columns": JSONValue(columns.map(\.name)), "skipped": .array(skipped.map(\.json)),
@@ -27,11 +26,11 @@ extension Service {
       }
       return
     }
-    let weights = try service.rowWeights(params, task: task, model: model)
+    let weights = try service.rowWeights(asked, task: task, model: model)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let spec = EvaluateSpec(
-        model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: split,
-        limit: limit)
+        model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: asked.rows,
+        limit: asked.limit)
       reply.succeed(["job": .integer(try coordinator.submitEvaluation(.evaluate(spec), task, model, who: who))])
     }
   }
@@ -48,65 +47,79 @@ extension Service {
       .badTask, "task '\(task.name)' has no \(split.rawValue) rows",
       hint: "add \(split.rawValue).jsonl to its directory, or evaluate its few-shot rows with --rows fewshot")
   }
+}
 
-  // MARK: - one set of weights
-
-  /// What answers the rows; `base`, `expert`, `mixture` and `alpha` say their strategy by themselves.
-  private func rowWeights(
-    _ params: JSONObject, task: TaskRecord, model: ModelRecord
-  ) throws(RPCError) -> RowWeights {
-    let strategy = try evaluationStrategy(params)
-    if strategy == "prompt" || strategy == "classifier" {
-      return .dispatched(try resolveDispatch(strategy, params, model: model).spec)
-    }
-    return .fixed(
-      try resolveWeights(
-        expert: params["expert"]?.stringValue, mixture: strategy == "mixture" ? task.name : nil,
-        alpha: params["alpha"]?.objectValue, mix: params["mix"]?.stringValue, model: model
-      ).weights)
+extension EvaluateRun.Parameters {
+  /// The weights that are asked for by a member of their own; a flag that says false says nothing.
+  fileprivate var askedWeights: [String] {
+    [("base", base), ("expert", expert != nil), ("mixture", mixture), ("alpha", alpha != nil)].filter(\.1).map(\.0)
   }
 
-  private func evaluationStrategy(_ params: JSONObject) throws(RPCError) -> String {
-    // Each of these is a strategy; a flag that says false says nothing.
-    let own = ["base": "none", "expert": "expert", "mixture": "mixture", "alpha": "alpha"]
-    let given = ["base", "expert", "mixture", "alpha"].filter { params[$0] != nil && params[$0] != false }
-    guard given.count <= 1 else {
-      throw RPCError(.invalidParams, "'\(given.joined(separator: "' and '"))' exclude each other")
+  /// `nil` is a mixture of one's own, `alpha`.
+  fileprivate func rowStrategy() throws(RPCError) -> DispatchStrategy? {
+    let asked = askedWeights
+    guard asked.count <= 1 else {
+      throw RPCError(.invalidParams, "'\(asked.joined(separator: "' and '"))' exclude each other")
     }
-    let implied = given.first.flatMap { own[$0] }
-    let strategy = params["strategy"]?.stringValue ?? implied ?? "none"
-    if let implied, implied != strategy {
-      throw RPCError(.invalidParams, "the strategy '\(strategy)' has no use for '\(given[0])'")
+    let implied: DispatchStrategy? =
+      base ? .base : expert != nil ? .expert : mixture ? .mixture : nil
+    if let strategy, let own = asked.first, implied != strategy {
+      throw RPCError(.invalidParams, "the strategy '\(strategy.rawValue)' has no use for '\(own)'")
     }
-    if strategy == "expert", implied == nil {
+    if alpha != nil {
+      try refuseDecision("a mixture of one's own")
+      return nil
+    }
+    let strategy = strategy ?? implied ?? .base
+    if strategy == .expert, expert == nil {
       throw RPCError(.invalidParams, "the strategy 'expert' needs an 'expert'", hint: "see: t2ctl expert list")
     }
-    if strategy != "prompt", strategy != "classifier" { try refuseDispatch(params, "the strategy '\(strategy)'") }
+    if strategy != .prompt, strategy != .classifier { try refuseDecision("the strategy '\(strategy.rawValue)'") }
     return strategy
   }
 
-  private func refuseDispatch(_ params: JSONObject, _ what: String) throws(RPCError) {
-    guard let extra = ["read", "dispatcher"].first(where: { params[$0] != nil }) else { return }
+  private func refuseDecision(_ what: String) throws(RPCError) {
+    guard let extra = ["read", "dispatcher"].first(where: { given.contains($0) }) else { return }
     throw RPCError(
       .invalidParams, "'\(extra)' is for the strategies 'prompt' and 'classifier', not for \(what)")
+  }
+}
+
+extension Service {
+  // MARK: - one set of weights
+
+  /// What answers the rows; `base`, `expert`, `mixture` and `alpha` say their strategy by themselves.
+  fileprivate func rowWeights(
+    _ asked: EvaluateRun.Parameters, task: TaskRecord, model: ModelRecord
+  ) throws(RPCError) -> RowWeights {
+    func fixed(mixture: String? = nil) throws(RPCError) -> RowWeights {
+      .fixed(
+        try resolveWeights(
+          expert: asked.expert, mixture: mixture, alpha: asked.alpha, mix: asked.mix, model: model
+        ).weights)
+    }
+    switch try asked.rowStrategy() {
+    case .prompt?: return .dispatched(try resolveDispatch(.prompt, asked.decision, model: model).spec)
+    case .classifier?: return .dispatched(try resolveDispatch(.classifier, asked.decision, model: model).spec)
+    case .mixture?: return try fixed(mixture: task.name)
+    case .base?, .expert?, nil: return try fixed()
+    }
   }
 
   // MARK: - side by side
 
   /// The columns of a comparison and those that there are not. What is asked for by name must be there.
-  private func columns(
-    _ params: JSONObject, task: TaskRecord, model: ModelRecord
+  fileprivate func columns(
+    _ asked: EvaluateRun.Parameters, task: TaskRecord, model: ModelRecord
   ) throws(RPCError) -> (columns: [CompareSpec.Column], skipped: [CompareSpec.Skipped]) {
-    let given = ["base", "expert", "mixture", "alpha", "strategy", "mix"].filter {
-      params[$0] != nil && params[$0] != false
-    }
-    if let extra = given.first {
+    let others = asked.askedWeights + (asked.strategy == nil ? [] : ["strategy"]) + (asked.mix == nil ? [] : ["mix"])
+    if let extra = others.first {
       throw RPCError(.invalidParams, "'compare' scores every strategy, and has no use for '\(extra)'")
     }
     // Without an expert there is nothing to compare: `resolveDispatch` says so.
-    var plain = params
-    plain["dispatcher"] = nil
-    let prompt = try resolveDispatch("prompt", plain, model: model)
+    var plain = asked.decision
+    plain.dispatcher = nil
+    let prompt = try resolveDispatch(.prompt, plain, model: model)
     var columns = [CompareSpec.Column(name: "base", strategy: .base, weights: .fixed(.base))]
     for label in prompt.labels {
       columns.append(
@@ -117,12 +130,12 @@ extension Service {
     columns.append(CompareSpec.Column(name: "prompt", strategy: .prompt, weights: .dispatched(prompt.spec)))
     var skipped: [CompareSpec.Skipped] = []
     do throws(RPCError) {
-      let classifier = try resolveDispatch("classifier", params, model: model)
+      let classifier = try resolveDispatch(.classifier, asked.decision, model: model)
       columns.append(
         CompareSpec.Column(
           name: "classifier", strategy: .classifier, weights: .dispatched(classifier.spec),
           note: classifier.dispatcher.map { "the dispatcher is \($0.name)@\($0.version)" }))
-    } catch  where error.kind == RPCErrorCode.noDispatcher.kind && params["dispatcher"] == nil {
+    } catch  where error.kind == RPCErrorCode.noDispatcher.kind && asked.decision.dispatcher == nil {
       skipped.append(CompareSpec.Skipped(name: "classifier", reason: error.message))
     }
     do throws(RPCError) {

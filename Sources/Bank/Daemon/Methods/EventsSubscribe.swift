@@ -3,12 +3,12 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let eventsSubscribe: Handler = { (service, params, reply) throws(RPCError) in
-    let after = params["after"]?.integerValue
-    let limit = Int(params["limit"]?.integerValue ?? 50)
-    let kinds = params["events"]?.arrayValue?.compactMap(\.stringValue)
-    let follows = params["follow"]?.boolValue ?? true
+extension EventsSubscribe: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let after = asked.after
+    let limit = asked.limit
+    let kinds = asked.events
+    let follows = asked.follow
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (events, last) = try answering { () throws(RegistryError) in
         (

@@ -3,11 +3,11 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let expertList: Handler = { (service, params, reply) throws(RPCError) in
+extension ExpertList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let all = params["all"]?.boolValue ?? false
-    let model = params["model"]?.stringValue
+    let all = asked.all
+    let model = asked.model
     var rows: [JSONValue] = []
     for expert in snapshot.experts {
       // The newest version stands for the name; `active` says where another one is used.

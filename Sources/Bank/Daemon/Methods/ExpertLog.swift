@@ -3,10 +3,10 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let expertLog: Handler = { (service, params, reply) throws(RPCError) in
-    let name = params["expert"]?.stringValue ?? ""
-    let limit = Int(params["limit"]?.integerValue ?? 100)
+extension ExpertLog: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let name = asked.expert
+    let limit = asked.limit
     let (expert, _) = try service.snapshots.get().resolveExpert(name)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let events = try answering { () throws(RegistryError) in

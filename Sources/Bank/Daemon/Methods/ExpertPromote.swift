@@ -1,14 +1,15 @@
+import Records
 import Registry
 import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let expertPromote: Handler = { (service, params, reply) throws(RPCError) in
-    let text = params["expert"]?.stringValue ?? ""
-    let insists = params["allow_base"]?.boolValue ?? false
-    let overrules = params["allow_quarantined"]?.boolValue ?? false
-    let why = params["reason"]?.stringValue ?? ""
+extension ExpertPromote: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let text = asked.expert
+    let insists = asked.allowBase
+    let overrules = asked.allowQuarantined
+    let why = asked.reason ?? ""
     guard text.contains("@") else {
       throw RPCError(
         .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
@@ -36,10 +37,12 @@ extension Service {
       try coordinator.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
     }
   }
+}
 
-  static let expertRollback: Handler = { (service, params, reply) throws(RPCError) in
-    let name = params["expert"]?.stringValue ?? ""
-    let why = params["reason"]?.stringValue ?? ""
+extension ExpertRollback: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let name = asked.expert
+    let why = asked.reason ?? ""
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (expert, _) = try coordinator.snapshot.resolveExpert(name)
@@ -50,10 +53,12 @@ extension Service {
       try coordinator.move(expert.name, .rollback, to: before, who: who, why: why, reply)
     }
   }
+}
 
-  static let expertRetire: Handler = { (service, params, reply) throws(RPCError) in
-    let name = params["expert"]?.stringValue ?? ""
-    let why = params["reason"]?.stringValue ?? ""
+extension ExpertRetire: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let name = asked.expert
+    let why = asked.reason ?? ""
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (expert, _) = try coordinator.snapshot.resolveExpert(name)

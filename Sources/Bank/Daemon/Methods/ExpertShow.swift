@@ -3,9 +3,9 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let expertShow: Handler = { (service, params, reply) throws(RPCError) in
-    let (expert, version) = try service.snapshots.get().resolveExpert(params["expert"]?.stringValue ?? "")
+extension ExpertShow: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let (expert, version) = try service.snapshots.get().resolveExpert(asked.expert)
     var row = version.json(active: expert.active)
     row["versions"] = .array(expert.versions.map { JSONValue($0.version) })
     let details: JSONObject

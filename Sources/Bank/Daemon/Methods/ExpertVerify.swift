@@ -5,10 +5,10 @@ import RPCServer
 import StrictJSON
 import SystemSupport
 
-extension Service {
-  static let expertVerify: Handler = { (service, params, reply) throws(RPCError) in
-    let path = params["path"]?.stringValue ?? ""
-    let model = params["model"]?.stringValue
+extension ExpertVerify: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let path = asked.path
+    let model = asked.model
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       var signatures = coordinator.signatures
       if let model {

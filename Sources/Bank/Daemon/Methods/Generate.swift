@@ -1,89 +1,107 @@
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
+import Settings
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
-extension Service {
+extension Generate: HandledMethod {
   /// Everything that a request depends on is decided here, when it is admitted: the versions of experts, the mixture,
   /// the labels. What changes later is for later requests.
-  static let generate: Handler = { (service, params, reply) throws(RPCError) in
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let strategy = try strategy(params)
+    let strategy = try answering(asked)
     var task: String?
-    if strategy == "mixture" {
-      task = params["task"]?.stringValue ?? (snapshot.tasks.count == 1 ? snapshot.tasks.first?.name : nil)
+    if strategy == .mixture {
+      task = asked.task ?? (snapshot.tasks.count == 1 ? snapshot.tasks.first?.name : nil)
       guard task != nil else {
         throw RPCError(.invalidParams, "the strategy 'mixture' needs a 'task'", hint: "see: t2ctl task list")
       }
     }
-    let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task)
+    let model = try snapshot.resolveModel(asked.weights.model, task: task)
     let (weights, shown) = try service.resolveWeights(
-      expert: params["expert"]?.stringValue, mixture: task, alpha: params["alpha"]?.objectValue,
-      mix: params["mix"]?.stringValue, model: model)
-    let dispatch =
-      strategy == "prompt" || strategy == "classifier"
-      ? try service.resolveDispatch(strategy, params, model: model) : nil
+      expert: asked.weights.expert, mixture: task, alpha: asked.weights.alpha, mix: asked.weights.mix, model: model)
+    let dispatch = try strategy.firstPass.map { (pass) throws(RPCError) in
+      try service.resolveDispatch(pass, asked.decision, model: model)
+    }
     let request = GenerateCall.Request(
-      input: try input(params, model: model), weights: weights, dispatch: dispatch?.spec)
+      input: try input(asked, model: model), weights: weights, dispatch: dispatch?.spec)
     if dispatch != nil, case .ids = request.input {
       throw RPCError(
-        .invalidParams, "token ids cannot be put into the dispatch template, as the strategy '\(strategy)' does",
+        .invalidParams, "token ids cannot be put into the dispatch template, as the strategy '\(strategy.name)' does",
         hint: "give a text, or choose the weights with expert, task or alpha")
     }
-    let asked = Asked(strategy: strategy, model: model.name, weights: shown, dispatch: dispatch, time: .now)
+    let repeated = Repeated(
+      strategy: strategy.name, model: model.name, weights: shown, dispatch: dispatch, time: .now)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      var call = GenerateCall(model: coordinator.reference(model), requests: [request])
-      if let number = params["max_tokens"]?.intValue { call.maximumTokens = number }
-      if let number = params["temperature"]?.doubleValue { call.temperature = number }
-      if let number = params["top_p"]?.doubleValue { call.topP = number }
-      if let number = params["seed"]?.integerValue { call.seed = UInt64(clamping: number) }
-      call.stop = params["stop"]?.arrayValue?.compactMap(\.stringValue) ?? []
-      call.stream = params["stream"]?.boolValue ?? false
+      let call = GenerateCall(
+        model: coordinator.reference(model), requests: [request], maximumTokens: asked.maxTokens,
+        temperature: asked.temperature, topP: asked.topP, seed: asked.seed, stop: asked.stop, stream: asked.stream)
       coordinator.calls.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
-        reply.finish(answer.map { asked.json($0) })
+        reply.finish(answer.map { repeated.json($0) })
+      }
+    }
+  }
+
+  /// A strategy, or coefficients of one's own, which have none.
+  private enum Answering: Equatable {
+    case by(DispatchStrategy)
+    case alpha
+
+    static let mixture = Self.by(.mixture)
+
+    var name: String {
+      switch self {
+      case .by(let strategy): strategy.rawValue
+      case .alpha: "alpha"
+      }
+    }
+
+    var firstPass: FirstPass? {
+      switch self {
+      case .by(.prompt): .prompt
+      case .by(.classifier): .classifier
+      case .by(.base), .by(.expert), .by(.mixture), .alpha: nil
       }
     }
   }
 
   /// The strategy, and a refusal of what it has no use for.
-  private static func strategy(_ params: JSONObject) throws(RPCError) -> String {
-    let given = ["expert", "task", "alpha"].filter { params[$0] != nil }
-    let strategy: String
-    switch params["strategy"]?.stringValue {
-    case let named?: strategy = named
-    case nil where params["expert"] != nil: strategy = "expert"
-    case nil where params["task"] != nil: strategy = "mixture"
-    case nil: strategy = params["alpha"] != nil ? "alpha" : "none"
+  private static func answering(_ asked: Parameters) throws(RPCError) -> Answering {
+    let given = asked.given
+    let strategy: Answering
+    switch asked.strategy {
+    case let named?: strategy = .by(named)
+    case nil where given.contains("expert"): strategy = .by(.expert)
+    case nil where given.contains("task"): strategy = .by(.mixture)
+    case nil: strategy = given.contains("alpha") ? .alpha : .by(.base)
     }
-    let allowed: [String] =
+    let allowed: String? =
       switch strategy {
-      case "expert": ["expert"]
-      case "mixture": ["task"]
-      case "alpha": ["alpha"]
-      default: []
+      case .by(.expert): "expert"
+      case .by(.mixture): "task"
+      case .alpha: "alpha"
+      case .by(.base), .by(.prompt), .by(.classifier): nil
       }
-    if strategy == "expert", params["expert"] == nil {
+    if strategy == .by(.expert), !given.contains("expert") {
       throw RPCError(.invalidParams, "the strategy 'expert' needs an 'expert'", hint: "see: t2ctl expert list")
     }
-    if let extra = given.first(where: { !allowed.contains($0) }) {
-      throw RPCError(.invalidParams, "the strategy '\(strategy)' has no use for '\(extra)'")
+    if let extra = ["expert", "task", "alpha"].first(where: { given.contains($0) && $0 != allowed }) {
+      throw RPCError(.invalidParams, "the strategy '\(strategy.name)' has no use for '\(extra)'")
     }
-    if strategy != "prompt", strategy != "classifier",
-      let extra = ["read", "dispatcher"].first(where: { params[$0] != nil })
-    {
+    if strategy.firstPass == nil, let extra = ["read", "dispatcher"].first(where: { given.contains($0) }) {
       throw RPCError(
-        .invalidParams, "'\(extra)' is for the strategies 'prompt' and 'classifier', not for '\(strategy)'")
+        .invalidParams, "'\(extra)' is for the strategies 'prompt' and 'classifier', not for '\(strategy.name)'")
     }
     return strategy
   }
 
   private static func input(
-    _ params: JSONObject, model: ModelRecord
+    _ asked: Parameters, model: ModelRecord
   ) throws(RPCError) -> GenerateCall.Request.Input {
-    typealias Message = GenerateCall.Request.Message
-    let given = ["prompt", "messages", "prompt_ids"].filter { params[$0] != nil }
+    let given = ["prompt", "messages", "prompt_ids"].filter { asked.given.contains($0) }
     guard given.count == 1 else {
       throw RPCError(
         .invalidParams,
@@ -91,10 +109,16 @@ extension Service {
           ? "there is neither 'prompt' nor 'messages' nor 'prompt_ids'"
           : "'\(given.joined(separator: "' and '"))' exclude each other")
     }
-    var messages: [Message] = []
-    if let system = params["system"]?.stringValue { messages.append(Message(role: "system", content: system)) }
-    if let ids = tokenIDs(params["prompt_ids"] ?? params["prompt"]) {
-      guard messages.isEmpty else {
+    let system = asked.system.map { [ChatMessage(role: "system", content: $0)] } ?? []
+    var ids = asked.promptIDs
+    var prompt = ""
+    switch asked.prompt {
+    case .tokens(let tokens)?: ids = tokens
+    case .text(let text)?: prompt = text
+    case nil: break
+    }
+    if let ids {
+      guard system.isEmpty else {
         throw RPCError(.invalidParams, "'system' needs the chat template, which token ids do not go through")
       }
       return .ids(ids)
@@ -104,37 +128,25 @@ extension Service {
         .noTokenizer, "model '\(model.name)' has no tokenizer, so it takes token ids only",
         hint: "give prompt_ids, or put its tokenizer.json beside the weights and add the model again")
     }
-    if let given = params["messages"]?.arrayValue {
-      for message in given {
-        messages.append(
-          Message(role: message["role"]?.stringValue ?? "", content: message["content"]?.stringValue ?? ""))
-      }
-      return .messages(messages)
-    }
-    let prompt = params["prompt"]?.stringValue ?? ""
+    if let messages = asked.messages { return .messages(system + messages) }
     let hasTemplate = model.facts?.chatTemplate != nil
-    if params["chat"]?.boolValue ?? hasTemplate {
+    if asked.chat ?? hasTemplate {
       guard hasTemplate else {
         throw RPCError(
           .modelError,
           "model '\(model.name)' has no chat template that t2d knows: \(model.facts?.chatTemplateProblem ?? "none")",
           hint: "leave 'chat' out, or set it to false")
       }
-      return .messages(messages + [Message(role: "user", content: prompt)])
+      return .messages(system + [ChatMessage(role: "user", content: prompt)])
     }
-    guard messages.isEmpty else {
+    guard system.isEmpty else {
       throw RPCError(.invalidParams, "'system' needs the chat template, and 'chat' is false")
     }
     return .prompt(prompt)
   }
 
-  /// A list of token ids, checked by the table already; nil for a text.
-  static func tokenIDs(_ value: JSONValue?) -> [Int32]? {
-    value?.arrayValue?.compactMap { $0.integerValue.flatMap { Int32(exactly: $0) } }
-  }
-
   /// What the answer repeats of the request.
-  private struct Asked {
+  private struct Repeated {
     var strategy: String
     var model: String
     var weights: JSONValue

@@ -4,10 +4,10 @@ import RPCServer
 import StrictJSON
 import SystemSupport
 
-extension Service {
-  static let jobList: Handler = { (service, params, reply) throws(RPCError) in
-    let state = params["state"]?.stringValue.flatMap { JobState(rawValue: $0) }
-    let limit = Int(params["limit"]?.integerValue ?? 50)
+extension JobList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let state = asked.state
+    let limit = asked.limit
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let jobs = try answering { () throws(RegistryError) in try coordinator.catalogue.jobs(state: state, limit: limit)
       }
@@ -16,26 +16,32 @@ extension Service {
       ])
     }
   }
+}
 
-  static let jobShow: Handler = { (service, params, reply) throws(RPCError) in
-    let id = params["job"]?.integerValue ?? 0
+extension JobShow: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let id = asked.job
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in try coordinator.catalogue.job(id) }
       reply.succeed(.object(job.json(coordinator.board.progress(of: id), full: true)))
     }
   }
+}
 
-  static let jobWait: Handler = { (service, params, reply) throws(RPCError) in
-    let id = params["job"]?.integerValue ?? 0
-    let deadline = Deadline.after(.milliseconds(params["timeout_ms"]?.integerValue ?? 60_000))
+extension JobWait: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let id = asked.job
+    let deadline = Deadline.after(.milliseconds(asked.timeout))
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       try answering { () throws(RegistryError) in try coordinator.jobs.wait(for: id, reply, until: deadline) }
     }
   }
+}
 
+extension JobCancel: HandledMethod {
   /// Twice, or after its end, is no error: the answer says what the job is.
-  static let jobCancel: Handler = { (service, params, reply) throws(RPCError) in
-    let id = params["job"]?.integerValue ?? 0
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let id = asked.job
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in

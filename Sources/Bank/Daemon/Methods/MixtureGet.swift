@@ -3,32 +3,36 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
+extension MixtureGet: HandledMethod {
   /// The careful way of the hot path: `pass_fd`, and whatever is an error.
-  static let mixtureGet: Handler = { (service, params, reply) throws(RPCError) in
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
-    let model = params["model"]?.stringValue
+    let task = try snapshot.resolveTask(asked.task)
+    let model = asked.model
     if let answer = snapshot.answer(task: task.name, model: model) {
-      if let known = params["if_generation"]?.integerValue, known == answer.generation {
+      if let known = asked.ifGeneration, known == answer.generation {
         return reply.succeed(raw: answer.notModified)
       }
-      let descriptor = params["pass_fd"]?.boolValue == true ? try openBlob(answer.vectorsPath) : nil
+      let descriptor = asked.passFD ? try Service.openBlob(answer.vectorsPath) : nil
       return reply.succeed(raw: answer.result, descriptor: descriptor)
     }
     // Only an error is left, or a mixture that came this moment.
     let found = try service.served(task.name, model: try snapshot.resolveModel(model, task: task.name).name)
     reply.succeed(.object(found.json(vectorsPath: service.paths.store.path(found.mixture.blob))))
   }
+}
 
-  static let mixtureList: Handler = { (service, params, reply) throws(RPCError) in
+extension MixtureList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     reply.succeed(["mixtures": .array(service.snapshots.get().mixtures.map { .object($0.row) })])
   }
+}
 
-  static let mixtureLog: Handler = { (service, params, reply) throws(RPCError) in
-    let task = try service.snapshots.get().resolveTask(params["task"]?.stringValue ?? "")
-    let model = params["model"]?.stringValue
-    let limit = Int(params["limit"]?.integerValue ?? 100)
+extension MixtureLog: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let task = try service.snapshots.get().resolveTask(asked.task)
+    let model = asked.model
+    let limit = asked.limit
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (revisions, events) = try answering { () throws(RegistryError) in
         (

@@ -1,16 +1,17 @@
 import Experts
 import RPCProtocol
 import RPCServer
+import Records
 import StrictJSON
 import SystemSupport
 
-extension Service {
-  static let modelAdd: Handler = { (service, params, reply) throws(RPCError) in
-    let path = params["path"]?.stringValue ?? ""
+extension ModelAdd: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let path = asked.path
     guard path.hasPrefix("/") else {
       throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be absolute")
     }
-    let name = params["name"]?.stringValue ?? modelName(path)
+    let name = asked.name ?? modelName(path)
     guard ExpertName.isValid(name) else {
       throw RPCError(
         .invalidParams, "\(quoted(name)) is no name for a model",

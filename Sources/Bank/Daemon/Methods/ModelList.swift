@@ -1,26 +1,29 @@
+import Records
 import Registry
 import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let modelList: Handler = { (service, params, reply) throws(RPCError) in
+extension ModelList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
     reply.succeed([
       "models": .array(snapshot.models.map { .object($0.json(experts: snapshot.experts(ofModel: $0.name))) })
     ])
   }
+}
 
-  static let modelShow: Handler = { (service, params, reply) throws(RPCError) in
+extension ModelShow: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let name = params["name"]?.stringValue ?? ""
+    let name = asked.name
     guard let model = snapshot.model(name) else {
       throw RPCError(
         .unknownModel, "there is no model \(quoted(name))",
         hint: nearestName(to: name, among: snapshot.models.map(\.name)).map { "did you mean '\($0)'?" })
     }
     var row = model.fullJSON(experts: snapshot.experts(ofModel: model.name))
-    if params["matrices"]?.boolValue == true, let signature = model.signature {
+    if asked.matrices, let signature = model.signature {
       row["matrices"] = signature.json["matrices"]
     }
     reply.succeed(.object(row))

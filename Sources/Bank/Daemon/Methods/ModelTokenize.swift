@@ -4,11 +4,11 @@ import RPCServer
 import StrictJSON
 import WorkerProtocol
 
-extension Service {
-  static let modelTokenize: Handler = { (service, params, reply) throws(RPCError) in
-    let text = params["text"]?.stringValue ?? ""
-    let special = params["special"]?.boolValue ?? false
-    let model = try service.snapshots.get().resolveModel(params["model"]?.stringValue)
+extension ModelTokenize: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let text = asked.text
+    let special = asked.special
+    let model = try service.snapshots.get().resolveModel(asked.model)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       coordinator.calls.send(.tokenize(model: coordinator.reference(model), text: text, special: special)) { answer in
         reply.finish(answer)

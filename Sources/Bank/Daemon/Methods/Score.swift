@@ -1,24 +1,22 @@
 import Registry
 import RPCProtocol
 import RPCServer
+import Settings
 import StrictJSON
 import WorkerProtocol
 
-extension Service {
-  static let score: Handler = { (service, params, reply) throws(RPCError) in
-    let model = try service.snapshots.get().resolveModel(
-      params["model"]?.stringValue, task: params["mixture"]?.stringValue)
+extension Score: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let model = try service.snapshots.get().resolveModel(asked.weights.model)
     let (weights, shown) = try service.resolveWeights(
-      expert: params["expert"]?.stringValue, mixture: params["mixture"]?.stringValue,
-      alpha: params["alpha"]?.objectValue, mix: params["mix"]?.stringValue, model: model)
-    let prompt = try text("prompt", params, model: model)
-    let continuation = try text("continuation", params, model: model)
-    let top = Int(params["top"]?.integerValue ?? 0)
-    let special = params["special"]?.boolValue ?? false
+      expert: asked.weights.expert, mixture: asked.weights.mixture, alpha: asked.weights.alpha,
+      mix: asked.weights.mix, model: model)
+    let prompt = try input("prompt", asked.prompt, asked.promptIDs, model: model)
+    let continuation = try input("continuation", asked.continuation, asked.continuationIDs, model: model)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let call = ScoreCall(
-        model: coordinator.reference(model), prompt: prompt, continuation: continuation, weights: weights, top: top,
-        special: special)
+        model: coordinator.reference(model), prompt: prompt, continuation: continuation, weights: weights,
+        top: asked.top, special: asked.special)
       coordinator.calls.send(.score(call)) { answer in
         reply.finish(
           answer.map { result in
@@ -33,23 +31,21 @@ extension Service {
     }
   }
 
-  /// `name` as a text or as token ids, or `name_ids`.
-  private static func text(
-    _ name: String, _ params: JSONObject, model: ModelRecord
+  /// A text or token ids, given as `name` or `name_ids`.
+  private static func input(
+    _ name: String, _ given: TextOrTokens?, _ ids: [Int32]?, model: ModelRecord
   ) throws(RPCError) -> InputText {
-    let given = [name, name + "_ids"].filter { params[$0] != nil }
-    guard given.count == 1 else {
-      throw RPCError(
-        .invalidParams,
-        given.isEmpty
-          ? "score needs '\(name)' or '\(name)_ids'" : "'\(name)' and '\(name)_ids' exclude each other")
+    switch (given, ids) {
+    case (nil, nil): throw RPCError(.invalidParams, "score needs '\(name)' or '\(name)_ids'")
+    case (.some, .some): throw RPCError(.invalidParams, "'\(name)' and '\(name)_ids' exclude each other")
+    case (nil, let ids?), (.tokens(let ids), nil): return .ids(ids)
+    case (.text(let text), nil):
+      guard model.facts?.hasTokenizer != false else {
+        throw RPCError(
+          .noTokenizer, "model '\(model.name)' has no tokenizer, so it takes token ids only",
+          hint: "give \(name)_ids, or put its tokenizer.json beside the weights and add the model again")
+      }
+      return .text(text)
     }
-    if let ids = tokenIDs(params[given[0]]) { return .ids(ids) }
-    guard model.facts?.hasTokenizer != false else {
-      throw RPCError(
-        .noTokenizer, "model '\(model.name)' has no tokenizer, so it takes token ids only",
-        hint: "give \(name)_ids, or put its tokenizer.json beside the weights and add the model again")
-    }
-    return .text(params[name]?.stringValue ?? "")
   }
 }

@@ -1,42 +1,41 @@
-package import Settings
+import Settings
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
 import StrictJSON
 import WorkerProtocol
 
-extension Service {
-  static let sweepRun: Handler = { (service, params, reply) throws(RPCError) in
-    guard params["shots"] != nil || params["budgets"] != nil else {
+extension SweepRun: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    guard asked.shots != nil || asked.budgets != nil else {
       throw RPCError(
         .invalidParams, "a sweep needs 'shots' or 'budgets', or both",
         hint: "such as --shots 3,5,10,20 or --budgets 5,20,100")
     }
-    let budgets = try sweptBudgets(params)
+    let budgets = try sweptBudgets(asked)
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
-      let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
-      let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
+      let task = try snapshot.resolveTask(asked.task)
+      let model = try snapshot.resolveModel(asked.model, task: task.name)
       guard task.current.evalRows > 0 else {
         throw RPCError(
           .badTask, "task '\(task.name)' has no eval rows, by which a sweep is judged",
           hint: "add eval.jsonl to its directory")
       }
-      try snapshot.requireActive(params["experts"])
-      var options = JSONObject()
-      for key in ["method", "granularity", "mix", "objective", "population", "normalized", "seed", "iterations"] {
-        options[key] = params[key]
-      }
-      guard let need = snapshot.need(task, on: model, options: params) else {
+      try snapshot.requireActive(asked.experts)
+      guard let need = snapshot.need(task, on: model, options: asked.givenMembers) else {
         throw RPCError(
           .emptyBank, "no expert of model '\(model.name)' is active, so there is nothing to mix",
           hint: "drop an expert into the watched directory, or promote one: t2ctl expert list")
       }
-      let search = try answering { () throws(RegistryError) in try coordinator.search(of: need, options: options) }
-      let shots = try sweptShots(params, task, standard: search.shots ?? task.current.rows)
+      let search = try answering { () throws(RegistryError) in
+        try coordinator.search(of: need, options: asked.settings.givenMembers)
+      }
+      let shots = try sweptShots(asked, task, standard: search.shots ?? task.current.rows)
       // One seed after the other, as far as a seed goes.
-      let seeds = (0..<UInt64(params["seeds"]?.intValue ?? 2)).map { (search.seed &+ $0) & UInt64(Int64.max) }
+      let seeds = (0..<UInt64(asked.seeds)).map { (search.seed &+ $0) & UInt64(Int64.max) }
       let job = try answering { () throws(RegistryError) in
         try coordinator.sweep(
           need, search, shots: shots, budgets: budgets ?? [.iterations(search.iterations)], seeds: seeds, who: who)
@@ -49,9 +48,9 @@ extension Service {
   }
 
   /// `20` is so many generations, `500p` so many scored prompts.
-  private static func sweptBudgets(_ params: JSONObject) throws(RPCError) -> [SweepSpec.Budget]? {
-    guard let texts = params["budgets"]?.arrayValue?.compactMap(\.stringValue) else { return nil }
-    if params["iterations"] != nil {
+  private static func sweptBudgets(_ asked: Parameters) throws(RPCError) -> [SweepSpec.Budget]? {
+    guard let texts = asked.budgets else { return nil }
+    if asked.given.contains("iterations") {
       throw RPCError(.invalidParams, "'iterations' and 'budgets' both say how far a search goes; give one of them")
     }
     var budgets: [SweepSpec.Budget] = []
@@ -71,8 +70,8 @@ extension Service {
     return budgets
   }
 
-  private static func sweptShots(_ params: JSONObject, _ task: TaskRecord, standard: Int) throws(RPCError) -> [Int] {
-    guard let given = params["shots"]?.arrayValue?.compactMap(\.intValue) else {
+  private static func sweptShots(_ asked: Parameters, _ task: TaskRecord, standard: Int) throws(RPCError) -> [Int] {
+    guard let given = asked.shots else {
       return [min(standard, task.current.rows)]
     }
     if let most = given.max(), most > task.current.rows {
@@ -95,7 +94,8 @@ extension Service {
 extension Coordinator {
   /// Queues a sweep, behind every search that a mixture waits for: its journal keeps what it did when it gives way.
   fileprivate func sweep(
-    _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64], who: String
+    _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64],
+    who: String
   ) throws(RegistryError) -> Int64 {
     let work = JobWork.sweep(
       SweepSpec(

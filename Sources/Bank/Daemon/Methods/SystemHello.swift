@@ -2,8 +2,8 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let systemHello: Handler = { (service, params, reply) throws(RPCError) in
+extension SystemHello: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     reply.succeed([
       "name": "t2d", "version": .string(daemonVersion), "protocol": JSONValue(RPCMethod.protocolVersion),
       "pid": JSONValue(Int(ownProcessID())), "capabilities": ["pass_fd", "if_generation", "events"],
@@ -11,7 +11,9 @@ extension Service {
       "socket": .string(service.paths.socket), "spool": service.spool,
     ])
   }
+}
 
+extension Service {
   var shownPrefix: String { paths.prefix.isEmpty ? "/" : paths.prefix }
 
   var spool: JSONValue { ["experts": .string(paths.experts), "tasks": .string(paths.tasks)] }

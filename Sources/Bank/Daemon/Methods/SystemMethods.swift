@@ -2,8 +2,8 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let systemMethods: Handler = { (service, params, reply) throws(RPCError) in
+extension SystemMethods: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     reply.succeed(RPCMethod.description)
   }
 }

@@ -2,8 +2,8 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let systemShutdown: Handler = { (service, params, reply) throws(RPCError) in
+extension SystemShutdown: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     service.log.notice("asked to end", ["who": Service.who(reply)])
     reply.succeed(["pid": JSONValue(Int(ownProcessID()))])
     service.shutDown()

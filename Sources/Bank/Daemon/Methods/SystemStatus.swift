@@ -6,11 +6,13 @@ import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
-extension Service {
-  static let systemStatus: Handler = { (service, params, reply) throws(RPCError) in
+extension SystemStatus: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     reply.succeed(.object(service.status()))
   }
+}
 
+extension Service {
   /// From the snapshot and the board: answers while everything else is busy.
   func status() -> JSONObject {
     let snapshot = snapshots.get()

@@ -5,9 +5,9 @@ import StrictJSON
 import SystemSupport
 import Watcher
 
-extension Service {
-  static let systemSync: Handler = { (service, params, reply) throws(RPCError) in
-    let timeout = Duration.milliseconds(params["timeout_ms"]?.integerValue ?? 30_000)
+extension SystemSync: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let timeout = Duration.milliseconds(asked.timeout)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       guard let watcher = coordinator.watcher else {
         throw RPCError(.shuttingDown, "t2d is starting or ending")

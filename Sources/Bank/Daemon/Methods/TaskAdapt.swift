@@ -1,26 +1,27 @@
 import Registry
 import RPCProtocol
 import RPCServer
+import Records
 import StrictJSON
 
-extension Service {
-  static let taskAdapt: Handler = { (service, params, reply) throws(RPCError) in
-    var options = params
+extension TaskAdapt: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    var options = asked.givenMembers
     options["task"] = nil
     options["model"] = nil
-    let asked = options
+    let standing = options
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
-      let task = try snapshot.resolveTask(params["task"]?.stringValue ?? "")
-      let model = try snapshot.resolveModel(params["model"]?.stringValue, task: task.name)
-      try snapshot.requireActive(asked["experts"])
-      guard let need = snapshot.need(task, on: model, options: asked) else {
+      let task = try snapshot.resolveTask(asked.task)
+      let model = try snapshot.resolveModel(asked.model, task: task.name)
+      try snapshot.requireActive(asked.experts)
+      guard let need = snapshot.need(task, on: model, options: standing) else {
         throw RPCError(
           .waitingForExperts, "no expert of model '\(model.name)' is active",
           hint: "drop one into \(coordinator.paths.experts)")
       }
       let job = try answering { () throws(RegistryError) in
-        try coordinator.adapt(need, options: asked, who: Service.who(reply), reason: "task.adapt")
+        try coordinator.adapt(need, options: standing, who: Service.who(reply), reason: "task.adapt")
       }
       reply.succeed(["job": .integer(job), "task": .string(task.name), "model": .string(model.name)])
     }
@@ -29,8 +30,8 @@ extension Service {
 
 extension Snapshot {
   /// Refuses names of experts to search among that are not there, or of which no version is active.
-  func requireActive(_ names: JSONValue?) throws(RPCError) {
-    for name in names?.arrayValue?.compactMap(\.stringValue) ?? [] {
+  func requireActive(_ names: [String]?) throws(RPCError) {
+    for name in names ?? [] {
       let (expert, _) = try resolveExpert(name)
       guard expert.active != nil else {
         throw RPCError(.conflict, "no version of expert '\(name)' is active", hint: "t2ctl expert promote \(name)@V")

@@ -3,17 +3,19 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let taskList: Handler = { (service, params, reply) throws(RPCError) in
+extension TaskList: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     let snapshot = service.snapshots.get()
     reply.succeed([
       "tasks": .array(snapshot.tasks.map { .object(snapshot.taskRow($0)) }),
       "rejected": snapshot.rejected(.tasks, service.paths),
     ])
   }
+}
 
-  static let taskShow: Handler = { (service, params, reply) throws(RPCError) in
-    let name = params["task"]?.stringValue ?? ""
+extension TaskShow: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let name = asked.task
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
       let task = try snapshot.resolveTask(name)

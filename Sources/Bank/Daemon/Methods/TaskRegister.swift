@@ -3,10 +3,10 @@ import RPCProtocol
 import RPCServer
 import StrictJSON
 
-extension Service {
-  static let taskRegister: Handler = { (service, params, reply) throws(RPCError) in
-    let name = params["task"]?.stringValue ?? ""
-    let model = params["model"]?.stringValue
+extension TaskRegister: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+    let name = asked.task
+    let model = asked.model
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let task = try coordinator.snapshot.resolveTask(name)
       let only = try model.map { (name) throws(RPCError) in try coordinator.snapshot.resolveModel(name).name }
