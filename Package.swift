@@ -115,9 +115,15 @@ let package = Package(
       ]),
 
     client.part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
+    client.part("ResultText", ["StrictJSON"]),
+    // Answers in, HTML and SVG out: reads no file and opens no socket.
+    client.part("Report", ["ResultText", "StrictJSON"]),
     client.part(
       "ControlCommands",
-      ["Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"]),
+      [
+        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
+        "CLinux",
+      ]),
 
     programs.program("t2d", ["Daemon"]),
     programs.program("t2-worker", ["Worker"]),
@@ -188,6 +194,7 @@ let package = Package(
         "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
       ]),
 
+    client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),
     client.tests(
       "ControlCommands",
       [

@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 import SystemSupport
 
@@ -135,29 +136,4 @@ func shortCheck(_ check: JSONValue) -> String {
   let action = check["action"]?.stringValue.flatMap { $0 == "warn" ? nil : ", \($0)" } ?? ""
   return "\(check["kind"].cell) on \(check["model"].cell), task \(check["task"].cell): \(check["verdict"].cell) "
     + "(p \(shortP(check["p"])), effect \(signed(check["effect"])), n \(check["n"].cell)\(action))"
-}
-
-/// 0.0031, or 2e-7 where that says nothing.
-func shortP(_ value: JSONValue?) -> String {
-  guard let p = value?.doubleValue, p.isFinite else { return "-" }
-  if p >= 0.0001 { return fixed(p, 4) }
-  guard p > 0 else { return "0" }
-  var exponent = 0
-  var mantissa = p
-  while mantissa < 1 {
-    mantissa *= 10
-    exponent += 1
-  }
-  return "\(fixed(mantissa, 1))e-\(exponent)"
-}
-
-func signed(_ value: JSONValue?) -> String {
-  guard let number = value?.doubleValue, number.isFinite else { return "-" }
-  return (number > 0 ? "+" : "") + fixed(number, 4)
-}
-
-func interval(_ value: JSONValue?) -> String {
-  let ends = (value?.arrayValue ?? []).compactMap(\.doubleValue)
-  guard ends.count == 2 else { return "-" }
-  return "\(signed(.number(ends[0]))) to \(signed(.number(ends[1])))"
 }

@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 import SystemSupport
 
@@ -96,8 +97,8 @@ extension Invocation {
     for column in columns {
       table.add(
         [Self.columnName(column), column["n"].cell, column["score"].cell] + others.map { column[$0].cell } + [
-          Self.interval95(column["ci95"]), Self.paired(column["versus_base"]),
-          Self.paired(column["versus_best_expert"]), column["labels"].map { Self.labelShares($0) } ?? "-",
+          interval95(column["ci95"]), paired(column["versus_base"]),
+          paired(column["versus_best_expert"]), column["labels"].map { Self.labelShares($0) } ?? "-",
           fixed(column["seconds"]?.doubleValue ?? 0, 1),
         ])
     }
@@ -123,12 +124,6 @@ extension Invocation {
     case "mixture": "C mixture"
     default: column["column"].cell
     }
-  }
-
-  /// "0.561 to 0.652".
-  static func interval95(_ interval: JSONValue?) -> String {
-    let ends = (interval?.arrayValue ?? []).compactMap(\.doubleValue)
-    return ends.count == 2 ? "\(fixed(ends[0], 3)) to \(fixed(ends[1], 3))" : "-"
   }
 
   /// "science 0.62, other 0.38".

@@ -1,5 +1,6 @@
 import Experts
 import ModelFormats
+import ResultText
 import StrictJSON
 import SystemSupport
 

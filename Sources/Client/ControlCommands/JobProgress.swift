@@ -1,5 +1,6 @@
 import Glibc
 import RPCClient
+import ResultText
 import StrictJSON
 import SystemSupport
 

@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 import SystemSupport
 

@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 import SystemSupport
 
@@ -29,7 +30,7 @@ extension Verb {
         for mixture in result["mixtures"]?.arrayValue ?? [] {
           table.add([
             mixture["task"].cell, mixture["model"].cell, mixture["served"].cell,
-            Invocation.shortAlpha(mixture["alpha"]),
+            shortAlpha(mixture["alpha"]),
             mixture["stale"].cell, mixture["generation"].cell,
           ])
         }
@@ -59,46 +60,7 @@ extension Verb {
   ]
 }
 
-/// A line of a mixture's history: a mixture that was served, or that what is served became stale or fresh.
-struct MixtureLogEntry {
-  var generation: Int64
-  var time: String
-  var model: String
-  /// `served`, `stale` or `fresh`.
-  var event: String
-  var alpha = ""
-  var experts = ""
-  var reason: String
-  var job = ""
-}
-
-/// Newest first, of the result of `mixture.log`.
-func mixtureLogEntries(_ log: JSONValue) -> [MixtureLogEntry] {
-  let revisions = (log["revisions"]?.arrayValue ?? []).map { revision in
-    MixtureLogEntry(
-      generation: revision["generation"]?.integerValue ?? 0, time: revision["time"].cell, model: revision["model"].cell,
-      event: "served", alpha: Invocation.shortAlpha(revision["alpha"]),
-      experts: (revision["experts"]?.arrayValue ?? []).map { "\($0["name"].cell)@\($0["version"].cell)" }
-        .joined(separator: " "), reason: revision["reason"].cell, job: revision["job"].cell)
-  }
-  let changes = (log["changes"]?.arrayValue ?? []).filter { $0["event"] != "mixture.published" }.map { change in
-    MixtureLogEntry(
-      generation: change["sequence"]?.integerValue ?? 0, time: change["time"].cell, model: change["model"].cell,
-      event: change["event"] == "mixture.stale" ? "stale" : "fresh", reason: change["reason"]?.stringValue ?? "")
-  }
-  return (revisions + changes).sorted { $0.generation > $1.generation }
-}
-
 extension Invocation {
-  static func shortAlpha(_ alpha: JSONValue?) -> String {
-    (alpha?.objectValue?.members ?? []).map { name, value in
-      if let number = value.doubleValue { return "\(name)=\(fixed(number, 3))" }
-      let numbers = (value.arrayValue ?? []).compactMap(\.doubleValue)
-      guard let low = numbers.min(), let high = numbers.max() else { return name }
-      return "\(name)=\(fixed(low, 2))..\(fixed(high, 2))"
-    }.joined(separator: " ")
-  }
-
   /// A mixture as two tables: the coefficients, and the scores beside the baselines.
   func showMixture(_ mixture: JSONValue) {
     let stale = mixture["stale"] == true ? console.styled(" (stale: a newer one is on its way)", .yellow) : ""
@@ -141,7 +103,7 @@ extension Invocation {
       let eval = score["eval"]
       table.add([
         name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval"),
-        Self.evalInterval(eval), Self.paired(eval?["versus_base"]), Self.paired(eval?["versus_best_expert"]),
+        evalInterval(eval), paired(eval?["versus_base"]), paired(eval?["versus_best_expert"]),
       ])
     }
     add("base", scores["base"])

@@ -1,3 +1,5 @@
+import Report
+import ResultText
 import StrictJSON
 import SystemSupport
 
@@ -17,7 +19,7 @@ extension Invocation {
     answer(result) { showSweep(result) }
     guard let file else { return }
     do throws(SystemCallError) {
-      try FileSystem.writeAtomically(file, Array(sweepChart(result).standalone().utf8), mode: 0o644)
+      try FileSystem.writeAtomically(file, Array(SweepPlot(result).svg.utf8), mode: 0o644)
     } catch {
       throw .file(error)
     }
@@ -41,11 +43,11 @@ extension Invocation {
     console.print(
       "task \(escaped(result["task"].cell)): \(result["n"].cell) eval rows, metric \(escaped(result["metric"].cell)), search "
         + "\(escaped(result["method"].cell)), objective \(escaped(result["objective"].cell))")
-    console.print("base: \(base?["value"].cell ?? "-") (95 % \(Self.interval95(base?["ci95"])))")
+    console.print("base: \(base?["value"].cell ?? "-") (95 % \(interval95(base?["ci95"])))")
     for (name, score) in result["best_experts"]?.objectValue?.members ?? [] {
       console.print(
-        "best expert \(escaped(name)): \(score["value"].cell) (95 % \(Self.interval95(score["ci95"]))), against base "
-          + Self.paired(score["versus_base"]))
+        "best expert \(escaped(name)): \(score["value"].cell) (95 % \(interval95(score["ci95"]))), against base "
+          + paired(score["versus_base"]))
     }
     console.print("")
     var headings = [
@@ -57,10 +59,10 @@ extension Invocation {
     let ruler = IntervalRuler(cells.map { $0["eval"] } + [base], mark: base?["value"]?.doubleValue)
     for cell in cells {
       var row = [
-        cell["shots"].cell, Self.budgetText(cell["budget"]), cell["seed"].cell,
+        cell["shots"].cell, budgetText(cell["budget"]), cell["seed"].cell,
         cell["scores"]?["fit"].cell ?? "-", cell["scores"]?["held_out"].cell ?? "-",
-        (cell["eval"]?["value"]).cell, Self.interval95(cell["eval"]?["ci95"]),
-        Self.paired(cell["eval"]?["versus_base"]), Self.paired(cell["eval"]?["versus_best_expert"]),
+        (cell["eval"]?["value"]).cell, interval95(cell["eval"]?["ci95"]),
+        paired(cell["eval"]?["versus_base"]), paired(cell["eval"]?["versus_best_expert"]),
         cell["served"].cell, cell["prompts"].cell, fixed(cell["seconds"]?.doubleValue ?? 0, 1),
       ]
       if console.out.isTerminal { row.append(ruler?.strip(cell["eval"]) ?? "") }
@@ -72,66 +74,6 @@ extension Invocation {
     }
     let warned = cells.count { $0["warnings"]?.arrayValue?.isEmpty == false }
     if warned > 0 { console.note("\(warned) searches have warnings; --json has them") }
-  }
-
-  /// "20 gen" or "500 prompts".
-  static func budgetText(_ budget: JSONValue?) -> String {
-    if let prompts = budget?["prompts"]?.integerValue { return "\(prompts) prompts" }
-    return "\((budget?["iterations"]).cell) gen"
-  }
-
-  // MARK: - the plot
-
-  /// Over the shots where these were swept, else over the prompts that the searches made; a line for each seed and
-  /// whatever else was swept.
-  func sweepChart(_ result: JSONValue) -> LineChart {
-    let cells = result["cells"]?.arrayValue ?? []
-    let shots = distinct(cells.map { $0["shots"]?.doubleValue ?? 0 }).sorted()
-    let isOverShots = shots.count > 1
-    let names = distinct(cells.map { seriesName($0, isOverShots: isOverShots, cells) })
-    let span = (shots.last ?? 0) - (shots.first ?? 0)
-    var series: [LineChart.Series] = []
-    for (index, name) in names.enumerated() {
-      // Beside each other, so that an interval does not hide the next.
-      let shift = isOverShots ? (Double(index) - Double(names.count - 1) / 2) * span * 0.012 : 0
-      let points = cells.filter { seriesName($0, isOverShots: isOverShots, cells) == name }.map { cell in
-        let x = (isOverShots ? cell["shots"] : cell["prompts"])?.doubleValue ?? 0
-        return LineChart.Point(
-          x: x + shift, y: cell["eval"]?["value"]?.doubleValue ?? .nan, interval: Self.range(cell["eval"]))
-      }
-      series.append(LineChart.Series(name, points.sorted { $0.x < $1.x }))
-    }
-    let base = result["base"]
-    return LineChart(
-      title: "\(result["task"].cell): \(result["metric"].cell) by \(isOverShots ? "shots" : "budget")",
-      xLabel: isOverShots ? "shots" : "prompts scored by the search",
-      yLabel: "\(result["task"].cell): \(result["metric"].cell) on \(result["n"].cell) eval rows, with 95 % intervals",
-      series: series,
-      // A line across has no interval of its own, so its name has it.
-      references: base?["value"]?.doubleValue.map { [("base, 95 % \(Self.interval95(base?["ci95"]))", $0)] } ?? [],
-      xTicks: isOverShots ? shots : nil)
-  }
-
-  /// What tells a cell's line from the others.
-  private func seriesName(_ cell: JSONValue, isOverShots: Bool, _ cells: [JSONValue]) -> String {
-    var parts: [String] = []
-    let budgets = distinct(cells.map { Self.budgetText($0["budget"]) })
-    if isOverShots, budgets.count > 1 { parts.append(Self.budgetText(cell["budget"])) }
-    if !isOverShots { parts.append("\(cell["shots"].cell) shots") }
-    parts.append("seed \(cell["seed"].cell)")
-    return parts.joined(separator: ", ")
-  }
-
-  private static func range(_ eval: JSONValue?) -> ClosedRange<Double>? {
-    let ends = (eval?["ci95"]?.arrayValue ?? []).compactMap(\.doubleValue)
-    return ends.count == 2 && ends[0] <= ends[1] ? ends[0]...ends[1] : nil
-  }
-}
-
-/// In the order of their first appearance.
-private func distinct<Element: Equatable>(_ elements: [Element]) -> [Element] {
-  elements.reduce(into: []) { found, element in
-    if !found.contains(element) { found.append(element) }
   }
 }
 

@@ -1,4 +1,5 @@
 import RPCClient
+import ResultText
 import StrictJSON
 import SystemSupport
 

@@ -1,19 +1,17 @@
-import StrictJSON
+import ResultText
 import SystemSupport
 
 /// Rows under headings: aligned and fitted to the width on a terminal, tab-separated without decoration elsewhere.
 struct Table {
-  enum Alignment { case left, right }
-
-  let headings: [(name: String, alignment: Alignment)]
+  let headings: [(name: String, alignment: ColumnAlignment)]
   private(set) var rows: [[String]] = []
   /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with so many of the
   /// first columns. Nil: the widest column gives way instead.
   private let keys: Int?
 
-  init(_ headings: (String, Alignment)...) { self.init(headings) }
+  init(_ headings: (String, ColumnAlignment)...) { self.init(headings) }
 
-  init(_ headings: [(String, Alignment)], keys: Int? = nil) {
+  init(_ headings: [(String, ColumnAlignment)], keys: Int? = nil) {
     self.headings = headings.map { (name: $0.0, alignment: $0.1) }
     self.keys = keys
   }
@@ -86,63 +84,4 @@ private func readable(cell: String) -> String {
     bytes[23] == UInt8(ascii: "Z")
   else { return cell }
   return cell.prefix(10) + " " + cell.dropFirst(11).prefix(5) + "Z"
-}
-
-/// A number with so many decimals, as printf's %.nf; Foundation's formatting would cost the start-up its time.
-func fixed(_ value: Double, _ decimals: Int) -> String {
-  guard value.isFinite else { return value.isNaN ? "nan" : value < 0 ? "-inf" : "inf" }
-  var scale = 1.0
-  for _ in 0..<decimals { scale *= 10 }
-  let scaled = (abs(value) * scale).rounded(.toNearestOrEven)
-  guard scaled < 1e15 else { return "\(value)" }
-  let digits = String(Int64(scaled))
-  let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
-  let sign = value < 0 && scaled > 0 ? "-" : ""
-  guard decimals > 0 else { return sign + padded }
-  return sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
-}
-
-/// 1234567 as 1.2 MB.
-func bytesText(_ bytes: Int64) -> String {
-  let units = ["B", "kB", "MB", "GB", "TB"]
-  var value = Double(bytes)
-  var unit = 0
-  while abs(value) >= 1000, unit < units.count - 1 {
-    value /= 1000
-    unit += 1
-  }
-  return unit == 0 ? "\(bytes) B" : "\(fixed(value, value < 10 ? 1 : 0)) \(units[unit])"
-}
-
-/// 0.04 as 40 ms, 83 as 1:23, 4000 as 1:06:40.
-func secondsText(_ seconds: Double) -> String {
-  guard seconds.isFinite, seconds >= 0, seconds < 1e9 else { return "?" }
-  if seconds < 0.1 { return fixed(seconds * 1000, 0) + " ms" }
-  if seconds < 10 { return fixed(seconds, 1) + " s" }
-  let whole = Int(seconds.rounded())
-  func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-  if whole < 60 { return "\(whole) s" }
-  if whole < 3600 { return "\(whole / 60):\(two(whole % 60))" }
-  return "\(whole / 3600):\(two(whole / 60 % 60)):\(two(whole % 60))"
-}
-
-extension JSONValue {
-  /// A value in a cell: strings as they are, numbers short, lists and objects as JSON.
-  var cell: String {
-    switch self {
-    case .null: "-"
-    case .bool(let value): value ? "yes" : "no"
-    case .integer(let value): "\(value)"
-    case .number(let value): fixed(value, abs(value) < 1 ? 4 : 3)
-    case .string(let text): text
-    case .array(let items):
-      items.allSatisfy { $0.arrayValue == nil && $0.objectValue == nil }
-        ? items.map(\.cell).joined(separator: ", ") : jsonText
-    case .object: jsonText
-    }
-  }
-}
-
-extension JSONValue? {
-  var cell: String { self?.cell ?? "-" }
 }

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import RPCClient
+import ResultText
 import StrictJSON
 import SystemSupport
 

@@ -2,6 +2,7 @@ import ControlCommands
 import RPCProtocol
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct EvaluationVerbTests {

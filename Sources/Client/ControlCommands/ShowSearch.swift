@@ -1,39 +1,8 @@
+import ResultText
 import StrictJSON
 import SystemSupport
 
-/// What each configuration of a search found, cost and was spared: the same on a terminal and in a report.
-enum SearchTable {
-  static let headings: [(String, Table.Alignment)] = [
-    ("METHOD", .left), ("UNITS", .left), ("FIT", .right), ("LOGLIK", .right), ("HELD OUT", .right), ("LOGLIK", .right),
-    ("GEN", .right), ("ENDED", .left), ("PROMPTS", .right), ("SECONDS", .right), ("CACHE", .right), ("PRUNED", .right),
-    ("CONVERGED", .right),
-  ]
-
-  static func cells(_ line: JSONValue) -> [String] {
-    let scores = line["scores"]
-    return [
-      line["method"].cell + (line["chosen"] == true ? " *" : ""), line["granularity"].cell, scores?["fit"].cell ?? "-",
-      scores?["fit_loglik"].cell ?? "-", scores?["held_out"].cell ?? "-", scores?["held_out_loglik"].cell ?? "-",
-      line["generations"].cell, line["stop_reason"].cell, line["prompts"].cell,
-      fixed(line["seconds"]?.doubleValue ?? 0, 1), line["prompts_saved_by_cache"].cell,
-      line["prompts_saved_by_pruning"].cell, line["prompts_saved_by_convergence"].cell,
-    ]
-  }
-}
-
 extension Invocation {
-  /// "0.56 to 0.65 of 400".
-  static func evalInterval(_ eval: JSONValue?) -> String {
-    let interval = interval95(eval?["ci95"])
-    return interval == "-" ? "-" : "\(interval), n \((eval?["n"]).cell)"
-  }
-
-  /// Rows won and lost, and McNemar's exact p.
-  static func paired(_ test: JSONValue?) -> String {
-    guard let test, let p = test["p"]?.doubleValue else { return "-" }
-    return "+\(test["wins"].cell) -\(test["losses"].cell), p \(p < 0.001 ? "< 0.001" : fixed(p, 3))"
-  }
-
   func showSearch(_ search: JSONValue?, metric: JSONValue?) {
     guard let search, let configurations = search["configurations"]?.arrayValue, !configurations.isEmpty else { return }
     console.print("")

@@ -1,3 +1,5 @@
+import ResultText
+
 /// A linear scale from values to places, with round ticks.
 package struct Axis {
   package let low: Double

@@ -1,11 +1,18 @@
+import ResultText
 import StrictJSON
-import SystemSupport
 
 /// A task's report as one HTML file: pure, so that every part of it has a test.
-struct ReportPage {
+package struct ReportPage {
   let data: ReportData
-  /// When it was made, as text.
-  let time: String
+  private let time: String
+  private let version: String
+
+  /// `time` is when it is made, as the daemon writes moments; `version` is the one of t2ctl.
+  package init(data: ReportData, time: String, version: String) {
+    self.data = data
+    self.time = time
+    self.version = version
+  }
 
   var mixture: JSONValue { data.mixture }
   /// What the search's job says, more than `mixture.get` does.
@@ -13,12 +20,13 @@ struct ReportPage {
   var metric: String { mixture["scores"]?["metric"]?.stringValue ?? "score" }
   var served: String { mixture["served"]?.stringValue ?? "mixture" }
 
-  var html: String {
+  /// The whole file, which loads nothing and runs no script.
+  package var html: String {
     page(
       title: "\(data.taskName) on \(data.model)",
       head + scores + alpha + convergence + configurations + checks + dispatch + log + costs + items + digests
         + paragraph(
-          "Made by t2ctl \(controlVersion) at \(readable(time: time)). One file: nothing else is loaded.", "quiet"))
+          "Made by t2ctl \(version) at \(readable(time: time)). One file: nothing else is loaded.", "quiet"))
   }
 
   private var head: String {
@@ -26,7 +34,7 @@ struct ReportPage {
       ("model", data.model),
       ("served", "\(served): \(mixture["served_because"].cell)"),
       ("rows", "\(data.task["rows"].cell) few-shot, \(data.task["eval_rows"].cell) eval"),
-      ("scored by", "\(metric), template \(escaped(mixture["template"].cell))"),
+      ("scored by", "\(metric), template \(mixture["template"].cell.replacing("\n", with: "\\n"))"),
       ("granularity", "\(mixture["granularity"].cell), mix \(mixture["mix"].cell), rescale \(mixture["rescale"].cell)"),
       ("found", readable(time: mixture["created"].cell)), ("generation", mixture["generation"].cell),
       ("report made", readable(time: time)),

@@ -1,3 +1,6 @@
+import RPCClient
+import Report
+import ResultText
 import StrictJSON
 import SystemSupport
 
@@ -28,7 +31,8 @@ extension Invocation {
     guard let task = command.arguments.first else {
       throw .usage("t2ctl report needs TASK, or --all", hint: "usage: \(command.verb.usage)")
     }
-    let page = ReportPage(data: try reportData(try parameters(for: "mixture.get")), time: Logger.timestamp())
+    let page = ReportPage(
+      data: try reportData(try parameters(for: "mixture.get")), time: Logger.timestamp(), version: controlVersion)
     let path = command.value("--output") ?? "\(fileName(task)).html"
     guard path != "-" else { return console.out.write(page.html) }
     let bytes = Array(page.html.utf8)
@@ -63,7 +67,7 @@ extension Invocation {
       let data = try reportData(["task": mixture["task"] ?? .null, "model": mixture["model"] ?? .null])
       var name = fileName("\(data.taskName)@\(data.model)")
       while files.contains(where: { $0.name == name + ".html" }) { name += "_" }
-      files.append((name + ".html", Array(ReportPage(data: data, time: time).html.utf8)))
+      files.append((name + ".html", Array(ReportPage(data: data, time: time, version: controlVersion).html.utf8)))
       index.add(data, file: name + ".html")
     }
     for task in try call("task.list")["tasks"]?.arrayValue ?? []
@@ -107,5 +111,36 @@ extension Invocation {
           || "._-@".unicodeScalars.contains(scalar) ? Character(scalar) : "_"
       })
     return text.hasPrefix(".") ? "_" + text : text
+  }
+}
+
+extension Invocation {
+  /// Asks for everything, and throws what the daemon says of a task that was never adapted.
+  private func reportData(_ params: JSONObject) throws(ControlError) -> ReportData {
+    let mixture = try call("mixture.get", params)
+    let model = mixture["model"] ?? .null
+    let name: JSONObject = ["task": mixture["task"] ?? .null]
+    return ReportData(
+      mixture: mixture, task: try call("task.show", name),
+      search: try job(mixture["search"]?["job"]?.integerValue),
+      log: try call("mixture.log", ["task": name["task"] ?? .null, "model": model, "limit": 200]),
+      checks: try call("check.list", ["limit": 1000]),
+      dispatch: try newestDispatch(on: model))
+  }
+
+  /// Nil where the daemon has no such job any more.
+  private func job(_ number: Int64?) throws(ControlError) -> JSONValue? {
+    guard let number else { return nil }
+    do throws(ControlError) {
+      return try call("job.show", ["job": .integer(number)])
+    } catch {
+      guard case .client(.refused(let refusal)) = error, refusal.kind == "unknown_job" else { throw error }
+      return nil
+    }
+  }
+
+  private func newestDispatch(on model: JSONValue) throws(ControlError) -> JSONValue? {
+    let jobs = try call("job.list", ["state": "done", "limit": 1000])["jobs"]?.arrayValue ?? []
+    return try job(jobs.first { $0["kind"] == "dispatch" && $0["model"] == model }?["job"]?.integerValue)
   }
 }

@@ -1,3 +1,5 @@
+import ResultText
+
 /// A picture of numbers: values in, SVG out. It has no colours of its own, only classes, which ``chartStyle`` dresses
 /// for light, dark and paper; and no script: what a place means in full stands in its `<title>`.
 ///

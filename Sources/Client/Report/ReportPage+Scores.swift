@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 
 extension ReportPage {
@@ -19,8 +20,8 @@ extension ReportPage {
       let eval = score["eval"]
       table.add(
         [
-          name, score["fit"].cell, score["held_out"].cell, eval?["value"].cell ?? "-", Invocation.evalInterval(eval),
-          Invocation.paired(eval?["versus_base"]), Invocation.paired(eval?["versus_best_expert"]),
+          name, score["fit"].cell, score["held_out"].cell, eval?["value"].cell ?? "-", evalInterval(eval),
+          paired(eval?["versus_base"]), paired(eval?["versus_best_expert"]),
         ], isEmphasised: name == served)
     }
     return section(
@@ -101,11 +102,5 @@ extension ReportPage {
         + element("p", [:], element("b", [:], "Right: ") + markup(item["gold"].cell))
         + element("table", [:], element("tbody", [:], answers))
         + paragraph("row \(item["id"].cell), line \(item["line"].cell)", "quiet"))
-  }
-
-  /// Two numbers as an interval.
-  func bounds(_ value: JSONValue?) -> ClosedRange<Double>? {
-    let ends = (value?.arrayValue ?? []).compactMap(\.doubleValue)
-    return ends.count == 2 && ends[0] <= ends[1] ? ends[0]...ends[1] : nil
   }
 }

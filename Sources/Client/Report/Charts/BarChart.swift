@@ -1,3 +1,5 @@
+import ResultText
+
 /// One bar a row, from zero to either side.
 package struct BarChart: Chart {
   package var title: String

@@ -1,3 +1,4 @@
+import ResultText
 import StrictJSON
 
 extension ReportPage {

@@ -1,3 +1,5 @@
+import ResultText
+
 // SVG and HTML as text. What comes from files, models and other users goes through `markup`, attributes do so by
 // themselves; content is markup already.
 

@@ -1,3 +1,5 @@
+import ResultText
+
 /// Numbers in rows and columns as strength of colour: one colour above zero, another below it, none at zero.
 package struct HeatMap: Chart {
   package var title: String

@@ -1,20 +1,21 @@
-import StrictJSON
+import ResultText
+package import StrictJSON
 
 /// The page that leads to the reports of all tasks.
-struct ReportIndex {
+package struct ReportIndex {
   private let time: String
   private var rows = ""
   private var missing: [String] = []
 
-  init(time: String) { self.time = time }
+  package init(time: String) { self.time = time }
 
-  mutating func add(_ data: ReportData, file: String) {
+  package mutating func add(_ data: ReportData, file: String) {
     let scores = data.mixture["scores"]
     let served = data.mixture["served"]?.stringValue ?? "mixture"
     let score = scores?[served] ?? scores?["experts"]?[served]
     let cells = [
       served, scores?["base"]?["eval"]?["value"].cell ?? "-", score?["eval"]?["value"].cell ?? "-",
-      Invocation.evalInterval(score?["eval"]), Invocation.paired(score?["eval"]?["versus_base"]),
+      evalInterval(score?["eval"]), paired(score?["eval"]?["versus_base"]),
       scores?["metric"].cell ?? "-", data.model, data.mixture["stale"] == true ? "stale" : "up to date",
     ]
     rows += element(
@@ -23,11 +24,11 @@ struct ReportIndex {
         + cells.map { element("td", [:], markup($0)) }.joined())
   }
 
-  mutating func addMissing(_ task: JSONValue) {
+  package mutating func addMissing(_ task: JSONValue) {
     missing.append("\(task["name"].cell): \(task["state"].cell.replacing("_", with: " ")), no mixture yet")
   }
 
-  var html: String {
+  package var html: String {
     // What counts first: a narrow window shows no more without being pushed.
     let headings = ["Task", "Served", "Base", "Its score", "95 %", "Against base", "Metric", "Model", "State"]
     let table = element(

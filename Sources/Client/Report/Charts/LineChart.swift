@@ -1,3 +1,5 @@
+import ResultText
+
 /// Values over a number: how a search converges, what more shots bring. Points may carry an interval.
 package struct LineChart: Chart {
   package struct Point: Sendable {

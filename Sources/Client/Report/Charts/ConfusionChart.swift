@@ -1,3 +1,5 @@
+import ResultText
+
 /// How often each true label was given each label: rows are what is true, columns what was given, colour the share of
 /// the row. (arXiv:2501.06252, figure 6)
 package struct ConfusionChart: Chart {

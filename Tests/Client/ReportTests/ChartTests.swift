@@ -1,4 +1,5 @@
-import ControlCommands
+import Report
+import TestSupport
 import Testing
 
 @Suite struct ChartTests {

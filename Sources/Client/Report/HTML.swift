@@ -1,11 +1,13 @@
+import ResultText
+
 /// A table of a page. Cells are text; a wide one scrolls by itself, so that the page never does.
 struct HTMLTable {
   let headings: [(name: String, isNumber: Bool)]
   private var rows = ""
 
-  init(_ headings: (String, Table.Alignment)...) { self.init(headings) }
+  init(_ headings: (String, ColumnAlignment)...) { self.init(headings) }
 
-  init(_ headings: [(String, Table.Alignment)]) {
+  init(_ headings: [(String, ColumnAlignment)]) {
     self.headings = headings.map { ($0.0, $0.1 == .right) }
   }
 

@@ -1,15 +1,15 @@
 /// Reads what we write of XML and HTML: elements closed in order, attributes in quotes, no stray `<` or `&`.
-struct MarkupReader {
+package struct MarkupReader {
   /// The elements with their attributes as written, in order.
-  private(set) var elements: [(name: String, attributes: String)] = []
+  package private(set) var elements: [(name: String, attributes: String)] = []
   /// The text between the elements.
-  private(set) var text = ""
+  package private(set) var text = ""
   /// What each `<text>` of a picture shows, without its title.
-  private(set) var labels: [String] = []
+  package private(set) var labels: [String] = []
   /// Nil where all is well.
-  private(set) var problem: String?
+  package private(set) var problem: String?
 
-  init(_ markup: String) { problem = read(markup) }
+  package init(_ markup: String) { problem = read(markup) }
 
   private mutating func read(_ markup: String) -> String? {
     var open: [String] = []
@@ -39,12 +39,12 @@ struct MarkupReader {
     return bare.map { "a bare '&' at \(markup[$0.lowerBound...].prefix(20))" }
   }
 
-  func count(_ name: String, _ attribute: String = "") -> Int {
+  package func count(_ name: String, _ attribute: String = "") -> Int {
     elements.count { $0.name == name && $0.attributes.contains(attribute) }
   }
 
   /// The numbers of an attribute over all elements that have a class.
-  func numbers(_ attribute: String, of name: String, _ style: String) -> [Double] {
+  package func numbers(_ attribute: String, of name: String, _ style: String) -> [Double] {
     elements.filter { $0.name == name && $0.attributes.contains("class=\"\(style)") }.compactMap { element in
       let parts = element.attributes.split(separator: "\"")
       return zip(parts, parts.dropFirst()).first { $0.0.hasSuffix(" \(attribute)=") || $0.0 == "\(attribute)=" }.flatMap

@@ -1,3 +1,5 @@
+import ResultText
+
 /// One value a row with its interval, on a common axis, and a line to compare them with.
 package struct IntervalChart: Chart {
   package struct Row: Sendable {

@@ -1,0 +1,38 @@
+package import StrictJSON
+
+/// An interval of scores: "0.561 to 0.652".
+package func interval95(_ interval: JSONValue?) -> String {
+  let ends = (interval?.arrayValue ?? []).compactMap(\.doubleValue)
+  return ends.count == 2 ? "\(fixed(ends[0], 3)) to \(fixed(ends[1], 3))" : "-"
+}
+
+/// A score on eval rows: "0.561 to 0.652, n 400".
+package func evalInterval(_ eval: JSONValue?) -> String {
+  let interval = interval95(eval?["ci95"])
+  return interval == "-" ? "-" : "\(interval), n \((eval?["n"]).cell)"
+}
+
+/// Rows won and lost, and McNemar's exact p.
+package func paired(_ test: JSONValue?) -> String {
+  guard let test, let p = test["p"]?.doubleValue else { return "-" }
+  return "+\(test["wins"].cell) -\(test["losses"].cell), p \(p < 0.001 ? "< 0.001" : fixed(p, 3))"
+}
+
+/// An interval of differences: "+0.0800 to +0.1800".
+package func interval(_ value: JSONValue?) -> String {
+  let ends = (value?.arrayValue ?? []).compactMap(\.doubleValue)
+  guard ends.count == 2 else { return "-" }
+  return "\(signed(.number(ends[0]))) to \(signed(.number(ends[1])))"
+}
+
+/// Two numbers as an interval; nil where they are none.
+package func bounds(_ ci95: JSONValue?) -> ClosedRange<Double>? {
+  let ends = (ci95?.arrayValue ?? []).compactMap(\.doubleValue)
+  return ends.count == 2 && ends[0] <= ends[1] ? ends[0]...ends[1] : nil
+}
+
+/// How far a search of a sweep may go: "20 gen" or "500 prompts".
+package func budgetText(_ budget: JSONValue?) -> String {
+  if let prompts = budget?["prompts"]?.integerValue { return "\(prompts) prompts" }
+  return "\((budget?["iterations"]).cell) gen"
+}

@@ -1,0 +1,24 @@
+package import StrictJSON
+
+/// Which edge the cells of a column keep to.
+package enum ColumnAlignment { case left, right }
+
+/// What each configuration of a search found, cost and was spared: the same on a terminal and in a report.
+package enum SearchTable {
+  package static let headings: [(String, ColumnAlignment)] = [
+    ("METHOD", .left), ("UNITS", .left), ("FIT", .right), ("LOGLIK", .right), ("HELD OUT", .right), ("LOGLIK", .right),
+    ("GEN", .right), ("ENDED", .left), ("PROMPTS", .right), ("SECONDS", .right), ("CACHE", .right), ("PRUNED", .right),
+    ("CONVERGED", .right),
+  ]
+
+  package static func cells(_ line: JSONValue) -> [String] {
+    let scores = line["scores"]
+    return [
+      line["method"].cell + (line["chosen"] == true ? " *" : ""), line["granularity"].cell, scores?["fit"].cell ?? "-",
+      scores?["fit_loglik"].cell ?? "-", scores?["held_out"].cell ?? "-", scores?["held_out_loglik"].cell ?? "-",
+      line["generations"].cell, line["stop_reason"].cell, line["prompts"].cell,
+      fixed(line["seconds"]?.doubleValue ?? 0, 1), line["prompts_saved_by_cache"].cell,
+      line["prompts_saved_by_pruning"].cell, line["prompts_saved_by_convergence"].cell,
+    ]
+  }
+}

@@ -1,0 +1,96 @@
+import Report
+import StrictJSON
+import TestSupport
+import Testing
+
+@Suite struct ReportPageTests {
+  /// The page of what a daemon answers; a `bare` one keeps no search, has made no check and has served nothing.
+  private func report(
+    _ mixture: JSONValue = CannedReport.mixture(), search: JSONValue = CannedReport.job, bare: Bool = false
+  ) -> String {
+    let data = ReportData(
+      mixture: mixture, task: ["name": "arc", "rows": 10, "eval_rows": bare ? 0 : 400], search: bare ? nil : search,
+      log: bare ? ["revisions": [], "changes": []] : CannedReport.log,
+      checks: bare ? ["checks": [], "pending": []] : CannedReport.checks, dispatch: bare ? nil : CannedReport.dispatch)
+    return ReportPage(data: data, time: "2026-01-31T14:00:00.000Z", version: "0.0.0").html
+  }
+
+  @Test(arguments: ["vector", "layer", "matrix"], [true, false])
+  func aReportIsWellFormedAndLoadsNothing(granularity: String, bare: Bool) {
+    let html = report(CannedReport.mixture(granularity: granularity, eval: !bare), bare: bare)
+    let read = MarkupReader(html)
+    #expect(read.problem == nil, "\(read.problem ?? "")")
+    for reference in ["http", "src=", "url(", "<script", "<link", "@import", "href="] {
+      #expect(!html.contains(reference), "\(reference)")
+    }
+    #expect(html.hasPrefix("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"))
+    #expect(read.count("h1") == 1 && read.count("h2") == 10)
+  }
+
+  @Test func everyPartIsThereWithItsNumbers() {
+    let html = report()
+    let read = MarkupReader(html)
+    for text in [
+      "Stale: &#39;science&#39; is now at version 3 (was 2)", "60 coefficients were fitted to 10 shots",
+      "2026-01-31 12:00:00 UTC", "mixture: it is better held out", "0.600 to 0.700, n 400", "+60 -20, p &lt; 0.001",
+      "acc on 400 eval rows with 95 % intervals", "Won: 1", "Lost: 1", "3 rows differ; the first 2 are shown",
+      "Honey &amp; wax", "row q7, line 7", "science@2", "0.0001", "+0.1300", "A: prompt", "B: classifier",
+      "13 of 20 prompts right, 65.0 % (95 %: 43.0 to 82.0); 30.0 % were given to other", "served, generation 9",
+      "seen before: 100", "evaluations made", "spread of α", "ordered, passes", "transfer to sibling",
+      "0.4800 to 0.5200",
+      "science@2 on sibling: 0.100 (0.020 to 0.180)",
+    ] {
+      #expect(read.text.contains(text), "\(text)")
+    }
+    #expect(!html.contains("stranger"), "a check of another expert")
+    // Every chart is there for wide windows and for narrow ones.
+    #expect(read.count("svg", "width=\"720\"") == read.count("svg", "width=\"340\"") && read.count("svg") >= 16)
+    #expect(read.count("tr", "class=\"served\"") == 2, "what is served, and the chosen configuration")
+  }
+
+  @Test func whatIsMissingIsSaid() {
+    let html = report(CannedReport.mixture(eval: false), bare: true)
+    for text in [
+      "No eval file: put eval.jsonl", "No eval file, so no items", "The course of this search is not recorded",
+      "lists no configuration", "No check of these experts was made", "Dispatch was not evaluated",
+      "Nothing was served yet",
+    ] {
+      #expect(html.contains(text), "\(text)")
+    }
+  }
+
+  @Test func matricesOfALayerStandBelowEachOther() {
+    let read = MarkupReader(report(CannedReport.mixture(granularity: "matrix")))
+    #expect(read.text.contains("q, 1: 1.0000") && read.text.contains("up, 0: 0.5000"))
+    let layers = MarkupReader(report(CannedReport.mixture(granularity: "layer")))
+    #expect(layers.text.contains("social, 0: -0.2500") && layers.count("rect", "class=\"cell below\"") > 0)
+  }
+
+  @Test func whatWasFoundIsShownBesideABaselineThatIsServed() {
+    let read = MarkupReader(report(CannedReport.mixture(served: "base")))
+    #expect(read.text.contains("What the search found and is not served"))
+  }
+
+  @Test func ofManyItemsTheFirstAreOpenAndTheOthersUnfold() throws {
+    var job = CannedReport.job.objectValue ?? [:]
+    let item = try #require(job["result"]?["eval_items"]?["items"]?.arrayValue?.first)
+    let search = try #require(job["result"]?["search"])
+    job["result"] = [
+      "search": search,
+      "eval_items": [
+        "best_expert": "science", "differing": 11, "items": .array([JSONValue](repeating: item, count: 11)),
+      ],
+    ]
+    let html = report(search: .object(job))
+    let read = MarkupReader(html)
+    #expect(read.problem == nil && read.count("article") == 11 && read.count("details") == 1)
+    #expect(read.text.contains("Won: 11") && read.text.contains("3 more"))
+    #expect(html.split(separator: "<details>")[0].split(separator: "<article").count == 9, "eight before the fold")
+  }
+
+  @Test func namesAndAnswersOfOthersAreText() {
+    let html = report()
+    #expect(html.contains("What do bees make? &lt;script&gt;alert(1)&lt;/script&gt;"))
+    #expect(!html.contains(CannedReport.hostile))
+  }
+}
