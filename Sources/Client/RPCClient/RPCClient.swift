@@ -102,9 +102,6 @@ package final class RPCClient {
   /// The oldest descriptor that came with an answer and was not taken yet.
   package func takeDescriptor() -> FileDescriptor? { descriptors.isEmpty ? nil : descriptors.removeFirst() }
 
-  /// Tells the daemon that no further request comes; answers still do.
-  package func finishSending() { shutdown(socket.number, Int32(SHUT_WR)) }
-
   // MARK: - Bytes
 
   private func write(_ bytes: [UInt8]) throws(RPCClientError) {

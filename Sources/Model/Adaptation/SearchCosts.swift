@@ -19,9 +19,6 @@ package struct SearchCosts: Sendable, Equatable {
   /// The measured mean; nil where nothing was scored.
   package var secondsPerPrompt: Double? { prompts > 0 ? seconds / Double(prompts) : nil }
 
-  /// An estimate: what was saved, at the measured mean cost of what was made.
-  package func estimatedSeconds(_ evaluations: Int) -> Double? { secondsPerPrompt.map { $0 * Double(evaluations) } }
-
   static func += (a: inout SearchCosts, b: SearchCosts) {
     a.prompts += b.prompts
     a.savedByCache += b.savedByCache

@@ -29,38 +29,6 @@ package enum BLAS {
       1, beta, y, 1)
   }
 
-  /// The sum of x[i] * y[i].
-  package static func dot(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Float {
-    prepare()
-    return unsafe cblas_sdot(blasint(count), x, 1, y, 1)
-  }
-
-  /// y += alpha * x.
-  package static func axpy(
-    _ count: Int, alpha: Float, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>
-  ) {
-    prepare()
-    unsafe cblas_saxpy(blasint(count), alpha, x, 1, y, 1)
-  }
-
-  /// x *= alpha.
-  package static func scale(_ count: Int, by alpha: Float, _ x: UnsafeMutablePointer<Float>) {
-    prepare()
-    unsafe cblas_sscal(blasint(count), alpha, x, 1)
-  }
-
-  /// As ``gemm(transposeA:transposeB:m:n:k:alpha:a:lda:b:ldb:beta:c:ldc:)``, in double.
-  package static func gemmDouble(
-    transposeA: Bool, transposeB: Bool, m: Int, n: Int, k: Int, alpha: Double = 1, a: UnsafePointer<Double>, lda: Int,
-    b: UnsafePointer<Double>, ldb: Int, beta: Double = 0, c: UnsafeMutablePointer<Double>, ldc: Int
-  ) {
-    prepare()
-    guard m > 0, n > 0 else { return }
-    unsafe cblas_dgemm(
-      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, blasint(m),
-      blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
-  }
-
   /// The lower triangle of c (n, n) = alpha * op(a) op(a)ᵀ + beta * c in double, where op(a) is (n, k): `a` lies as
   /// (n, k), or as (k, n) with `transpose`. What is above the diagonal is left as it was.
   package static func syrkDouble(

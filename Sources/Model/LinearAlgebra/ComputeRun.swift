@@ -17,13 +17,12 @@ package struct Phase: Sendable {
 
 /// Work prepared once and executed as often as wanted: phases in order, each begun when the one before is complete.
 ///
-/// Decoding runs some 150 phases for every token; their closures are built once. Between executions (and only then) the
-/// number of tiles of a phase may be changed with ``setTiles(_:ofPhase:)``.
+/// Decoding runs some 150 phases for every token; their closures are built once.
 ///
-/// `@unchecked Sendable`: `phases` and the cursor belong to the caller while the run is idle and are guarded by the
+/// `@unchecked Sendable`: the cursor belongs to the caller while the run is idle and is guarded by the
 /// pool's lock while it is active; `active` is checked under that lock. `@safe`: the semaphore never leaves.
 @safe package final class ComputeRun: @unchecked Sendable {
-  private(set) var phases: [Phase]
+  let phases: [Phase]
 
   // The cursor, guarded by the pool's lock.
   var active = false
@@ -48,13 +47,6 @@ package struct Phase: Sendable {
     unsafe sem_destroy(finished)
     unsafe finished.deinitialize(count: 1)
     unsafe finished.deallocate()
-  }
-
-  /// Changes the number of tiles of a phase; traps while the run is being executed.
-  package func setTiles(_ tiles: Int, ofPhase phase: Int) {
-    precondition(!active, "tiles of a run cannot change while it is executed")
-    precondition(tiles >= 0, "a phase cannot have \(tiles) tiles")
-    phases[phase].tiles = tiles
   }
 
   /// Moves to the first phase at or after `start` that has tiles. False where there is none: the run is complete.

@@ -28,9 +28,4 @@ package final class Scratch {
   package func trim(above count: Int) {
     for index in slots.indices where (slots[index]?.count ?? 0) > count { slots[index] = nil }
   }
-
-  /// Gives all slots back to the system.
-  package func clear() {
-    slots = []
-  }
 }

@@ -17,8 +17,6 @@ package final class Tokenizer: Sendable {
   private let idOfByte: [Int32]  // -1: the vocabulary has no token for this byte
   private let unknown: Int32?
 
-  package var vocabularySize: Int { vocabulary.count }
-
   /// `unknown` stands for a byte without token; where it is nil such a byte is left out, as Hugging Face's BPE without
   /// `unk_token` does. (SmolLM2 lacks 21 bytes: some controls, and bytes that UTF-8 never has or hardly ever.)
   init(
@@ -119,12 +117,6 @@ package final class Tokenizer: Sendable {
   /// The text of the ids; bytes that are not UTF-8 become U+FFFD.
   package func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool = false) -> String {
     String(decoding: decodeBytes(ids, skipSpecial: skipSpecial), as: UTF8.self)
-  }
-
-  /// The token's text as the model's file writes it, or nil outside the vocabulary.
-  package func tokenText(_ id: Int32) -> String? {
-    guard id >= 0, id < vocabulary.count else { return nil }
-    return String(decoding: vocabulary.textOfToken(Int(id)), as: UTF8.self)
   }
 
   /// The id of a token by its exact text as the model's file writes it.

@@ -157,9 +157,6 @@ package final class LanguageModel: Sendable {
 extension LanguageModel {
   /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.
   package var weightBytes: Int { weights.byteCount }
-
-  /// Lets go of what is kept for the next request only.
-  package func releaseWorkspaces() { spaces.clear() }
 }
 
 extension ModelShape {

@@ -31,8 +31,6 @@ struct TilePlan: Sendable {
   let factoredHidden: [Tile]
   let factoredIntermediate: [Tile]
 
-  var hasFactored: Bool { !factoredHeads.isEmpty }
-
   init(groups: [RowGroup], shape: ModelShape, cut: TileShape) {
     let dense = groups.filter { !$0.factored }
     let factored = groups.filter(\.factored)

@@ -66,7 +66,4 @@ final class WorkspacePool: Sendable {
       }
     }
   }
-
-  /// Lets all idle workspaces go.
-  func clear() { idle.withLock { $0 = [] } }
 }

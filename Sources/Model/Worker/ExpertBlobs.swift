@@ -37,7 +37,7 @@ extension AdaptJob {
   func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchGround) throws(WorkerFault) {
     let signature = try inputs.model.signature
     let vector = try faulting { try inputs.mixer.multipliers(outcome.alpha) }
-    var parents: [MixtureRecord.Expert] = []
+    var parents: [MixtureFile.Parent] = []
     for (expert, alpha) in zip(inputs.experts, outcome.alpha.alpha) {
       let reference = expert.reference
       guard let digest = Digest(description: reference.digest) else {

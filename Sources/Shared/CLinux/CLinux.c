@@ -16,7 +16,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -48,16 +47,6 @@ int t2_epoll_wait(int epoll, struct t2_epoll_event *events, int count, int timeo
 }
 
 int t2_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
-
-int t2_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
-
-int t2_timerfd_arm(int timer, int64_t at_ns, int64_t interval_ns) {
-  struct itimerspec spec = {
-      .it_value = {.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000},
-      .it_interval = {.tv_sec = interval_ns / 1000000000, .tv_nsec = interval_ns % 1000000000},
-  };
-  return timerfd_settime(timer, TFD_TIMER_ABSTIME, &spec, NULL);
-}
 
 int t2_signalfd(const int *signals, int count) {
   sigset_t set;
@@ -211,10 +200,6 @@ int t2_unix_send_datagram(const char *path, const void *bytes, size_t count) {
 }
 
 // --- Files ---
-
-int t2_rename_noreplace(int from_directory, const char *from, int to_directory, const char *to) {
-  return (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, RENAME_NOREPLACE);
-}
 
 int t2_rename_exchange(int from_directory, const char *from, int to_directory, const char *to) {
   return (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, RENAME_EXCHANGE);

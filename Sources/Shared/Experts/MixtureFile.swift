@@ -1,3 +1,4 @@
+package import Digests
 package import ModelFormats
 package import Multipliers
 import StrictJSON
@@ -6,6 +7,23 @@ import StrictJSON
 ///
 /// It is itself a valid expert, so a mixture can be exported, dropped into another daemon, and mixed again.
 package struct MixtureFile: Sendable {
+  /// An expert of the mixture, and what was taken of it.
+  package struct Parent: Sendable, Equatable {
+    package var name: String
+    package var version: Int
+    /// The content digest of that version.
+    package var digest: Digest
+    /// One coefficient a unit; one alone under granularity `vector`.
+    package var alpha: [Float]
+
+    package init(name: String, version: Int, digest: Digest, alpha: [Float]) {
+      self.name = name
+      self.version = version
+      self.digest = digest
+      self.alpha = alpha
+    }
+  }
+
   package let metadata: ExpertMetadata
   package let layout: MultiplierLayout
   package let vector: MultiplierVector
@@ -15,7 +33,7 @@ package struct MixtureFile: Sendable {
   ///   - vector: effective multipliers, flat by the model's layout.
   ///   - parents: the experts of the mixture.
   package init(
-    name: String, task: String?, vector: MultiplierVector, model: ModelSignature, parents: [MixtureRecord.Expert]
+    name: String, task: String?, vector: MultiplierVector, model: ModelSignature, parents: [Parent]
   ) {
     precondition(
       vector.values.count == model.layout.count,

@@ -23,7 +23,6 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
   case gap(tensor: String, at: Int)
   case overlap(tensor: String, with: String)
   case trailingBytes(count: Int)
-  case notFinite(tensor: String, index: Int, value: Float)
   case unknownTensor(String)
 
   /// True where waiting for the rest of the file can help.
@@ -52,7 +51,6 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .gap: "gap"
     case .overlap: "overlap"
     case .trailingBytes: "trailing_bytes"
-    case .notFinite: "not_finite"
     case .unknownTensor: "unknown_tensor"
     }
   }
@@ -81,7 +79,6 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .gap(let tensor, let offset): "byte \(offset) of the data, before tensor '\(tensor)', belongs to no tensor"
     case .overlap(let tensor, let other): "tensors '\(other)' and '\(tensor)' overlap"
     case .trailingBytes(let count): "\(count) bytes after the last tensor belong to nothing"
-    case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
     case .unknownTensor(let name): "the file has no tensor '\(name)'"
     }
   }

@@ -102,16 +102,6 @@ package final class SafetensorsFile: Sendable {
     return values
   }
 
-  /// Throws for the first NaN or infinity in the file.
-  package func checkFinite() throws(SafetensorsError) {
-    for tensor in tensors {
-      let values = try floats(tensor.name)
-      if let index = values.firstIndex(where: { !$0.isFinite }) {
-        throw .notFinite(tensor: tensor.name, index: index, value: values[index])
-      }
-    }
-  }
-
   /// Some of a tensor's values, by their flat index. The caller has checked that the type is one of those widened.
   func widen(_ tensor: Tensor, values: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
     guard let type = tensor.type.elementType else { preconditionFailure("\(tensor.type.rawValue) is not widened") }

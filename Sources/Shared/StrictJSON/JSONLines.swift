@@ -44,17 +44,3 @@ package struct JSONLines: Sequence, IteratorProtocol {
     return nil
   }
 }
-
-/// All values of a `.jsonl` file with their line numbers; the first bad line is the error.
-package func parseJSONLines(
-  _ bytes: [UInt8], limits: JSONLimits = .init()
-) throws(JSONError) -> [(line: Int, value: JSONValue)] {
-  var values: [(line: Int, value: JSONValue)] = []
-  for line in JSONLines(bytes, limits: limits) {
-    switch line.value {
-    case .success(let value): values.append((line.number, value))
-    case .failure(let error): throw error
-    }
-  }
-  return values
-}

@@ -10,8 +10,6 @@ package final class Epoll: Sendable {
     package init(rawValue: UInt32) { self.rawValue = rawValue }
     package static let read = Events(rawValue: UInt32(T2_EPOLL_IN))
     package static let write = Events(rawValue: UInt32(T2_EPOLL_OUT))
-    /// The peer has closed its writing side.
-    package static let peerHangup = Events(rawValue: UInt32(T2_EPOLL_PEER_HANGUP))
     /// Reported without being asked for, as is `hangup`.
     package static let error = Events(rawValue: UInt32(T2_EPOLL_ERROR))
     package static let hangup = Events(rawValue: UInt32(T2_EPOLL_HANGUP))

@@ -24,31 +24,6 @@ package final class EventDescriptor: Sendable {
   }
 }
 
-/// A timerfd on CLOCK_MONOTONIC.
-package final class TimerDescriptor: Sendable {
-  package let descriptor: FileDescriptor
-
-  package init() throws(SystemCallError) {
-    descriptor = FileDescriptor(takingOwnershipOf: try systemCall("create a timerfd") { t2_timerfd() })
-  }
-
-  /// Readable from `instant` on (at once where it has passed), then every `interval`. nil disarms.
-  package func arm(at instant: MonotonicInstant?, every interval: Duration = .zero) throws(SystemCallError) {
-    // 0 would disarm.
-    let nanoseconds = instant.map { max(1, $0.nanoseconds) } ?? 0
-    try systemCall("arm a timer") {
-      t2_timerfd_arm(descriptor.number, nanoseconds, max(0, interval.inNanoseconds))
-    }
-  }
-
-  /// Makes it unreadable again; true where it had expired.
-  @discardableResult
-  package func drain() -> Bool {
-    var count: UInt64 = 0
-    return unsafe read(descriptor.number, &count, 8) == 8
-  }
-}
-
 /// Signals as events. Made before the first thread starts: threads inherit the mask that it sets.
 package final class SignalDescriptor: Sendable {
   package let descriptor: FileDescriptor

@@ -96,16 +96,6 @@ package enum FileSystem {
     try systemCall("rename", "\(from)' to '\(to)") { unsafe Glibc.rename(from, to) }
   }
 
-  /// Renames without replacing: false where `to` is there already.
-  package static func renameWithoutReplacing(_ from: String, to: String) throws(SystemCallError) -> Bool {
-    do {
-      try systemCall("rename", "\(from)' to '\(to)") { unsafe t2_rename_noreplace(AT_FDCWD, from, AT_FDCWD, to) }
-      return true
-    } catch  where error.number == EEXIST {
-      return false
-    }
-  }
-
   /// Swaps two names in one step.
   package static func exchange(_ first: String, _ second: String) throws(SystemCallError) {
     try systemCall("exchange", "\(first)' and '\(second)") {

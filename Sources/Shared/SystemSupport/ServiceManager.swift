@@ -32,14 +32,9 @@ package struct ServiceManager: Sendable {
   package func status(_ text: String) { send("STATUS=\(Self.oneLine(text))") }
   package func stopping() { send("STOPPING=1") }
   package func watchdog() { send("WATCHDOG=1") }
-  /// A step that takes long (a migration): systemd waits this much longer.
-  package func extendTimeout(_ duration: Duration) {
-    send("EXTEND_TIMEOUT_USEC=\(duration.inNanoseconds / 1000)")
-  }
   package func reloading() {
     send("RELOADING=1\nMONOTONIC_USEC=\(MonotonicInstant.now.nanoseconds / 1000)")
   }
-  package func failing(_ number: Int32, status: String) { send("ERRNO=\(number)\nSTATUS=\(Self.oneLine(status))") }
 
   private func send(_ text: String) {
     guard let address else { return }

@@ -126,15 +126,6 @@ import Testing
     }
   }
 
-  @Test func whatWasSavedIsEstimatedFromTheMeasuredCost() throws {
-    var costs = SearchCosts()
-    #expect(costs.estimatedSeconds(5) == nil)
-    costs.prompts = 4
-    costs.seconds = 2
-    costs.savedByPruning = 6
-    #expect(costs.estimatedSeconds(costs.savedByPruning) == 3)
-  }
-
   @Test func theFoldsChooseAmongMethods() throws {
     var chosen: Set<Int> = []
     for seed in UInt64(0)..<12 {

@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  @Test func gemvDotAndAxpyEqualTheDefinition() {
+  @Test func gemvEqualsTheDefinition() {
     var random = SplitMix(seed: 8)
     let (rows, columns) = (13, 29)
     let a = random.floats(rows * columns)
@@ -54,12 +54,7 @@ import Testing
     for i in 0..<rows {
       let row = Array(a[i * columns..<(i + 1) * columns])
       #expect(abs(y[i] - zip(row, x).reduce(0) { $0 + $1.0 * $1.1 }) < 1e-5)
-      #expect(unsafe abs(y[i] - BLAS.dot(columns, row, x)) < 1e-5)
     }
-    var z = x
-    unsafe BLAS.axpy(columns, alpha: -2, x, &z)
-    unsafe BLAS.scale(columns, by: -1, &z)
-    #expect(largestDifference(z, x) < 1e-6)
   }
 
   /// The eigensystem of a matrix, as arrays.

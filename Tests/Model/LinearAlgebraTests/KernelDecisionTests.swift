@@ -57,7 +57,9 @@ import Testing
       }
       let report = BLAS.kernel
       guard report.raised, !report.tooOld, report.running == report.deserved else { exit(3) }
-      let sum = unsafe BLAS.dot(5, [1, 2, 3, 4, 5], [1, 1, 1, 1, 1])
+      var sum: Float = 0
+      unsafe BLAS.gemv(
+        transpose: false, rows: 1, columns: 5, a: [1, 2, 3, 4, 5], lda: 5, x: [1, 1, 1, 1, 1], y: &sum)
       exit(sum == 15 ? 0 : 4)
     }
   }

@@ -65,28 +65,6 @@ import Testing
     }
   }
 
-  @Test func theWayThroughTheRescaleIsThatOfDifferences() throws {
-    var random = SplitMix(seed: 43)
-    let g = random.floats(layout.count)
-    let z = experts[1]
-    let gradient = try gradientBeforeRescale(g, at: z, layout: layout, sigma: sigma, rescale: .nuclear)
-    #expect(abs(dot(gradient, z.values)) < 1e-3)  // a common factor changes nothing
-    for _ in 0..<3 {
-      let d = random.floats(layout.count, in: -0.5...0.5)
-      func value(_ step: Float) throws -> Double {
-        let moved = MultiplierVector(zip(z.values, d).map { $0 + step * $1 })
-        return dot(g, try rescaled(moved, layout: layout, sigma: sigma, rescale: .nuclear).values)
-      }
-      let expected = (try value(0.01) - value(-0.01)) / 0.02
-      #expect(abs(dot(gradient, d) - expected) < 2e-3 * max(1, abs(expected)))
-    }
-    #expect(try gradientBeforeRescale(g, at: z, layout: layout, sigma: [], rescale: .none) == g)
-    let nothing = MultiplierVector([Float](repeating: 0, count: layout.count))
-    #expect(throws: MixtureError.self) {
-      try gradientBeforeRescale(g, at: nothing, layout: layout, sigma: sigma, rescale: .nuclear)
-    }
-  }
-
   @Test func theWayThroughTheMaskIsThatOfDifferences() {
     let p: [Float] = [-3, -0.5, 0, 0.1, 2, 6]
     let g: [Float] = [1, -2, 0.5, 3, -1, 2]

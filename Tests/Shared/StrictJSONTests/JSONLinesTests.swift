@@ -3,14 +3,15 @@ import Testing
 
 @Suite struct JSONLinesTests {
   @Test func linesAreNumberedAndBlankOnesPassedOver() throws {
-    let values = try parseJSONLines(Array("{\"a\":1}\n\n  \r\n[2]\r\n3".utf8))
-    #expect(values.map(\.line) == [1, 4, 5])
-    #expect(values.map(\.value) == [["a": 1], [2], 3])
+    let lines = Array(JSONLines(Array("{\"a\":1}\n\n  \r\n[2]\r\n3".utf8)))
+    #expect(lines.map(\.number) == [1, 4, 5])
+    #expect(try lines.map { try $0.value.get() } == [["a": 1], [2], 3])
   }
 
   @Test func anErrorHasTheLineAndOffsetOfTheFile() throws {
     let text = "{}\n{\"a\":?}\n{}\n"
-    let error = try #require(throws: JSONError.self) { try parseJSONLines(Array(text.utf8)) }
+    let lines = Array(JSONLines(Array(text.utf8)))
+    let error = try #require(throws: JSONError.self) { try lines[1].value.get() }
     #expect(error.line == 2)
     #expect(error.column == 6)
     #expect(error.offset == 8)
@@ -23,8 +24,8 @@ import Testing
     #expect((try? lines[1].value.get()) == nil)
   }
 
-  @Test func anEmptyFileHasNoLines() throws {
-    #expect(try parseJSONLines([]).isEmpty)
-    #expect(try parseJSONLines(Array("\n\n".utf8)).isEmpty)
+  @Test func anEmptyFileHasNoLines() {
+    #expect(Array(JSONLines([])).isEmpty)
+    #expect(Array(JSONLines(Array("\n\n".utf8))).isEmpty)
   }
 }

@@ -21,21 +21,6 @@ struct EpollTests {
     #expect(try epoll.wait(milliseconds: 0) { _, _ in } == 0)
   }
 
-  @Test func aTimerExpiresAtItsInstantAndCanBeDisarmed() throws {
-    let epoll = try Epoll()
-    let timer = try TimerDescriptor()
-    try epoll.add(timer.descriptor, .read, token: 1)
-    let due = MonotonicInstant.now + .milliseconds(5)
-    try timer.arm(at: due)
-    #expect(try epoll.wait(until: .after(.seconds(30))) { _, _ in } == 1)
-    #expect(MonotonicInstant.now >= due)
-    #expect(timer.drain())
-    try timer.arm(at: MonotonicInstant(nanoseconds: -5))
-    #expect(try epoll.wait(until: .after(.seconds(30))) { _, _ in } == 1)
-    try timer.arm(at: nil)
-    #expect(try epoll.wait(milliseconds: 0) { _, _ in } == 0)
-  }
-
   @Test func aRemovedDescriptorIsSilent() throws {
     let epoll = try Epoll()
     let event = try EventDescriptor()

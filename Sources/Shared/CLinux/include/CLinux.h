@@ -22,7 +22,7 @@ static inline void t2_cpu_pause(void) {
 const char *t2_error_name(int number);
 const char *t2_error_text(int number);
 
-// --- Readiness: epoll, eventfd, timerfd, signalfd ---
+// --- Readiness: epoll, eventfd, signalfd ---
 
 // struct epoll_event without its union and its packing.
 struct t2_epoll_event {
@@ -33,7 +33,6 @@ struct t2_epoll_event {
 enum {
   T2_EPOLL_IN = EPOLLIN,
   T2_EPOLL_OUT = EPOLLOUT,
-  T2_EPOLL_PEER_HANGUP = EPOLLRDHUP,
   T2_EPOLL_ERROR = EPOLLERR,
   T2_EPOLL_HANGUP = EPOLLHUP,
 };
@@ -44,9 +43,6 @@ int t2_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t
 // Waits for at most `count` (itself at most 256) events; a negative timeout waits for ever.
 int t2_epoll_wait(int epoll, struct t2_epoll_event *events, int count, int timeout_ms);
 int t2_eventfd(void);
-int t2_timerfd(void);
-// Arms for an instant of CLOCK_MONOTONIC, 0 disarms; then every `interval_ns`, 0 for once.
-int t2_timerfd_arm(int timer, int64_t at_ns, int64_t interval_ns);
 // Blocks the signals in the calling thread and opens a descriptor that reports them.
 int t2_signalfd(const int *signals, int count);
 // One pending signal's number, 0 where none is pending.
@@ -74,8 +70,6 @@ int t2_unix_send_datagram(const char *address, const void *bytes, size_t count);
 
 // --- Files ---
 
-// rename that fails with EEXIST instead of replacing.
-int t2_rename_noreplace(int from_directory, const char *from, int to_directory, const char *to);
 // Swaps two names atomically.
 int t2_rename_exchange(int from_directory, const char *from, int to_directory, const char *to);
 // A file without a name in this directory (O_TMPFILE), read-write; linked into place by t2_link_descriptor.
