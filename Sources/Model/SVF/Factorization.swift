@@ -1,5 +1,7 @@
 import Glibc
+package import LinearAlgebra
 package import Multipliers
+package import SystemSupport
 
 /// Every target matrix of a model in factored form: computed once, kept in a file under the model's digest, and mapped,
 /// not read, afterwards.
@@ -38,5 +40,22 @@ package final class Factorization: @unchecked Sendable {
   package func adviseUnused() {
     guard isCached else { return }
     unsafe madvise(memory.address, memory.byteCount, MADV_DONTNEED)
+  }
+}
+
+/// A factorization that could not be computed, written or read.
+package enum SVFError: Error, CustomStringConvertible {
+  /// The eigensolver refused a matrix.
+  case matrix(name: String, LAPACKError)
+  /// The cache file could not be written or mapped.
+  case file(SystemCallError)
+  case tooLarge(matrices: Int)
+
+  package var description: String {
+    switch self {
+    case .matrix(let name, let error): "cannot factor '\(name)': \(error)"
+    case .file(let error): "cannot keep the factorization: \(error)"
+    case .tooLarge(let matrices): "cannot factor a model of \(matrices) matrices: their sizes do not fit into memory"
+    }
   }
 }

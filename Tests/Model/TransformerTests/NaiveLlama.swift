@@ -1,5 +1,5 @@
+import Glibc
 import Multipliers
-
 @testable import Transformer
 
 /// The twin of the forward pass that a reader can check against the paper: one sequence, double, no blocks, no tiles.
@@ -155,3 +155,13 @@ struct NaiveLlama {
     }
   }
 }
+
+func exponential(_ x: Double) -> Double { exp(x) }
+
+func logSumExp(_ logits: [Float]) -> Float {
+  let largest = Double(logits.max() ?? 0)
+  return Float(largest + log(logits.reduce(0.0) { $0 + exp(Double($1) - largest) }))
+}
+
+/// libm's, rounded once.
+func correctExponential(_ x: Float) -> Float { Float(exp(Double(x))) }
