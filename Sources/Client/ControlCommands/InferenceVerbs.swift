@@ -37,7 +37,7 @@ extension Verb {
           "prompt or classifier (two passes), mixture, expert or none; by --expert, --task or --alpha unless given"),
         .value("--task", "T", "task", "for mixture: whose mixture answers"),
       ] + weights + [
-        .value("--read", "HOW", "read", "how pass one is read: score or generate"),
+        .value("--read", "HOW", "read", "how the first pass is read: score or generate"),
         .value("--dispatcher", "E", "dispatcher", "for classifier: the dispatcher expert, where there are several"),
         .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--system", "TEXT", "system", "the system message"),

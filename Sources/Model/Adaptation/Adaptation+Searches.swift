@@ -6,7 +6,7 @@ extension Adaptation {
   mutating func startSearches() {
     for (number, configuration) in settings.configurations.enumerated() {
       for fold in [nil] + plan.folds.indices.map(Optional.some) {
-        // One stream for all searches of a configuration: they begin with the same members, whose scores on all shots are
+        // One stream for all searches of a configuration: they begin with the same candidates, whose scores on all shots are
         // those on the folds, so the first generation of three searches costs that of one.
         searches.append(
           Search(
@@ -156,7 +156,7 @@ extension Adaptation {
     case .gradient(let request):
       let candidate = space.coefficients(at: request.point, onGrid: false)
       _ = try step(label, of: index) { (run) throws(ScorerError) in
-        // As a member of a population that does not exist.
+        // As a candidate that does not exist.
         guard let candidate, run.scorer.admits(candidate) else {
           return PointGradient(score: .worst, gradient: request.point.map { _ in 0 })
         }

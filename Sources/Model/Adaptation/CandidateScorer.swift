@@ -1,7 +1,7 @@
 package import Multipliers
 
 /// Some shots under one mixture: what is computed together. Its result is a pure function of the two, never of what else
-/// is asked in the same call, so a cache hit, a dropped member or a resume changes no bit.
+/// is asked in the same call, so a cache hit, a dropped candidate or a resume changes no bit.
 package struct ScoringWork: Sendable {
   package var candidate: MixtureCoefficients
   /// One of the chunks that `chunks(of:)` made.

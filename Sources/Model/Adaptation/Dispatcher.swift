@@ -4,8 +4,8 @@ import Glibc
 import Tokenizer
 package import Transformer
 
-/// Pass one: which of some labels a request belongs to (arXiv 2501.06252, section 3.2; strategy A under the base, B under
-/// a dispatcher expert).
+/// The first pass: which of some labels a request belongs to (arXiv 2501.06252, section 3.2; strategy A under the base,
+/// B under a dispatcher expert).
 ///
 /// The model is asked by a template and answers with `\boxed{label}`. The answer is read in one of two ways. *Generated*,
 /// the last `\boxed{}` counts, and what is none of the labels is `other`, the base. *Scored*, the answer is begun with
@@ -16,7 +16,7 @@ package import Transformer
 /// probabilities, and the softmax is each label's probability given that the answer is one of them. A mean per token
 /// or character would favour long names, whose later tokens are certain once the first is there.
 package struct Dispatcher: Sendable {
-  /// What pass one came to.
+  /// What the first pass decided.
   package struct Outcome: Sendable, Equatable {
     package var label: String
     /// In the order of the labels.

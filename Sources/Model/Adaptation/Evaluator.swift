@@ -2,7 +2,7 @@ package import Multipliers
 package import StrictJSON
 
 /// Gives scores at the least cost: from what is known, from the journal of an interrupted run, or from the scorer; and
-/// ranks a population without finishing members that cannot lead.
+/// ranks a population without finishing candidates that cannot be elites.
 ///
 /// Works in steps (the baselines, a generation, the held-out scores). What a step computed is its record in the journal.
 package struct Evaluator<Scorer: CandidateScorer> {
@@ -16,10 +16,10 @@ package struct Evaluator<Scorer: CandidateScorer> {
 
   package private(set) var costs = SearchCosts()
 
-  private var replay: [Place: ShotGradient] = [:]
+  private var replay: [ReplayKey: ShotGradient] = [:]
   private var record: [JSONValue] = []
 
-  private struct Place: Hashable {
+  private struct ReplayKey: Hashable {
     var candidate: Int
     var chunk: Int
   }
@@ -43,7 +43,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
         let chunk = parts[1].intValue, let shots = parts[2].arrayValue
       else { continue }
       let gradient = parts.count == 4 ? numbers(parts[3]) ?? [] : []
-      replay[Place(candidate: candidate, chunk: chunk)] = ShotGradient(
+      replay[ReplayKey(candidate: candidate, chunk: chunk)] = ShotGradient(
         shots: shots.compactMap(shotScore), gradient: gradient)
     }
   }
@@ -65,10 +65,10 @@ package struct Evaluator<Scorer: CandidateScorer> {
 
   // MARK: - a ranking
 
-  /// The first `leaders` members of a population in order: (score, log-likelihood, index).
+  /// The first `leaders` candidates of a population, its elites, in order: (score, log-likelihood, index).
   ///
   /// Rounds: the first chunk of everybody, then all chunks of those that lead, then chunk by chunk, dropping before each
-  /// round the members whose upper bound is below the last leader's score. What is dropped could not have led, so the
+  /// round the candidates whose upper bound is below the last elite's score. What is dropped could not have been one, so the
   /// answer is that of scoring everybody.
   package mutating func rank(
     _ candidates: [MixtureCoefficients?], on chunks: [Int], leaders: Int, objective: Objective
@@ -144,7 +144,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
     var found = knownGradients[key] ?? [:]
     let cached = Set(found.keys)
     for chunk in chunks where found[chunk] == nil {
-      if let known = replay[Place(candidate: 0, chunk: chunk)], known.gradient.count == coefficients,
+      if let known = replay[ReplayKey(candidate: 0, chunk: chunk)], known.gradient.count == coefficients,
         known.shots.count == self.chunks[chunk].count
       {
         found[chunk] = known
@@ -196,7 +196,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
   private mutating func compute(_ pieces: [Piece], of population: Population) throws(ScorerError) {
     var asked: [Piece] = []
     for piece in pieces {
-      if let known = replay[Place(candidate: piece.distinct, chunk: piece.chunk)],
+      if let known = replay[ReplayKey(candidate: piece.distinct, chunk: piece.chunk)],
         known.shots.count == chunks[piece.chunk].count
       {
         keep(known.shots, piece, population)

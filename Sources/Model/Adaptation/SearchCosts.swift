@@ -1,14 +1,14 @@
-/// What searching cost and what it was spared, counted in evaluations: one shot under one candidate. A gradient counts
+/// What searching cost and what it was spared, counted in evaluations: one row under one candidate. A gradient counts
 /// three, a forward pass and a backward one of about twice its work.
 ///
-/// Without cache, pruning and convergence a search of g generations of p members on n shots makes g·p·n evaluations;
+/// Without cache, pruning and convergence a search of g generations of p candidates on n shots makes g·p·n evaluations;
 /// those that were made and those that were saved add up to that number exactly.
 package struct SearchCosts: Sendable, Equatable {
   /// Made, here or in the run that is resumed.
   package var prompts = 0
-  /// Known already: the member, rounded to the grid, was met before.
+  /// Known already: the candidate, rounded to the grid, was met before.
   package var savedByCache = 0
-  /// Of members that could not lead any more.
+  /// Of candidates that could not be among the elites any more.
   package var savedByPruning = 0
   /// Of the generations that were left when a method saw that it had converged or stalled.
   package var savedByConvergence = 0

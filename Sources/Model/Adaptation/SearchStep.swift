@@ -3,7 +3,7 @@ package struct SearchStep: Sendable, Equatable {
   package var generation: Int
   /// The best so far.
   package var best: MemberScore
-  /// Of the leading members, by what the search maximises; nil where no members are compared, or one alone is asked for.
+  /// Of the elites, by what the search maximises; nil where no candidates are compared, or one alone is asked for.
   package var mean: Double?
   /// The mean over the coefficients of the spread that the next generation is drawn with; nil where none is.
   package var spread: Double?

@@ -45,7 +45,7 @@ package struct ContinuationScore: Sendable, Equatable {
 /// Items as one batch, and where to find their answers among its output rows.
 struct ItemBatch: Sendable {
   /// A log-probability of the batch: of target `index` after output row `row`.
-  struct Place: Sendable, Equatable {
+  struct LogProbIndex: Sendable, Equatable {
     var row: Int
     var index: Int
   }
@@ -54,14 +54,14 @@ struct ItemBatch: Sendable {
   /// For each output row the tokens asked for.
   private(set) var targets: [[Int32]] = []
   /// (items, continuations, tokens)
-  private(set) var places: [[[Place]]]
+  private(set) var logProbIndices: [[[LogProbIndex]]]
 
   /// A common beginning of prompts shorter than this is cheaper computed again than attended to as a part of its own.
   private static let shortestPrefix = 2
 
   /// - Parameter views: for each item -1 for dense weights, or the index of its vector; ascending.
   init(_ items: [ScoringItem], views: [Int]) {
-    places = items.map { $0.continuations.map { _ in [] } }
+    logProbIndices = items.map { $0.continuations.map { _ in [] } }
     var first = 0
     while first < items.count {
       var end = first + 1
@@ -73,7 +73,7 @@ struct ItemBatch: Sendable {
 
   /// One item whose prompt has its first `cache.count` tokens in a cache.
   init(_ item: ScoringItem, after cache: KeyValueCache, view: Int) {
-    places = [item.continuations.map { _ in [] }]
+    logProbIndices = [item.continuations.map { _ in [] }]
     batch.caches = [cache]
     let prompt = batch.append(
       item.prompt[cache.count...], start: cache.count, outputCount: 1, view: view, cache: 0)
@@ -103,13 +103,13 @@ struct ItemBatch: Sendable {
   /// The continuations of an item whose prompt ends with the segment `prompt`, at the output row `row`.
   private mutating func append(_ item: ScoringItem, _ number: Int, after prompt: Int, row: Int, view: Int) {
     for (index, continuation) in item.continuations.enumerated() {
-      places[number][index].append(Place(row: row, index: targets[row].count))
+      logProbIndices[number][index].append(LogProbIndex(row: row, index: targets[row].count))
       targets[row].append(continuation[0])
       guard continuation.count > 1 else { continue }
       let inner = continuation.dropLast()
       _ = batch.append(inner, parent: prompt, outputCount: inner.count, view: view)
       for token in continuation.dropFirst() {
-        places[number][index].append(Place(row: targets.count, index: 0))
+        logProbIndices[number][index].append(LogProbIndex(row: targets.count, index: 0))
         targets.append([token])
       }
     }
@@ -127,7 +127,7 @@ struct ItemBatch: Sendable {
 
   /// (items, continuations) from the log-probabilities of the output rows.
   func scores(_ logprobs: [[Float]]) -> [[ContinuationScore]] {
-    places.map { $0.map { ContinuationScore(logprobs: $0.map { logprobs[$0.row][$0.index] }) } }
+    logProbIndices.map { $0.map { ContinuationScore(logprobs: $0.map { logprobs[$0.row][$0.index] }) } }
   }
 }
 

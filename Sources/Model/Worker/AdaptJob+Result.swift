@@ -25,19 +25,19 @@ extension AdaptJob {
 
   /// Scores the base, the best single expert, what the search chose and what is served.
   func evaluate(
-    _ rows: inout EvalRows, _ ground: SearchGround, _ outcome: AdaptationOutcome, _ objective: Objective,
+    _ rows: inout EvalRows, _ inputs: SearchInputs, _ outcome: AdaptationOutcome, _ objective: Objective,
     into scores: inout Scores
   ) throws(WorkerFault) {
-    let count = ground.experts.count
-    let best = ground.bestExpert(outcome, by: objective)
+    let count = inputs.experts.count
+    let best = inputs.bestExpert(outcome, by: objective)
     let total = rows.count
     var wanted: [(name: String, alpha: MixtureCoefficients)] = [
-      ("the base", .base(of: count)), (ground.experts[best].reference.name, .single(best, of: count)),
+      ("the base", .base(of: count)), (inputs.experts[best].reference.name, .single(best, of: count)),
       ("the mixture", outcome.found),
     ]
     if outcome.served == .uniform { wanted.append(("the uniform mixture", outcome.alpha)) }
     if case .expert(let k) = outcome.served, k != best {
-      wanted.append((ground.experts[k].reference.name, outcome.alpha))
+      wanted.append((inputs.experts[k].reference.name, outcome.alpha))
     }
     var answers: [[EvalRows.Answer]] = []
     for (index, (name, alpha)) in wanted.enumerated() {
@@ -61,20 +61,20 @@ extension AdaptJob {
   }
 
   func result(
-    _ outcome: AdaptationOutcome, _ scores: Scores, _ ground: SearchGround, shots: Int, _ clocks: Clocks
+    _ outcome: AdaptationOutcome, _ scores: Scores, _ inputs: SearchInputs, shots: Int, _ clocks: Clocks
   ) -> AdaptResult {
     AdaptResult(
       alpha: outcome.alpha.alpha,
-      experts: zip(ground.experts, scores.experts).map { expert, scores in
+      experts: zip(inputs.experts, scores.experts).map { expert, scores in
         let reference = expert.reference
         return .init(name: reference.name, version: reference.version, digest: reference.digest, scores: scores)
       }, base: scores.base, uniform: scores.uniform, mixture: scores.mixture, granularity: outcome.alpha.granularity,
-      units: ground.model.model.layout.units(outcome.alpha.granularity), mix: outcome.alpha.mix,
-      rescale: ground.rescale, metric: ground.task.metric.rawValue, template: ground.task.templateName,
-      served: ground.name(of: outcome.served), servedBecause: outcome.because, foundAlpha: outcome.found.alpha,
+      units: inputs.model.model.layout.units(outcome.alpha.granularity), mix: outcome.alpha.mix,
+      rescale: inputs.rescale, metric: inputs.task.metric.rawValue, template: inputs.task.templateName,
+      served: inputs.name(of: outcome.served), servedBecause: outcome.because, foundAlpha: outcome.found.alpha,
       foundGranularity: outcome.found.granularity, search: searchSummary(outcome, shots: shots, clocks),
       evalItems: scores.items, vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running,
-      warnings: ground.warnings(outcome, shots: shots))
+      warnings: inputs.warnings(outcome, shots: shots))
   }
 
   private func searchSummary(_ outcome: AdaptationOutcome, shots: Int, _ clocks: Clocks) -> SearchSummary {

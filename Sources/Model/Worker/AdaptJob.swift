@@ -24,24 +24,24 @@ struct AdaptJob {
   }
 
   private func run(_ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault) -> AdaptResult {
-    let ground = try SearchGround(task, model, spec.experts)
-    let shots = try ground.shots(spec.search.shots)
-    let settings = try ground.settings(spec.search, shots: shots)
+    let inputs = try SearchInputs(task, model, spec.experts)
+    let shots = try inputs.shots(spec.search.shots)
+    let settings = try inputs.settings(spec.search, shots: shots)
     var clocks = Clocks()
     clocks.stop("loading", job)
 
-    let outcome = try ground.search(
+    let outcome = try inputs.search(
       settings, shots: shots, journal: job.journal.filter { $0["entry"] != "eval" }, for: job, report: report())
     clocks.stop("search", job)
     var scores = Scores(outcome)
-    if spec.evaluates, var rows = try EvalRows(spec.task, ground, job) {
-      try evaluate(&rows, ground, outcome, settings.objective, into: &scores)
+    if spec.evaluates, var rows = try EvalRows(spec.task, inputs, job) {
+      try evaluate(&rows, inputs, outcome, settings.objective, into: &scores)
       clocks.stop("evaluating", job)
     }
     job.report(1, "writing", "writing the mixture's vectors")
-    try writeVectors(outcome, ground)
+    try writeVectors(outcome, inputs)
     clocks.stop("writing", job)
-    return result(outcome, scores, ground, shots: shots.count, clocks)
+    return result(outcome, scores, inputs, shots: shots.count, clocks)
   }
 
   private func report() -> (AdaptationEvent) -> Void {

@@ -54,7 +54,7 @@ func adaptationSettings(
   else {
     throw WorkerFault(
       .badRequest,
-      "a search needs 2 to 4096 members, 2 elites or more, an iteration and a range; got \(search.population) members, "
+      "a search needs 2 to 4096 candidates, 2 elites or more, an iteration and a range; got \(search.population) candidates, "
         + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
   }
   var configurations: [SearchConfiguration] = []

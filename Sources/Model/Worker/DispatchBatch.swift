@@ -20,7 +20,7 @@ enum DispatchBatch {
 }
 
 extension LoadedModel {
-  /// Pass one of a job, on one batch.
+  /// The first pass of a job, on one batch.
   func decisions(
     _ batch: [DispatchBatch.Prompt], _ dispatch: DispatchSpec, _ dispatcher: Dispatcher, _ view: WeightView,
     for job: RunningJob

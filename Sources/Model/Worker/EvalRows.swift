@@ -8,17 +8,17 @@ import WorkerProtocol
 /// journalled one set of weights at a time.
 struct EvalRows {
   private let task: TaskDefinition
-  private let ground: SearchGround
+  private let inputs: SearchInputs
   private let job: RunningJob
   private var known: [String: [Answer]] = [:]
 
   typealias Answer = EvalItems.Answer
 
   /// Opens the eval file, which nothing before has read. Nil where the task has none.
-  init?(_ reference: TaskReference, _ ground: SearchGround, _ job: RunningJob) throws(WorkerFault) {
+  init?(_ reference: TaskReference, _ inputs: SearchInputs, _ job: RunningJob) throws(WorkerFault) {
     task = try loadTask(reference)
     guard !task.eval.isEmpty else { return nil }
-    self.ground = ground
+    self.inputs = inputs
     self.job = job
     for entry in job.journal where entry["entry"] == "eval" {
       guard let name = entry["of"]?.stringValue, let right = entry["right"]?.stringValue,
@@ -38,8 +38,8 @@ struct EvalRows {
     let key = Self.key(alpha)
     if let answers = known[key] { return answers }
     let items = try faulting {
-      try RowEvaluator(task, model: ground.model.model, sandbox: job.sandbox).evaluate(
-        task.eval, underMany: try ground.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
+      try RowEvaluator(task, model: inputs.model.model, sandbox: job.sandbox).evaluate(
+        task.eval, underMany: try inputs.mixer.multipliers(alpha), shouldStop: { job.isCancelled },
         progress: { progress($0.count) })
     }
     let answers = items.map {

@@ -34,7 +34,7 @@ extension LoadedModel {
 
 extension AdaptJob {
   /// Writes the effective multipliers of what is served to the place that the daemon named.
-  func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchGround) throws(WorkerFault) {
+  func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchInputs) throws(WorkerFault) {
     let signature = try inputs.model.signature
     let vector = try faulting { try inputs.mixer.multipliers(outcome.alpha) }
     var parents: [MixtureFile.Parent] = []

@@ -111,7 +111,7 @@ final class GenerateTask: Sendable {
       throw WorkerFault(
         .badRequest, "token ids cannot be put into the dispatch template; give a text, or choose the weights")
     }
-    let pass = PassOne(prompt: prompt, spec: spec, lease: lease, generator: generator, later: later)
+    let pass = DispatchPass(prompt: prompt, spec: spec, lease: lease, generator: generator, later: later)
     pass.run(decoding: { hold($0) }) { [self] result in
       do throws(WorkerFault) {
         let outcome = try result.get()
@@ -136,7 +136,7 @@ final class GenerateTask: Sendable {
     if isCancelled { ticket.cancel() }
   }
 
-  /// Pass two, or the only one.
+  /// The second pass, or the only one.
   private func answer(
     _ index: Int, _ request: GenerationRequest, _ decision: Decision?, _ lease: ModelStore.Lease
   ) {

@@ -14,7 +14,7 @@ import WorkerProtocol
 /// The journal has an entry for each batch, with what the model gave for its rows: sums of log-probabilities, or texts.
 /// A batch is what is computed together, so a job that was cut goes on after its last one and ends with the same items.
 struct RowScorer {
-  /// What pass one said of a row.
+  /// What the first pass decided of a row.
   struct Decision {
     var label: String
     var probability: Double
@@ -56,7 +56,7 @@ struct RowScorer {
   /// What holds the programs of rows of code.
   var protections: [String] { scorer.protections.map(\.rawValue) }
 
-  // MARK: - pass two
+  // MARK: - the second pass
 
   /// The items of all rows under one set of weights; `progress` is told how many of them are there.
   mutating func items(
@@ -168,7 +168,7 @@ struct RowScorer {
     return try scorer.score(rows[row], sums: (given.arrayValue ?? []).map { $0.doubleValue ?? -.infinity })
   }
 
-  // MARK: - pass one
+  // MARK: - the first pass
 
   /// No batch of these rows can go on after it.
   private var foreignJournal: WorkerFault {

@@ -46,37 +46,37 @@ struct SweepJob {
   func run() throws(WorkerFault) -> JSONValue {
     let task = try loadTask(spec.task, onlyShots: true)
     return try job.using(spec.model) { (model) throws(WorkerFault) in
-      let ground = try SearchGround(task, model, spec.experts)
-      let cells = try cells(on: ground)
+      let inputs = try SearchInputs(task, model, spec.experts)
+      let cells = try cells(on: inputs)
       var outcomes: [AdaptationOutcome] = []
       let total = cells.reduce(0) { $0 + $1.weight }
       var before = 0.0
       for (number, cell) in cells.enumerated() {
         try job.checkCancelled()
         outcomes.append(
-          try search(cell, number, of: cells.count, on: ground) { [before] in (before + $0 * cell.weight) / total
+          try search(cell, number, of: cells.count, on: inputs) { [before] in (before + $0 * cell.weight) / total
           })
         before += cell.weight
       }
-      guard var rows = try EvalRows(spec.task, ground, job) else {
+      guard var rows = try EvalRows(spec.task, inputs, job) else {
         throw WorkerFault(
           .taskUnreadable,
           "the task '\(task.name)' has no eval rows, by which a sweep is judged; put them into eval.jsonl")
       }
-      let scores = try evaluate(outcomes, cells, ground, &rows)
-      return result(cells, outcomes, scores, ground)
+      let scores = try evaluate(outcomes, cells, inputs, &rows)
+      return result(cells, outcomes, scores, inputs)
     }
   }
 
   // MARK: - searches
 
   /// Every search, checked before the first begins.
-  private func cells(on ground: SearchGround) throws(WorkerFault) -> [Cell] {
+  private func cells(on inputs: SearchInputs) throws(WorkerFault) -> [Cell] {
     let most = spec.shots.max() ?? 0
-    guard most <= ground.rows.count, spec.shots.allSatisfy({ $0 > 0 }) else {
+    guard most <= inputs.rows.count, spec.shots.allSatisfy({ $0 > 0 }) else {
       throw WorkerFault(
         .badRequest,
-        "\(most) shots were asked for, and the few-shot file of '\(ground.task.name)' has \(ground.rows.count) rows")
+        "\(most) shots were asked for, and the few-shot file of '\(inputs.task.name)' has \(inputs.rows.count) rows")
     }
     var cells: [Cell] = []
     for shots in spec.shots {
@@ -89,10 +89,10 @@ struct SweepJob {
           case .iterations(let number): search.iterations = number
           case .prompts(let number): search.budgetPrompts = number
           }
-          let drawn = ShotPlan.drawn(shots, of: ground.rows.count, seed: seed)
+          let drawn = ShotPlan.drawn(shots, of: inputs.rows.count, seed: seed)
           cells.append(
             Cell(
-              shots: drawn, budget: budget, search: search, settings: try ground.settings(search, shots: drawn)))
+              shots: drawn, budget: budget, search: search, settings: try inputs.settings(search, shots: drawn)))
         }
       }
     }
@@ -101,10 +101,10 @@ struct SweepJob {
   }
 
   private func search(
-    _ cell: Cell, _ number: Int, of count: Int, on ground: SearchGround, share: @escaping (Double) -> Double
+    _ cell: Cell, _ number: Int, of count: Int, on inputs: SearchInputs, share: @escaping (Double) -> Double
   ) throws(WorkerFault) -> AdaptationOutcome {
     let mine = job.journal.filter { $0["entry"] == "search" && $0["cell"]?.intValue == number }.compactMap { $0["of"] }
-    return try ground.search(cell.settings, shots: cell.shots, journal: mine, for: job) { [job] event in
+    return try inputs.search(cell.settings, shots: cell.shots, journal: mine, for: job) { [job] event in
       switch event {
       case .journal(let entry): job.record(["entry": "search", "cell": JSONValue(number), "of": entry])
       case .progress(let fraction, let phase, let detail, let best):
@@ -126,12 +126,12 @@ struct SweepJob {
   }
 
   private func evaluate(
-    _ outcomes: [AdaptationOutcome], _ cells: [Cell], _ ground: SearchGround, _ rows: inout EvalRows
+    _ outcomes: [AdaptationOutcome], _ cells: [Cell], _ inputs: SearchInputs, _ rows: inout EvalRows
   ) throws(WorkerFault) -> [CellScores] {
-    let count = ground.experts.count
+    let count = inputs.experts.count
     var scores: [CellScores] = []
     for (number, outcome) in outcomes.enumerated() {
-      let best = ground.bestExpert(outcome, by: cells[number].settings.objective)
+      let best = inputs.bestExpert(outcome, by: cells[number].settings.objective)
       let wanted: [MixtureCoefficients] = [
         .base(of: count), .single(best, of: count), outcome.found, outcome.alpha,
       ]
@@ -160,34 +160,34 @@ struct SweepJob {
   // MARK: - result
 
   private func result(
-    _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ ground: SearchGround
+    _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ inputs: SearchInputs
   ) -> JSONValue {
     let search = spec.search
     var experts = JSONObject()
-    for score in scores { experts[ground.experts[score.best].reference.name] = score.expert.json }
+    for score in scores { experts[inputs.experts[score.best].reference.name] = score.expert.json }
     return [
-      "task": .string(ground.task.name), "metric": .string(ground.task.metric.rawValue),
-      "template": .string(ground.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
-      "rows": JSONValue(ground.rows.count), "method": .string(search.method.rawValue),
+      "task": .string(inputs.task.name), "metric": .string(inputs.task.metric.rawValue),
+      "template": .string(inputs.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
+      "rows": JSONValue(inputs.rows.count), "method": .string(search.method.rawValue),
       "granularities": JSONValue(search.searchedGranularities.map(\.rawValue)),
       "objective": .string(search.objective.rawValue),
       "population": JSONValue(search.population),
-      "experts": JSONValue(ground.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
+      "experts": JSONValue(inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
       "base": scores[0].base.json, "best_experts": .object(experts),
-      "cells": .array(cells.indices.map { cell($0, cells, outcomes, scores, ground) }),
+      "cells": .array(cells.indices.map { cell($0, cells, outcomes, scores, inputs) }),
       "kernel": .string(BLAS.kernel.running), "seconds": .number(job.seconds),
     ]
   }
 
   private func cell(
-    _ number: Int, _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ ground: SearchGround
+    _ number: Int, _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ inputs: SearchInputs
   ) -> JSONValue {
     let (cell, outcome, score) = (cells[number], outcomes[number], scores[number])
     let chosen = outcome.searches[outcome.configuration]
     var shown: JSONObject = [
       "shots": JSONValue(cell.shots.count), "budget": cell.budget.json,
       "seed": .integer(Int64(bitPattern: cell.search.seed)),
-      "shot_ids": JSONValue(cell.shots.map { ground.task.shots[$0].id }),
+      "shot_ids": JSONValue(cell.shots.map { inputs.task.shots[$0].id }),
     ]
     for (key, value) in ConfigurationSummary(chosen, isChosen: true).json.objectValue?.members ?? [] {
       if key != "chosen" { shown[key] = value }
@@ -196,11 +196,11 @@ struct SweepJob {
     let costs = CostSummary(outcome.costs)
     shown["prompts"] = JSONValue(costs.prompts)
     shown["seconds"] = .number(outcome.costs.seconds)
-    shown["served"] = .string(ground.name(of: outcome.served))
-    shown["best_expert"] = .string(ground.experts[score.best].reference.name)
+    shown["served"] = .string(inputs.name(of: outcome.served))
+    shown["best_expert"] = .string(inputs.experts[score.best].reference.name)
     shown["eval"] = score.found.json
     shown["served_eval"] = score.served.json
-    shown["warnings"] = JSONValue(ground.warnings(outcome, shots: cell.shots.count))
+    shown["warnings"] = JSONValue(inputs.warnings(outcome, shots: cell.shots.count))
     return .object(shown)
   }
 }

@@ -162,7 +162,7 @@ package final class WorkerService: Sendable {
   private func dispatch(_ id: Int64, _ call: DispatchCall) {
     let arrived = MonotonicInstant.now
     short.put { [self] in
-      let done: @Sendable (Result<PassOne.Outcome, WorkerFault>) -> Void = { [connection] result in
+      let done: @Sendable (Result<DispatchPass.Outcome, WorkerFault>) -> Void = { [connection] result in
         switch result {
         case .success(let outcome):
           let total = (MonotonicInstant.now - arrived).inSeconds
@@ -178,7 +178,7 @@ package final class WorkerService: Sendable {
       }
       do throws(WorkerFault) {
         let lease = try models.lease(call.model)
-        PassOne(
+        DispatchPass(
           prompt: call.prompt, spec: call.dispatch, lease: lease, generator: generator,
           later: { [short] in short.put($0) }
         ).run(decoding: { _ in }, done)

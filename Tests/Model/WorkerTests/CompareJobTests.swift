@@ -6,7 +6,7 @@ import WorkerProtocol
 
 /// Comparisons and evaluations row by row of the worker, on a model that runs in no time.
 @Suite struct CompareJobTests {
-  private struct Ground {
+  private struct Fixture {
     var model: SyntheticModel
     var one: Weights
     var two: Weights
@@ -81,7 +81,7 @@ import WorkerProtocol
 
   @Test func everyColumnSpeaksOfTheSameRowsAndItsTestsCountThem() throws {
     try withTemporaryDirectory { directory in
-      let spec = try Ground(in: directory).spec()
+      let spec = try Fixture(in: directory).spec()
       let result = try timeless(try TestWorker().run(.compare(spec)).ending)
       let items = try #require(result["items"]?.arrayValue)
       let columns = try #require(result["columns"]?.arrayValue)
@@ -113,30 +113,31 @@ import WorkerProtocol
 
   @Test func aSortedRowHasTheAnswerOfItsLabelAndOtherHasTheBases() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(in: directory)
+      let fixture = try Fixture(in: directory)
       let worker = try TestWorker()
-      let result = try timeless(try worker.run(.compare(ground.spec())).ending)
+      let result = try timeless(try worker.run(.compare(fixture.spec())).ending)
       let items = try #require(result["items"]?.arrayValue)
       var counts: [String: Int] = [:]
       for item in items {
         let sorted = item["columns"]?["prompt"]
         let label = try #require(sorted?["label"]?.stringValue)
         counts[label, default: 0] += 1
-        let its = item["columns"]?[ground.owner(label)]
+        let its = item["columns"]?[fixture.owner(label)]
         #expect(sorted?["right"] == its?["right"] && sorted?["answer"] == its?["answer"])
         #expect((1.0 / 13...1).contains(sorted?["label_probability"]?.doubleValue ?? 0))
       }
-      #expect(Set(counts.keys.map { ground.owner($0) }).count > 1, "the rows go to both experts: \(counts)")
+      #expect(Set(counts.keys.map { fixture.owner($0) }).count > 1, "the rows go to both experts: \(counts)")
       let prompt = try #require(result["columns"]?.arrayValue?.first { $0["column"] == "prompt" })
       let labels = try #require(prompt["labels"]?.arrayValue)
-      let names = ground.dispatch.names
+      let names = fixture.dispatch.names
       #expect(labels.compactMap { $0["label"]?.stringValue } == names && names.last == "other")
       #expect(labels.map { $0["n"]?.intValue ?? 0 } == names.map { counts[$0] ?? 0 })
       #expect(labels.prefix(2).map { $0["expert"] ?? .null } == ["one@1", "two@1"] && labels.last?["expert"] == .null)
 
       // The same by itself: what is scored in groups of a label is right where it was right before.
       let alone = EvaluateSpec(
-        model: ground.model.reference, task: try ground.spec().task, weights: .dispatched(ground.dispatch), split: .eval
+        model: fixture.model.reference, task: try fixture.spec().task, weights: .dispatched(fixture.dispatch),
+        split: .eval
       )
       let single = try timeless(try worker.run(.evaluate(alone)).ending)
       #expect(single["labels"] == prompt["labels"] && single["n"] == 70)
@@ -147,11 +148,11 @@ import WorkerProtocol
 
   @Test func otherIsTheBaseAndNoExpert() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(in: directory)
-      var spec = try ground.spec(eval: 33)
+      let fixture = try Fixture(in: directory)
+      var spec = try fixture.spec(eval: 33)
       // So long that the model would rather say "other".
-      var dispatch = ground.dispatch
-      dispatch.labels = [.init(label: String(repeating: "x", count: 60), weights: ground.one)]
+      var dispatch = fixture.dispatch
+      dispatch.labels = [.init(label: String(repeating: "x", count: 60), weights: fixture.one)]
       spec.columns[3].weights = .dispatched(dispatch)
       let result = try timeless(try TestWorker().run(.compare(spec)).ending)
       let items = try #require(result["items"]?.arrayValue)
@@ -164,8 +165,8 @@ import WorkerProtocol
 
   @Test func aComparisonThatWasCutGoesOnAfterItsLastBatchToTheSameEnd() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(in: directory)
-      let spec = try ground.spec()
+      let fixture = try Fixture(in: directory)
+      let spec = try fixture.spec()
       let whole = try TestWorker().run(.compare(spec))
       let result = try timeless(whole.ending)
       // Four columns of 70 rows in batches of 32, and decisions in batches of 16; A scores nothing anew.
@@ -177,7 +178,7 @@ import WorkerProtocol
         #expect(resumed.journal.count == whole.journal.count, "after \(kept) entries")
       }
       let evaluation = EvaluateSpec(
-        model: spec.model, task: spec.task, weights: .dispatched(ground.dispatch), split: .eval)
+        model: spec.model, task: spec.task, weights: .dispatched(fixture.dispatch), split: .eval)
       let alone = try TestWorker().run(.evaluate(evaluation))
       let cut = try TestWorker().run(.evaluate(evaluation), journal: Array(alone.journal.prefix(4)))
       #expect(try timeless(cut.ending) == timeless(alone.ending))
@@ -187,7 +188,7 @@ import WorkerProtocol
   @Test func aComparisonIsCancelledBetweenItsBatches() throws {
     try withTemporaryDirectory { directory in
       let worker = try TestWorker()
-      let cut = try worker.run(.compare(Ground(in: directory).spec(eval: 200))) { _ in
+      let cut = try worker.run(.compare(Fixture(in: directory).spec(eval: 200))) { _ in
         try worker.send(.cancelJob(1))
       }
       #expect(cut.ending == .cancelled)
@@ -196,9 +197,9 @@ import WorkerProtocol
 
   @Test func rowsThatAreGeneratedAreComparedByTheirTexts() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(in: directory)
-      var spec = try ground.spec()
-      spec.task = try ground.model.generatedTask(shots: 3, tokens: 3)
+      let fixture = try Fixture(in: directory)
+      var spec = try fixture.spec()
+      spec.task = try fixture.model.generatedTask(shots: 3, tokens: 3)
       spec.split = .fewshot
       let whole = try TestWorker().run(.compare(spec))
       let result = try timeless(whole.ending)
@@ -212,13 +213,13 @@ import WorkerProtocol
 
   @Test func withoutRowsOrWithADispatchThatDoesNotFitItIsAClearError() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(in: directory)
-      var spec = try ground.spec(eval: 0)
+      let fixture = try Fixture(in: directory)
+      var spec = try fixture.spec(eval: 0)
       let none = try TestWorker().run(.compare(spec)).ending.fault()
       #expect(none.kind == .taskUnreadable && none.message.contains("no eval rows"))
-      var dispatch = ground.dispatch
+      var dispatch = fixture.dispatch
       dispatch.template = "{labels} {prompt} " + String(repeating: "long ", count: 60)
-      spec = try ground.spec(eval: 3)
+      spec = try fixture.spec(eval: 3)
       spec.columns[3].weights = .dispatched(dispatch)
       let long = try TestWorker().run(.compare(spec)).ending.fault()
       #expect(long.kind == .promptTooLong && long.message.hasPrefix("line 1: "))

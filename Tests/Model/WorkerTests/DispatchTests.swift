@@ -7,7 +7,7 @@ import SystemSupport
 import Testing
 import WorkerProtocol
 
-/// Pass one and pass two on a random model: what is decided is luck, what follows from it is not.
+/// The first and the second pass on a random model: what is decided is luck, what follows from it is not.
 @Suite struct DispatchTests {
   /// Labels as long as `other`: a random model likes short ones.
   private static func spec(

@@ -127,7 +127,7 @@ import WorkerProtocol
 
   // MARK: - gradients
 
-  private struct Ground {
+  private struct Fixture {
     let model: LanguageModel
     let task: TaskDefinition
     let rows: [EncodedRow]
@@ -165,20 +165,20 @@ import WorkerProtocol
   @Test(arguments: DivergenceDirection.allCases)
   func theGradientOfNextTokenIsThatOfItsLoss(direction: DivergenceDirection) throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(SyntheticModel(in: directory))
-      #expect(ground.solutions.map(\.count) == [2, 4, 3, 2, 4, 3, 2, 4])  // A space, and no end in this vocabulary.
+      let fixture = try Fixture(SyntheticModel(in: directory))
+      #expect(fixture.solutions.map(\.count) == [2, 4, 3, 2, 4, 3, 2, 4])  // A space, and no end in this vocabulary.
       var settings = TrainingSettings()
       settings.objective = .nextToken
       settings.divergenceWeight = 0.3
       settings.divergenceDirection = direction
-      let trainee = try ground.trainee(settings)
+      let trainee = try fixture.trainee(settings)
       let rows = Array(0..<8)
-      let (gradient, standing) = try trainee.gradient(of: rows, step: 0, at: ground.at)
+      let (gradient, standing) = try trainee.gradient(of: rows, step: 0, at: fixture.at)
       #expect(standing.reward == nil && standing.divergence > 0)
-      #expect(abs(try trainee.standing(of: rows, at: ground.at).loss - standing.loss) < 1e-5)
-      let losses = try [Float(1), -1].map { try trainee.standing(of: rows, at: ground.moved($0)).loss }
+      #expect(abs(try trainee.standing(of: rows, at: fixture.at).loss - standing.loss) < 1e-5)
+      let losses = try [Float(1), -1].map { try trainee.standing(of: rows, at: fixture.moved($0)).loss }
       let expected = (losses[0] - losses[1]) / 0.2
-      #expect(abs(ground.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)))
+      #expect(abs(fixture.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)))
     }
   }
 
@@ -189,31 +189,31 @@ import WorkerProtocol
     baseline: TrainingSettings.Baseline, temperature: Float
   ) throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(SyntheticModel(in: directory))
+      let fixture = try Fixture(SyntheticModel(in: directory))
       var settings = TrainingSettings()
       settings.samples = 12
       settings.baseline = baseline
       settings.temperature = Double(temperature)
       settings.seed = 3
       let rows = [3, 0, 6]
-      let (gradient, standing) = try ground.trainee(settings).gradient(of: rows, step: 4, at: ground.at)
+      let (gradient, standing) = try fixture.trainee(settings).gradient(of: rows, step: 4, at: fixture.at)
 
       let answers = try generateAnswers(
-        rows.flatMap { Array(repeating: ground.rows[$0], count: 12) }, of: ground.task, by: ground.model,
-        under: .factored(MultiplierVector(ground.at)),
+        rows.flatMap { Array(repeating: fixture.rows[$0], count: 12) }, of: fixture.task, by: fixture.model,
+        under: .factored(MultiplierVector(fixture.at)),
         sampling: { .sampled(temperature: temperature, topP: 1, seed: 3, stream: UInt64(4 * 36 + $0)) }, priority: .job)
-      let scorer = try TaskScorer(ground.task, sandbox: nil)
+      let scorer = try TaskScorer(fixture.task, sandbox: nil)
       let rewards = try answers.enumerated().map { place, answer in
-        try scorer.score(ground.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
+        try scorer.score(fixture.rows[rows[place / 12]].row, output: answer.text).isCorrect(.exactMatch) ? 1.0 : -1
       }
       let mean = rewards.reduce(0, +) / 36
       #expect(mean > -1 && mean < 1, "both kinds of answers are needed: \(mean)")
       #expect(abs(try #require(standing.reward) - mean) < 1e-12)
       func surrogate(_ parameters: [Float]) throws -> Double {
         let items = answers.enumerated().map { place, answer in
-          ScoringItem(prompt: ground.rows[rows[place / 12]].prompt, continuations: [answer.tokens])
+          ScoringItem(prompt: fixture.rows[rows[place / 12]].prompt, continuations: [answer.tokens])
         }
-        let scores = try ground.model.record(
+        let scores = try fixture.model.record(
           items, under: MultiplierVector(parameters), temperature: temperature, priority: .job
         ).scores
         return scores.enumerated().reduce(0.0) { sum, score in
@@ -222,19 +222,19 @@ import WorkerProtocol
           return sum - advantage * score.element[0].sum / 36
         }
       }
-      let expected = try (surrogate(ground.moved(1)) - surrogate(ground.moved(-1))) / 0.2
+      let expected = try (surrogate(fixture.moved(1)) - surrogate(fixture.moved(-1))) / 0.2
       #expect(
-        abs(ground.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)),
-        "\(ground.along(gradient)) against \(expected)")
+        abs(fixture.along(gradient) - expected) < 0.01 * max(0.1, abs(expected)),
+        "\(fixture.along(gradient)) against \(expected)")
     }
   }
 
   @Test func anotherStepSamplesOtherAnswers() throws {
     try withTemporaryDirectory { directory in
-      let ground = try Ground(SyntheticModel(in: directory))
-      let trainee = try ground.trainee(TrainingSettings())
+      let fixture = try Fixture(SyntheticModel(in: directory))
+      let trainee = try fixture.trainee(TrainingSettings())
       func gradient(_ step: Int) throws -> [Float] {
-        try trainee.gradient(of: [1, 2], step: step, at: ground.at).gradient
+        try trainee.gradient(of: [1, 2], step: step, at: fixture.at).gradient
       }
       #expect(try gradient(1) == gradient(1))
       #expect(try gradient(1) != gradient(2))

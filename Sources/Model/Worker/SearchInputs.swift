@@ -6,10 +6,10 @@ import StrictJSON
 import Transformer
 import WorkerProtocol
 
-/// Where searches of one task happen: its shots, the model, the experts and their basis. An adaptation searches on it
-/// once, a sweep once for each cell.
-struct SearchGround {
-  /// Without eval and training rows: what searches cannot see them.
+/// What searches of one task read: its shots, the model, the experts and what mixes them. An adaptation searches with
+/// them once, a sweep once for each cell.
+struct SearchInputs {
+  /// Without eval and training rows, so that no search can read them.
   let task: TaskDefinition
   let model: LoadedModel
   let experts: [LoadedModel.LoadedExpert]
@@ -30,7 +30,7 @@ struct SearchGround {
     rows = try faulting { try TaskEncoder(task, for: model.model).encode(task.shots) }
   }
 
-  /// The first so many few-shot rows, by their numbers; all unless that is said.
+  /// The first `count` few-shot rows, by their numbers; all where it is nil.
   func shots(_ count: Int?) throws(WorkerFault) -> [Int] {
     guard let count else { return Array(rows.indices) }
     guard count > 0 else { throw WorkerFault(.badRequest, "\(count) shots were asked for; ask for 1 or more") }

@@ -7,11 +7,11 @@ import SystemSupport
 import Transformer
 import WorkerProtocol
 
-/// Decides which weights answer a request.
+/// The first of the two passes of a request (arXiv 2501.06252, section 3.2): decides which weights answer it.
 ///
 /// Scoring is done in the thread of short requests. A decision that is generated is decoded with everything else and
 /// read when it has ended, in the thread of short requests again.
-struct PassOne: Sendable {
+struct DispatchPass: Sendable {
   struct Outcome: Sendable {
     var decision: Decision
     var promptTokens: Int
