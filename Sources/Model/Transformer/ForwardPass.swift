@@ -4,6 +4,9 @@ internal import SVF
 
 /// One forward pass of a ``TokenBatch``: its geometry, its memory, and the phases of each layer.
 ///
+/// Read `NaiveLlama` first (Tests/Model/TransformerTests/NaiveLlama.swift): the same mathematics as one loop over rows,
+/// in double, without blocks and tiles. The tests compare the two.
+///
 /// A layer is a sequence of phases of tiles. The same phases run on the threads of a pool (one batch, cut finely), or one
 /// after the other within a single tile of something larger (a candidate of a population, see ``CandidateScoring``).
 ///

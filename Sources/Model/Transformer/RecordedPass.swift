@@ -13,7 +13,8 @@ internal import SVF
 /// as memory allows, the last layers first, since they are wanted first. Other layers are computed again on the way back,
 /// by the same phases, and so to the same bits.
 ///
-/// The phases of attention and of the way back are in files of their own.
+/// The phases of attention and of the way back are in files of their own. The forward half has the twin of
+/// ``ForwardPass``, `NaiveLlama` in the tests; the gradient is compared with differences of that twin's losses.
 ///
 /// `@unchecked Sendable`: `space` and `spare` are set before phases run; buffers are written by tiles of disjoint rows or
 /// columns, phase by phase.

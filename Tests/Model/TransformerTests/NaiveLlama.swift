@@ -2,7 +2,8 @@ import Glibc
 import Multipliers
 @testable import Transformer
 
-/// The twin of the forward pass that a reader can check against the paper: one sequence, double, no blocks, no tiles.
+/// The naive twin of `ForwardPass` (Sources/Model/Transformer), and so of the forward half of `RecordedPass`, that a
+/// reader can check against the paper: one sequence, double, no blocks, no tiles, W' formed instead of factored.
 struct NaiveLlama {
   let model: LanguageModel
   /// By the layout's order, (outputs, inputs) each.
