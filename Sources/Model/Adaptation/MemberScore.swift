@@ -12,7 +12,7 @@ package struct ShotScore: Sendable, Equatable {
   }
 }
 
-/// Over which shots the log-likelihood is a mean (DESIGN.md section 6).
+/// Over which shots the log-likelihood is a mean (Sources/README.md, "The search").
 package enum LikelihoodRule: String, Sendable {
   /// Rows with choices: the gold choice of every shot; an unscored shot is bounded by 0.
   case everyShot

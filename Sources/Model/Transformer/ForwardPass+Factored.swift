@@ -32,8 +32,9 @@ final class MultiplierTable: Sendable {
 }
 
 // The factored form: y = Q (s ⊙ (A x)) with A = Qᵀ W for a matrix with no more outputs than inputs, else
-// y = B (s ⊙ (Qᵀ x)) with B = W Q (DESIGN.md, section 2). Two shared products whatever the number of vectors; only the
-// elementwise product between them is each row's own.
+// y = B (s ⊙ (Qᵀ x)) with B = W Q (Sources/README.md, "The mathematics"). Two shared products whatever the number of
+// vectors; only the elementwise product between them is each row's own. Its readable twin forms W' itself:
+// `NaiveLlama.init(_:under:)` in Tests/Model/TransformerTests/NaiveLlama.swift.
 extension ForwardPass {
   private func matrix(_ layer: Int, _ projection: Projection) -> Int {
     layer * Projection.allCases.count + projection.rawValue

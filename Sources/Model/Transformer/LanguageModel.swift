@@ -23,7 +23,7 @@ package final class LanguageModel: Sendable {
   package let configuration: ModelConfiguration
   /// The seven projections of every layer.
   package let layout: MultiplierLayout
-  /// "sha256:..." of the target matrices as DESIGN section 4 defines it.
+  /// "sha256:..." of the target matrices, as `modelDigest` makes it.
   package let digest: String
   package let factorization: Factorization
   /// Nil for a directory without tokenizer: it takes token ids only.

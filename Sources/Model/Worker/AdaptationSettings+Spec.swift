@@ -54,8 +54,8 @@ func adaptationSettings(
   else {
     throw WorkerFault(
       .badRequest,
-      "a search needs 2 to 4096 candidates, 2 elites or more, an iteration and a range; got \(search.population) candidates, "
-        + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
+      "a search needs 2 to 4096 candidates, 2 elites or more, an iteration and a range; got \(search.population) "
+        + "candidates, \(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
   }
   var configurations: [SearchConfiguration] = []
   if search.method == .gradient, !hasChoices {

@@ -1,7 +1,7 @@
 /// What a model put into its last `\boxed{}`.
 ///
-/// The last one counts: a model often repeats the instruction's own example before it answers, and the reference code,
-/// which takes the first, then takes that (FIDELITY.md, bug 10).
+/// The last one counts: a model often repeats the instruction's own example before it answers. The code published with
+/// the paper takes the first, and so mistakes the example for the answer.
 package struct BoxedAnswer: Sendable, Equatable {
   package static let opening = "\\boxed{"
 

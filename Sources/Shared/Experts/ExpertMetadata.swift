@@ -5,7 +5,7 @@ import StrictJSON
 /// What an expert is for.
 package enum ExpertKind: String, Sendable, CaseIterable {
   case expert
-  /// Classifies requests (DESIGN section 7, strategy `classifier`).
+  /// Classifies requests: strategy `classifier` (arXiv 2501.06252, section 3.2, B).
   case dispatcher
   /// The multipliers of a mixture, written by t2d.
   case mixture

@@ -76,7 +76,7 @@ package final class OpenModel: Sendable {
     unsafe store.read(name, rows: rows, into: target)
   }
 
-  /// The identity of the base: DESIGN section 4. Reads and hashes every target matrix.
+  /// The identity of the base, see ``modelDigest(of:values:)``. Reads and hashes every target matrix.
   package func digest() throws(ModelFormatError) -> Digest {
     var scratch = [Float](repeating: 0, count: targets.map { $0.rows * $0.columns }.max() ?? 0)
     return try unsafe scratch.withUnsafeMutableBufferPointer { buffer throws(ModelFormatError) -> Digest in

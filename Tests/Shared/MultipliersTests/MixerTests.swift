@@ -6,7 +6,7 @@ import Testing
   let sigma = someSigma()
   let experts = someExperts(3)
 
-  /// The naive twin, straight from DESIGN's section 2: mix, then rescale each matrix.
+  /// The naive twin, straight from Sources/README.md, "The mathematics": mix, then rescale each matrix.
   func mixedByDefinition(_ c: MixtureCoefficients, rescale: Rescale) -> [Float] {
     var out = [Float]()
     for matrix in layout.matrices.indices {

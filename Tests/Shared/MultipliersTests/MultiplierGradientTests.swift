@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  /// In `delta` without a rescale the rule of DESIGN.md, section 2, to the last digit that double has.
+  /// In `delta` without a rescale s = 1 + Σ α_k (z_k − 1), so dL/dα_k = g · (z_k − 1): to the last digit of a double.
   @Test func inDeltaItIsTheSumOfGTimesZMinusOne() throws {
     var random = SplitMix(seed: 42)
     let g = random.floats(layout.count)
