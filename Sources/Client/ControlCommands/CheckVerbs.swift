@@ -4,9 +4,9 @@ import SystemSupport
 
 extension Verb {
   private static let checkOptions: [Option] = [
-    .value("--task", "T", "task", "on this task's eval rows; the expert's own unless given"),
-    .value("--seeds", "N", "seeds", "so many shuffles; 5 unless configured"),
-    .value("--rows", "N", "rows", "the first so many rows; 200 unless configured"),
+    .value("--task", "T", "task", "on this task's eval rows; default: the expert's own task"),
+    .value("--seeds", "N", "seeds", "how many shuffles; default 5, or as configured"),
+    .value("--rows", "N", "rows", "the first N rows; default 200, or as configured"),
     .value("--seed", "S", "seed", "of the first shuffle; the next ones count on"),
   ]
 
@@ -25,7 +25,7 @@ extension Verb {
         + "it is no better than they are."
     ) { invocation throws(ControlError) in try invocation.runCheck("transfer") },
     make(
-      "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit", "the newest so many")],
+      "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit", "at most N, newest first")],
       methods: ["check.list"], "The checks that were made, and those on their way."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("check.list", try invocation.parameters(for: "check.list"))

@@ -23,7 +23,7 @@ extension Verb {
     },
     make(
       "dispatch evaluate", [.one("FILE")],
-      decision + [.value("--limit", "N", "limit", "the first so many rows")],
+      decision + [.value("--limit", "N", "limit", "the first N rows")],
       methods: ["dispatch.evaluate", "job.wait"], "How well are labelled prompts sorted?",
       notes: "FILE is JSONL whose rows have a prompt (or question) and a label. Without --strategy the base and, where "
         + "there is one, the dispatcher expert are shown side by side."

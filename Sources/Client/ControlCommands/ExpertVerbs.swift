@@ -22,7 +22,7 @@ extension Verb {
       "expert import", [.one("FILE.pt")],
       [
         .value("--model", "M", "name", "the base that it was trained on; the file does not say"),
-        .value("--name", "N", nil, "what to call it; the file's name unless given"),
+        .value("--name", "N", nil, "what to call it; default: the file's name"),
         .value("--label", "L", nil, "the category that requests are dispatched by"),
       ],
       methods: ["model.show", "system.hello", "system.sync", "expert.list"],
@@ -72,7 +72,7 @@ extension Verb {
       }
     },
     make(
-      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit", "the newest so many")],
+      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit", "at most N, newest first")],
       methods: ["expert.log"], "What happened to an expert."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("expert.log", try invocation.parameters(for: "expert.log"))
@@ -188,7 +188,7 @@ extension Invocation {
     let name = command.value("--name") ?? (fileName.hasSuffix(".pt") ? String(fileName.dropLast(3)) : fileName)
     guard ExpertName.isValid(name) else {
       throw .usage(
-        "'\(escaped(name))' is no name for an expert", hint: "a name is \(ExpertName.rule); give one with --name")
+        "'\(escaped(name))' is not a valid expert name", hint: "a name is \(ExpertName.rule); give one with --name")
     }
     let bytes: [UInt8]
     do { bytes = try FileSystem.readAll(path, maximumBytes: TorchFile.maximumBytes) } catch { throw .file(error) }

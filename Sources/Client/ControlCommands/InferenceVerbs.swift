@@ -21,7 +21,7 @@ extension Verb {
         .value("--mixture", "TASK", "mixture", "the mixture of this task"),
         .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--continuation-ids", "ID,...", "continuation_ids", "token ids instead of CONTINUATION"),
-        .value("--top", "N", "top", "so many of the largest logits at the first continuation position"),
+        .value("--top", "N", "top", "the N largest logits at the first continuation position"),
         .flag("--special", "special", "recognise the text of special tokens"),
       ],
       methods: ["score"], "Log-probabilities of a continuation, token by token."
@@ -34,7 +34,7 @@ extension Verb {
       [
         .value(
           "--strategy", "S", "strategy",
-          "prompt or classifier (two passes), mixture, expert or none; by --expert, --task or --alpha unless given"),
+          "prompt or classifier (two passes), mixture, expert or none; default: as --expert, --task or --alpha say"),
         .value("--task", "T", "task", "for mixture: whose mixture answers"),
       ] + weights + [
         .value("--read", "HOW", "read", "how the first pass is read: score or generate"),
@@ -42,7 +42,7 @@ extension Verb {
         .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--system", "TEXT", "system", "the system message"),
         .flag("--no-chat", "chat", "the prompt as it is, without the chat template", meaning: false),
-        .value("--max-tokens", "N", "max_tokens", "256 unless given"),
+        .value("--max-tokens", "N", "max_tokens", "at most N new tokens; default 256"),
         .value("--temperature", "T", "temperature", "0 is greedy"),
         .value("--top-p", "P", "top_p", "sample from the most likely tokens of so much probability"),
         .value("--seed", "S", "seed", "for sampling"),

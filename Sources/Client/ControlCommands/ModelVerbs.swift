@@ -5,7 +5,7 @@ import SystemSupport
 extension Verb {
   static let modelVerbs: [Verb] = [
     make(
-      "model add", [.one("PATH")], [.value("--name", "N", "name", "its name here; the file's name unless given")],
+      "model add", [.one("PATH")], [.value("--name", "N", "name", "its name here; default: the file's name")],
       methods: ["model.add", "model.show", "job.wait"], "Register a base model.",
       notes: "PATH is a .gguf file or a Hugging Face directory, and is read by the daemon. The first time the model is "
         + "digested and factorized, which is a job; the command waits for it."

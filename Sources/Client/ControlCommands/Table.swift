@@ -5,7 +5,7 @@ import SystemSupport
 struct Table {
   let headings: [(name: String, alignment: ColumnAlignment)]
   private(set) var rows: [[String]] = []
-  /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with so many of the
+  /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with this many of the
   /// first columns. Nil: the widest column gives way instead.
   private let keys: Int?
 

@@ -35,7 +35,7 @@ extension Verb {
   static let weights: [Option] = [
     model,
     .value("--expert", "E", "expert", "one expert: NAME or NAME@VERSION"),
-    .value("--alpha", "E=A,...", "alpha", "a mixture of one's own: science=0.7,social=0.3"),
+    .value("--alpha", "E=A,...", "alpha", "your own mixture: science=0.7,social=0.3"),
     .value("--mix", "RULE", "mix", "how --alpha mixes: sum or delta"),
   ]
 }

@@ -43,7 +43,7 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// At this step, counted from 1, after which nothing was saved.
   case diverged(step: Int, what: String)
   case noReward(step: Int, reward: Double)
-  /// Sampled answers, of which none was right in so many steps.
+  /// Sampled answers, of which none was right in this many steps.
   case noAnswerRight(step: Int, steps: Int)
   /// The base and the best validation behind it, on the rows held out.
   case nothingLearned(base: Standing, best: Standing, bestStep: Int, steps: Int)

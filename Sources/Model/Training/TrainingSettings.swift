@@ -11,7 +11,7 @@ extension TrainingSettings {
   /// Answers of a step: what they take in memory is bounded.
   private static var answerLimit: Int { 1 << 14 }
 
-  /// What is wrong with them, as the rest of a sentence; nil where they will do.
+  /// What is wrong with them, as the rest of a sentence; nil where they are valid.
   package var problem: String? {
     if steps < 1 { return "at least one step is needed, and there are \(steps)" }
     if batch < 1 { return "a step needs a row, and has \(batch)" }
@@ -19,7 +19,7 @@ extension TrainingSettings {
       return "the learning rate must be above 0, and is \(learningRate)"
     }
     if !(0..<steps).contains(warmUp) { return "the warm-up must be shorter than the \(steps) steps, and has \(warmUp)" }
-    if !(clip > 0) { return "the longest gradient must be above 0, and is \(clip)" }
+    if !(clip > 0) { return "the maximum gradient norm must be above 0, and is \(clip)" }
     if !(weightDecay >= 0 && divergenceWeight >= 0) {
       return "weight decay and KL weight cannot be negative, and are \(weightDecay) and \(divergenceWeight)"
     }

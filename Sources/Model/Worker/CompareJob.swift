@@ -66,7 +66,7 @@ struct CompareJob {
       })
     var notes = scored.compactMap { one in one.column.note.map { "\(one.column.name): \($0)" } }
     if split != .eval, scored.contains(where: { $0.column.strategy == .mixture }) {
-      notes.append("mixture: these rows are no eval rows; it may have been fitted to them")
+      notes.append("mixture: these are not eval rows; it may have been fitted to them")
     }
     return [
       "n": JSONValue(rows.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),

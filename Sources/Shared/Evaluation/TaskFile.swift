@@ -100,7 +100,7 @@ package enum TaskFile {
       throw .unreadable(path: path, problem: "\(error)")
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw .unreadable(path: path, problem: "it is no regular file")
+      throw .unreadable(path: path, problem: "it is not a regular file")
     }
     guard status.st_size <= maximumBytes else {
       throw .tooLarge(path: path, bytes: Int(status.st_size), allowed: maximumBytes)

@@ -31,7 +31,7 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
     case .unreadable(let path, let problem):
       "cannot read the task '\(path)': \(problem)"
     case .name(let name):
-      "'\(name)' is no name for a task; it takes letters, digits, '_', '-' and '.', begins with a letter or digit, and has at most 64 of them"
+      "'\(name)' is not a valid task name; a name takes letters, digits, '_', '-' and '.', begins with a letter or digit, and has at most 64 of them"
     case .missingFile(let directory, let name):
       "the task directory '\(directory)' has no '\(name)'; it holds fewshot.jsonl and, if wanted, task.json5, eval.jsonl and train.jsonl"
     case .unexpectedFile(let directory, let name, let suggestion):
@@ -40,7 +40,7 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
     case .tooLarge(let path, let bytes, let allowed):
       "'\(path)' has \(bytes) bytes, a task's file at most \(allowed)"
     case .tooManyRows(let file, let allowed):
-      "'\(file)' has more than \(allowed) rows, a task's file at most so many; take a part of it"
+      "'\(file)' has more than \(allowed) rows, the most that a task's file may have; use a part of it"
     case .empty(let file):
       "'\(file)' has no rows; a few-shot file needs at least one"
     case .json(let file, let line, let problem):
@@ -93,7 +93,7 @@ package enum EvaluationError: Error, Equatable, CustomStringConvertible {
     case .scoreCount(let item, let expected, let found):
       "row \(item) has \(expected) choices, \(found) scores were given"
     case .invalidPattern(let rule, let problem):
-      "the extraction rule '\(rule.excerpt)' is no regular expression: \(problem)"
+      "the extraction rule '\(rule.excerpt)' is not a valid regular expression: \(problem)"
     }
   }
 }

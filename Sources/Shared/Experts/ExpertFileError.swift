@@ -54,7 +54,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .notAVector(let tensor, let shape):
       "tensor '\(tensor)' has shape \(shape); an expert has one vector a matrix"
     case .unknownMatrix(let tensor, let model, let nearest):
-      "'\(tensor.excerpt)' is no target matrix of model '\(model)'"
+      "'\(tensor.excerpt)' is not a target matrix of model '\(model)'"
         + (nearest.map { "; did you mean '\($0)'?" } ?? "; was it trained on another model?")
     case .wrongLength(let tensor, let found, let rank, let model):
       "tensor '\(tensor)' has \(found) values, its matrix in model '\(model)' has rank \(rank); was it trained on "
@@ -63,7 +63,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .outOfRange(let tensor, let index, let value, let limit):
       "tensor '\(tensor)' has the multiplier \(value) at index \(index); allowed is -\(limit) to \(limit)"
     case .notSakana(let problem):
-      "this is no expert of the reference code: \(problem); it has learnable_params_module_list.0, .1 and so on, or the "
+      "this is not an expert of the reference code: \(problem); it has learnable_params_module_list.0, .1 and so on, or the "
         + "names of the base's matrices"
     case .wrongCount(let found, let expected, let model):
       "it has \(found) vectors by position, model '\(model)' has \(expected) mlp matrices (gate, up and down of each "

@@ -44,7 +44,7 @@ package struct SakanaExpert: Sendable {
         let text = tensor.name.dropFirst(Self.positionPrefix.count)
         // Written as the number is: "07" would be a second 7.
         guard let position = Int(text), expected.indices.contains(position), "\(position)" == text else {
-          throw .notSakana(problem: "'\(tensor.name.excerpt)' is no position from 0 to \(expected.count - 1)")
+          throw .notSakana(problem: "'\(tensor.name.excerpt)' is not a position from 0 to \(expected.count - 1)")
         }
         found.append((expected[position], tensor))
       }

@@ -79,7 +79,7 @@ struct GGUFCursor {
     return unsafe Value(littleEndian: bytes.loadUnaligned(as: Value.self))
   }
 
-  /// A count of things that take at least so many bytes each. More than the file can hold is refused here, before
+  /// A count of things that take at least that many bytes each. More than the file can hold is refused here, before
   /// anything is allocated for them.
   mutating func count(ofAtLeast size: Int, what: String) throws(ModelFormatError) -> Int {
     let count = try integer(UInt64.self)

@@ -83,7 +83,7 @@ struct PickleReader {
   private mutating func step() throws(TorchFileError) -> Bool {
     start = position
     let byte = try take(1, "an instruction")[0]
-    guard let opcode = PickleOpcode(rawValue: byte) else { throw damaged("\(byte) is no instruction") }
+    guard let opcode = PickleOpcode(rawValue: byte) else { throw damaged("\(byte) is not an instruction") }
     switch opcode {
     case .proto:
       let version = try unsigned(1)

@@ -23,7 +23,7 @@ struct ZipArchive {
     self.bytes = bytes
     let end = bytes.count - Self.endSize
     guard end >= 0, bytes[end...].starts(with: [0x50, 0x4B, 5, 6]) else {
-      throw .badArchive(problem: "its last 22 bytes are no end of a directory, so it is cut off or goes on")
+      throw .badArchive(problem: "its last 22 bytes are not the end of a directory, so it is cut off or goes on")
     }
     let count = bytes.integer16(end + 10)
     var place = bytes.integer32(end + 16)

@@ -14,7 +14,7 @@ package struct Sandbox: Sendable {
   package let settings: SandboxSettings
   private let helper: String?
 
-  /// `helper` is the program t2-sandbox, beside our own unless given. Nothing is looked at before a program is run.
+  /// `helper` is the program t2-sandbox, beside our own by default. Nothing is looked at before a program is run.
   package init(_ settings: SandboxSettings, helper: String? = nil) {
     self.settings = settings
     self.helper = helper

@@ -84,7 +84,7 @@ import Transformer
     #expect(problem { $0.learningRate = .nan }?.contains("learning rate") == true)
     #expect(problem { $0.learningRate = 0 }?.contains("learning rate") == true)
     #expect(problem { $0.warmUp = 40 } == "the warm-up must be shorter than the 40 steps, and has 40")
-    #expect(problem { $0.clip = 0 }?.contains("longest gradient") == true)
+    #expect(problem { $0.clip = 0 }?.contains("maximum gradient norm") == true)
     #expect(problem { $0.weightDecay = -1 }?.contains("negative") == true)
     #expect(problem { $0.divergenceWeight = .nan }?.contains("negative") == true)
     #expect(problem { $0.patience = 0 }?.contains("patience") == true)

@@ -28,7 +28,8 @@ import Testing
   func anExpressionThatIsTooMuchForTheCompilerIsRefused(pattern: String, found: String) {
     let text = problem("{ extract: { regex: \"\(pattern)\" } }")
     #expect(
-      text.contains("the extraction rule 'rule1' is no regular expression: it") && text.contains(found), "\(text)")
+      text.contains("the extraction rule 'rule1' is not a valid regular expression: it") && text.contains(found),
+      "\(text)")
   }
 
   @Test func longNumbersThatAreNoCountsMayStandInAnExpression() throws {

@@ -40,7 +40,7 @@ import Testing
     #expect(draft.problem()?.code == "unknown_matrix")
     #expect(
       draft.problem()?.description
-        == "'model.layers.0.self_attn.p_proj.weight' is no target matrix of model 'tiny'; did you mean "
+        == "'model.layers.0.self_attn.p_proj.weight' is not a target matrix of model 'tiny'; did you mean "
         + "'model.layers.0.self_attn.q_proj.weight'?")
   }
 

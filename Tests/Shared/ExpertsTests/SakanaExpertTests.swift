@@ -86,8 +86,8 @@ import Testing
     #expect(problem(named, model(wide))?.contains("has 8 values, its matrix in model 'm' has rank 12") == true)
     #expect(
       problem(named, model(Array(targets.prefix(7))))?.contains(
-        "'model.layers.1.mlp.gate_proj.weight' is no target matrix of model 'm'") == true)
-    #expect(try problem(torch("kinds"), model())?.contains("'float' is no target matrix") == true)
+        "'model.layers.1.mlp.gate_proj.weight' is not a target matrix of model 'm'") == true)
+    #expect(try problem(torch("kinds"), model())?.contains("'float' is not a target matrix") == true)
   }
 
   @Test func positionsAreAllThereAndNothingElseIs() throws {
@@ -96,7 +96,7 @@ import Testing
     for (name, odd) in [("gap", "2"), ("padded", "01"), ("huge", "99999999999999999999")] {
       #expect(
         try problem(torch("positions-" + name), two)
-          == "this is no expert of the reference code: 'learnable_params_module_list.\(odd)' is no position from 0 to 1; it "
+          == "this is not an expert of the reference code: 'learnable_params_module_list.\(odd)' is not a position from 0 to 1; it "
           + "has learnable_params_module_list.0, .1 and so on, or the names of the base's matrices")
     }
     #expect(try problem(torch("positions-mixed"), two)?.contains("beside positions it has 'alpha'") == true)

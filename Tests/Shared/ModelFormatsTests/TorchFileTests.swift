@@ -160,7 +160,7 @@ import Testing
       (begin, "at byte 2: an instruction"),
       ([0x80, 1], "a pickle of protocol 1; 2 to 5 are read"),
       (begin + begin, "at byte 2: a pickle of protocol 2"),
-      (begin + [0xFF], "255 is no instruction"),
+      (begin + [0xFF], "255 is not an instruction"),
       (begin + [0x58, 0xFF, 0xFF, 0xFF, 0xFF], "a text of 4294967295 bytes, of which 0 are there"),
       (begin + [0x58, 1, 0, 0, 0, 0xFF], "a text that is not UTF-8"),
       (begin + [0x8A, 9] + [UInt8](repeating: 0, count: 9), "a number of 9 bytes"),

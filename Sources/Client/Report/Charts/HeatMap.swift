@@ -8,7 +8,7 @@ package struct HeatMap: Chart {
   package var columnLabel: String
   /// [row][column]; nil is left out.
   package var values: [[Double?]]
-  /// What has the full colour. The largest size of a value unless given.
+  /// What has the full colour. By default the largest size of a value.
   package var full: Double?
 
   package init(
