@@ -1,6 +1,5 @@
 import ResultText
 import StrictJSON
-import SystemSupport
 
 extension Invocation {
   func showSearch(_ search: JSONValue?, metric: JSONValue?) {

@@ -1,5 +1,4 @@
 import ControlCommands
-import Glibc
 import RPCProtocol
 import StrictJSON
 import SystemSupport
