@@ -1,8 +1,6 @@
-import Digests
 import Experts
 import ModelFormats
 import Multipliers
-import StrictJSON
 import SystemSupport
 import Testing
 
