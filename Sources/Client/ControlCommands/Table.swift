@@ -5,8 +5,8 @@ import SystemSupport
 struct Table {
   let headings: [(name: String, alignment: ColumnAlignment)]
   private(set) var rows: [[String]] = []
-  /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with this many of the
-  /// first columns. Nil: the widest column gives way instead.
+  /// Where the terminal is too narrow, columns go into further tables below the first, each beginning with this many
+  /// of the first columns. Nil: the widest column gives way instead.
   private let keys: Int?
 
   init(_ headings: (String, ColumnAlignment)...) { self.init(headings) }

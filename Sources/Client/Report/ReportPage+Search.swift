@@ -138,8 +138,8 @@ extension ReportPage {
       LineChart(
         title: "log-likelihood of the best so far", xLabel: "evaluations made",
         yLabel: "log-likelihood of the best so far", series: series),
-      "How far each configuration was after that many evaluations (a row under one candidate; a gradient counts three; a "
-        + "score that an earlier search had found is free).")
+      "How far each configuration was after that many evaluations (a row under one candidate; a gradient counts three; "
+        + "a score that an earlier search had found is free).")
   }
 
   // MARK: - Costs
@@ -171,8 +171,8 @@ extension ReportPage {
       "Evaluations of all searches of all configurations, and of the baselines: one is one row under one candidate.",
       figure(
         BarChart(title: "Evaluations", bars: bars, decimals: 0),
-        "Evaluations made, and those that were spared: of candidates seen before, of candidates that could no longer win, and of "
-          + "the generations that were left when the search had converged.")
+        "Evaluations made, and those that were spared: of candidates seen before, of candidates that could no longer win, and "
+          + "of the generations that were left when the search had converged.")
         + estimate + heading("Seconds by phase") + times.html)
   }
 }
