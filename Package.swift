@@ -121,8 +121,8 @@ let package = Package(
     client.part(
       "ControlCommands",
       [
-        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "CLinux",
+        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Records", "StrictJSON",
+        "SystemSupport", "CLinux",
       ]),
 
     programs.program("t2d", ["Daemon"]),
@@ -159,22 +159,22 @@ let package = Package(
     shared.tests(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
-    shared.tests("WorkerProtocol", ["WorkerProtocol", "Multipliers", "StrictJSON"]),
+    shared.tests("WorkerProtocol", ["WorkerProtocol", "Settings", "Multipliers", "StrictJSON"]),
 
     bank.tests("SQLite", ["SQLite", "SystemSupport"]),
     bank.tests("Watcher", ["Watcher", "SystemSupport"]),
     bank.tests(
       "RPCServer",
-      ["RPCServer", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux"],
+      ["RPCServer", "RPCClient", "RPCProtocol", "Records", "StrictJSON", "SystemSupport", "CLinux"],
       resources: [.copy("Golden")]),
     bank.tests(
       "Registry",
-      ["Registry", "SQLite", "Multipliers", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
+      ["Registry", "SQLite", "Multipliers", "Settings", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
     bank.tests(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
+        "ModelFormats", "WorkerProtocol", "Settings", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
       ]),
 
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
@@ -183,15 +183,15 @@ let package = Package(
     model.tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
     model.tests(
       "Transformer",
-      ["Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Tokenizer", "StrictJSON", "CKernels"],
+      ["Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON", "CKernels"],
       resources: [.copy("Fixtures")]),
     model.tests("Adaptation", ["Adaptation", "Multipliers", "StrictJSON"]),
-    model.tests("Training", ["Training", "Transformer", "ModelFormats", "SystemSupport", "TestSupport"]),
+    model.tests("Training", ["Training", "Transformer", "ModelFormats", "Settings", "SystemSupport", "TestSupport"]),
     model.tests(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "StrictJSON", "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "Records", "Settings", "StrictJSON", "SystemSupport",
       ]),
 
     client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),

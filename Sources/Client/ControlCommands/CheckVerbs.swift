@@ -25,7 +25,7 @@ extension Verb {
         + "it is no better than they are."
     ) { invocation throws(ControlError) in try invocation.runCheck("transfer") },
     make(
-      "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit", "at most N, newest first")],
+      "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit")],
       methods: ["check.list"], "The checks that were made, and those on their way."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("check.list", try invocation.parameters(for: "check.list"))

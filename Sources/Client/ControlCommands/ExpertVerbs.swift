@@ -34,8 +34,8 @@ extension Verb {
     make(
       "expert list", [],
       [
-        .value("--model", "M", "model", "only those of this model"),
-        .flag("--all", "all", "every version, retired ones too"),
+        .value("--model", "M", "model"),
+        .flag("--all", "all"),
       ],
       methods: ["expert.list"], "The experts with their versions."
     ) { invocation throws(ControlError) in
@@ -72,7 +72,7 @@ extension Verb {
       }
     },
     make(
-      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit", "at most N, newest first")],
+      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit")],
       methods: ["expert.log"], "What happened to an expert."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("expert.log", try invocation.parameters(for: "expert.log"))
@@ -114,8 +114,8 @@ extension Verb {
     make(
       "expert promote", [.one("NAME@V", "expert")],
       [
-        reason, .flag("--allow-base", "allow_base", "although it was made for another base model"),
-        .flag("--allow-quarantined", "allow_quarantined", "although a check has quarantined it"),
+        reason, .flag("--allow-base", "allow_base"),
+        .flag("--allow-quarantined", "allow_quarantined"),
       ],
       methods: ["expert.promote"], "Make a version the active one."
     ) { invocation throws(ControlError) in try invocation.changeExpert("expert.promote") },

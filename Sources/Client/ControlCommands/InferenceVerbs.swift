@@ -6,7 +6,7 @@ extension Verb {
   static let inferenceVerbs: [Verb] = [
     make(
       "tokenize", [.one("TEXT", "text")],
-      [model, .flag("--special", "special", "recognise the text of special tokens")],
+      [model, .flag("--special", "special")],
       methods: ["model.tokenize"], "The token ids of a text as it is.", notes: "TEXT may be -, for standard input."
     ) { invocation throws(ControlError) in
       let result = try invocation.call(
@@ -21,8 +21,8 @@ extension Verb {
         .value("--mixture", "TASK", "mixture", "the mixture of this task"),
         .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--continuation-ids", "ID,...", "continuation_ids", "token ids instead of CONTINUATION"),
-        .value("--top", "N", "top", "the N largest logits at the first continuation position"),
-        .flag("--special", "special", "recognise the text of special tokens"),
+        .value("--top", "N", "top"),
+        .flag("--special", "special"),
       ],
       methods: ["score"], "Log-probabilities of a continuation, token by token."
     ) { invocation throws(ControlError) in
@@ -42,9 +42,9 @@ extension Verb {
         .value("--prompt-ids", "ID,...", "prompt_ids", "token ids instead of PROMPT"),
         .value("--system", "TEXT", "system", "the system message"),
         .flag("--no-chat", "chat", "the prompt as it is, without the chat template", meaning: false),
-        .value("--max-tokens", "N", "max_tokens", "at most N new tokens; default 256"),
-        .value("--temperature", "T", "temperature", "0 is greedy"),
-        .value("--top-p", "P", "top_p", "sample from the most likely tokens of so much probability"),
+        .value("--max-tokens", "N", "max_tokens"),
+        .value("--temperature", "T", "temperature"),
+        .value("--top-p", "P", "top_p"),
         .value("--seed", "S", "seed", "for sampling"),
         .value("--stop", "TEXT", "stop", "a text that ends the answer; may be given again"),
         .flag("--stream", "stream", "write the answer as it comes; so it is on a terminal in any case"),

@@ -1,4 +1,5 @@
 import Glibc
+import Records
 import RPCClient
 import RPCProtocol
 import StrictJSON
@@ -84,9 +85,9 @@ final class Invocation {
     return params
   }
 
-  private func convert(_ text: String, to type: RPCParameterType, shown: String) throws(ControlError) -> JSONValue {
+  private func convert(_ text: String, to type: ValueType, shown: String) throws(ControlError) -> JSONValue {
     switch type {
-    case .string, .choice, .text: return .string(text)
+    case .string, .choice, .text, .messages, .custom, .record, .any: return .string(text)
     case .integer:
       guard let number = Int64(text) else {
         throw .usage("\(shown) must be an integer, and is '\(escaped(text))'", hint: nil)
@@ -97,12 +98,12 @@ final class Invocation {
         throw .usage("\(shown) must be a number, and is '\(escaped(text))'", hint: nil)
       }
       return .number(number)
-    case .tokens, .integers:
+    case .tokens, .list(.integer, _):
       return .array(text.split(separator: ",").map { Int64($0).map { .integer($0) } ?? .string(String($0)) })
-    case .numbers:
+    case .list(.number, _):
       return .array(text.split(separator: ",").map { Double($0).map { .number($0) } ?? .string(String($0)) })
     case .boolean: return .bool(text == "true" || text == "yes")
-    case .strings:
+    case .list:
       return shown == "--stop" ? [.string(text)] : .array(text.split(separator: ",").map { .string(String($0)) })
     case .coefficients:
       var object = JSONObject()
@@ -115,7 +116,6 @@ final class Invocation {
         object[String(sides[0])] = .number(number)
       }
       return .object(object)
-    case .messages: return .string(text)
     }
   }
 

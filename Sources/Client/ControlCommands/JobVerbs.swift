@@ -8,7 +8,7 @@ extension Verb {
       "job list", [],
       [
         .value("--state", "S", "state", "queued, running, done, failed, cancelled or interrupted"),
-        .value("--limit", "N", "limit", "at most N, newest first"),
+        .value("--limit", "N", "limit"),
       ],
       methods: ["job.list"], "The newest jobs."
     ) { invocation throws(ControlError) in

@@ -38,7 +38,7 @@ extension Verb {
       }
     },
     make(
-      "mixture log", [.one("TASK", "task")], [model, .value("--limit", "N", "limit", "at most N, newest first")],
+      "mixture log", [.one("TASK", "task")], [model, .value("--limit", "N", "limit")],
       methods: ["mixture.log"], "What was served for a task, when, and why it changed."
     ) { invocation throws(ControlError) in
       let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))

@@ -31,7 +31,7 @@ extension Verb {
       [
         .flag("--follow", nil, "go on with each event as it comes"),
         .value("--after", "N", "after", "only events after this sequence number"),
-        .value("--limit", "N", "limit", "at most N past events"),
+        .value("--limit", "N", "limit"),
         .value("--kind", "K,...", "events", "only these kinds"),
       ],
       methods: ["events.subscribe"], "What happened; with --follow, what happens.",

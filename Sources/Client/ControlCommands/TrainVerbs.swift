@@ -1,4 +1,5 @@
 import ResultText
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 
@@ -6,37 +7,7 @@ extension Verb {
   static let trainVerbs: [Verb] = [
     make(
       "train", [.one("NAME", "name")],
-      [
-        .value("--task", "T", "task", "on this task's training rows, with choices or answers to generate"),
-        .flag("--dispatcher", "dispatcher", "a dispatcher for the active experts, on the rows of their tasks"),
-        model,
-        .value("--label", "L", "label", "the category that requests are dispatched by"),
-        .value("--method", "M", "method", "svf, or lora: trained for comparison, and no expert is made"),
-        .value("--rank", "R", "rank", "the rank of lora; default 16"),
-        .value("--mix-with", "T", "mix_with", "of lora: train on this task too, and score mixtures of the two on both"),
-        .value("--objective", "O", "objective", "reinforce, cross-entropy or next-token"),
-        .value("--steps", "N", "steps", "how many steps; default 40"),
-        .value("--batch", "N", "batch", "rows of a step; default 10"),
-        .value("--lr", "R", "learning_rate", "the highest learning rate; default 0.01"),
-        .value("--warm-up", "N", "warm_up", "steps in which the learning rate rises"),
-        .value("--clip", "C", "clip", "the maximum gradient norm; default 0.001"),
-        .value("--weight-decay", "D", "weight_decay", "towards the base"),
-        .value("--kl", "W,...", "kl", "the weight of the divergence from the base; of several the best is kept"),
-        .value("--kl-direction", "D", "kl_direction", "paper, KL(expert, base), or reference, KL(base, expert)"),
-        .value("--samples", "N", "samples", "answers generated for each row of a step; default 4"),
-        .value("--temperature", "T", "temperature", "the temperature that they are sampled at; default 1"),
-        .value("--baseline", "B", "baseline", "what their rewards are compared with: none, or group, the row's mean"),
-        .value("--seed", "S", "seed", "of what is held out, of the order of rows and of sampled answers"),
-        .value("--modules", "M,...", "modules", "mlp, attention, or projections such as gate_proj"),
-        .value("--layers", "A-B", "layers", "only matrices of these layers"),
-        .value("--top", "R", "top", "only the R largest singular values of each matrix"),
-        .value("--param-space", "S", "param_space", "multiplier, or logit: a sigmoid from 0 to 2"),
-        .value("--rows", "N", "rows", "the first N training rows; of a dispatcher for each label"),
-        .value("--validation-rows", "N", "validation_rows", "rows to hold out; default 60"),
-        .value("--validate-every", "N", "validate_every", "steps between two validations; default 10"),
-        .value("--patience", "N", "patience", "stop after N validations without a better one; default 5"),
-        .flag("--dry-run", "dry_run", "train nothing, estimate time and memory"),
-      ],
+      Option.all(of: TrainStart.self, but: ["name"]),
       methods: ["train.start", "job.wait"], "Train an expert on a task, or a dispatcher.",
       notes:
         "The expert becomes the next version of NAME. Few-shot and eval rows are never trained on. The training goes "

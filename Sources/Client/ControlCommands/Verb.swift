@@ -1,3 +1,6 @@
+import Records
+import RPCProtocol
+
 /// One command of t2ctl. The table of them is what `help`, the completions and t2ctl(1) are made of.
 package struct Verb: Sendable {
   package struct Argument: Sendable {
@@ -16,7 +19,7 @@ package struct Verb: Sendable {
     package var letter: String?
     /// What follows it, as the usage shows it; nil for a flag alone.
     package let value: String?
-    package let summary: String
+    package internal(set) var summary: String
     /// The parameter that it fills, by the type that the table of methods gives it; nil where the verb handles it.
     package var parameter: String?
     /// What a flag alone means: `--no-chat` is false.
@@ -53,12 +56,39 @@ package struct Verb: Sendable {
 extension Verb.Option {
   package var shown: String { value.map { "\(flag) \($0)" } ?? flag }
 
-  static func value(_ flag: String, _ value: String, _ parameter: String?, _ summary: String) -> Self {
+  /// Without a summary of its own it has that of the parameter's declaration.
+  static func value(_ flag: String, _ value: String, _ parameter: String?, _ summary: String = "") -> Self {
     Self(flag: flag, value: value, summary: summary, parameter: parameter)
   }
 
-  static func flag(_ flag: String, _ parameter: String?, _ summary: String, meaning: Bool = true) -> Self {
+  static func flag(_ flag: String, _ parameter: String?, _ summary: String = "", meaning: Bool = true) -> Self {
     Self(flag: flag, value: nil, summary: summary, parameter: parameter, meaning: meaning)
+  }
+
+  /// An option for each parameter of a method: whatever is added to the method is an option with its declaration.
+  /// - Parameter others: parameters that the command takes as arguments.
+  static func all(of method: any RPCMethodDeclaration.Type, but others: Set<String>) -> [Self] {
+    guard let method = RPCMethod.named(method.name) else { preconditionFailure("no method '\(method.name)'") }
+    return method.parameters.filter { !others.contains($0.name) }.map { Self($0) }
+  }
+
+  private init(_ parameter: MemberDefinition) {
+    self.init(
+      flag: parameter.option.flag ?? "--" + String(parameter.name.map { $0 == "_" ? "-" : $0 }),
+      value: parameter.option.value ?? parameter.type.placeholder(of: parameter.name),
+      summary: parameter.summaryWithDefault, parameter: parameter.name, meaning: !parameter.option.negates)
+  }
+
+  /// With the summary of the parameter's declaration, where it has none of its own.
+  func described(by methods: [String]) -> Self {
+    guard summary.isEmpty, let parameter else { return self }
+    for method in methods {
+      guard let known = RPCMethod.named(method)?.parameters.first(where: { $0.name == parameter }) else { continue }
+      var option = self
+      option.summary = known.summaryWithDefault
+      return option
+    }
+    preconditionFailure("\(flag) has no summary, and none of \(methods) has a parameter '\(parameter)'")
   }
 }
 
@@ -85,4 +115,21 @@ package enum GlobalOption {
     .flag("--help", nil, "show help and end"),
     .flag("--version", nil, "show the version and end"),
   ]
+}
+
+extension ValueType {
+  /// What follows an option in the usage; nil for a flag alone.
+  fileprivate func placeholder(of name: String) -> String? {
+    let letter = String(name.prefix(1)).uppercased()
+    switch self {
+    case .boolean: return nil
+    case .integer: return "N"
+    case .list(.integer, _): return "N,..."
+    case .number: return "X"
+    case .list: return letter + ",..."
+    case .tokens: return "ID,..."
+    case .coefficients: return "E=A,..."
+    case .string, .choice, .text, .messages, .custom, .record, .any: return letter
+    }
+  }
 }

@@ -237,9 +237,9 @@ extension ItemBatch {
   /// Numbers of (items, continuations, tokens) by output row and target: the way back of ``scores(_:)``.
   func outputs(_ values: [[[Float]]]) -> [[Float]] {
     var result = targets.map { [Float](repeating: 0, count: $0.count) }
-    for (places, values) in zip(places, values) {
-      for (places, values) in zip(places, values) {
-        for (place, value) in zip(places, values) { result[place.row][place.index] = value }
+    for (indices, values) in zip(logProbIndices, values) {
+      for (indices, values) in zip(indices, values) {
+        for (index, value) in zip(indices, values) { result[index.row][index.index] = value }
       }
     }
     return result
@@ -247,6 +247,6 @@ extension ItemBatch {
 
   /// Numbers of output rows, summed over the places of each continuation's tokens: (items, continuations).
   func sums(_ values: [Double]) -> [[Double]] {
-    places.map { $0.map { $0.reduce(0) { $0 + values[$1.row] } } }
+    logProbIndices.map { $0.map { $0.reduce(0) { $0 + values[$1.row] } } }
   }
 }

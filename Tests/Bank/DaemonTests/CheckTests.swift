@@ -1,6 +1,7 @@
-package import Settings
+import Settings
 import Daemon
 import RPCClient
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing

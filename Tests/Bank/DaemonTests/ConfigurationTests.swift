@@ -73,7 +73,7 @@ import Testing
 
   @Test(arguments: [
     ("{ sockt: 'x' }", "unknown key \"sockt\"; did you mean \"socket\"?"),
-    ("{ search: { iteration: 3 } }", "search: unknown key \"iteration\"; did you mean \"iterations\"?"),
+    ("{ search: { iteration: 3 } }", "'search' has no member 'iteration'; did you mean 'iterations'?"),
     ("{ debounce: { quiet: 3 } }", "debounce: unknown key \"quiet\""),
     ("{ code: { enable: true } }", "code: unknown key \"enable\"; did you mean \"enabled\"?"),
     ("{ code: { require: ['seccom'] } }", "\"require\" names \"seccom\", allowed are user, no_new_privileges, limits"),
@@ -84,10 +84,10 @@ import Testing
     ("{ checks: { seeds: 0 } }", "seeds"),
     ("{ promotion: 'never' }", "allowed are immediate, manual"),
     ("{ socket_mode: '0999' }", "octal"),
-    ("{ search: { lower: 2 } }", "not below \"upper\""),
-    ("{ search: { lower: -1e308, upper: 1e308 } }", "\"lower\" is -1e+308"),
+    ("{ search: { lower: 2 } }", "not below 'upper'"),
+    ("{ search: { lower: -1e308, upper: 1e308 } }", "'search.lower' must be from -100.0 to 100.0, and is -1e+308"),
     ("{ search: { elites: 40 } }", "of a population of 32"),
-    ("{ search: { mix: 'product' } }", "allowed are sum, delta"),
+    ("{ search: { mix: 'product' } }", "must be one of sum, delta, and is 'product'"),
     ("{", "t2d.json5"),
     ("[]", "expected an object"),
   ]) func aMistakeIsNamed(_ text: String, _ expected: String) {

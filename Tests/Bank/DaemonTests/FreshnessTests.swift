@@ -1,4 +1,5 @@
 import Multipliers
+import Settings
 import StrictJSON
 import Testing
 import WorkerProtocol

@@ -1,6 +1,7 @@
-package import Settings
+import Settings
 import Glibc
 import RPCClient
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -65,7 +66,7 @@ import WorkerProtocol
       #expect(started["replaces"] == JSONValue.null)
       #expect(try daemon.wait(started["job"] ?? .null)["state"] == "done")
       let settings = try spec(daemon).settings
-      #expect(settings.method == "lora" && settings.rank == 16 && settings.modules == ["q_proj", "v_proj"])
+      #expect(settings.method == .lora && settings.rank == 16 && settings.modules == ["q_proj", "v_proj"])
       #expect(try daemon.call("expert.show", ["expert": "science"])["versions"] == [1])
       for (name, value) in [("label", "x"), ("top", 4), ("param_space", "logit")] as [(String, JSONValue)] {
         var params = lora
@@ -139,13 +140,13 @@ import WorkerProtocol
       #expect(try daemon.call("expert.show", ["expert": "science"])["versions"] == [1])
       let spec = try spec(daemon)
       #expect(spec.isEstimate && spec.settings.divergenceWeights == [0, 0.25])
-      #expect(spec.settings.divergenceDirection == "reference" && spec.settings.samples == 8)
-      #expect(spec.settings.temperature == 0.5 && spec.settings.baseline == "group")
-      #expect(spec.settings.layers == 2...5 && spec.settings.components == 32)
-      #expect(spec.settings.parameterSpace == "logit")
+      #expect(spec.settings.divergenceDirection == .reference && spec.settings.samples == 8)
+      #expect(spec.settings.temperature == 0.5 && spec.settings.baseline == .group)
+      #expect(spec.settings.layers?.range == 2...5 && spec.settings.components == 32)
+      #expect(spec.settings.parameterSpace == .logit)
       _ = try daemon.wait(
         try daemon.call("train.start", ["name": "counts", "task": "answers", "layers": "7"])["job"] ?? .null)
-      #expect(try self.spec(daemon).settings.layers == 7...7 && !self.spec(daemon).isEstimate)
+      #expect(try self.spec(daemon).settings.layers?.range == 7...7 && !self.spec(daemon).isEstimate)
     }
   }
 

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import RPCClient
+import Records
 import RPCProtocol
 import RPCServer
 import StrictJSON

@@ -1,3 +1,4 @@
+import Settings
 import Training
 
 /// A model without a network: the log-likelihood of a choice is a product of the parameters with numbers of its own, of

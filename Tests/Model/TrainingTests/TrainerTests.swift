@@ -1,3 +1,4 @@
+import Settings
 import ModelFormats
 import SystemSupport
 import TestSupport

@@ -1,3 +1,4 @@
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing

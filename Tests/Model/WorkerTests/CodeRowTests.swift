@@ -1,5 +1,5 @@
-package import Settings
 import Sandbox
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -113,7 +113,7 @@ struct CodeRowTests {
       settings.steps = 10
       settings.batch = 4
       settings.samples = 4
-      settings.baseline = "group"
+      settings.baseline = .group
       settings.learningRate = 0.05
       settings.validationInterval = 5
       settings.validationRows = 6

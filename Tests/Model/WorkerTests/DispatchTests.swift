@@ -1,7 +1,7 @@
-package import Settings
 import Foundation
 import Experts
 import ModelFormats
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing

@@ -1,9 +1,9 @@
-package import Settings
 import Adaptation
 import Evaluation
 import LinearAlgebra
 import ModelFormats
 import Multipliers
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -20,7 +20,7 @@ import WorkerProtocol
     settings.steps = 16
     settings.batch = 6
     settings.samples = 4
-    settings.baseline = "group"
+    settings.baseline = .group
     settings.learningRate = 0.05
     settings.validationInterval = 8
     settings.validationRows = 8
@@ -29,8 +29,8 @@ import WorkerProtocol
       on: .task(try model.answeredTask(rows: 32, letters: [try model.frequentLetter()])), settings)
   }
 
-  @Test(arguments: ["reinforce", "next-token"])
-  func whatEarnsARewardIsLearned(objective: String) throws {
+  @Test(arguments: [TrainingObjective.reinforce, .nextToken])
+  func whatEarnsARewardIsLearned(objective: TrainingObjective) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.objective = objective }
@@ -41,7 +41,7 @@ import WorkerProtocol
       #expect(expert > base + 0.2, "\(base) to \(expert)")
       let first = try #require(result["curve"]?.arrayValue?.dropFirst().first?["batch"])
       // A step of next-token generates nothing and so has no reward.
-      #expect((first["reward"]?.doubleValue == nil) == (objective == "next-token"))
+      #expect((first["reward"]?.doubleValue == nil) == (objective == .nextToken))
       #expect(result["training_rows"] == 24 && result["parameters"] == JSONValue(SyntheticModel.parameterCount))
     }
   }
@@ -88,7 +88,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) {
-        $0.objective = "next-token"
+        $0.objective = .nextToken
         $0.divergenceWeights = [1000, 0]
       }
       let run = try TestWorker().run(.train(spec))
@@ -184,9 +184,9 @@ import WorkerProtocol
 
   /// The same answers scored under other weights: −Σ A ln π is what the gradient follows, with the π that they were
   /// sampled from.
-  @Test(arguments: TrainingSettings.Baseline.allCases, [1, 1.7] as [Float])
+  @Test(arguments: RewardBaseline.allCases, [1, 1.7] as [Float])
   func theGradientOfReinforceIsThatOfTheAnswersThatWereSampled(
-    baseline: TrainingSettings.Baseline, temperature: Float
+    baseline: RewardBaseline, temperature: Float
   ) throws {
     try withTemporaryDirectory { directory in
       let fixture = try Fixture(SyntheticModel(in: directory))

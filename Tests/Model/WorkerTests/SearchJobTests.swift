@@ -1,5 +1,5 @@
-package import Settings
 import Multipliers
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -17,7 +17,7 @@ import WorkerProtocol
   @Test func allMethodsAreSearchedSideBySideAndTheTableSaysWhatEachCost() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      let spec = try Self.spec(model) { $0.method = "all" }
+      let spec = try Self.spec(model) { $0.method = .all }
       let whole = try TestWorker().run(.adapt(spec))
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
@@ -43,8 +43,8 @@ import WorkerProtocol
     }
   }
 
-  @Test(arguments: ["cem", "random", "cma-es", "gradient"], [Granularity.vector, .layer, .matrix])
-  func everyMethodWorksInEveryGranularity(method: String, granularity: Granularity) throws {
+  @Test(arguments: SearchMethodName.allCases.filter { $0 != .all }, [Granularity.vector, .layer, .matrix])
+  func everyMethodWorksInEveryGranularity(method: SearchMethodName, granularity: Granularity) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
@@ -62,7 +62,7 @@ import WorkerProtocol
           // Populations lie on a grid of 1/64, where the sum is exact; a gradient's point does not.
           for unit in 0..<units {
             let sum = result.foundAlpha[0][unit] + result.foundAlpha[1][unit]
-            #expect(method == "gradient" ? abs(sum - 1) < 1e-6 : sum == 1)
+            #expect(method == .gradient ? abs(sum - 1) < 1e-6 : sum == 1)
           }
         }
         if result.served == "mixture", granularity != .vector {
@@ -75,14 +75,14 @@ import WorkerProtocol
   }
 
   /// On one thread, on three, and after kill -9 at the beginning, in the middle and before the end.
-  @Test(arguments: ["cem", "random", "cma-es", "gradient"], [Granularity.vector, .layer, .matrix])
-  func aSeedGivesOneMixtureOnAnyThreadsAndAfterAKill(method: String, granularity: Granularity) throws {
+  @Test(arguments: SearchMethodName.allCases.filter { $0 != .all }, [Granularity.vector, .layer, .matrix])
+  func aSeedGivesOneMixtureOnAnyThreadsAndAfterAKill(method: SearchMethodName, granularity: Granularity) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) {
         $0.method = method
         $0.granularities = [granularity]
-        $0.objective = "loglik"
+        $0.objective = .loglik
         $0.iterations = 3
       }
       let whole = try TestWorker(threads: 1).run(.adapt(spec))
@@ -101,15 +101,15 @@ import WorkerProtocol
   @Test func gradientReachesWhatCEMReachesForATenthOfItsEvaluations() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      func run(_ method: String) throws -> AdaptResult {
+      func run(_ method: SearchMethodName) throws -> AdaptResult {
         var spec = try WorkerServiceTests.adapt(model, eval: 0)
         spec.task = try model.task(shots: 10, eval: 0)
         spec.search = SearchSettings()
         spec.search.method = method
-        spec.search.objective = "loglik"
+        spec.search.objective = .loglik
         return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
       }
-      let (cem, gradient) = (try run("cem"), try run("gradient"))
+      let (cem, gradient) = (try run(.cem), try run(.gradient))
       #expect(gradient.mixture.fitLogLikelihood >= cem.mixture.fitLogLikelihood - 1e-3)
       let (dear, cheap) = (cem.search.costs.prompts, gradient.search.costs.prompts)
       #expect(10 * cheap <= dear, "\(cheap) of gradient, \(dear) of cem")
@@ -119,7 +119,7 @@ import WorkerProtocol
   @Test func gradientRefusesRowsThatAreGenerated() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      var spec = try Self.spec(model) { $0.method = "gradient" }
+      var spec = try Self.spec(model) { $0.method = .gradient }
       spec.task = try model.generatedTask(shots: 3, tokens: 3)
       let fault = try TestWorker().run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))
@@ -172,7 +172,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
-      let spec = try Self.spec(model, eval: 5) { $0.method = "all" }
+      let spec = try Self.spec(model, eval: 5) { $0.method = .all }
       let sound = try worker.run(.adapt(spec))
       _ = try sound.ending.result()
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))

@@ -1,5 +1,5 @@
-package import Settings
 import Multipliers
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -118,10 +118,6 @@ import WorkerProtocol
       let many = try #require(try fault(spec(model, shots: [2, 7])))
       #expect(many.0.message == "7 shots were asked for, and the few-shot file of 'letters' has 6 rows")
       #expect(many.0.kind == .badRequest && many.journal == 0)
-      var unknown = try spec(model)
-      unknown.search.method = "annealing"
-      let method = try #require(try fault(unknown))
-      #expect(method.0.kind == .unsupported && method.journal == 0)
       #expect(try fault(spec(model, budgets: []))?.journal == 0)
       let budget = try #require(try fault(spec(model, budgets: [.iterations(0)])))
       #expect(budget.0.kind == .badRequest && budget.journal == 0)

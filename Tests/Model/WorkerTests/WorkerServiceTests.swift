@@ -1,6 +1,6 @@
-package import Settings
 import Experts
 import ModelFormats
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -201,7 +201,7 @@ import WorkerProtocol
       #expect(result.metric == "exact_match" && result.search.shots == 2)
       let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(4)))
       #expect(try Self.timeless(resumed.ending) == result)
-      spec.search.objective = "loglik"
+      spec.search.objective = .loglik
       let fault = try worker.run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .unsupported)
       let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .fixed(.base))
@@ -258,8 +258,6 @@ import WorkerProtocol
       #expect(missing?.kind == .modelUnreadable && missing?.message.contains("none.gguf") == true)
       let changed = try failure { $0.model.digest = "sha256:" + String(repeating: "a", count: 64) }
       #expect(changed?.kind == .modelChanged)
-      let method = try failure { $0.search.method = "annealing" }
-      #expect(method?.kind == .unsupported && method?.message.contains("annealing") == true)
       let rescale = try failure { $0.experts.append(try model.expert("third", seed: 13, rescale: "nuclear")) }
       #expect(rescale?.kind == .mixtureInvalid && rescale?.message.contains("third") == true)
       let short = try failure { $0.experts = [try model.expert("short", seed: 14, drop: 1)] }

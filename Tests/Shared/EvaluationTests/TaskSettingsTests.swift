@@ -57,8 +57,8 @@ import Testing
     let search = settings.search
     #expect(
       search.method == .cmaES && search.granularity == .layer && search.mix == .delta && search.objective == .loglik)
-    #expect(search.iterations == 20 && search.population == 16 && search.eliteRatio == 0.25 && search.seed == 7)
-    #expect(search.shots == 5 && search.normalized == true && search.range == -1...2)
+    #expect(search.iterations == 20 && search.population == 16 && search.elite == 0.25 && search.elites == 4 && search.seed == 7)
+    #expect(search.shots == 5 && search.isNormalized && search.lower == -1 && search.upper == 2)
     #expect(search.budgetPrompts == 4000 && search.budgetSeconds == 60)
   }
 
@@ -75,7 +75,7 @@ import Testing
   ])
   func aMistypedNameGetsTheNearest(text: String, near: String) {
     #expect(problem(text).contains("task.json5"))
-    #expect(problem(text).contains("\"\(near)\""), "\(problem(text))")
+    #expect(problem(text).contains("\"\(near)\"") || problem(text).contains("'\(near)'"), "\(problem(text))")
   }
 
   @Test(arguments: [

@@ -1,3 +1,4 @@
+import Records
 import RPCProtocol
 import StrictJSON
 import Testing

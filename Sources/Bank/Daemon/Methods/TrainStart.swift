@@ -166,7 +166,10 @@ extension TrainingSettings {
   fileprivate init(_ asked: TrainStart.Parameters) throws(RPCError) {
     self = asked.settings
     try checkMethod(asked)
-    if method == .lora, modules.isEmpty { modules = ["q_proj", "v_proj"] }
+    if method == .lora {
+      rank = rank ?? Self.standardRank
+      if modules.isEmpty { modules = ["q_proj", "v_proj"] }
+    }
     if rows == nil, asked.dispatcher { rows = Self.dispatcherRows }
   }
 
