@@ -63,11 +63,9 @@ package struct Included<Part: Record>: Sendable, Equatable {
 
 extension Included: Codable {
   package init(from decoder: any Decoder) throws {
-    preconditionFailure("an included record is read with the record that includes it, by RecordReader")
+    throw RecordError(.invalid, at: "", "is read with the record that includes it, by RecordReader")
   }
-  package func encode(to encoder: any Encoder) throws {
-    preconditionFailure("an included record is written with the record that includes it, by RecordWriter")
-  }
+  package func encode(to encoder: any Encoder) throws { try wrappedValue.encode(to: encoder) }
 }
 
 /// A stored property of a record: a setting, or an included record.

@@ -177,9 +177,7 @@ extension Setting: RecordPart {
 // recognise a setting before it comes to that, because only they know its name and its record.
 extension Setting: Codable {
   package init(from decoder: any Decoder) throws {
-    preconditionFailure("a setting is read with the record that declares it, by RecordReader")
+    throw RecordError(.invalid, at: "", "is read with the record that declares it, by RecordReader")
   }
-  package func encode(to encoder: any Encoder) throws {
-    preconditionFailure("a setting is written with the record that declares it, by RecordWriter")
-  }
+  package func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
 }

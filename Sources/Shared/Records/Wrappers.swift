@@ -40,7 +40,8 @@ package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable {
   static var whenAbsent: Self { Self(wrappedValue: -.infinity) }
 }
 
-// Members of records whose JSON is shown as it is. The reader and the writer hand them through.
+// Members of records whose JSON is shown as it is. The reader and the writer hand them through; another encoder, such as
+// that of a test's arguments, gets their parts.
 extension JSONValue: Codable {
   package init(from decoder: any Decoder) throws {
     guard let decoder = decoder as? ValueDecoder else {
@@ -48,20 +49,39 @@ extension JSONValue: Codable {
     }
     self = decoder.json
   }
+
   package func encode(to encoder: any Encoder) throws {
-    preconditionFailure("a JSON value is written by RecordWriter, which hands it through")
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .null: try container.encodeNil()
+    case .bool(let value): try container.encode(value)
+    case .integer(let value): try container.encode(value)
+    case .number(let value): try container.encode(value)
+    case .string(let value): try container.encode(value)
+    case .array(let values): try container.encode(values)
+    case .object(let object): try object.encode(to: encoder)
+    }
   }
 }
 
 extension JSONObject: Codable {
+  private struct Name: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
   package init(from decoder: any Decoder) throws {
     guard let decoder = decoder as? ValueDecoder, case .object(let object) = decoder.json else {
       throw RecordError(.invalid, at: "", "is read by RecordReader only")
     }
     self = object
   }
+
   package func encode(to encoder: any Encoder) throws {
-    preconditionFailure("a JSON object is written by RecordWriter, which hands it through")
+    var container = encoder.container(keyedBy: Name.self)
+    for (name, value) in members { try container.encode(value, forKey: Name(stringValue: name)) }
   }
 }
 
