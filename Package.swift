@@ -174,7 +174,8 @@ let package = Package(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Settings", "Experts", "Multipliers", "Digests", "Sandbox", "TestSupport",
+        "ModelFormats", "WorkerProtocol", "Records", "Settings", "Experts", "Multipliers", "Digests", "Sandbox",
+        "TestSupport",
       ]),
 
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
@@ -183,7 +184,10 @@ let package = Package(
     model.tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
     model.tests(
       "Transformer",
-      ["Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON", "CKernels"],
+      [
+        "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
+        "CKernels",
+      ],
       resources: [.copy("Fixtures")]),
     model.tests("Adaptation", ["Adaptation", "Multipliers", "StrictJSON"]),
     model.tests("Training", ["Training", "Transformer", "ModelFormats", "Settings", "SystemSupport", "TestSupport"]),
@@ -191,14 +195,16 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
-        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "Records", "Settings", "StrictJSON", "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "Records", "Settings", "StrictJSON",
+        "SystemSupport",
       ]),
 
     client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),
     client.tests(
       "ControlCommands",
       [
-        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "StrictJSON", "SystemSupport", "TestSupport",
+        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "Records", "StrictJSON", "SystemSupport",
+        "TestSupport",
       ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(

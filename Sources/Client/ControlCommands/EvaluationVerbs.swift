@@ -1,4 +1,5 @@
 import ResultText
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 
@@ -43,17 +44,8 @@ extension Verb {
     },
     make(
       "sweep", [.one("TASK", "task")],
-      [
-        .value("--shots", "N,...", "shots", "numbers of shots, such as 3,5,10,20"),
-        .value("--budgets", "B,...", "budgets"), .value("--seeds", "N", "seeds"),
-        .value("--seed", "S", "seed", "the first of the seeds"), .value("--method", "S", "method"),
-        .value("--granularity", "G", "granularity"), .value("--mix", "RULE", "mix"),
-        .value("--objective", "O", "objective"),
-        .value("--iterations", "N", "iterations", "maximum number of generations, without --budgets; default 100"),
-        .value("--population", "N", "population"), .flag("--normalized", "normalized"),
-        .value("--experts", "E,...", "experts"),
-        model,
-        output("write a plot too, an SVG picture"),
+      Option.all(of: SweepRun.self, but: ["task"]) + [
+        output("write a plot too, an SVG picture")
       ],
       methods: ["sweep.run", "job.wait"], "What do more shots or a larger budget bring?",
       notes:

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import RPCClient
+import RPCProtocol
 import ResultText
 import StrictJSON
 import SystemSupport
@@ -39,14 +40,7 @@ extension Verb {
     },
     make(
       "task adapt", [.one("NAME", "task")],
-      [
-        model,
-        .value("--search", "S", "search"), .value("--granularity", "G", "granularity"), .value("--mix", "RULE", "mix"),
-        .value("--objective", "O", "objective"), .value("--iterations", "N", "iterations"),
-        .value("--population", "N", "population"), .value("--shots", "N", "shots"),
-        .value("--budget-prompts", "N", "budget_prompts"), .value("--budget-seconds", "N", "budget_seconds"),
-        .flag("--normalized", "normalized"), .value("--experts", "E,...", "experts"), .value("--seed", "S", "seed"),
-      ],
+      Option.all(of: TaskAdapt.self, but: ["task"]),
       methods: ["task.adapt", "mixture.get", "job.wait"], "Search the best mixture of the experts for a task.",
       notes: "Prints the mixture that it found. The search goes on where Ctrl-C ends the waiting."
     ) { invocation throws(ControlError) in

@@ -19,7 +19,8 @@ extension Verb {
     notes: String = "", run: @escaping @Sendable (Invocation) throws(ControlError) -> Void
   ) -> Verb {
     Verb(
-      words: words.split(separator: " ").map(String.init), arguments: arguments, options: options.map { $0.described(by: methods) },
+      words: words.split(separator: " ").map(String.init), arguments: arguments,
+      options: options.map { $0.described(by: methods) },
       summary: summary,
       notes: notes, methods: methods, run: run)
   }

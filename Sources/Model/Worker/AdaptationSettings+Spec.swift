@@ -50,7 +50,7 @@ func adaptationSettings(
   }
   let objective = Objective(search.objective)
   guard search.population >= 2, search.population <= 4096, search.elites >= 2, search.elites <= search.population,
-    search.iterations >= 1, search.lower < search.upper, !search.searchedGranularities.isEmpty
+    search.iterations >= 1, search.lower < search.upper, !search.granularities.isEmpty
   else {
     throw WorkerFault(
       .badRequest,
@@ -69,7 +69,7 @@ func adaptationSettings(
         .unsupported,
         "the search method '\(name)' is not known here; known are \(SearchChoice.all.joined(separator: ", ")) and all")
     }
-    for granularity in search.searchedGranularities {
+    for granularity in search.granularities {
       configurations.append(
         SearchConfiguration(
           method: method,

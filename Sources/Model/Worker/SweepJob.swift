@@ -169,7 +169,7 @@ struct SweepJob {
       "task": .string(inputs.task.name), "metric": .string(inputs.task.metric.rawValue),
       "template": .string(inputs.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
       "rows": JSONValue(inputs.rows.count), "method": .string(search.method.rawValue),
-      "granularities": JSONValue(search.searchedGranularities.map(\.rawValue)),
+      "granularities": JSONValue(search.granularities.map(\.rawValue)),
       "objective": .string(search.objective.rawValue),
       "population": JSONValue(search.population),
       "experts": JSONValue(inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }),

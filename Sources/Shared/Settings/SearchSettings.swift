@@ -4,7 +4,7 @@ package import Records
 /// How the best mixture is searched. The configuration's `search`, a task's `search` and the parameters of `task.adapt`
 /// and `sweep.run` are all this record, each laid over the one before.
 package struct SearchSettings: Record {
-  @Setting("search method; all compares every method on the folds", option: .init("--search", "S"))
+  @Setting("search method; all compares every method on the folds", option: .init(nil, "S"))
   package var method = SearchMethodName.standard
   @Setting(
     "one coefficient per expert (vector), per expert and layer, or per expert and matrix", option: .init(nil, "G"))
@@ -42,11 +42,12 @@ package struct SearchSettings: Record {
     package init() {}
   }
 
-  /// What is searched: the one granularity, or the several.
-  package var searchedGranularities: [Granularity] { granularity.map { [$0] } ?? granularities }
-
   package mutating func validate() throws(RecordError) {
-    if $granularities.isGiven, !$granularity.isGiven { granularity = nil }
+    if $granularity.isGiven, let granularity {
+      granularities = [granularity]
+    } else if $granularities.isGiven {
+      granularity = nil
+    }
     if granularities.isEmpty { throw RecordError(.invalid, at: "granularities", "is an empty list") }
     if $range.isGiven, let range {
       guard range.count == 2, range[0] < range[1] else {

@@ -110,7 +110,7 @@ import WorkerProtocol
       }
       #expect(specs.map(\.search.iterations) == [7, 3])
       #expect(specs.map(\.search.seed) == [11, 11])
-      #expect(specs.last?.search.searchedGranularities == [.layer])
+      #expect(specs.last?.search.granularities == [.layer])
       #expect(specs.last?.experts.map(\.name) == ["science", "social"])
       // What a user asked for is asked again when the mixture is made anew.
       try daemon.dropExpert("science", value: 1.5)

@@ -297,7 +297,7 @@ final class FakeWorker: WorkerLauncher {
     try MixtureFile(name: spec.task.name, task: spec.task.name, vector: vector, model: signature, parents: [])
       .write(to: spec.vectorsPath)
     let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1, heldOut: 0.5, heldOutLogLikelihood: -1)
-    let granularity = spec.search.searchedGranularities.last ?? .vector
+    let granularity = spec.search.granularities.last ?? .vector
     let units = signature.layout.units(granularity)
     let alpha = spec.experts.indices.map { expert in
       Array(
@@ -311,7 +311,8 @@ final class FakeWorker: WorkerLauncher {
       rescale: .none, metric: "acc", template: "default", served: "mixture", servedBecause: "it is better",
       foundAlpha: alpha, foundGranularity: granularity,
       search: SearchSummary(
-        method: spec.search.method.rawValue, objective: "accuracy", normalised: false, seed: spec.search.seed, population: 32,
+        method: spec.search.method.rawValue, objective: "accuracy", normalised: false, seed: spec.search.seed,
+        population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
         configurations: [
           ConfigurationSummary(

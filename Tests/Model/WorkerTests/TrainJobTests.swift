@@ -302,7 +302,12 @@ import WorkerProtocol
   @Test func aDivergingTrainingIsStoppedAndSaysWhere() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      let fault = try refusal(try Self.spec(model) { $0.learningRate = 1e36 })
+      let fault = try refusal(try Self.spec(model) {
+          $0.learningRate = 1000
+          $0.weightDecay = 1000
+          $0.steps = 60
+          $0.patience = 100
+        })
       #expect(fault.kind == .failed && fault.message.contains("diverged at step") && !fault.retry)
       #expect(((try FileSystem.status(model.directory + "/learned.safetensors")) ?? nil) == nil)
     }

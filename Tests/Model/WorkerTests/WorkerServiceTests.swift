@@ -167,10 +167,13 @@ import WorkerProtocol
       var search = try Self.adapt(model)
       search.search.shots = -1
       let evaluation = EvaluateSpec(model: model.reference, task: search.task, weights: .fixed(.base), limit: -1)
-      for (number, work) in [JobWork.adapt(search), .evaluate(evaluation)].enumerated() {
-        let fault = try worker.run(work, job: Int64(number)).ending.fault()
-        #expect(fault.kind == .badRequest && fault.message.hasPrefix("-1 "), "\(fault)")
-      }
+      let fault = try worker.run(.evaluate(evaluation), job: 1).ending.fault()
+      #expect(fault.kind == .badRequest && fault.message.hasPrefix("-1 "), "\(fault)")
+      // What is no setting is refused where the message is read.
+      let refused = try worker.answer(.startJob(JobStart(job: 2, work: .adapt(search))))
+      let misread = #expect(throws: WorkerFault.self) { try refused.get() }
+      #expect(misread?.kind == .badRequest)
+      #expect(misread?.message.contains("search.shots") == true, "\(String(describing: misread))")
     }
   }
 

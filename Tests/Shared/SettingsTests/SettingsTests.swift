@@ -15,7 +15,7 @@ private func search(_ text: String, over base: SearchSettings = SearchSettings()
     let settings = SearchSettings()
     #expect(settings.method == .standard && settings.population == 32 && settings.elites == 6)
     #expect(settings.iterations == 100 && settings.lower == 0 && settings.upper == 1)
-    #expect(settings.searchedGranularities == [.vector] && settings.objective == .accuracy)
+    #expect(settings.granularities == [.vector] && settings.objective == .accuracy)
   }
 
   @Test func anotherPopulationHasAFifthOfElites() throws {
@@ -33,10 +33,10 @@ private func search(_ text: String, over base: SearchSettings = SearchSettings()
 
   @Test func theLaterGranularityWins() throws {
     let several = try search(#"{"granularities": ["vector", "layer"]}"#)
-    #expect(several.searchedGranularities == [.vector, .layer])
+    #expect(several.granularities == [.vector, .layer])
     let one = try search(#"{"granularity": "matrix"}"#, over: several)
-    #expect(one.searchedGranularities == [.matrix])
-    #expect(try search(#"{"granularities": ["layer"]}"#, over: one).searchedGranularities == [.layer])
+    #expect(one.granularities == [.matrix])
+    #expect(try search(#"{"granularities": ["layer"]}"#, over: one).granularities == [.layer])
   }
 
   @Test func aTasksFormsOfRangeAndBudgetAreRead() throws {

@@ -18,7 +18,7 @@ import WorkerProtocol
 
   static var spec: AdaptSpec {
     var search = SearchSettings()
-    search.seed = .max
+    search.seed = UInt64(Int64.max)
     search.granularities = [.vector, .matrix]
     search.mix = .delta
     search.budgetPrompts = 4000
@@ -42,7 +42,7 @@ import WorkerProtocol
     settings.samples = 8
     settings.temperature = 0.75
     settings.baseline = .group
-    settings.seed = .max
+    settings.seed = UInt64(Int64.max)
     settings.modules = ["mlp"]
     settings.layers = LayerRange(2...9)
     settings.components = 64
