@@ -206,6 +206,7 @@ let package = Package(
         "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "Records", "StrictJSON", "SystemSupport",
         "TestSupport",
       ]),
+    programs.tests("Benchmarks", ["Benchmarks", "StrictJSON", "SystemSupport"]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(
       "EndToEnd",

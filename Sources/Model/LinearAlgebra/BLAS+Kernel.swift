@@ -35,6 +35,9 @@ extension BLAS {
   /// OPENBLAS_CORETYPE that it finds is not taken for the user's.
   private static let restartMarker = "T2D_KERNEL_RESTARTED"
 
+  /// The library's own words for its version and how it was built, such as "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH".
+  package static var library: String { unsafe String(cString: openblas_get_config()) }
+
   static var runningKernel: String { unsafe String(cString: openblas_get_corename()) }
 
   static var processorLevel: VectorLevel? {

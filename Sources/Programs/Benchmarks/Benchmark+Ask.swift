@@ -45,7 +45,7 @@ private func measureAsk(_ context: borrowing BenchmarkContext) throws -> [Measur
       Measurement("one request, decoding", one.decode, "s"),
       Measurement("eight requests, until each has its first token", eight.prefill, "s"),
       Measurement("eight requests, decoding", eight.decode, "s"),
-      Measurement("decoding of eight to that of one", eight.decode / one.decode, "", .atMost(2.5)),
+      .ratio("decoding of eight to that of one", eight.decode / one.decode, .atMost(2.5)),
     ]
   }
 }

@@ -65,14 +65,13 @@ private func measureCandidates(_ context: borrowing BenchmarkContext) throws -> 
     Measurement("the experts' matrices, once a search", basisSeconds, "s"),
     Measurement("population", ours, "s"),
     Measurement("of it a member", ours / Double(members), "s"),
-    Measurement(
-      "share of the sgemm", Double(members) * work.operations / ours / speed.productAllCores, ""),
+    .ratio("share of the sgemm", Double(members) * work.operations / ours / speed.productAllCores),
     Measurement("plain: products U diag(s sigma) V", products * scale, "s"),
     Measurement("plain: sequences one by one", single * scale, "s"),
     Measurement("plain: sequences batched", batched * scale, "s"),
-    Measurement("population to the plain way", ours / ((products + single) * scale), "", .atMost(0.25)),
-    Measurement("the same with the matrices of the experts", (ours + basisSeconds) / ((products + single) * scale), ""),
-    Measurement("population to the plain way, batched", ours / ((products + batched) * scale), ""),
+    .ratio("population to the plain way", ours / ((products + single) * scale), .atMost(0.25)),
+    .ratio("the same with the matrices of the experts", (ours + basisSeconds) / ((products + single) * scale)),
+    .ratio("population to the plain way, batched", ours / ((products + batched) * scale)),
   ]
 }
 

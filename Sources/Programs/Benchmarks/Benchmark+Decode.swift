@@ -30,12 +30,12 @@ private func measureDecode(_ context: borrowing BenchmarkContext) throws -> [Mea
     Measurement("plain reading of as much, all cores", bandwidth / 1e9, "GB/s"),
     Measurement("one stream, as that allows", possible, "tok/s"),
     Measurement("one stream", one, "tok/s"),
-    Measurement("share of what the bandwidth allows", one / possible, "", .atLeast(0.7)),
+    .ratio("share of what the bandwidth allows", one / possible, .atLeast(0.7)),
     Measurement("ten streams together", ten, "tok/s"),
-    Measurement("ten to one", ten / one, "", .atLeast(4)),
+    .ratio("ten to one", ten / one, .atLeast(4)),
     Measurement("one stream, adapted", oneAdapted, "tok/s"),
     Measurement("eight streams, eight mixtures", eight, "tok/s"),
-    Measurement("time of eight to time of one, adapted", 8 * oneAdapted / eight, "", .atMost(2.5)),
+    .ratio("time of eight to time of one, adapted", 8 * oneAdapted / eight, .atMost(2.5)),
   ]
 }
 

@@ -44,7 +44,7 @@ private func measureQuery(_ context: borrowing BenchmarkContext) throws -> [Meas
     try daemon.client.call("job.cancel", ["job": .integer(job)])
     results += [
       Measurement("during a search, p50", latency.p50, "µs"),
-      Measurement("during a search, p99", latency.p99, "µs", .atMost(2000)),
+      Measurement("during a search, p99", latency.p99, "µs"),
       Measurement("during a search, worst", latency.worst, "µs"),
     ]
     return results
@@ -100,11 +100,11 @@ private func measure(
       Measurement("answer", Double(answer.count), "B"),
       Measurement("raw echo, p50", median(floor.map(\.p50)), "µs"),
       Measurement("mixture.get, p50", median(asked.map(\.p50)), "µs"),
-      Measurement("mixture.get / raw echo, p50", ratio, "", .atMost(1.5)),
+      .ratio("mixture.get / raw echo, p50", ratio, .atMost(1.5)),
       Measurement("raw echo, p99", median(floor.map(\.p99)), "µs"),
-      Measurement("mixture.get, p99", median(asked.map(\.p99)), "µs", .atMost(2000)),
+      Measurement("mixture.get, p99", median(asked.map(\.p99)), "µs"),
       Measurement("mixture.get, worst", asked.map(\.worst).max() ?? 0, "µs"),
-      Measurement("pipelined, one connection", median(rates), "requests/s", .atLeast(100_000)),
+      Measurement("pipelined, one connection", median(rates), "requests/s"),
     ]
   }
 }

@@ -11,37 +11,6 @@ package struct Benchmark: Sendable {
   static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop]
 }
 
-/// One figure, and the bound that the project holds it to.
-struct Measurement: Sendable, Equatable {
-  enum Bound: Sendable, Equatable {
-    case atLeast(Double)
-    case atMost(Double)
-  }
-
-  var name: String
-  var value: Double
-  /// "s", "tok/s", "GFLOP/s"; "" for a ratio.
-  var unit: String
-  /// Nil where the figure is there to compare others with.
-  var bound: Bound?
-
-  init(_ name: String, _ value: Double, _ unit: String, _ bound: Bound? = nil) {
-    self.name = name
-    self.value = value
-    self.unit = unit
-    self.bound = bound
-  }
-
-  /// Whether the bound is kept; nil where there is none. A figure that is not a number keeps no bound.
-  var isKept: Bool? {
-    switch bound {
-    case .atLeast(let limit): value >= limit
-    case .atMost(let limit): value <= limit
-    case nil: nil
-    }
-  }
-}
-
 /// What went wrong before or during a benchmark, for people.
 struct BenchmarkError: Error, CustomStringConvertible {
   let description: String

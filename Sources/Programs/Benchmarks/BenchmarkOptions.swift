@@ -5,6 +5,8 @@ import SystemSupport
 struct BenchmarkOptions: Sendable {
   var benchmarks: [Benchmark] = []
   var json = false
+  /// What the figures are printed beside, and what then has to keep its bounds.
+  var record: BenchmarkRecord?
   var help = false
   /// A model as `model add` takes it.
   var model: String
@@ -20,15 +22,16 @@ struct BenchmarkOptions: Sendable {
   static let standardModel = "var/lib/t2d/models/SmolLM2-135M-Instruct.Q4_1.gguf"
   private static let standardExperts = ["science", "words"].map { "etc/examples/experts/\($0).safetensors" }
   static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
-  private static let flags = ["--json", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
+  private static let flags = ["--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
 
-  init(_ arguments: some Sequence<String>) throws(BenchmarkError) {
+  init(_ arguments: some Sequence<String>, among all: [Benchmark] = Benchmark.all) throws(BenchmarkError) {
     model = environmentVariable("T2D_TEST_MODEL") ?? Self.standardModel
     var rest = Array(arguments)[...]
     var names: [String] = []
     while let argument = rest.popFirst() {
       switch argument {
       case "--json": json = true
+      case "--compare": record = try BenchmarkRecord(path: try Self.value(of: argument, &rest))
       case "--help", "-h", "help": help = true
       case "--model": model = try Self.value(of: argument, &rest)
       case "--expert": experts.append(try Self.value(of: argument, &rest))
@@ -45,10 +48,17 @@ struct BenchmarkOptions: Sendable {
         names.append(argument)
       }
     }
-    if names.isEmpty || names.contains("all") { names = Benchmark.all.map(\.name) }
+    let areRecorded = names.isEmpty && record != nil
+    if areRecorded, let record { names = record.entries.map(\.name) }
+    if names.isEmpty || names.contains("all") { names = all.map(\.name) }
     for name in names {
-      guard let benchmark = Benchmark.all.first(where: { $0.name == name }) else {
-        throw Self.unknown("benchmark", name, among: Benchmark.all.map(\.name) + ["all"])
+      guard let benchmark = all.first(where: { $0.name == name }) else {
+        if areRecorded, let record {
+          throw BenchmarkError(
+            "the record '\(record.path)' has the benchmark '\(escaped(name))', which this t2bench does not have; "
+              + "name those to run: \(all.map(\.name).joined(separator: ", "))")
+        }
+        throw Self.unknown("benchmark", name, among: all.map(\.name) + ["all"])
       }
       benchmarks.append(benchmark)
     }
@@ -68,14 +78,17 @@ struct BenchmarkOptions: Sendable {
     let width = Benchmark.all.map(\.name.count).max() ?? 0
     let list = Benchmark.all.map { "  \($0.name.padded(to: width))  \($0.summary)" }.joined(separator: "\n")
     return """
-      usage: t2bench [BENCHMARK ... | all] [--json] [--model PATH] [--expert FILE ...] [--task PATH]
-                     [--socket PATH] [--repeat N]
+      usage: t2bench [BENCHMARK ... | all] [--json] [--compare FILE] [--model PATH] [--expert FILE ...]
+                     [--task PATH] [--socket PATH] [--repeat N]
 
       Measures this machine, in this one process.
 
       \(list)
 
-        --json         one JSON object on stdout, nothing else
+        --json         one JSON object on stdout, nothing else: a record of the figures, the machine
+                       and the versions
+        --compare FILE  run the benchmarks of a record that --json wrote, or those named, and print
+                       each figure beside the recorded one; exit 1 where a ratio misses its bound
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
         --expert FILE  an expert of that model; may be given several times (ask, query,
@@ -85,7 +98,9 @@ struct BenchmarkOptions: Sendable {
         --socket PATH  ask the daemon that runs there, which then is not made to search (query)
         --repeat N     how often short measurements are repeated (default 3); the best counts
 
-      Figures mean something on an idle machine only. Exit: 0 measured, 1 a benchmark failed, 3 usage.
+      Ratios within one run ("at least", "at most") have bounds; what depends on the machine alone has
+      none. Figures mean something on an idle machine only.
+      Exit: 0 measured, 1 a benchmark failed or, with --compare, a bound falls short, 3 usage.
 
       """
   }

@@ -11,6 +11,15 @@ struct PrivateDaemon {
   let process: ChildProcess
   let client: RPCClient
 
+  /// The path of the `t2d` that was built with this program.
+  static func program() throws -> String {
+    let program = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2d"
+    guard unsafe access(program, X_OK) == 0 else {
+      throw BenchmarkError("'\(program)' is not there; this measures the built daemon: swift build -c release")
+    }
+    return program
+  }
+
   static func path(in prefix: String) -> String { prefix + "/var/run/t2d/t2d.sock" }
   var socketPath: String { Self.path(in: prefix) }
 
@@ -51,10 +60,7 @@ func withPrivateDaemon<Value>(
   _ context: borrowing BenchmarkContext, _ body: (PrivateDaemon) throws -> Value
 ) throws -> Value {
   let model = try absolute(context.options.model)
-  let program = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2d"
-  guard unsafe access(program, X_OK) == 0 else {
-    throw BenchmarkError("'\(program)' is not there; this measures the built daemon: swift build -c release")
-  }
+  let program = try PrivateDaemon.program()
   context.say("  a daemon of its own, with the model")
   return try withTemporaryDirectory { prefix in
     let log = prefix + "/t2d.log"

@@ -6,21 +6,30 @@ package func runBenchmarks(_ arguments: some Sequence<String>) -> Int32 {
   BLAS.restartWithDeservedKernelIfNeeded()
   let arguments = Array(arguments)
   if arguments.first == "sibling" { return makeSibling(arguments.dropFirst()) }
+  return runBenchmarks(
+    arguments, among: Benchmark.all, output: { print($0, terminator: "") }, note: BenchmarkContext.printError)
+}
+
+/// The same of any list of benchmarks: `output` gets what goes to stdout, `note` the errors.
+func runBenchmarks(
+  _ arguments: [String], among all: [Benchmark], output: (String) -> Void, note: (String) -> Void
+) -> Int32 {
   let options: BenchmarkOptions
   do throws(BenchmarkError) {
-    options = try BenchmarkOptions(arguments)
+    options = try BenchmarkOptions(arguments, among: all)
   } catch {
-    BenchmarkContext.printError("t2bench: \(error)\n")
+    note("t2bench: \(error)\n")
     return 3
   }
   if options.help {
-    print(BenchmarkOptions.usage, terminator: "")
+    output(BenchmarkOptions.usage)
     return 0
   }
 
   let context = BenchmarkContext(options: options)
   var report = BenchmarkReport(
-    kernel: BLAS.kernel, cores: context.pool.threadCount, model: FileSystem.split(options.model).name)
+    time: Logger.timestamp(), machine: .current(), kernel: BLAS.kernel, cores: context.pool.threadCount,
+    model: FileSystem.split(options.model).name, record: options.record)
   for benchmark in options.benchmarks {
     context.say("\(benchmark.name): \(benchmark.summary)")
     var entry = BenchmarkReport.Entry(name: benchmark.name, seconds: 0, measurements: [], failure: nil)
@@ -29,13 +38,16 @@ package func runBenchmarks(_ arguments: some Sequence<String>) -> Int32 {
         entry.measurements = try benchmark.run(context)
       } catch {
         entry.failure = "\(error)"
-        context.say("t2bench: \(benchmark.name) failed: \(error)")
+        note("t2bench: \(benchmark.name) failed: \(error)\n")
       }
     }
     report.entries.append(entry)
   }
-  print(options.json ? report.json.jsonText + "\n" : report.table, terminator: "")
-  return report.entries.contains { $0.failure != nil } ? 1 : 0
+  output(options.json ? report.json.jsonText + "\n" : report.table)
+
+  let shortfalls = options.record == nil ? [] : report.shortfalls
+  for line in shortfalls { note("t2bench: \(line)\n") }
+  return shortfalls.isEmpty && report.entries.allSatisfy { $0.failure == nil } ? 0 : 1
 }
 
 /// `t2bench sibling`: measures nothing, but needs everything that is linked here.
