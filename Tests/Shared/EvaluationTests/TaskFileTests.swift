@@ -70,4 +70,16 @@ import Testing
       #expect(task.shots.count == 10 && task.scoring == scoring && task.name == name)
     }
   }
+
+  @Test func noSearchAndNoTrainingOfTheExamplesSeesARowOfTheQuickstartsEvalFile() throws {
+    func questions(_ rows: [TaskRow]) -> [String] {
+      rows.compactMap { if case .choice(let question, _, _) = $0.content { question } else { nil } }
+    }
+    let task = try TaskFile.load(path: "\(repository)/etc/examples/tasks/arc_easy")
+    let lesson = try TaskFile.load(path: "\(repository)/etc/examples/lessons/arc_easy")
+    let held = questions(task.eval)
+    #expect(held.count == 100 && Set(held).count == 100)
+    let seen = questions(task.shots + lesson.shots + lesson.train + lesson.eval)
+    #expect(seen.count > 1000 && Set(held).isDisjoint(with: seen))
+  }
 }
