@@ -114,7 +114,7 @@ import Testing
     #expect(method.stopReason == .iterations && points.count == 3)
     #expect(cost == (space.dimensions == 2 ? 3 + 1 + 1 : 3 + 3 + 1), "\(points)")
     let alone = GradientAscent(space: space, settings: .init(), isWhole: false)
-    #expect(alone.settings.foldIterations == 2, "what one step costs is what the figures of the README count")
+    #expect(alone.settings.foldIterations == 2, "what one step costs is what etc/results/search.md counts")
   }
 
   /// Beside a cliff a quadratic is wrong again and again, and each time the region in which it is believed gets smaller. Of
