@@ -158,10 +158,7 @@ struct StageCopyTests {
   /// Each version carries its own number in every byte, so a mixture of two would show.
   @Test func aFileThatIsReplacedAllTheTimeIsAlwaysOneOfItsVersions() throws {
     try withFixture { fixture in
-      func write(_ version: UInt8) {
-        try? FileSystem.writeAtomically(fixture.file("a"), [UInt8](repeating: version, count: 50_000))
-      }
-      write(0)
+      try FileSystem.writeAtomically(fixture.file("a"), [UInt8](repeating: 0, count: 50_000))
       let stop = try EventDescriptor()
       let path = fixture.file("a")
       let writer = try OwnedThread(name: "rewriter") {
@@ -174,18 +171,29 @@ struct StageCopyTests {
           version &+= 1
         }
       }
-      var taken = 0
-      let deadline = Deadline.after(.seconds(20))
-      while taken < 20, !deadline.hasPassed {
-        guard let staged = try? fixture.stage("a") else { continue }
-        taken += 1
-        let bytes = try FileSystem.readAll(staged.path, maximumBytes: 1 << 20)
-        #expect(bytes.count == 50_000)
-        #expect(Set(bytes).count == 1)
+      defer {
+        stop.signal()
+        writer.join()
       }
-      stop.signal()
-      writer.join()
-      #expect(taken > 0)
+      var (taken, refused) = (0, 0)
+      var versions: Set<UInt8> = []
+      // Both must have happened often, or the writer was not there at all.
+      let deadline = Deadline.after(.seconds(60))
+      while taken < 20 || refused < 20 || versions.count < 3, !deadline.hasPassed {
+        do {
+          let staged = try fixture.stage("a")
+          taken += 1
+          let bytes = try FileSystem.readAll(staged.path, maximumBytes: 1 << 20)
+          #expect(bytes.count == 50_000)
+          let found = Set(bytes)
+          #expect(found.count == 1, "versions \(found.sorted()) in one copy")
+          versions.formUnion(found)
+        } catch let error as StagingError {
+          #expect(error.outcome == .incomplete, "\(error)")
+          refused += 1
+        }
+      }
+      #expect(taken >= 20 && refused >= 20 && versions.count >= 3, "\(taken) taken, \(refused) refused: \(versions)")
     }
   }
 }

@@ -3,9 +3,13 @@ import Testing
 
 @Suite struct ParsedCommandTests {
   private func command(_ line: String) throws -> ParsedCommand {
-    guard case .run(let command) = try parseCommandLine(line.split(separator: " ").map(String.init)) else {
-      Issue.record("'\(line)' does not run a command")
-      throw ControlError.failed(line)
+    try command(line.split(separator: " ").map(String.init))
+  }
+
+  private func command(_ words: [String]) throws -> ParsedCommand {
+    guard case .run(let command) = try parseCommandLine(words) else {
+      Issue.record("\(words) runs no command")
+      throw ControlError.failed("\(words)")
     }
     return command
   }
@@ -43,8 +47,7 @@ import Testing
   }
 
   @Test func aTextWithSpacesThatBeginsWithADashIsNoOption() throws {
-    guard case .run(let parsed) = try parseCommandLine(["ask", "- what is this?"]) else { return }
-    #expect(parsed.arguments == ["- what is this?"])
+    #expect(try command(["ask", "- what is this?"]).arguments == ["- what is this?"])
   }
 
   @Test func mistypedWordsGetASuggestion() throws {

@@ -132,7 +132,7 @@ import Testing
     let search: JSONValue = [
       "configurations": [line], "estimated_seconds_saved": ["cache": 2.0, "pruning": 61.0, "convergence": 9.0],
     ]
-    guard case .object(var mixture) = Self.mixture else { return }
+    var mixture = try #require(Self.mixture.objectValue)
     mixture["scores"] = ["metric": "acc", "mixture": ["fit": 0.9, "held_out": 0.8, "eval": eval]]
     mixture["warnings"] = ["60 coefficients were fitted to 10 shots"]
     let shown = JSONValue.object(mixture)

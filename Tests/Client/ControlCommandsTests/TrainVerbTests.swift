@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test func loraShowsWhatItCameToAndThatNothingWasMade() throws {
-    guard case .object(var result) = Self.result else { return }
+    var result = try #require(Self.result.objectValue)
     result["method"] = "lora"
     result["rank"] = 16
     result["parameters"] = 1000
@@ -94,7 +94,7 @@ import Testing
   }
 
   @Test func aSweepShowsItsTrainingsAndWhatStoppedOneOfThem() throws {
-    guard case .object(var swept) = Self.result else { return }
+    var swept = try #require(Self.result.objectValue)
     swept["kl_weight"] = 0.1
     swept["warnings"] = ["stopped early: the training diverged at step 3"]
     swept["sweep"] = [

@@ -28,18 +28,12 @@ import Testing
       let transposed = (0..<inner * columns).map { w[$0 % columns * inner + $0 / columns] }
       var found = start
       var plain = start
-      unsafe found.withUnsafeMutableBufferPointer { y in
-        guard let y = y.baseAddress else { return }
-        unsafe multiplyTransposed(
-          rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, weights: w, y: y, yStride: yStride,
-          accumulate: accumulate)
-      }
-      unsafe plain.withUnsafeMutableBufferPointer { y in
-        guard let y = y.baseAddress else { return }
-        unsafe multiply(
-          rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, matrix: transposed,
-          matrixStride: columns, y: y, yStride: yStride, accumulate: accumulate)
-      }
+      unsafe multiplyTransposed(
+        rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, weights: w, y: &found, yStride: yStride,
+        accumulate: accumulate)
+      unsafe multiply(
+        rows: rows, columns: columns, inner: inner, x: x, xStride: xStride, matrix: transposed,
+        matrixStride: columns, y: &plain, yStride: yStride, accumulate: accumulate)
       // What lies between the rows of y is left alone.
       #expect(distance(found, expected) < 1e-5)
       #expect(distance(plain, expected) < 1e-5)

@@ -1,5 +1,4 @@
 import Glibc
-import TestSupport
 import SystemSupport
 import TestSupport
 import Testing
@@ -15,7 +14,9 @@ import Testing
     let run = try run("print('hello')")
     #expect(run.outcome == .passed && run.output == "hello\n")
     #expect(Set(run.protections).isSuperset(of: [.user, .noNewPrivileges, .limits]))
-    #expect(run.peakBytes > 1 << 20 && run.processorTime < .seconds(10))
+    // An interpreter that says a word takes some 10 MB and some 20 ms of a processor, however busy the machine is.
+    #expect((4 << 20..<64 << 20).contains(run.peakBytes), "\(run.peakBytes)")
+    #expect(run.processorTime > .zero && run.processorTime < .seconds(1), "\(run.processorTime)")
   }
 
   @Test func aFailedAssertionIsFoundAtTheEndOfTheOutput() throws {
@@ -74,14 +75,16 @@ import Testing
     let run = try run(
       "import os\nfor i in range(200):\n  print('x' * 10000, flush=True)\nos.write(1, b'\\xff')\nprint('end')")
     #expect(run.outcome == .passed)
-    #expect(run.output.hasSuffix("\u{FFFD}end\n") && run.output.utf8.count <= (64 << 10) + 2)
+    #expect(run.output.hasSuffix("\u{FFFD}end\n"))
+    // The byte that is no UTF-8 became three.
+    #expect((63 << 10...(64 << 10) + 2).contains(run.output.utf8.count), "\(run.output.utf8.count)")
   }
 
   @Test func threadsAreAllowedWhereTheUserMayHaveThem() throws {
     // Counted over all of the user's processes: on a user's own machine there may be no room for another.
     let run = try run(
       "import threading\nt = threading.Thread(target=print, args=('in a thread',))\nt.start()\nt.join()")
-    let isFull = run.lastLine.contains("can't start new thread")
+    let isFull = geteuid() != 0 && run.lastLine.contains("can't start new thread")
     #expect(run.output == "in a thread\n" || isFull, "\(run.output)")
   }
 
@@ -93,24 +96,32 @@ import Testing
   func whatDoesNotEndIsEnded(program: String) throws {
     let started = MonotonicInstant.now
     let run = try run(program, SandboxPlace.sandbox(seconds: 1))
+    let taken = MonotonicInstant.now - started
     #expect(run.outcome == .timedOut)
-    #expect(MonotonicInstant.now - started < .seconds(30))
+    #expect(taken >= .seconds(1) && taken < .seconds(8), "\(taken)")
+    // Who sleeps takes none of the processor, who does not takes what there is of one second.
+    #expect(run.processorTime < (program.contains("sleep") ? .milliseconds(500) : .milliseconds(1500)))
   }
 
   @Test func aMemoryHogIsStopped() throws {
     let run = try run("x = []\nwhile True: x.append(bytearray(1 << 20))", SandboxPlace.sandbox(memory: 64 << 20))
     #expect(run.outcome == .outOfMemory)
-    #expect(run.peakBytes <= 64 << 20)
+    #expect((32 << 20...64 << 20).contains(run.peakBytes), "\(run.peakBytes)")
   }
 
   @Test func aStoppedRunEndsSoonAndIsAnError() throws {
-    let started = MonotonicInstant.now
+    var stopped: MonotonicInstant?
+    var asked = 0
     #expect(throws: SandboxError.stopped) {
       try SandboxPlace.sandbox(seconds: 600).run("while True: pass") {
-        MonotonicInstant.now - started > .milliseconds(300)
+        asked += 1
+        if asked == 4 { stopped = .now }
+        return stopped != nil
       }
     }
-    #expect(MonotonicInstant.now - started < .seconds(60))
+    // A helper that does not end by itself is given 20 s before it is killed.
+    let taken = MonotonicInstant.now - (try #require(stopped))
+    #expect(taken < .seconds(8), "\(taken)")
   }
 
   // MARK: - files

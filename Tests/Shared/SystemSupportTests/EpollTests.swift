@@ -36,8 +36,17 @@ struct EpollTests {
     #expect(Deadline.never.remaining == nil)
     #expect(!Deadline.never.hasPassed)
     #expect(Deadline(instant: MonotonicInstant(nanoseconds: 0)).pollMilliseconds == 0)
-    let soon = Deadline.after(.microseconds(900)).pollMilliseconds
-    #expect(soon == 1 || soon == 0)
+    // Rounded down, a wait of less than a millisecond would be none, and its loop would spin. The clock runs on between
+    // two readings, so the number lies between those of the instants before and behind.
+    for microseconds in [100, 900, 1_500, 60_000_500] as [Int64] {
+      let start = MonotonicInstant.now
+      let deadline = Deadline(instant: start + .microseconds(microseconds))
+      let found = Int64(deadline.pollMilliseconds)
+      let passed = (MonotonicInstant.now - start).inNanoseconds
+      func roundedUp(_ nanoseconds: Int64) -> Int64 { max(0, (nanoseconds + 999_999) / 1_000_000) }
+      #expect(found <= roundedUp(microseconds * 1000), "\(microseconds) µs")
+      #expect(found >= roundedUp(microseconds * 1000 - passed), "\(microseconds) µs, of which \(passed) ns had passed")
+    }
     #expect((MonotonicInstant.now + .seconds(Int64.max)).nanoseconds == .max)
   }
 }

@@ -19,10 +19,39 @@ struct ServiceManagerTests {
     }
   }
 
-  @Test func outsideOfSystemdNothingHappens() {
-    ServiceManager(address: nil).ready(status: "x")
-    ServiceManager(address: "relative").ready(status: "x")
-    ServiceManager(address: "/nonexistent/socket").ready(status: "x")
+  /// In a process of its own, since the working directory is the whole process's.
+  @Test func outsideOfSystemdNothingHappens() async {
+    await #expect(processExitsWith: .success) {
+      try withTemporaryDirectory { path throws in
+        try systemCall("chdir") { unsafe chdir(path) }
+        let socket = FileDescriptor(
+          takingOwnershipOf: Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC | O_NONBLOCK, 0))
+        guard unsafe t2_unix_bind(socket.number, "relative") == 0 else { _exit(3) }
+        func hasCome() -> Bool { ((try? socket.read(upTo: 64)) ?? []).isEmpty == false }
+        // Nobody is told where no address is given, or one that is no address: not even by a socket of that name.
+        for address in [nil, "", "relative", "/nonexistent/socket"] {
+          let manager = ServiceManager(address: address, watchdogMicroseconds: nil)
+          guard manager.watchdogPeriod == nil else { _exit(4) }
+          manager.ready(status: "x")
+          manager.watchdog()
+          manager.stopping()
+          if hasCome() { _exit(5) }
+        }
+        // The same socket by its whole path hears.
+        ServiceManager(address: "\(path)/relative").ready(status: "x")
+        guard hasCome() else { _exit(6) }
+      }
+    }
+  }
+
+  /// What the service manager said to us must not be said to our children.
+  @Test func theEnvironmentIsTakenOutOfTheEnvironment() async {
+    await #expect(processExitsWith: .success) {
+      let given = ["NOTIFY_SOCKET": "@none", "WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "\(getpid())"]
+      for (name, value) in given { unsafe setenv(name, value, 1) }
+      guard ServiceManager().watchdogPeriod == .seconds(2) else { _exit(3) }
+      for name in given.keys where environmentVariable(name) != nil { _exit(4) }
+    }
   }
 
   @Test func aWatchdogMeantForAnotherProcessIsNotFed() {
