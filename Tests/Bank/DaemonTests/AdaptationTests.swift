@@ -221,7 +221,7 @@ import WorkerProtocol
   }
 
   @Test func aWorkerThatDiesInASearchIsReplacedAndTheSearchGoesOn() throws {
-    try withDaemon(FakeWorker([.die(afterGenerations: 3)])) { (daemon: Harness) throws in
+    try withDaemon(FakeWorker([.die(afterGenerations: 3)]), logged: ["the worker ended"]) { (daemon: Harness) throws in
       try fill(daemon)
       let mixture = try daemon.settledMixture("arc")
       #expect(mixture["stale"] == false)
@@ -236,7 +236,7 @@ import WorkerProtocol
 
   @Test func aSearchThatKillsEveryWorkerIsGivenUp() throws {
     let worker = FakeWorker([.die(afterGenerations: 1), .die(afterGenerations: 1), .die(afterGenerations: 1)])
-    try withDaemon(worker) { (daemon: Harness) throws in
+    try withDaemon(worker, logged: ["the worker ended"]) { (daemon: Harness) throws in
       try fill(daemon)
       try daemon.sync()
       let job = try daemon.wait(try daemon.newestSearch("arc"))

@@ -154,11 +154,17 @@ import WorkerProtocol
       let plain = try daemon.call("sweep.run", ["task": "arc", "budgets": ["2"]])
       #expect(plain["searches"] == 2)
       try daemon.wait(plain["job"] ?? .null)
-      guard case .sweep(let all)? = daemon.worker.starts.last?.work else { return }
+      guard case .sweep(let all)? = daemon.worker.starts.last?.work else {
+        Issue.record("no sweep over all rows was begun")
+        return
+      }
       #expect(all.shots == [4] && all.experts.count == 2)
       let shots = try daemon.call("sweep.run", ["task": "arc", "shots": [1], "iterations": 7])
       try daemon.wait(shots["job"] ?? .null)
-      guard case .sweep(let few)? = daemon.worker.starts.last?.work else { return }
+      guard case .sweep(let few)? = daemon.worker.starts.last?.work else {
+        Issue.record("no sweep over one shot was begun")
+        return
+      }
       #expect(few.budgets == [.iterations(7)])
     }
   }

@@ -1,9 +1,9 @@
-import Daemon
 import Glibc
 import RPCClient
 import RPCProtocol
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import Daemon
@@ -72,6 +72,28 @@ import Testing
     }
   }
 
+  /// In a process of its own, where no other test opens and closes.
+  @Test func aDaemonThatEndedHoldsNoDescriptor() async {
+    await #expect(processExitsWith: .success) {
+      func live() throws {
+        try withDaemon(FakeWorker([.die(afterGenerations: 1)]), logged: ["the worker ended"]) { daemon in
+          try daemon.addModel()
+          try daemon.dropExpert("science", value: 1.25)
+          try daemon.dropTask("arc")
+          #expect(try daemon.settledMixture("arc")["stale"] == false)
+          #expect(throws: RPCClientError.self) { try daemon.call("model.tokenize", ["text": 7]) }
+        }
+      }
+      // What a process opens once and keeps is open after the first life.
+      try live()
+      let before = Leftovers.descriptors()
+      try live()
+      let deadline = Deadline.after(.seconds(10))
+      while Leftovers.descriptors() != before, !deadline.hasPassed { _ = poll(nil, 0, 10) }
+      #expect(Leftovers.descriptors() == before)
+    }
+  }
+
   @Test func aSocketPathThatIsTooLongIsAClearError() throws {
     try withTemporaryDirectory { prefix in
       let long = prefix + "/" + String(repeating: "x", count: 120) + "/s"
@@ -113,7 +135,7 @@ import Testing
   @Test func requestsWhileTheWorkerIsSilentFailWhenItIsGivenUp() throws {
     var configuration = Configuration.forTests
     configuration.worker.hangAfter = .milliseconds(300)
-    try withDaemon(configuration: configuration) { (daemon: Harness) throws in
+    try withDaemon(configuration: configuration, logged: ["it gave no sign of life"]) { (daemon: Harness) throws in
       try daemon.addModel()
       daemon.worker.fallSilent()
       #expect(try daemon.refusal("model.tokenize", ["text": "a"]) == "worker_unavailable")

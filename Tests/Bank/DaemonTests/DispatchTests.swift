@@ -7,8 +7,10 @@ import WorkerProtocol
 
 @Suite struct DispatchTests {
   /// Two experts with labels, and one without.
-  private func withBank(_ worker: FakeWorker = FakeWorker(), _ body: (Harness) throws -> Void) throws {
-    try withDaemon(worker) { (daemon: Harness) throws in
+  private func withBank(
+    _ worker: FakeWorker = FakeWorker(), logged: [String] = [], _ body: (Harness) throws -> Void
+  ) throws {
+    try withDaemon(worker, logged: logged) { (daemon: Harness) throws in
       try daemon.addModel()
       try daemon.dropExpert("science", value: 1.25, metadata: [("t2.label", "nature")])
       try daemon.dropExpert("plain", value: 0.75)
@@ -128,7 +130,7 @@ import WorkerProtocol
   }
 
   @Test func theTemplateIsAFileThatMayChangeAndMustHoldBothPlaceholders() throws {
-    try withBank { daemon in
+    try withBank(logged: ["dispatch.txt) has no {prompt}"]) { daemon in
       func template() -> DispatchSpec? { daemon.worker.generations.last?.requests.first?.dispatch }
       func ask() throws { _ = try daemon.call("generate", ["prompt": "x", "strategy": "prompt", "chat": false]) }
       let path = daemon.prefix + "/etc/t2d/dispatch.txt"
@@ -193,7 +195,10 @@ import WorkerProtocol
       try dropDispatcher(daemon)
       let again = try daemon.call("dispatch.evaluate", params)
       try daemon.wait(try #require(again["job"]))
-      guard case .dispatchEvaluate(let both) = try #require(daemon.worker.starts.last).work else { return }
+      guard case .dispatchEvaluate(let both) = try #require(daemon.worker.starts.last).work else {
+        Issue.record("another job was started")
+        return
+      }
       #expect(both.strategies.map(\.name) == ["prompt", "classifier"])
     }
   }
@@ -215,7 +220,8 @@ import WorkerProtocol
   @Test func aJobThatDoesNotStopTakesItsWorkerAlong() throws {
     var configuration = Configuration.forTests
     configuration.worker.stopAfter = .milliseconds(100)
-    try withDaemon(FakeWorker([.ignore]), configuration: configuration) { (daemon: Harness) throws in
+    let worker = FakeWorker([.ignore])
+    try withDaemon(worker, configuration: configuration, logged: ["it did not stop job"]) { (daemon: Harness) throws in
       try daemon.addModel()
       try daemon.dropExpert("science", value: 1.25)
       try daemon.dropTask("arc")

@@ -249,12 +249,13 @@ final class FakeWorker: WorkerLauncher {
           for step in 0...1 { say(.event(.journal(job: start.job, entry: ["step": JSONValue(step)])), socket) }
           throw fault
         }
-        try FileSystem.writeAtomically(
-          spec.expertPath,
-          isSpoilt
-            ? [0]
-            : expertBytes(
-              spec.name, value: 1 + Float(spec.settings.steps) / 100, metadata: [("t2.kind", kind)] + label))
+        let value = 1 + Float(spec.settings.steps) / 100
+        // Of LoRA there is only what it came to.
+        if spec.settings.method == "svf" {
+          try FileSystem.writeAtomically(
+            spec.expertPath,
+            isSpoilt ? [0] : expertBytes(spec.name, value: value, metadata: [("t2.kind", kind)] + label))
+        }
         result = ["kind": .string(kind), "steps": JSONValue(spec.settings.steps)]
       case .adapt(let spec):
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }

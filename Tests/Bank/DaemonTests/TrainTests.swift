@@ -116,7 +116,10 @@ import WorkerProtocol
       // Nor is it a label of the next one.
       _ = try daemon.wait(
         try daemon.call("train.start", ["name": "sorter", "dispatcher": true, "rows": 9])["job"] ?? .null)
-      guard case .dispatch(let next) = try self.spec(daemon).lesson else { return }
+      guard case .dispatch(let next) = try self.spec(daemon).lesson else {
+        Issue.record("the second training is no dispatcher's lesson")
+        return
+      }
       #expect(next.labels == lesson.labels)
       #expect(try self.spec(daemon).settings.rows == 9)
     }
@@ -214,7 +217,7 @@ import WorkerProtocol
   }
 
   @Test func whatIsRefusedAfterItsTrainingLeavesNothing() throws {
-    try withDaemon(loggedError: "the trained expert is refused") { (daemon: Harness) throws in
+    try withDaemon(logged: ["the trained expert is refused"]) { (daemon: Harness) throws in
       try fill(daemon)
       daemon.worker.spoilTrainings()
       let job = try daemon.wait(try daemon.call("train.start", ["name": "letters", "task": "arc"])["job"] ?? .null)
