@@ -2,6 +2,7 @@ import Daemon
 import RPCClient
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct IngestTests {
@@ -32,6 +33,26 @@ import Testing
       #expect(rows.map { $0["version"] } == [1, 2])
       #expect(rows.map { $0["state"] } == ["superseded", "active"])
       #expect(try daemon.ingestState(of: "science.safetensors") == "duplicate")
+    }
+  }
+
+  /// A clean clone has the directories, each with a file that keeps it there.
+  @Test func theFilesThatKeepTheDirectoriesInTheRepositoryAreNotMentioned() throws {
+    try withDaemon { (daemon: Harness) throws in
+      daemon.stop()
+      let kept = ["experts", "tasks"].map { "var/spool/t2d/\($0)/.gitignore" }
+      for file in kept {
+        let bytes = try FileSystem.readAll("\(repository)/\(file)", maximumBytes: 1 << 10)
+        try FileSystem.writeAtomically("\(daemon.prefix)/\(file)", bytes, mode: 0o644)
+      }
+      try daemon.restart()
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      let rows = try daemon.call("system.status")["ingest"]?.arrayValue ?? []
+      #expect(rows.compactMap { $0["path"]?.stringValue }.map { FileSystem.split($0).name } == ["science.safetensors"])
+      #expect(try daemon.call("expert.list")["rejected"] == [])
+      for file in kept { #expect(try FileSystem.remove("\(daemon.prefix)/\(file)")) }
     }
   }
 
