@@ -113,13 +113,15 @@ extension Coordinator {
 
   /// Publishes a search's result and returns what the job shows of it.
   func adapted(_ job: JobRecord, _ result: AdaptResult) throws -> JSONValue {
+    let spec = try AdaptSpec(decodingJob: job.spec)
+    // Published or not, nobody comes back for the staged file.
+    defer { _ = try? FileSystem.remove(spec.vectorsPath) }
     guard let taskName = job.task, let modelName = job.model, let inputs = job.inputs,
       let task = snapshot.task(taskName), let model = snapshot.model(modelName), let signature = model.signature
     else { throw RegistryError.conflict("the task or the model of the search is gone") }
     let pair = Pair(task: taskName, model: modelName)
     // A daemon that was killed between the mixture and the end of its job runs the job again: what it published stands.
     if let known = try catalogue.mixture(ofJob: job.id) { return .object(known.record) }
-    let spec = try AdaptSpec(decodingJob: job.spec)
     guard result.vectorsPath == spec.vectorsPath else {
       throw RegistryError.conflict("the worker wrote '\(result.vectorsPath)' instead of '\(spec.vectorsPath)'")
     }

@@ -1,7 +1,6 @@
 import Settings
 import Daemon
 import RPCClient
-import Settings
 import StrictJSON
 import SystemSupport
 import Testing

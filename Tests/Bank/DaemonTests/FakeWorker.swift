@@ -5,7 +5,6 @@ import Experts
 import Glibc
 import ModelFormats
 import Multipliers
-import Settings
 import StrictJSON
 import Synchronization
 import SystemSupport
@@ -251,7 +250,7 @@ final class FakeWorker: WorkerLauncher {
         }
         let value = 1 + Float(spec.settings.steps) / 100
         // Of LoRA there is only what it came to.
-        if spec.settings.method == "svf" {
+        if spec.settings.method == .svf {
           try FileSystem.writeAtomically(
             spec.expertPath,
             isSpoilt ? [0] : expertBytes(spec.name, value: value, metadata: [("t2.kind", kind)] + label))

@@ -1,7 +1,6 @@
 import Settings
 import Glibc
 import RPCClient
-import Settings
 import StrictJSON
 import SystemSupport
 import Testing
