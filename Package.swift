@@ -189,7 +189,9 @@ let package = Package(
         "CKernels",
       ],
       resources: [.copy("Fixtures")]),
-    model.tests("Adaptation", ["Adaptation", "Multipliers", "StrictJSON"]),
+    model.tests(
+      "Adaptation", ["Adaptation", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     model.tests("Training", ["Training", "Transformer", "ModelFormats", "Settings", "SystemSupport", "TestSupport"]),
     model.tests(
       "Worker",
