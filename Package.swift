@@ -67,8 +67,11 @@ let package = Package(
     shared.part("SystemSupport", ["CLinux"]),
     // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
     shared.part("Multipliers"),
+    // What a search of mixtures is, without what scores them: also the names and summaries of its methods for all who
+    // offer them.
+    shared.part("Search", ["Multipliers", "StrictJSON"]),
     // The words and settings of the domain, each declared once.
-    shared.part("Settings", ["Records", "Multipliers", "StrictJSON"]),
+    shared.part("Settings", ["Search", "Records", "Multipliers", "StrictJSON"]),
     shared.part("RPCProtocol", ["Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
@@ -99,19 +102,19 @@ let package = Package(
       "Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings"]),
     model.part(
       "Adaptation",
-      ["Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
+      ["Search", "Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
     model.part(
       "Training",
       [
-        "Adaptation", "Evaluation", "Sandbox", "Settings", "Transformer", "ModelFormats", "Multipliers",
+        "Adaptation", "Search", "Evaluation", "Sandbox", "Settings", "Transformer", "ModelFormats", "Multipliers",
         "LinearAlgebra", "StrictJSON",
       ]),
     model.part(
       "Worker",
       [
-        "Training", "Adaptation", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol", "ModelFormats",
-        "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport",
-        "CLinux",
+        "Training", "Adaptation", "Search", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol",
+        "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests",
+        "SystemSupport", "CLinux",
       ]),
 
     client.part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
@@ -121,8 +124,8 @@ let package = Package(
     client.part(
       "ControlCommands",
       [
-        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Records", "StrictJSON",
-        "SystemSupport", "CLinux",
+        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Records", "Search",
+        "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     programs.program("t2d", ["Daemon"]),
@@ -134,8 +137,8 @@ let package = Package(
     programs.part(
       "Benchmarks",
       [
-        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "RPCClient", "StrictJSON",
-        "SystemSupport", "CLinux",
+        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search", "RPCClient",
+        "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     // What tests of several targets need.
@@ -147,8 +150,9 @@ let package = Package(
     shared.tests("Digests", ["Digests"]),
     shared.tests("SystemSupport", ["SystemSupport", "CLinux"]),
     shared.tests("Multipliers", ["Multipliers", "TestSupport"]),
+    shared.tests("Search", ["Search", "Multipliers", "StrictJSON", "TestSupport"]),
     shared.tests("RPCProtocol", ["RPCProtocol", "Records", "StrictJSON", "TestSupport"]),
-    shared.tests("Settings", ["Settings", "Records", "Multipliers", "StrictJSON"]),
+    shared.tests("Settings", ["Settings", "Search", "Records", "Multipliers", "StrictJSON"]),
     shared.tests(
       "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
@@ -190,13 +194,13 @@ let package = Package(
       ],
       resources: [.copy("Fixtures")]),
     model.tests(
-      "Adaptation", ["Adaptation", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
+      "Adaptation", ["Adaptation", "Search", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     model.tests("Training", ["Training", "Transformer", "ModelFormats", "Settings", "SystemSupport", "TestSupport"]),
     model.tests(
       "Worker",
       [
-        "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation",
+        "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
         "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "Records", "Settings", "StrictJSON",
         "SystemSupport",
       ]),
@@ -205,7 +209,8 @@ let package = Package(
     client.tests(
       "ControlCommands",
       [
-        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "Records", "StrictJSON", "SystemSupport",
+        "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "Records", "Search", "Settings", "StrictJSON",
+        "SystemSupport",
         "TestSupport",
       ]),
     programs.tests("Benchmarks", ["Benchmarks", "StrictJSON", "SystemSupport"]),

@@ -45,6 +45,9 @@ private func page(_ verb: Verb, columns: Int) -> String {
   if !verb.options.isEmpty {
     lines += ["", "Options"] + list(verb.options.map { ($0.shown, $0.summary) }, columns: columns)
   }
+  for glossary in verb.glossaries {
+    lines += ["", glossary.heading] + list(glossary.entries.map { ($0.name, $0.summary) }, columns: columns)
+  }
   lines += ["", "Options of every command: see t2ctl help"]
   if !verb.methods.isEmpty { lines += wrap("Methods: " + verb.methods.joined(separator: ", "), columns: columns) }
   return lines.joined(separator: "\n")

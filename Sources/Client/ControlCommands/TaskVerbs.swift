@@ -42,7 +42,8 @@ extension Verb {
       "task adapt", [.one("NAME", "task")],
       Option.all(of: TaskAdapt.self, but: ["task"]),
       methods: ["task.adapt", "mixture.get", "job.wait"], "Search the best mixture of the experts for a task.",
-      notes: "Prints the mixture that it found. The search goes on where Ctrl-C ends the waiting."
+      notes: "Prints the mixture that it found. The search goes on where Ctrl-C ends the waiting.",
+      glossaries: [searchMethods]
     ) { invocation throws(ControlError) in
       let result = try invocation.call("task.adapt", try invocation.parameters(for: "task.adapt"))
       guard let job = try invocation.jobToWaitFor(result) else {

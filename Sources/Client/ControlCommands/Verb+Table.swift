@@ -1,3 +1,5 @@
+import Search
+
 extension Verb {
   /// The commands under the headings of the help and of t2ctl(1).
   package static let groups: [(heading: String, verbs: [Verb])] = [
@@ -16,14 +18,21 @@ extension Verb {
 
   static func make(
     _ words: String, _ arguments: [Argument] = [], _ options: [Option] = [], methods: [String], _ summary: String,
-    notes: String = "", run: @escaping @Sendable (Invocation) throws(ControlError) -> Void
+    notes: String = "", glossaries: [Glossary] = [],
+    run: @escaping @Sendable (Invocation) throws(ControlError) -> Void
   ) -> Verb {
     Verb(
       words: words.split(separator: " ").map(String.init), arguments: arguments,
-      options: options.map { $0.described(by: methods) },
-      summary: summary,
-      notes: notes, methods: methods, run: run)
+      options: options.map { $0.described(by: methods) }, summary: summary, notes: notes, glossaries: glossaries,
+      methods: methods, run: run)
   }
+
+  /// The methods that --search knows.
+  static let searchMethods = Glossary(
+    heading: "Search methods",
+    entries: SearchMethods.all.map { method in
+      (method.name.rawValue, method.summary + (method.needsGradients ? " (rows with choices only)" : ""))
+    } + [(SearchMethodName.all.rawValue, "each of them at about one cost; what does best on held-out shots is kept")])
 
   /// A file that is written, or a directory of them.
   static func output(_ summary: String) -> Option {

@@ -28,11 +28,18 @@ package struct Verb: Sendable {
     package var isPath: Bool { value == "FILE" || value == "PATH" || value == "DIR" }
   }
 
+  /// What the values of an option mean, under a heading of its own in the verb's help.
+  package struct Glossary: Sendable {
+    let heading: String
+    let entries: [(name: String, summary: String)]
+  }
+
   package let words: [String]
   package let arguments: [Argument]
   package let options: [Option]
   package let summary: String
   package let notes: String
+  package let glossaries: [Glossary]
   /// The methods that it calls, the main one first.
   package let methods: [String]
   let run: @Sendable (Invocation) throws(ControlError) -> Void

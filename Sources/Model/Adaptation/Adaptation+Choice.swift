@@ -1,4 +1,5 @@
 import Multipliers
+import Search
 import StrictJSON
 
 extension Adaptation {
@@ -96,7 +97,7 @@ extension Adaptation {
     let score = try step(label) { (run) throws(ScorerError) in
       try run.evaluator.scores(of: [candidate], on: run.plan.heldOut(fold))[0]
     } state: { _, score in
-      ["held_out": .array([scoreJSON(score)])]
+      ["held_out": .array([score.json])]
     }
     searches[index].heldOut = score
     return score

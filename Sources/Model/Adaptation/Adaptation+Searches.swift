@@ -1,3 +1,4 @@
+import Search
 import StrictJSON
 
 extension Adaptation {
@@ -11,8 +12,8 @@ extension Adaptation {
         searches.append(
           Search(
             configuration: number, fold: fold, chunks: fold.map { plan.fitted(without: $0) } ?? plan.allChunks,
-            method: configuration.start(
-              seed: settings.seed, stream: UInt32(truncatingIfNeeded: number), isWhole: fold == nil)))
+            method: configuration.started(
+              SearchStart(seed: settings.seed, stream: UInt32(truncatingIfNeeded: number), isWhole: fold == nil))))
       }
     }
   }
@@ -61,7 +62,7 @@ extension Adaptation {
   }
 
   mutating func runSearches(after baselines: Baselines) throws(AdaptationError) {
-    let most = max(1, settings.configurations.map(\.method.generations).max() ?? 1)
+    let most = max(1, settings.configurations.map(\.generations).max() ?? 1)
     var round = 0
     while searches.contains(where: { $0.stopReason == nil }) {
       let ahead = settings.configurations.indices.filter { isAhead($0) }
@@ -141,7 +142,7 @@ extension Adaptation {
       } state: { run, leaders in
         run.searches[index].method.take(.ranking(leaders))
         return [
-          "leaders": .array(leaders.map { .array([.integer(Int64($0.member)), scoreJSON($0.score)]) }),
+          "leaders": .array(leaders.map { .array([.integer(Int64($0.member)), $0.score.json]) }),
           "state": run.searches[index].method.state,
         ]
       }
@@ -151,7 +152,7 @@ extension Adaptation {
         try run.evaluator.scores(of: [space.coefficients(at: request.point, onGrid: false)], on: chunks)[0]
       } state: { run, score in
         run.searches[index].method.take(.value(score))
-        return ["score": scoreJSON(score), "state": run.searches[index].method.state]
+        return ["score": score.json, "state": run.searches[index].method.state]
       }
     case .gradient(let request):
       let candidate = space.coefficients(at: request.point, onGrid: false)
@@ -163,7 +164,7 @@ extension Adaptation {
         return try run.evaluator.gradient(at: candidate, on: chunks)
       } state: { run, found in
         run.searches[index].method.take(.gradient(found))
-        return ["score": scoreJSON(found.score), "state": run.searches[index].method.state]
+        return ["score": found.score.json, "state": run.searches[index].method.state]
       }
     }
     let search = searches[index]

@@ -1,4 +1,5 @@
 import Multipliers
+import Search
 package import StrictJSON
 
 /// Finds the mixture of experts that serves a task best, from a few shots.
@@ -156,7 +157,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
       _ = try step(["entry": "uniform_gradient"], of: index) { (run) throws(ScorerError) in
         try run.evaluator.gradient(at: uniform, on: chunks, sharing: true)
       } state: { _, found in
-        ["score": scoreJSON(found.score)]
+        ["score": found.score.json]
       }
       return
     }
@@ -172,7 +173,7 @@ package struct Adaptation<Scorer: CandidateScorer> {
     let fits = try step(["entry": "baselines"]) { (run) throws(ScorerError) in
       try run.evaluator.scores(of: candidates, on: chunks)
     } state: { _, fits in
-      ["fits": .array(fits.map(scoreJSON))]
+      ["fits": .array(fits.map(\.json))]
     }
     // All their scores are known now, so nothing is computed here.
     let heldOut = try step(["entry": "baselines_held_out"]) { (run) throws(ScorerError) in
@@ -181,8 +182,8 @@ package struct Adaptation<Scorer: CandidateScorer> {
         byFold.append(try run.evaluator.scores(of: candidates, on: run.plan.heldOut(fold)))
       }
       return candidates.indices.map { c in byFold.isEmpty ? nil : MemberScore.mean(byFold.map { $0[c] }) }
-    } state: { _, means in
-      ["held_out": .array(means.map { $0.map(scoreJSON) ?? .null })]
+    } state: { (_, means: [MemberScore?]) in
+      ["held_out": .array(means.map { $0?.json ?? .null })]
     }
     return Baselines(candidates: candidates, fits: fits, heldOut: heldOut)
   }

@@ -1,4 +1,5 @@
 package import Multipliers
+package import Search
 
 /// What an adaptation found.
 package struct AdaptationOutcome: Sendable, Equatable {

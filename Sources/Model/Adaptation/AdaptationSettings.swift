@@ -1,3 +1,4 @@
+package import Search
 package import StrictJSON
 
 package struct AdaptationSettings: Sendable, Equatable {
@@ -32,7 +33,7 @@ package struct AdaptationSettings: Sendable, Equatable {
   static let journalVersion: Int64 = 6
 
   var fingerprint: String {
-    let searches = configurations.map { "\($0.method)/\($0.space)" }.joined(separator: ";")
+    let searches = configurations.map(\.fingerprint).joined(separator: ";")
     return "\(seed)|\(objective.rawValue)|\(searches)|\(promptBudget ?? -1)|\(secondsBudget ?? -1)|\(identity)"
   }
 }

@@ -1,4 +1,5 @@
 package import Multipliers
+package import Search
 
 /// Some shots under one mixture: what is computed together. Its result is a pure function of the two, never of what else
 /// is asked in the same call, so a cache hit, a dropped candidate or a resume changes no bit.

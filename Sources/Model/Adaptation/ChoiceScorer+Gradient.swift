@@ -1,5 +1,6 @@
 import Evaluation
 import Multipliers
+import Search
 import Transformer
 
 extension ChoiceScorer {

@@ -1,6 +1,7 @@
 package import Evaluation
 package import LinearAlgebra
 package import Multipliers
+package import Search
 package import Transformer
 
 /// Scores candidates on rows with choices: each candidate's weights are mixed layer by layer, and all choices of a chunk of

@@ -1,4 +1,5 @@
 package import Multipliers
+package import Search
 package import StrictJSON
 
 /// Gives scores at the least cost: from what is known, from the journal of an interrupted run, or from the scorer; and
@@ -42,7 +43,7 @@ package struct Evaluator<Scorer: CandidateScorer> {
       guard let parts = entry.arrayValue, parts.count == 3 || parts.count == 4, let candidate = parts[0].intValue,
         let chunk = parts[1].intValue, let shots = parts[2].arrayValue
       else { continue }
-      let gradient = parts.count == 4 ? numbers(parts[3]) ?? [] : []
+      let gradient = parts.count == 4 ? (parts[3].arrayValue ?? []).compactMap(\.doubleValue) : []
       replay[ReplayKey(candidate: candidate, chunk: chunk)] = ShotGradient(
         shots: shots.compactMap(shotScore), gradient: gradient)
     }

@@ -2,6 +2,7 @@ package import Evaluation
 package import LinearAlgebra
 package import Multipliers
 package import Sandbox
+package import Search
 package import Transformer
 
 /// Answers to rows, decoded together under one set of weights.

@@ -1,4 +1,5 @@
 package import Multipliers
+import Search
 
 extension MultiplierVector {
   /// The same multipliers in a random order within each matrix: the control of a shuffle check (section 4.2 of

@@ -1,4 +1,5 @@
 import Multipliers
+import Search
 import StrictJSON
 
 /// A candidate and a chunk whose score is not known yet.
@@ -78,6 +79,20 @@ struct Population {
       if x.isBelow(y, by: objective) { return false }
       return a < b
     }
+  }
+}
+
+/// What makes two mixtures the same to the cache: the same numbers, used the same way.
+struct MixtureKey: Hashable, Sendable {
+  private let granularity: Granularity
+  private let mix: MixRule
+  private let bits: [UInt32]
+
+  init(_ coefficients: MixtureCoefficients) {
+    granularity = coefficients.granularity
+    mix = coefficients.mix
+    // −0 is 0: both give the same products.
+    bits = coefficients.alpha.flatMap { $0.map { ($0 == 0 ? 0 : $0).bitPattern } }
   }
 }
 

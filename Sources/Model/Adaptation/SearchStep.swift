@@ -1,3 +1,5 @@
+package import Search
+
 /// How far a search was after one of its generations: what a picture of its convergence is drawn from.
 package struct SearchStep: Sendable, Equatable {
   package var generation: Int

@@ -1,3 +1,5 @@
+import Search
+
 /// Which shots are fitted on, which are held out, and what is computed together.
 ///
 /// The seed deals the shots into two folds and the scorer cuts each fold into chunks, so every chunk lies within one fold:

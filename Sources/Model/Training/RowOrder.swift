@@ -1,4 +1,4 @@
-import Adaptation
+import Search
 
 /// Which rows are held out, and which ones each step sees: functions of the seed, so there is no state to save.
 package struct RowOrder: Sendable, Equatable {

@@ -1,7 +1,7 @@
 package import Settings
-import Adaptation
 import LinearAlgebra
 import Multipliers
+import Search
 package import Transformer
 
 /// LoRA on queries, keys or values, to compare SVF with (arXiv:2501.06252, tables 1 and 4): trained and scored by the same

@@ -2,6 +2,7 @@ import Adaptation
 import Evaluation
 import LinearAlgebra
 import Multipliers
+import Search
 import StrictJSON
 import Transformer
 import WorkerProtocol
@@ -101,7 +102,7 @@ extension ConfigurationSummary {
   init(_ search: AdaptationOutcome.SearchOutcome, isChosen: Bool) {
     let space = search.configuration.space
     self.init(
-      method: search.configuration.method.name, granularity: space.granularity, mix: space.mix,
+      method: search.configuration.method.name.rawValue, granularity: space.granularity, mix: space.mix,
       coefficients: space.freedom, alpha: search.alpha.alpha, scores: ScoreSummary(search.standing),
       generations: search.generations, stopReason: search.stopReason.rawValue, seconds: search.costs.seconds,
       costs: CostSummary(search.costs), isChosen: isChosen, history: search.history.map { GenerationSummary($0) })

@@ -2,6 +2,7 @@ import Settings
 import Adaptation
 import Evaluation
 import Multipliers
+import Search
 import StrictJSON
 import Transformer
 import WorkerProtocol

@@ -3,6 +3,7 @@ import LinearAlgebra
 import ModelFormats
 import Multipliers
 import SVF
+import Search
 import Synchronization
 import SystemSupport
 

@@ -1,5 +1,6 @@
 package import Multipliers
 package import Records
+package import Search
 
 /// How the best mixture is searched. The configuration's `search`, a task's `search` and the parameters of `task.adapt`
 /// and `sweep.run` are all this record, each laid over the one before.
@@ -14,7 +15,7 @@ package struct SearchSettings: Record {
     "how experts are mixed; default delta for experts without rescale, sum for the others", option: .init(nil, "RULE"))
   package var mix: MixRule?
   @Setting("what is maximised: accuracy, with ties by log-likelihood, or loglik", option: .init(nil, "O"))
-  package var objective = SearchObjective.accuracy
+  package var objective = Objective.accuracy
   @Setting("maximum number of generations", 1...10_000) package var iterations = 100
   @Setting("candidates per generation", 2...4_096) package var population = 32
   @Setting("best candidates that the next generation is drawn around; default a fifth of the population", 2...4_096)

@@ -1,5 +1,6 @@
 package import Multipliers
 import Records
+package import Search
 
 // The words of the domain that requests, files, jobs and results have in common. Each is an enum here and a string at the
 // edge only.
@@ -8,14 +9,8 @@ extension Granularity: Choice {}
 extension MixRule: Choice {}
 extension Rescale: Choice {}
 extension ParameterSpace: Choice {}
-
-/// What a search maximises.
-package enum SearchObjective: String, Choice {
-  /// Right answers; ties by log-likelihood.
-  case accuracy
-  /// The mean log-likelihood of the gold answers.
-  case loglik
-}
+extension SearchMethodName: Choice {}
+extension Objective: Choice {}
 
 /// What a training makes.
 package enum TrainingMethod: String, Choice {

@@ -146,7 +146,7 @@ import WorkerProtocol
         return
       }
       #expect(spec.shots == [2, 4] && spec.budgets == [.iterations(3), .prompts(50)] && spec.seeds == [9, 10, 11])
-      #expect(spec.search.method == .random && spec.search.population == 8)
+      #expect(spec.search.method.rawValue == "random" && spec.search.population == 8)
       #expect(spec.experts.map(\.name) == ["science"])
       #expect(try daemon.call("mixture.get", ["task": "arc"])["generation"] == before)
 

@@ -1,7 +1,9 @@
 import ControlCommands
 import Glibc
-import Records
 import RPCProtocol
+import Records
+import Search
+import Settings
 import SystemSupport
 import TestSupport
 import Testing
@@ -106,6 +108,8 @@ import Testing
   }
 
   private static func shown(_ type: ValueType) -> String {
+    // The page need not change for another search method.
+    if type == SearchMethodName.valueType { return " (see t2ctl help task adapt)" }
     if case .choice(let values) = type { return " (\(values.joined(separator: ", ")))" }
     return " (\(type.name))"
   }

@@ -1,5 +1,6 @@
 import ControlCommands
 import RPCProtocol
+import Search
 import Testing
 
 @Suite struct VerbTests {
@@ -45,6 +46,18 @@ import Testing
         Issue.record("t2ctl \(verb.name) cannot give '\(parameter.name)' of \(method.name)")
       }
     }
+  }
+
+  @Test func theHelpOfASearchSaysWhatEachMethodIs() throws {
+    let help = try helpText(["task", "adapt"], columns: 80).split(whereSeparator: \.isWhitespace)
+    for method in SearchMethods.all {
+      let wanted = "\(method.name) \(method.summary)".split(separator: " ")
+      #expect(help.contains(wanted), "\(method.name)")
+    }
+    #expect(
+      RPCMethod.named("task.adapt")?.parameters.contains {
+        $0.name == "search" && $0.type == .choice(SearchMethodName.allCases.map(\.rawValue))
+      } == true)
   }
 
   @Test func everyCommandHasItsHelp() throws {

@@ -1,5 +1,6 @@
 import Adaptation
 import Multipliers
+import Search
 import StrictJSON
 import Testing
 
@@ -14,8 +15,8 @@ import Testing
         var method = CrossEntropyMethod.Settings()
         method.iterations = iterations
         return SearchConfiguration(
-          method: .crossEntropy(method),
-          space: MixtureSpace(
+          CrossEntropyMethod.self, method,
+          in: MixtureSpace(
             experts: 2, units: granularity == .vector ? 1 : 3, granularity: granularity, mix: .delta))
       }, promptBudget: prompts, secondsBudget: seconds, identity: "test")
   }

@@ -1,5 +1,6 @@
 import Adaptation
 import Multipliers
+import Search
 import Testing
 
 @Suite struct EvaluatorTests {

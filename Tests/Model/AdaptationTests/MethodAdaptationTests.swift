@@ -1,39 +1,33 @@
 import Adaptation
 import Multipliers
+import Search
 import StrictJSON
 import Testing
 
 /// Whole adaptations by every method: what holds for one holds for all, and for all side by side.
 @Suite struct MethodAdaptationTests {
-  enum Methods: String, CaseIterable {
-    case cem, random, cma, all
-  }
+  /// What a table can score: no gradients.
+  static let populations = SearchMethodName.all.methods(withGradients: false)
+  static let names = populations.map { $0.name } + [.all]
 
   static func settings(
-    _ methods: Methods, seed: UInt64 = 3, iterations: Int = 6, granularity: Granularity = .vector,
+    _ name: SearchMethodName, seed: UInt64 = 3, iterations: Int = 6, granularity: Granularity = .vector,
     mix: MixRule = .delta, normalised: Bool = false, objective: Objective = .accuracy
   ) -> AdaptationSettings {
     let space = MixtureSpace(
       experts: 2, units: granularity == .vector ? 1 : 3, granularity: granularity, mix: mix, normalised: normalised)
-    var cem = CrossEntropyMethod.Settings()
-    var random = RandomShooting.Settings()
-    var cma = SeparableCMAES.Settings()
-    (cem.iterations, random.iterations, cma.iterations) = (iterations, iterations, iterations)
-    let all: [(Methods, SearchConfiguration.Method)] = [
-      (.cem, .crossEntropy(cem)), (.random, .random(random)), (.cma, .covariance(cma)),
-    ]
+    let requested = RequestedSettings(iterations: iterations)
     return AdaptationSettings(
       seed: seed, objective: objective,
-      configurations: all.filter { methods == .all || $0.0 == methods }.map {
-        SearchConfiguration(method: $0.1, space: space)
-      }, identity: "test")
+      configurations: name.methods(withGradients: false).map { SearchConfiguration($0, requested, in: space) },
+      identity: "test")
   }
 
-  @Test(arguments: Methods.allCases, Granularity.allCases)
-  func pruningAndCacheChangeCostsAndNothingElse(methods: Methods, granularity: Granularity) throws {
+  @Test(arguments: names, Granularity.allCases)
+  func pruningAndCacheChangeCostsAndNothingElse(name: SearchMethodName, granularity: Granularity) throws {
     for seed in UInt64(0)..<3 {
       for objective in Objective.allCases {
-        let settings = Self.settings(methods, seed: seed, iterations: 4, granularity: granularity, objective: objective)
+        let settings = Self.settings(name, seed: seed, iterations: 4, granularity: granularity, objective: objective)
         func run(prunes: Bool, caches: Bool) throws -> AdaptationOutcome {
           try AdaptationTests.run(
             settings, TableScorer(shots: 8, levels: 4, seed: seed), prunes: prunes, caches: caches
@@ -50,9 +44,9 @@ import Testing
   }
 
   /// kill -9 after any entry: the same mixture, the same journal, and nothing scored twice.
-  @Test(arguments: Methods.allCases)
-  func aRunResumedAfterAnyEntryEndsTheSame(methods: Methods) throws {
-    let settings = Self.settings(methods, iterations: 4)
+  @Test(arguments: names)
+  func aRunResumedAfterAnyEntryEndsTheSame(name: SearchMethodName) throws {
+    let settings = Self.settings(name, iterations: 4)
     let first = TableScorer(shots: 7, levels: 9)
     let whole = try AdaptationTests.run(settings, first)
     for kept in 0...whole.journal.count {
@@ -69,10 +63,10 @@ import Testing
   }
 
   /// A plain search scores every member of every generation on every shot; what was made and what was saved is that.
-  @Test(arguments: Methods.allCases)
-  func whatWasMadeAndWhatWasSavedAddUpToThePlainSearch(methods: Methods) throws {
+  @Test(arguments: names)
+  func whatWasMadeAndWhatWasSavedAddUpToThePlainSearch(name: SearchMethodName) throws {
     for iterations in [3, 40] {
-      let settings = Self.settings(methods, iterations: iterations)
+      let settings = Self.settings(name, iterations: iterations)
       let (outcome, _) = try AdaptationTests.run(settings, TableScorer(shots: 10, target: [0.75, 0.25]))
       for search in outcome.searches {
         let costs = search.costs
@@ -120,7 +114,10 @@ import Testing
       // The two searches without a fold make some too.
       #expect(last.prompts > 0 && last.prompts < search.costs.prompts)
       // One leader has no mean, and what is drawn evenly has no spread.
-      #expect(steps.allSatisfy { ($0.mean == nil) == (name == "random") && ($0.spread == nil) == (name == "random") })
+      #expect(
+        steps.allSatisfy {
+          ($0.mean == nil) == (name == RandomShooting.name) && ($0.spread == nil) == (name == RandomShooting.name)
+        })
       guard let spread = last.spread, let first = steps.first?.spread else { continue }
       #expect(spread < first && steps.allSatisfy { $0.mean ?? 2 <= $0.best.score })
     }
@@ -131,7 +128,7 @@ import Testing
     for seed in UInt64(0)..<12 {
       let (outcome, _) = try AdaptationTests.run(
         Self.settings(.all, seed: seed, iterations: 3), TableScorer(shots: 10, seed: seed))
-      #expect(outcome.searches.map(\.configuration.method.name) == ["cem", "random", "cma-es"])
+      #expect(outcome.searches.map { $0.configuration.method.name } == Self.populations.map { $0.name })
       let mine = outcome.searches[outcome.configuration]
       let held = outcome.searches.map { $0.standing.heldOut ?? .worst }
       #expect(held.allSatisfy { !held[outcome.configuration].isBelow($0, by: .accuracy) })
@@ -141,11 +138,11 @@ import Testing
     #expect(chosen.count > 1)
   }
 
-  @Test(arguments: Methods.allCases)
-  func normalisedMixturesSumToOneAndLieOnTheGrid(methods: Methods) throws {
+  @Test(arguments: names)
+  func normalisedMixturesSumToOneAndLieOnTheGrid(name: SearchMethodName) throws {
     for granularity in Granularity.allCases {
       let (outcome, _) = try AdaptationTests.run(
-        Self.settings(methods, granularity: granularity, mix: .sum, normalised: true), TableScorer(shots: 8))
+        Self.settings(name, granularity: granularity, mix: .sum, normalised: true), TableScorer(shots: 8))
       for search in outcome.searches {
         for unit in search.alpha.alpha[0].indices {
           #expect(search.alpha.alpha.reduce(0) { $0 + $1[unit] } == 1)
@@ -155,9 +152,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Methods.allCases)
-  func aFreeMixtureLiesOnTheGridToo(methods: Methods) throws {
-    let (outcome, _) = try AdaptationTests.run(Self.settings(methods), TableScorer(shots: 8, target: [0.3, 0.9]))
+  @Test(arguments: names)
+  func aFreeMixtureLiesOnTheGridToo(name: SearchMethodName) throws {
+    let (outcome, _) = try AdaptationTests.run(Self.settings(name), TableScorer(shots: 8, target: [0.3, 0.9]))
     for search in outcome.searches {
       #expect(search.alpha.alpha.flatMap(\.self).allSatisfy { ($0 * 64).rounded() == $0 * 64 })
     }

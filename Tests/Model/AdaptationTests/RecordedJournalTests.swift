@@ -1,5 +1,6 @@
 import Adaptation
 import Multipliers
+import Search
 import StrictJSON
 import SystemSupport
 import TestSupport
@@ -13,24 +14,22 @@ import Testing
     return try JSONLines(try FileSystem.readAll(path, maximumBytes: 1 << 20)).map { try $0.value.get() }
   }
 
-  private static func settings(_ method: SearchConfiguration.Method) -> AdaptationSettings {
-    let space = MixtureSpace(experts: 2, units: 3, granularity: .layer, mix: .delta, lower: -0.25)
-    return AdaptationSettings(
-      seed: 2026, objective: .loglik, configurations: [SearchConfiguration(method: method, space: space)],
-      promptBudget: 5000, identity: "recorded")
-  }
+  private static let space = MixtureSpace(experts: 2, units: 3, granularity: .layer, mix: .delta, lower: -0.25)
 
-  private static func check<Scorer: CandidateScorer>(
-    _ name: String, _ method: SearchConfiguration.Method, _ scorer: Scorer, scored: () -> Int
+  private static func check<Method: SearchMethod>(
+    _: Method.Type, _ method: Method.Settings, _ scorer: some CandidateScorer, scored: () -> Int
   ) throws {
+    let settings = AdaptationSettings(
+      seed: 2026, objective: .loglik, configurations: [SearchConfiguration(Method.self, method, in: space)],
+      promptBudget: 5000, identity: "recorded")
     func run(_ journal: [JSONValue]) throws -> (outcome: AdaptationOutcome, journal: [JSONValue]) {
       var entries = journal
       var adaptation = Adaptation(
-        settings(method), scorer: scorer, journal: journal, clock: { 0 },
+        settings, scorer: scorer, journal: journal, clock: { 0 },
         report: { if case .journal(let entry) = $0 { entries.append(entry) } })
       return (try adaptation.run(), entries)
     }
-    let recorded = try journal(name)
+    let recorded = try journal(Method.name.rawValue)
     let resumed = try run(recorded)
     #expect(scored() == 0 && resumed.outcome.warnings == [] && resumed.journal == recorded)
     let fresh = try run([])
@@ -42,28 +41,28 @@ import Testing
     var settings = CrossEntropyMethod.Settings()
     (settings.population, settings.elites, settings.iterations) = (8, 3, 4)
     let scorer = TableScorer(shots: 6, target: [0.75, 0.5, 0, 0.25, 0.5, 1])
-    try Self.check("cem", .crossEntropy(settings), scorer) { scorer.pieces }
+    try Self.check(CrossEntropyMethod.self, settings, scorer) { scorer.pieces }
   }
 
   @Test func randomShooting() throws {
     var settings = RandomShooting.Settings()
     (settings.population, settings.iterations) = (8, 4)
     let scorer = TableScorer(shots: 6, target: [0.75, 0.5, 0, 0.25, 0.5, 1])
-    try Self.check("random", .random(settings), scorer) { scorer.pieces }
+    try Self.check(RandomShooting.self, settings, scorer) { scorer.pieces }
   }
 
   @Test func separableCMAES() throws {
     var settings = SeparableCMAES.Settings()
     (settings.population, settings.iterations) = (8, 4)
     let scorer = TableScorer(shots: 6, target: [0.75, 0.5, 0, 0.25, 0.5, 1])
-    try Self.check("cma-es", .covariance(settings), scorer) { scorer.pieces }
+    try Self.check(SeparableCMAES.self, settings, scorer) { scorer.pieces }
   }
 
   @Test func gradientAscent() throws {
     var settings = GradientAscent.Settings()
     settings.iterations = 6
-    let hill = GradientAscentTests.Hill(target: [0.75, 0.5, 0, 0.25, 0.5, 1], weights: [2, 1, 3, 1, 2, 1], skew: 0.4)
-    let scorer = GradientAscentTests.HillScorer(hill)
-    try Self.check("gradient", .gradient(settings), scorer) { scorer.scored + scorer.differentiated }
+    let hill = Hill(target: [0.75, 0.5, 0, 0.25, 0.5, 1], weights: [2, 1, 3, 1, 2, 1], skew: 0.4)
+    let scorer = GradientAdaptationTests.HillScorer(hill)
+    try Self.check(GradientAscent.self, settings, scorer) { scorer.scored + scorer.differentiated }
   }
 }

@@ -1,5 +1,6 @@
 import Adaptation
 import Multipliers
+import Search
 
 /// A scorer without a model: what a candidate does on a shot is a number drawn from the two, so that any search can be
 /// run to its end in milliseconds and asked twice.

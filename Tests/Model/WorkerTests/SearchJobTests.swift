@@ -1,4 +1,5 @@
 import Multipliers
+import Search
 import Settings
 import StrictJSON
 import SystemSupport
@@ -7,6 +8,8 @@ import WorkerProtocol
 
 /// Adaptations of the worker by every method, granularity and mix, and what they may read.
 @Suite struct SearchJobTests {
+  private static let methods = SearchMethods.all.map { $0.name }
+
   static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSettings) -> Void) throws -> AdaptSpec {
     var spec = try WorkerServiceTests.adapt(model, eval: eval)
     spec.search.granularities = [.vector]
@@ -21,7 +24,7 @@ import WorkerProtocol
       let whole = try TestWorker().run(.adapt(spec))
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
-      #expect(table.map(\.method) == ["cem", "random", "cma-es", "gradient"] && result.search.method == "all")
+      #expect(table.map(\.method) == Self.methods && result.search.method == "all")
       #expect(table.count { $0.isChosen } == 1)
       for line in table {
         #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
@@ -43,7 +46,7 @@ import WorkerProtocol
     }
   }
 
-  @Test(arguments: SearchMethodName.allCases.filter { $0 != .all }, [Granularity.vector, .layer, .matrix])
+  @Test(arguments: methods, [Granularity.vector, .layer, .matrix])
   func everyMethodWorksInEveryGranularity(method: SearchMethodName, granularity: Granularity) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
@@ -62,7 +65,7 @@ import WorkerProtocol
           // Populations lie on a grid of 1/64, where the sum is exact; a gradient's point does not.
           for unit in 0..<units {
             let sum = result.foundAlpha[0][unit] + result.foundAlpha[1][unit]
-            #expect(method == .gradient ? abs(sum - 1) < 1e-6 : sum == 1)
+            #expect(method == GradientAscent.name ? abs(sum - 1) < 1e-6 : sum == 1)
           }
         }
         if result.served == "mixture", granularity != .vector {
@@ -75,7 +78,7 @@ import WorkerProtocol
   }
 
   /// On one thread, on three, and after kill -9 at the beginning, in the middle and before the end.
-  @Test(arguments: SearchMethodName.allCases.filter { $0 != .all }, [Granularity.vector, .layer, .matrix])
+  @Test(arguments: methods, [Granularity.vector, .layer, .matrix])
   func aSeedGivesOneMixtureOnAnyThreadsAndAfterAKill(method: SearchMethodName, granularity: Granularity) throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
@@ -109,7 +112,7 @@ import WorkerProtocol
         spec.search.objective = .loglik
         return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
       }
-      let (cem, gradient) = (try run(.cem), try run(.gradient))
+      let (cem, gradient) = (try run(CrossEntropyMethod.name), try run(GradientAscent.name))
       #expect(gradient.mixture.fitLogLikelihood >= cem.mixture.fitLogLikelihood - 1e-3)
       let (dear, cheap) = (cem.search.costs.prompts, gradient.search.costs.prompts)
       #expect(10 * cheap <= dear, "\(cheap) of gradient, \(dear) of cem")
@@ -119,7 +122,7 @@ import WorkerProtocol
   @Test func gradientRefusesRowsThatAreGenerated() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      var spec = try Self.spec(model) { $0.method = .gradient }
+      var spec = try Self.spec(model) { $0.method = GradientAscent.name }
       spec.task = try model.generatedTask(shots: 3, tokens: 3)
       let fault = try TestWorker().run(.adapt(spec)).ending.fault()
       #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))

@@ -56,8 +56,11 @@ import Testing
     #expect(settings.model == "m" && settings.experts == ["a", "b"])
     let search = settings.search
     #expect(
-      search.method == .cmaES && search.granularity == .layer && search.mix == .delta && search.objective == .loglik)
-    #expect(search.iterations == 20 && search.population == 16 && search.elite == 0.25 && search.elites == 4 && search.seed == 7)
+      search.method.rawValue == "cma-es" && search.granularity == .layer && search.mix == .delta
+        && search.objective == .loglik)
+    #expect(
+      search.iterations == 20 && search.population == 16 && search.elite == 0.25 && search.elites == 4
+        && search.seed == 7)
     #expect(search.shots == 5 && search.isNormalized && search.lower == -1 && search.upper == 2)
     #expect(search.budgetPrompts == 4000 && search.budgetSeconds == 60)
   }

@@ -1,4 +1,4 @@
-import Adaptation
+import Search
 import Testing
 
 @Suite struct PhiloxTests {

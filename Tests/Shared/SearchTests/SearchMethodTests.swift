@@ -1,32 +1,21 @@
-import Adaptation
 import Multipliers
+import Search
 import StrictJSON
 import Testing
 
 /// What every method must do, whatever it is called.
 @Suite struct SearchMethodTests {
-  enum Kind: String, CaseIterable {
-    case cem, random, cma
-  }
+  static let populations = SearchMethods.all.filter { $0 is any PopulationMethod.Type }.map { $0.name }
+  /// Those that a generation teaches something.
+  static let learning = populations.filter { $0 != RandomShooting.name }
 
   static func method(
-    _ kind: Kind, _ space: MixtureSpace, seed: UInt64 = 42, iterations: Int = 100, population: Int = 32
-  ) -> any PopulationMethod {
-    switch kind {
-    case .cem:
-      var settings = CrossEntropyMethod.Settings()
-      (settings.iterations, settings.population) = (iterations, population)
-      settings.elites = max(2, population / 5)
-      return CrossEntropyMethod(space: space, settings: settings, seed: seed, stream: 0)
-    case .random:
-      var settings = RandomShooting.Settings()
-      (settings.iterations, settings.population) = (iterations, population)
-      return RandomShooting(space: space, settings: settings, seed: seed, stream: 0)
-    case .cma:
-      var settings = SeparableCMAES.Settings()
-      (settings.iterations, settings.population) = (iterations, population)
-      return SeparableCMAES(space: space, settings: settings, seed: seed, stream: 0)
-    }
+    _ name: SearchMethodName, _ space: MixtureSpace, seed: UInt64 = 42, iterations: Int = 100, population: Int = 32
+  ) throws -> any PopulationMethod {
+    let requested = RequestedSettings(population: population, elites: max(2, population / 5), iterations: iterations)
+    let type = try #require(name.methods(withGradients: true).first)
+    let search = SearchConfiguration(type, requested, in: space).started(SearchStart(seed: seed))
+    return try #require(search as? any PopulationMethod)
   }
 
   static func space(
@@ -63,47 +52,48 @@ import Testing
     }
   }
 
-  @Test(arguments: Kind.allCases, [[0.75, 0.25], [0, 1], [1, 1], [0.5, 0.03]])
-  func theOptimumOfAKnownFunctionIsFound(kind: Kind, target: [Double]) throws {
-    var method = Self.method(kind, Self.space())
+  @Test(arguments: populations, [[0.75, 0.25], [0, 1], [1, 1], [0.5, 0.03]])
+  func theOptimumOfAKnownFunctionIsFound(name: SearchMethodName, target: [Double]) throws {
+    var method = try Self.method(name, Self.space())
     Self.run(&method, near: target)
     let best = try #require(method.best)
     // Chance alone comes near in two dimensions; the others come as near as the grid lets them.
-    let tolerance = kind == .random ? 0.12 : 0.04
-    #expect(zip(best.point, target).allSatisfy { abs($0 - $1) <= tolerance }, "\(kind) found \(best.point)")
+    let tolerance = name == RandomShooting.name ? 0.12 : 0.04
+    #expect(zip(best.point, target).allSatisfy { abs($0 - $1) <= tolerance }, "\(name) found \(best.point)")
     #expect(method.stopReason?.rawValue == "converged" || method.stopReason?.rawValue == "stalled")
   }
 
-  @Test(arguments: [Kind.cem, .cma])
-  func manyCoefficientsAreLearntWhereChanceIsLost(kind: Kind) throws {
+  @Test(arguments: learning)
+  func manyCoefficientsAreLearntWhereChanceIsLost(name: SearchMethodName) throws {
     let space = Self.space(3, units: 10)
     let target = (0..<30).map { Double(($0 * 7) % 10) / 10 }
     // Axes of very different weight, along which the diagonal must learn different spreads.
     let weights = (0..<30).map { $0 % 2 == 0 ? 1.0 : 16.0 }
-    func distance(_ kind: Kind) throws -> Double {
-      var method = Self.method(kind, space, iterations: 150)
+    func distance(_ name: SearchMethodName) throws -> Double {
+      var method = try Self.method(name, space, iterations: 150)
       Self.run(&method, near: target, weights: weights)
       return Self.distance(try #require(method.best).point, target, weights)
     }
-    #expect(try distance(kind) < 0.2 * distance(.random))
+    #expect(try distance(name) < 0.2 * distance(RandomShooting.name))
   }
 
-  @Test(arguments: Kind.allCases, [(0.0, 1.0), (-0.5, 1.5), (-0.3, 0.99)])
-  func everyMemberLiesInTheBox(kind: Kind, bounds: (Double, Double)) {
-    var method = Self.method(kind, Self.space(lower: bounds.0, upper: bounds.1), iterations: 12)
+  @Test(arguments: populations, [(0.0, 1.0), (-0.5, 1.5), (-0.3, 0.99)])
+  func everyMemberLiesInTheBox(name: SearchMethodName, bounds: (Double, Double)) throws {
+    var method = try Self.method(name, Self.space(lower: bounds.0, upper: bounds.1), iterations: 12)
     // A target far outside: the search leans against the border.
     while let proposal = method.ask() {
       for value in proposal.members.flatMap(\.self) { #expect(value >= bounds.0 && value <= bounds.1) }
       method.tell(Self.leaders(proposal, near: [9, -9]))
     }
-    let near = kind == .random ? 0.4 : 0.05
+    let near = name == RandomShooting.name ? 0.4 : 0.05
     #expect((method.best?.point[0] ?? -9) > bounds.1 - near && (method.best?.point[1] ?? 9) < bounds.0 + near)
   }
 
-  @Test(arguments: Kind.allCases)
-  func aSeedReproducesAndAnotherDrawsOtherwise(kind: Kind) {
+  @Test(arguments: populations)
+  func aSeedReproducesAndAnotherDrawsOtherwise(name: SearchMethodName) throws {
     var (one, two, other) = (
-      Self.method(kind, Self.space()), Self.method(kind, Self.space()), Self.method(kind, Self.space(), seed: 43)
+      try Self.method(name, Self.space()), try Self.method(name, Self.space()),
+      try Self.method(name, Self.space(), seed: 43)
     )
     #expect(one.ask() == two.ask() && one.ask() != other.ask())
     for search in [0, 1] {
@@ -113,9 +103,9 @@ import Testing
     #expect(one.state == two.state && one.state != other.state)
   }
 
-  @Test(arguments: Kind.allCases)
-  func theBestIsNeverLostAndCostsNothingTwice(kind: Kind) throws {
-    var method = Self.method(kind, Self.space(), iterations: 10)
+  @Test(arguments: populations)
+  func theBestIsNeverLostAndCostsNothingTwice(name: SearchMethodName) throws {
+    var method = try Self.method(name, Self.space(), iterations: 10)
     var best: MemberScore?
     while let proposal = method.ask() {
       if let point = method.best?.point { #expect(proposal.members[0] == point) }
@@ -127,10 +117,10 @@ import Testing
     }
   }
 
-  @Test(arguments: Kind.allCases)
-  func smallPopulationsAndFewIterationsAreLegal(kind: Kind) {
+  @Test(arguments: populations)
+  func smallPopulationsAndFewIterationsAreLegal(name: SearchMethodName) throws {
     for population in [2, 3, 5] {
-      var method = Self.method(kind, Self.space(), iterations: 3, population: population)
+      var method = try Self.method(name, Self.space(), iterations: 3, population: population)
       Self.run(&method, near: [0.5, 0.5])
       #expect(method.ask() == nil && method.generation <= 3 && method.best != nil)
       #expect(method.unspent == (3 - method.generation) * population)
@@ -140,7 +130,7 @@ import Testing
   @Test func covarianceSpreadsLearnTheScaleOfTheirAxes() {
     var settings = SeparableCMAES.Settings()
     settings.floor = 0
-    var method = SeparableCMAES(space: Self.space(), settings: settings, seed: 3, stream: 0)
+    var method = SeparableCMAES(space: Self.space(), settings: settings, start: SearchStart(seed: 3))
     for _ in 0..<12 {
       guard let proposal = method.ask() else { break }
       method.tell(Self.leaders(proposal, near: [0.5, 0.5], weights: [100, 1]))

@@ -3,40 +3,45 @@ package import StrictJSON
 /// Random shooting, as in the paper's reference code: every generation draws points evenly from the box and the best one
 /// so far is kept. It learns nothing on the way, so it is what the other methods have to beat.
 package struct RandomShooting: PopulationMethod {
-  package static let name = "random"
+  package static let name = SearchMethodName(declaring: "random")
+  package static let summary = "random shooting: draws evenly and learns nothing, so it is what others have to beat"
 
-  package struct Settings: Sendable, Equatable {
+  package struct Settings: SearchMethodSettings {
     package var population = 32
     package var iterations = 100
     /// Ends after so many generations without another best.
     package var patience = 8
 
     package init() {}
+
+    package mutating func apply(_ requested: RequestedSettings) {
+      population = requested.population ?? population
+      iterations = requested.iterations ?? iterations
+    }
   }
 
   package let space: MixtureSpace
-  package private(set) var course: PopulationCourse
+  package private(set) var progress: PopulationProgress
 
-  package init(space: MixtureSpace, settings: Settings, seed: UInt64, stream: UInt32) {
+  package init(space: MixtureSpace, settings: Settings, start: SearchStart) {
     precondition(settings.population > 0, "a population of \(settings.population)")
     self.space = space
-    course = PopulationCourse(
-      population: settings.population, iterations: settings.iterations, patience: settings.patience, seed: seed,
-      stream: stream)
+    progress = PopulationProgress(
+      population: settings.population, iterations: settings.iterations, patience: settings.patience, start: start)
   }
 
   /// The best so far is member 0, so the one leader is the best of all.
   package var leaderCount: Int { 1 }
 
   package func member(_ number: Int) -> [Double] {
-    course.uniforms(space.dimensions, member: number).map {
+    progress.uniforms(space.dimensions, member: number).map {
       space.snapped(space.lower + (space.upper - space.lower) * $0)
     }
   }
 
   package mutating func tell(_ leaders: [RankedMember]) {
-    course.advance(points(of: leaders)[0], leaders[0].score)
+    progress.advance(points(of: leaders)[0], leaders[0].score)
   }
 
-  package var state: JSONValue { course.state() }
+  package var state: JSONValue { progress.state() }
 }

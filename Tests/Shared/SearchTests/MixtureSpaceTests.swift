@@ -1,5 +1,5 @@
-import Adaptation
 import Multipliers
+import Search
 import Testing
 
 @Suite struct MixtureSpaceTests {

@@ -1,77 +1,5 @@
 package import StrictJSON
 
-/// A population whose leaders a method wants to know.
-package struct Proposal: Sendable, Equatable {
-  package var generation: Int
-  /// Points of the space, on its grid.
-  package var members: [[Double]]
-  /// How many places of the ranking must be exact; what cannot reach them need not be scored to its end.
-  package var leaders: Int
-
-  package init(generation: Int, members: [[Double]], leaders: Int) {
-    self.generation = generation
-    self.members = members
-    self.leaders = leaders
-  }
-}
-
-/// One of the leading members of a proposal.
-package struct RankedMember: Sendable, Equatable {
-  package var member: Int
-  package var score: MemberScore
-
-  package init(member: Int, score: MemberScore) {
-    self.member = member
-    self.score = score
-  }
-}
-
-/// A point at which a method wants to know the score, or the score and which way the log-likelihood rises.
-package struct PointRequest: Sendable, Equatable {
-  package var generation: Int
-  /// Anywhere in the box: it need not lie on the grid.
-  package var point: [Double]
-
-  package init(generation: Int, point: [Double]) {
-    self.generation = generation
-    self.point = point
-  }
-}
-
-package struct PointGradient: Sendable, Equatable {
-  package var score: MemberScore
-  /// Of the score's log-likelihood, by the coefficients of the mixture at the point (after they were normalised, where
-  /// they are), expert by expert like the point itself.
-  package var gradient: [Double]
-
-  package init(score: MemberScore, gradient: [Double]) {
-    self.score = score
-    self.gradient = gradient
-  }
-}
-
-/// What a method wants to know next.
-package enum Question: Sendable, Equatable {
-  case ranking(Proposal)
-  case value(PointRequest)
-  case gradient(PointRequest)
-
-  var generation: Int {
-    switch self {
-    case .ranking(let proposal): proposal.generation
-    case .value(let request), .gradient(let request): request.generation
-    }
-  }
-}
-
-/// Of the same case as the question.
-package enum Answer: Sendable, Equatable {
-  /// The leading members, best first.
-  case ranking([RankedMember])
-  case value(MemberScore)
-  case gradient(PointGradient)
-}
-
 /// Why a search ended.
 package enum StopReason: String, Sendable, CaseIterable {
   /// Every spread is at its floor.
@@ -88,10 +16,26 @@ package enum StopReason: String, Sendable, CaseIterable {
 
 /// A search as a pure struct: it asks a question and is told the answer. No clock, no model, no randomness but what its
 /// seed and the counters give; so it is tested with invented scores, and the same answers lead to the same end.
+///
+/// A method is one file and one line of ``SearchMethods/all``. What others must know of it, its type says: nobody
+/// compares names.
 package protocol SearchMethod: Sendable {
-  static var name: String { get }
+  associatedtype Settings: SearchMethodSettings
+
+  /// On the wire, in task files and on the command line.
+  static var name: SearchMethodName { get }
+  /// One line for someone who chooses a method, as `t2ctl help task adapt` shows it.
+  static var summary: String { get }
+  /// What journals call it; they keep the name that they began with, so that an interrupted search survives an upgrade.
+  static var journalName: String { get }
+  /// Whether it asks for gradients, which rows with choices alone have.
+  static var needsGradients: Bool { get }
+  /// Whether its points lie on the grid of the space, which a method that follows a gradient leaves.
+  static var isOnGrid: Bool { get }
   /// Whether the search on all shots begins when those without a fold have ended, and is told what they found.
   static var followsFolds: Bool { get }
+
+  init(space: MixtureSpace, settings: Settings, start: SearchStart)
 
   /// Told before the first question what is known already, and costs nothing: the baselines that are points of the space,
   /// and what the searches found that it follows.
@@ -115,9 +59,27 @@ package protocol SearchMethod: Sendable {
 }
 
 extension SearchMethod {
+  package static var journalName: String { name.rawValue }
+  package static var needsGradients: Bool { false }
+  package static var isOnGrid: Bool { true }
   package static var followsFolds: Bool { false }
 
   /// Most methods begin in the middle, whatever is known.
   package mutating func begin(knowing scores: [(point: [Double], score: MemberScore)]) {}
   package var spread: Double? { nil }
+}
+
+/// Which of an adaptation's searches one is.
+package struct SearchStart: Sendable {
+  package var seed: UInt64
+  /// Keeps searches of one seed apart.
+  package var stream: UInt32
+  /// False of a search without a fold.
+  package var isWhole: Bool
+
+  package init(seed: UInt64, stream: UInt32 = 0, isWhole: Bool = true) {
+    self.seed = seed
+    self.stream = stream
+    self.isWhole = isWhole
+  }
 }

@@ -4,9 +4,11 @@ package import StrictJSON
 ///
 /// Each generation draws members around a mean, keeps the best six and takes their mean and spread for the next.
 package struct CrossEntropyMethod: PopulationMethod {
-  package static let name = "cem"
+  package static let name = SearchMethodName(declaring: "cem")
+  package static let summary = "the cross-entropy method: draws around the mean of the best members, as the paper does"
+  package static let journalName = "crossEntropy"
 
-  package struct Settings: Sendable, Equatable {
+  package struct Settings: SearchMethodSettings {
     package var population = 32
     /// 0.2 of the population, rounded down.
     package var elites = 6
@@ -17,21 +19,26 @@ package struct CrossEntropyMethod: PopulationMethod {
     package var patience = 8
 
     package init() {}
+
+    package mutating func apply(_ requested: RequestedSettings) {
+      population = requested.population ?? population
+      elites = requested.elites ?? elites
+      iterations = requested.iterations ?? iterations
+    }
   }
 
   package let space: MixtureSpace
   package let settings: Settings
-  package private(set) var course: PopulationCourse
+  package private(set) var progress: PopulationProgress
   package private(set) var mean: [Double]
   package private(set) var deviation: [Double]
 
-  package init(space: MixtureSpace, settings: Settings, seed: UInt64, stream: UInt32) {
+  package init(space: MixtureSpace, settings: Settings, start: SearchStart) {
     precondition(settings.elites > 1 && settings.elites <= settings.population, "\(settings.elites) elites")
     self.space = space
     self.settings = settings
-    course = PopulationCourse(
-      population: settings.population, iterations: settings.iterations, patience: settings.patience, seed: seed,
-      stream: stream)
+    progress = PopulationProgress(
+      population: settings.population, iterations: settings.iterations, patience: settings.patience, start: start)
     mean = space.center
     deviation = Array(repeating: (space.upper - space.lower) / 2, count: space.dimensions)
   }
@@ -40,7 +47,7 @@ package struct CrossEntropyMethod: PopulationMethod {
   package var spread: Double? { deviation.reduce(0, +) / Double(deviation.count) }
 
   package func member(_ number: Int) -> [Double] {
-    let normals = course.normals(space.dimensions, member: number)
+    let normals = progress.normals(space.dimensions, member: number)
     return mean.indices.map { space.snapped(mean[$0] + deviation[$0] * normals[$0]) }
   }
 
@@ -53,8 +60,8 @@ package struct CrossEntropyMethod: PopulationMethod {
       mean[coordinate] = center
       deviation[coordinate] = max((squares / (count - 1)).squareRoot(), settings.floor)
     }
-    course.advance(elites[0], leaders[0].score, hasConverged: deviation.allSatisfy { $0 <= settings.floor })
+    progress.advance(elites[0], leaders[0].score, hasConverged: deviation.allSatisfy { $0 <= settings.floor })
   }
 
-  package var state: JSONValue { course.state(["mean": list(mean), "deviation": list(deviation)]) }
+  package var state: JSONValue { progress.state(["mean": list(mean), "deviation": list(deviation)]) }
 }

@@ -1,58 +1,38 @@
-import Adaptation
 import Multipliers
+import Search
 import StrictJSON
+import TestSupport
 import Testing
 
-@Suite struct GradientAscentTests {
-  /// −(x − target)ᵀ H (x − target) / 2 − 2 with a little of a third power, which no quadratic foretells.
-  struct Hill {
-    var target: [Double]
-    /// Of H's diagonal; beside it all coordinates pull at each other.
-    var weights: [Double]
-    var coupling = 0.3
-    var skew = 0.0
-
-    func value(_ x: [Double]) -> Double {
-      let p = zip(x, target).map { $0 - $1 }
-      let sum = p.reduce(0, +)
-      var value = -2 - coupling * sum * sum / 2
-      for (w, p) in zip(weights, p) { value -= w * p * p / 2 + skew * p * p * p / 6 }
-      return value
-    }
-
-    func gradient(_ x: [Double]) -> [Double] {
-      let p = zip(x, target).map { $0 - $1 }
-      let sum = p.reduce(0, +)
-      return zip(weights, p).map { -$0 * $1 - coupling * sum - skew * $1 * $1 / 2 }
-    }
-
-    func answer(_ question: Question) -> Answer {
-      switch question {
-      case .ranking: return .ranking([])
-      case .value(let request): return .value(MemberScore(score: 0.5, logLikelihood: value(request.point)))
-      case .gradient(let request):
-        return .gradient(
-          PointGradient(
-            score: MemberScore(score: 0.5, logLikelihood: value(request.point)), gradient: gradient(request.point)))
-      }
-    }
-
-    func baselines(_ space: MixtureSpace) -> [(point: [Double], score: MemberScore)] {
-      let points =
-        [Array(repeating: 0.0, count: space.dimensions)]
-        + (0..<space.experts).map { k in (0..<space.dimensions).map { $0 / space.units == k ? 1 : 0 } }
-        + [Array(repeating: 1 / Double(space.experts), count: space.dimensions)]
-      return points.map { ($0, MemberScore(score: 0.5, logLikelihood: value($0))) }
+extension Hill {
+  func answer(_ question: Question) -> Answer {
+    switch question {
+    case .ranking: return .ranking([])
+    case .value(let request): return .value(MemberScore(score: 0.5, logLikelihood: value(request.point)))
+    case .gradient(let request):
+      return .gradient(
+        PointGradient(
+          score: MemberScore(score: 0.5, logLikelihood: value(request.point)), gradient: gradient(request.point)))
     }
   }
 
+  func baselines(_ space: MixtureSpace) -> [(point: [Double], score: MemberScore)] {
+    let points =
+      [Array(repeating: 0.0, count: space.dimensions)]
+      + (0..<space.experts).map { k in (0..<space.dimensions).map { $0 / space.units == k ? 1 : 0 } }
+      + [Array(repeating: 1 / Double(space.experts), count: space.dimensions)]
+    return points.map { ($0, MemberScore(score: 0.5, logLikelihood: value($0))) }
+  }
+}
+
+@Suite struct GradientAscentTests {
   /// Its end, the points that it asked for, and what they cost.
   static func ascend(
     _ hill: Hill, _ space: MixtureSpace, knowing: Bool = true, iterations: Int = 40
   ) -> (method: GradientAscent, points: [[Double]], cost: Int) {
     var settings = GradientAscent.Settings()
     settings.iterations = iterations
-    var method = GradientAscent(space: space, settings: settings)
+    var method = GradientAscent(space: space, settings: settings, start: SearchStart(seed: 1))
     if knowing { method.begin(knowing: hill.baselines(space)) }
     var points: [[Double]] = []
     var cost = 0
@@ -113,7 +93,7 @@ import Testing
     let (method, points, cost) = Self.ascend(hill, space, iterations: 3)
     #expect(method.stopReason == .iterations && points.count == 3)
     #expect(cost == (space.dimensions == 2 ? 3 + 1 + 1 : 3 + 3 + 1), "\(points)")
-    let alone = GradientAscent(space: space, settings: .init(), isWhole: false)
+    let alone = GradientAscent(space: space, settings: .init(), start: SearchStart(seed: 1, isWhole: false))
     #expect(alone.settings.foldIterations == 2, "what one step costs is what etc/results/search.md counts")
   }
 
@@ -125,7 +105,7 @@ import Testing
       return -4 - (x[0] - 0.35) * (x[0] - 0.35) - 0.5 * x[1] - 60 * beyond * beyond / (1 + 4 * beyond)
     }
     func score(_ x: [Double]) -> MemberScore { MemberScore(score: 0.5, logLikelihood: value(x)) }
-    var method = GradientAscent(space: SearchMethodTests.space(), settings: .init())
+    var method = GradientAscent(space: SearchMethodTests.space(), settings: .init(), start: SearchStart(seed: 1))
     method.begin(knowing: [[0, 0], [1, 0], [0, 1], [0.5, 0.5]].map { ($0, score($0)) })
     var points: [[Double]] = []
     while let question = method.question {
@@ -149,7 +129,7 @@ import Testing
 
   /// What is known may be better than where it begins: nothing worse is found.
   @Test func theBestOfWhatIsKnownIsNeverLost() throws {
-    var method = GradientAscent(space: SearchMethodTests.space(), settings: .init())
+    var method = GradientAscent(space: SearchMethodTests.space(), settings: .init(), start: SearchStart(seed: 1))
     let hill = Hill(target: [1, 0], weights: [2, 2])
     method.begin(knowing: hill.baselines(SearchMethodTests.space()))
     #expect(try #require(method.best).point == [1, 0])
@@ -196,7 +176,7 @@ import Testing
   @Test func aPointWithoutMixtureIsStayedClearOf() throws {
     let space = SearchMethodTests.space()
     let hill = Hill(target: [0.9, 0.8], weights: [1, 1])
-    var method = GradientAscent(space: space, settings: .init())
+    var method = GradientAscent(space: space, settings: .init(), start: SearchStart(seed: 1))
     method.begin(knowing: hill.baselines(space))
     var refused = 0
     while let question = method.question {
@@ -221,7 +201,7 @@ import Testing
     for objective in Objective.allCases {
       var settings = GradientAscent.Settings()
       settings.objective = objective
-      var method = GradientAscent(space: SearchMethodTests.space(), settings: settings)
+      var method = GradientAscent(space: SearchMethodTests.space(), settings: settings, start: SearchStart(seed: 1))
       var told: [MemberScore] = []
       while let question = method.question {
         let right = told.isEmpty ? 0.9 : 0.8
@@ -261,7 +241,7 @@ import Testing
   func threeCoefficientsEndWhereTheGradientSaysSo(target: [Double]) throws {
     let hill = Hill(target: target, weights: [3, 5, 2], skew: 1.5)
     let space = SearchMethodTests.space(3)
-    var method = GradientAscent(space: space, settings: .init())
+    var method = GradientAscent(space: space, settings: .init(), start: SearchStart(seed: 1))
     method.begin(knowing: hill.baselines(space))
     var slopes: [[Double]] = []
     while let question = method.question {
@@ -295,100 +275,5 @@ import Testing
     let hill = Hill(target: [0.1, 0.9, 0.5, 0.3, 0.7, 0], weights: [1, 2, 0.5, 1, 3, 1], skew: 0.8)
     let ends = (0..<2).map { _ in Self.ascend(hill, SearchMethodTests.space(2, units: 3)).method }
     #expect(ends[0].generation > 2 && ends[0].state == ends[1].state)
-  }
-
-  // MARK: - within an adaptation
-
-  /// A scorer whose shots' log-likelihoods are hills, each of a height of its own.
-  final class HillScorer: CandidateScorer {
-    let hill: Hill
-    let shotCount = 10
-    let likelihoodRule = LikelihoodRule.everyShot
-    private(set) var scored = 0
-    private(set) var mixtures: Set<[[Float]]> = []
-    private(set) var differentiated = 0
-
-    init(_ hill: Hill) { self.hill = hill }
-
-    func chunks(of shots: [Int]) -> [[Int]] {
-      stride(from: 0, to: shots.count, by: 3).map { Array(shots[$0..<min($0 + 3, shots.count)]) }
-    }
-    func admits(_ candidate: MixtureCoefficients) -> Bool { true }
-
-    private func shots(_ piece: ScoringWork) -> [ShotScore] {
-      let x = piece.candidate.alpha.flatMap { $0.map { Double($0) } }
-      return piece.shots.map {
-        ShotScore(right: $0 % 2 == 0 ? 1 : 0, logLikelihood: hill.value(x) * (1 + 0.02 * Double($0)))
-      }
-    }
-    func score(_ work: [ScoringWork]) -> [[ShotScore]] {
-      scored += work.reduce(0) { $0 + $1.shots.count }
-      mixtures.formUnion(work.map(\.candidate.alpha))
-      return work.map { shots($0) }
-    }
-    func gradients(_ work: [ScoringWork]) -> [ShotGradient] {
-      differentiated += work.reduce(0) { $0 + $1.shots.count }
-      return work.map { piece in
-        let x = piece.candidate.alpha.flatMap { $0.map { Double($0) } }
-        let factor = piece.shots.reduce(0.0) { $0 + 1 + 0.02 * Double($1) }
-        return ShotGradient(shots: shots(piece), gradient: hill.gradient(x).map { $0 * factor })
-      }
-    }
-  }
-
-  private static func settings() -> AdaptationSettings {
-    var method = GradientAscent.Settings()
-    method.objective = .loglik
-    return AdaptationSettings(
-      seed: 5, objective: .loglik,
-      configurations: [
-        SearchConfiguration(method: .gradient(method), space: SearchMethodTests.space())
-      ], identity: "test")
-  }
-
-  private static func run(
-    _ scorer: HillScorer, journal: [JSONValue] = []
-  ) throws -> (outcome: AdaptationOutcome, journal: [JSONValue]) {
-    var entries = journal
-    let ticks = AdaptationTests.Ticks()
-    var adaptation = Adaptation(
-      settings(), scorer: scorer, journal: journal, clock: { ticks.read() },
-      report: { if case .journal(let entry) = $0 { entries.append(entry) } })
-    return (try adaptation.run(), entries)
-  }
-
-  private let hill = Hill(target: [0.7, 0.2], weights: [1.5, 0.8], skew: 0.3)
-
-  @Test func anAdaptationByGradientServesTheTopAndCountsThreeForAGradient() throws {
-    let scorer = HillScorer(hill)
-    let (outcome, _) = try Self.run(scorer)
-    #expect(outcome.served == .mixture)
-    let alpha = outcome.alpha.alpha
-    #expect(hill.value(alpha.flatMap { $0.map { Double($0) } }) > hill.value(hill.target) - 1e-3)
-    #expect(outcome.costs.prompts == scorer.scored + 3 * scorer.differentiated)
-    #expect(outcome.searches[0].costs.prompts < 10 * 3 * 2 * 5)
-    // All three searches begin at one point: the folds find their gradients there already.
-    #expect(outcome.costs.savedByCache >= 3 * 10)
-  }
-
-  @Test func theScoreOfTheUniformMixtureComesWithItsGradient() throws {
-    let scorer = HillScorer(hill)
-    let (outcome, _) = try Self.run(scorer)
-    #expect(outcome.uniform.fit.logLikelihood < 0 && outcome.uniform.heldOut != nil)
-    #expect(scorer.mixtures.contains([[0], [1]]) && !scorer.mixtures.contains([[0.5], [0.5]]))
-  }
-
-  @Test func aRunResumedAnywhereEndsTheSame() throws {
-    let first = HillScorer(hill)
-    let whole = try Self.run(first)
-    for kept in 0...whole.journal.count {
-      let second = HillScorer(hill)
-      let journal = try whole.journal.prefix(kept).map { try parseJSON(Array($0.jsonText.utf8)) }
-      let resumed = try Self.run(second, journal: journal)
-      #expect(AdaptationTests.withoutCosts(resumed.outcome) == AdaptationTests.withoutCosts(whole.outcome))
-      #expect(resumed.outcome.costs.prompts == whole.outcome.costs.prompts, "after \(kept)")
-      #expect(resumed.journal.count == whole.journal.count)
-      if kept == whole.journal.count { #expect(second.scored == 0 && second.differentiated == 0) }
-    }
   }
 }

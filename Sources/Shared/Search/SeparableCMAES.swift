@@ -13,9 +13,11 @@ package import StrictJSON
 ///
 /// Member 0, the best so far, is not among the parents.
 package struct SeparableCMAES: PopulationMethod {
-  package static let name = "cma-es"
+  package static let name = SearchMethodName(declaring: "cma-es")
+  package static let summary = "CMA-ES with a diagonal matrix: learns a spread for each coefficient, for many of them"
+  package static let journalName = "covariance"
 
-  package struct Settings: Sendable, Equatable {
+  package struct Settings: SearchMethodSettings {
     package var population = 32
     package var iterations = 100
     package var floor = 0.02
@@ -23,12 +25,17 @@ package struct SeparableCMAES: PopulationMethod {
     package var patience = 8
 
     package init() {}
+
+    package mutating func apply(_ requested: RequestedSettings) {
+      population = requested.population ?? population
+      iterations = requested.iterations ?? iterations
+    }
   }
 
   package let space: MixtureSpace
   private let settings: Settings
   private let rates: Rates
-  package private(set) var course: PopulationCourse
+  package private(set) var progress: PopulationProgress
   private var mean: [Double]
   /// σ, and the diagonal of C.
   private var stepSize: Double
@@ -65,13 +72,12 @@ package struct SeparableCMAES: PopulationMethod {
     }
   }
 
-  package init(space: MixtureSpace, settings: Settings, seed: UInt64, stream: UInt32) {
+  package init(space: MixtureSpace, settings: Settings, start: SearchStart) {
     precondition(settings.population > 1, "a population of \(settings.population)")
     self.space = space
     self.settings = settings
-    course = PopulationCourse(
-      population: settings.population, iterations: settings.iterations, patience: settings.patience, seed: seed,
-      stream: stream)
+    progress = PopulationProgress(
+      population: settings.population, iterations: settings.iterations, patience: settings.patience, start: start)
     rates = Rates(drawn: settings.population - 1, dimensions: space.dimensions)
     mean = space.center
     stepSize = 0.3 * (space.upper - space.lower)
@@ -94,14 +100,14 @@ package struct SeparableCMAES: PopulationMethod {
   /// A member in the box, not yet on the grid.
   private func drawn(_ member: Int) -> [Double] {
     let deviation = deviation
-    let normals = course.normals(space.dimensions, member: member)
+    let normals = progress.normals(space.dimensions, member: member)
     return mean.indices.map { space.clamped(mean[$0] + deviation[$0] * normals[$0]) }
   }
 
   package mutating func tell(_ leaders: [RankedMember]) {
     let best = points(of: leaders)[0]
     update(leaders.filter { $0.member > 0 }.prefix(rates.weights.count).map { drawn($0.member) })
-    course.advance(best, leaders[0].score, hasConverged: deviation.allSatisfy { $0 <= settings.floor })
+    progress.advance(best, leaders[0].score, hasConverged: deviation.allSatisfy { $0 <= settings.floor })
   }
 
   private mutating func update(_ parents: [[Double]]) {
@@ -114,7 +120,7 @@ package struct SeparableCMAES: PopulationMethod {
         + (rates.stepPath * (2 - rates.stepPath) * rates.mass).squareRoot() * step / variances[i].squareRoot()
     }
     let length = stepPath.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    let begun = (1 - pow(1 - rates.stepPath, 2 * Double(course.generation + 1))).squareRoot()
+    let begun = (1 - pow(1 - rates.stepPath, 2 * Double(progress.generation + 1))).squareRoot()
     // While the step size still grows fast, the path of the covariance waits, or one axis would take it all.
     let isCalm = length / begun < (1.4 + 2 / (Double(mean.count) + 1)) * rates.length
     for i in mean.indices {
@@ -138,7 +144,7 @@ package struct SeparableCMAES: PopulationMethod {
   }
 
   package var state: JSONValue {
-    course.state([
+    progress.state([
       "mean": list(mean), "step": .number(stepSize), "variances": list(variances), "step_path": list(stepPath),
       "variance_path": list(variancePath),
     ])

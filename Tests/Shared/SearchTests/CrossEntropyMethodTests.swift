@@ -1,4 +1,4 @@
-import Adaptation
+import Search
 import StrictJSON
 import Testing
 
@@ -8,7 +8,7 @@ import Testing
   static func method(_ change: (inout CrossEntropyMethod.Settings) -> Void = { _ in }) -> CrossEntropyMethod {
     var settings = CrossEntropyMethod.Settings()
     change(&settings)
-    return CrossEntropyMethod(space: space, settings: settings, seed: 42, stream: 0)
+    return CrossEntropyMethod(space: space, settings: settings, start: SearchStart(seed: 42))
   }
 
   /// The six members nearest to a point lead.
@@ -87,8 +87,9 @@ import Testing
 
   @Test func seedsAndStreamsDrawDifferently() {
     let first = Self.method().ask()
-    let otherSeed = CrossEntropyMethod(space: Self.space, settings: .init(), seed: 43, stream: 0).ask()
-    let otherStream = CrossEntropyMethod(space: Self.space, settings: .init(), seed: 42, stream: 1).ask()
+    let otherSeed = CrossEntropyMethod(space: Self.space, settings: .init(), start: SearchStart(seed: 43)).ask()
+    let otherStream = CrossEntropyMethod(space: Self.space, settings: .init(), start: SearchStart(seed: 42, stream: 1))
+      .ask()
     #expect(first != otherSeed && first != otherStream && otherSeed != otherStream)
   }
 }

@@ -6,7 +6,7 @@ import StrictJSON
 /// nothing.
 package protocol PopulationMethod: SearchMethod {
   var space: MixtureSpace { get }
-  var course: PopulationCourse { get }
+  var progress: PopulationProgress { get }
   /// How many places of the ranking it learns from.
   var leaderCount: Int { get }
   /// A member of this generation other than member 0: a point of the space's grid.
@@ -24,9 +24,9 @@ extension PopulationMethod {
   }
 
   package func ask() -> Proposal? {
-    guard course.stopReason == nil else { return nil }
-    let members = [course.best?.point ?? space.center] + (1..<course.population).map { member($0) }
-    return Proposal(generation: course.generation, members: members, leaders: leaderCount)
+    guard progress.stopReason == nil else { return nil }
+    let members = [progress.best?.point ?? space.center] + (1..<progress.population).map { member($0) }
+    return Proposal(generation: progress.generation, members: members, leaders: leaderCount)
   }
 
   /// The points of the leaders that the method is told.
@@ -36,14 +36,14 @@ extension PopulationMethod {
     return leaders.map { proposal.members[$0.member] }
   }
 
-  package var best: (point: [Double], score: MemberScore)? { course.best }
-  package var generation: Int { course.generation }
-  package var stopReason: StopReason? { course.stopReason }
-  package var unspent: Int { (course.iterations - course.generation) * course.population }
+  package var best: (point: [Double], score: MemberScore)? { progress.best }
+  package var generation: Int { progress.generation }
+  package var stopReason: StopReason? { progress.stopReason }
+  package var unspent: Int { (progress.iterations - progress.generation) * progress.population }
 }
 
 /// How far a search by populations has come: what every such method counts and keeps, whatever it learns.
-package struct PopulationCourse: Sendable {
+package struct PopulationProgress: Sendable {
   let population: Int
   let iterations: Int
   private let patience: Int
@@ -58,12 +58,12 @@ package struct PopulationCourse: Sendable {
   private(set) var stopReason: StopReason?
 
   /// - Parameter patience: ends after so many generations without another best.
-  init(population: Int, iterations: Int, patience: Int, seed: UInt64, stream: UInt32) {
+  init(population: Int, iterations: Int, patience: Int, start: SearchStart) {
     self.population = population
     self.iterations = iterations
     self.patience = patience
-    generator = Philox(seed: seed)
-    self.stream = stream
+    generator = Philox(seed: start.seed)
+    stream = start.stream
     if iterations < 1 { stopReason = .iterations }
   }
 

@@ -67,7 +67,7 @@ package struct MixtureSpace: Sendable, Equatable {
 extension MixtureSpace {
   /// Where a mixture of one coefficient for each expert lies; nil where it is not in the box, or not of the space's kind:
   /// the base is a point under `delta` only, and normalised coefficients sum to 1.
-  func point(of candidate: MixtureCoefficients) -> [Double]? {
+  package func point(of candidate: MixtureCoefficients) -> [Double]? {
     guard candidate.granularity == .vector, candidate.alpha.count == experts else { return nil }
     let alpha = candidate.alpha.map { Double($0[0]) }
     let isWhole = abs(alpha.reduce(0, +) - 1) < 1e-6
@@ -88,19 +88,5 @@ extension MixtureSpace {
     }
     for k in byRemainder.prefix(max(0, left)) { steps[k] += 1 }
     return steps.map { $0 / gridSteps }
-  }
-}
-
-/// What makes two mixtures the same to the cache: the same numbers, used the same way.
-struct MixtureKey: Hashable, Sendable {
-  private let granularity: Granularity
-  private let mix: MixRule
-  private let bits: [UInt32]
-
-  init(_ coefficients: MixtureCoefficients) {
-    granularity = coefficients.granularity
-    mix = coefficients.mix
-    // −0 is 0: both give the same products.
-    bits = coefficients.alpha.flatMap { $0.map { ($0 == 0 ? 0 : $0).bitPattern } }
   }
 }

@@ -84,7 +84,7 @@ package struct MemberScore: Sendable, Equatable {
   }
 
   /// What an objective looks at first.
-  func value(by objective: Objective) -> Double {
+  package func value(by objective: Objective) -> Double {
     switch objective {
     case .accuracy: score
     case .loglik: logLikelihood

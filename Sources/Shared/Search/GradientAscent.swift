@@ -17,10 +17,13 @@ package import StrictJSON
 /// Projected Adam was tried first: its steps do not know how long they should be, and it spends the evaluations that this
 /// search is to save on finding out.
 package struct GradientAscent: SearchMethod {
-  package static let name = "gradient"
+  package static let name = SearchMethodName(declaring: "gradient")
+  package static let summary = "ascends the gold choices' log-likelihood by its gradient: the fewest evaluations"
+  package static let needsGradients = true
+  package static let isOnGrid = false
   package static let followsFolds = true
 
-  package struct Settings: Sendable, Equatable {
+  package struct Settings: SearchMethodSettings {
     /// Evaluations at most. Many coefficients go on fitting ten examples long after it means anything.
     package var iterations = 20
     /// The same of a search without a fold: one step from the uniform mixture, whose gradient it shares. On five shots it
@@ -35,6 +38,12 @@ package struct GradientAscent: SearchMethod {
     package var objective = Objective.loglik
 
     package init() {}
+
+    package mutating func apply(_ requested: RequestedSettings) {
+      // What is asked for is meant for populations, and never more than this method has use for.
+      iterations = min(iterations, requested.iterations ?? iterations)
+      objective = requested.objective ?? objective
+    }
   }
 
   package let space: MixtureSpace
@@ -71,12 +80,11 @@ package struct GradientAscent: SearchMethod {
     var height = -Double.infinity
   }
 
-  /// `isWhole` is false of a search without a fold.
-  package init(space: MixtureSpace, settings: Settings, isWhole: Bool = true) {
+  package init(space: MixtureSpace, settings: Settings, start: SearchStart) {
     self.space = space
     self.settings = settings
-    tolerance = isWhole ? settings.tolerance : settings.foldTolerance
-    iterations = isWhole ? settings.iterations : min(settings.iterations, settings.foldIterations)
+    tolerance = start.isWhole ? settings.tolerance : settings.foldTolerance
+    iterations = start.isWhole ? settings.iterations : min(settings.iterations, settings.foldIterations)
     radius = 0.3 * (space.upper - space.lower)
     let equal = 1 / Double(space.experts)
     next = Step(point: Array(repeating: space.normalised ? equal : space.clamped(equal), count: space.dimensions))
@@ -231,9 +239,9 @@ package struct GradientAscent: SearchMethod {
   package var state: JSONValue {
     var object: JSONObject = [
       "generation": .integer(Int64(generation)),
-      "known": .array(known.map { .array([list($0.point), scoreJSON($0.score)]) }),
+      "known": .array(known.map { .array([list($0.point), $0.score.json]) }),
       "history": .array(
-        history.map { .array([list($0.point), scoreJSON($0.score), $0.gradient.map(list) ?? .null]) }),
+        history.map { .array([list($0.point), $0.score.json, $0.gradient.map(list) ?? .null]) }),
     ]
     store(best, in: &object)
     if let stopReason { object["stop"] = .string(stopReason.rawValue) }
