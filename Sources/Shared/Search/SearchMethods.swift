@@ -8,5 +8,6 @@ package enum SearchMethods {
     RandomShooting.self,
     SeparableCMAES.self,
     GradientAscent.self,
+    NaturalEvolution.self,
   ]
 }

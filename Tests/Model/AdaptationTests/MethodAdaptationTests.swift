@@ -162,7 +162,7 @@ import Testing
 
   /// What an older t2d journalled has other entries: its search begins anew, and the record says so.
   @Test func aJournalOfAnOlderVersionIsNotUsed() throws {
-    let settings = Self.settings(.cem, iterations: 3)
+    let settings = Self.settings(CrossEntropyMethod.name, iterations: 3)
     let whole = try AdaptationTests.run(settings, TableScorer(shots: 8))
     var journal = whole.journal
     guard case .object(var start) = journal[0] else {
