@@ -152,7 +152,7 @@ let package = Package(
     shared.tests("Multipliers", ["Multipliers", "TestSupport"]),
     shared.tests("Search", ["Search", "Multipliers", "StrictJSON", "TestSupport"]),
     shared.tests("RPCProtocol", ["RPCProtocol", "Records", "StrictJSON", "TestSupport"]),
-    shared.tests("Settings", ["Settings", "Search", "Records", "Multipliers", "StrictJSON"]),
+    shared.tests("Settings", ["Settings", "Records", "Multipliers", "StrictJSON"]),
     shared.tests(
       "ModelFormats", ["ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),

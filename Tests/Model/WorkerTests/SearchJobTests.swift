@@ -24,7 +24,7 @@ import WorkerProtocol
       let whole = try TestWorker().run(.adapt(spec))
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
-      #expect(table.map(\.method) == Self.methods && result.search.method == "all")
+      #expect(table.map(\.method) == Self.methods.map(\.rawValue) && result.search.method == "all")
       #expect(table.count { $0.isChosen } == 1)
       for line in table {
         #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
