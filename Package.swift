@@ -182,6 +182,11 @@ let package = Package(
         "TestSupport",
       ]),
 
+    // A random model of two layers, on which whole jobs run within a second in a debug build.
+    .target(
+      name: "ModelSamples",
+      dependencies: ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"],
+      path: "Tests/Model/ModelSamples", swiftSettings: settings),
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     model.tests(
       "Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
@@ -201,8 +206,8 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Transformer", "Digests", "Sandbox", "Records", "Settings", "StrictJSON",
-        "SystemSupport",
+        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Settings", "StrictJSON", "SystemSupport",
+        "ModelSamples",
       ]),
 
     client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),
@@ -214,6 +219,13 @@ let package = Package(
         "TestSupport",
       ]),
     programs.tests("Benchmarks", ["Benchmarks", "StrictJSON", "SystemSupport"]),
+    // The daemon and its worker in one process, before what was recorded.
+    programs.tests(
+      "Golden",
+      [
+        "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol",
+        "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
+      ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(
       "EndToEnd",

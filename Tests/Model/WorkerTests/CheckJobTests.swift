@@ -1,3 +1,4 @@
+import ModelSamples
 import Settings
 import StrictJSON
 import SystemSupport

@@ -1,3 +1,4 @@
+import ModelSamples
 import Sandbox
 import Settings
 import StrictJSON

@@ -1,6 +1,7 @@
-import Foundation
 import Experts
+import Foundation
 import ModelFormats
+import ModelSamples
 import Settings
 import StrictJSON
 import SystemSupport

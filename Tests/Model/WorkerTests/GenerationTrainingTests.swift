@@ -2,6 +2,7 @@ import Adaptation
 import Evaluation
 import LinearAlgebra
 import ModelFormats
+import ModelSamples
 import Multipliers
 import Settings
 import StrictJSON

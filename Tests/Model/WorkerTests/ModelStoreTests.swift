@@ -1,4 +1,5 @@
 import Glibc
+import ModelSamples
 import StrictJSON
 import SystemSupport
 import Testing

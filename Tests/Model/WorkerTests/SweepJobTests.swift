@@ -1,3 +1,4 @@
+import ModelSamples
 import Multipliers
 import Settings
 import StrictJSON

@@ -3,6 +3,7 @@ import Evaluation
 import Experts
 import LinearAlgebra
 import ModelFormats
+import ModelSamples
 import Multipliers
 import Records
 import Settings

@@ -1,5 +1,6 @@
 import Experts
 import ModelFormats
+import ModelSamples
 import Settings
 import StrictJSON
 import SystemSupport

@@ -1,25 +1,23 @@
-import Digests
-import Experts
 import ModelFormats
-import Multipliers
+package import Multipliers
 import StrictJSON
 import SystemSupport
-import WorkerProtocol
+package import WorkerProtocol
 
 /// A random Llama of two layers in Hugging Face's layout, with a tokenizer of single bytes: small enough that whole jobs
 /// run in a debug build within a second.
-struct SyntheticModel {
-  static let (layers, hidden, intermediate, heads, keyValueHeads, headDimension) = (2, 24, 40, 4, 2, 6)
-  static let vocabulary = 256
+package struct SyntheticModel {
+  package static let (layers, hidden, intermediate, heads, keyValueHeads, headDimension) = (2, 24, 40, 4, 2, 6)
+  package static let vocabulary = 256
 
-  let directory: String
+  package let directory: String
 
-  var path: String { directory + "/model" }
-  var reference: ModelReference {
+  package var path: String { directory + "/model" }
+  package var reference: ModelReference {
     ModelReference(path: path, digest: "", cacheDirectory: directory + "/cache")
   }
 
-  init(in directory: String, seed: UInt64 = 1) throws {
+  package init(in directory: String, seed: UInt64 = 1) throws {
     self.directory = directory
     try FileSystem.createDirectories(directory + "/model")
     try FileSystem.createDirectories(directory + "/cache")
@@ -47,7 +45,7 @@ struct SyntheticModel {
     try FileSystem.writeAtomically(path + "/" + name, value.serialized())
   }
 
-  static var targets: [TargetMatrix] {
+  package static var targets: [TargetMatrix] {
     (0..<layers).flatMap { layer -> [TargetMatrix] in
       let prefix = "model.layers.\(layer)."
       let (q, kv) = (heads * headDimension, keyValueHeads * headDimension)
@@ -94,7 +92,7 @@ struct SyntheticModel {
   }
 
   /// An expert with random multipliers around 1.
-  func expert(_ name: String, seed: UInt64, rescale: String = "none", drop: Int = 0) throws -> ExpertReference {
+  package func expert(_ name: String, seed: UInt64, rescale: String = "none", drop: Int = 0) throws -> ExpertReference {
     var random = Random(seed: seed)
     let tensors = Self.targets.map { target in
       let rank = target.rank - drop
@@ -114,7 +112,7 @@ struct SyntheticModel {
   }
 
   /// A task of questions with choices, few-shot rows and eval rows.
-  func task(_ name: String = "letters", shots: Int, eval: Int) throws -> TaskReference {
+  package func task(_ name: String = "letters", shots: Int, eval: Int) throws -> TaskReference {
     let path = directory + "/" + name
     try FileSystem.createDirectories(path)
     var random = Random(seed: 99)
@@ -137,7 +135,7 @@ struct SyntheticModel {
 
 extension SyntheticModel {
   /// A task whose answers are generated, at most `tokens` long.
-  func generatedTask(shots: Int, tokens: Int) throws -> TaskReference {
+  package func generatedTask(shots: Int, tokens: Int) throws -> TaskReference {
     let path = directory + "/generated"
     try FileSystem.createDirectories(path)
     let rows = (0..<shots).flatMap { index -> [UInt8] in
@@ -151,10 +149,10 @@ extension SyntheticModel {
 }
 
 /// Numbers in -1...1 that a seed decides (a linear congruential generator: tests need no better).
-struct Random {
+package struct Random {
   private var state: UInt64
-  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-  mutating func next() -> Float {
+  package init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+  package mutating func next() -> Float {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return Float(Int32(truncatingIfNeeded: state >> 32)) / Float(Int32.max)
   }

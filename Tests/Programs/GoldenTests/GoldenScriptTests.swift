@@ -1,0 +1,126 @@
+import RPCProtocol
+import StrictJSON
+import SystemSupport
+import TestSupport
+import Testing
+
+/// What is public, as it was recorded: every method and every error that a client can provoke, in Tests/Golden/rpc.
+///
+/// After a change that is meant, record anew and look at what git shows:
+///
+///     T2D_RECORD=1 swift test --filter GoldenScriptTests
+///
+/// That keeps the requests and comments of the scripts and rewrites the answers. A new exchange is a `-->` line with a
+/// comment above it, written by hand and then recorded. Paths in requests begin with /prefix, /model or /plain.
+@Suite(.serialized) struct GoldenScriptTests {
+  private static let records = environmentVariable("T2D_RECORD") == "1"
+
+  /// Errors that stand in no script, and why not.
+  private static let unprovoked: [RPCErrorCode: String] = [
+    .limit: "answers a connection beyond the limit, not a request: RPCServerTests",
+    .permission: "needs a client of another user: RPCServerTests",
+    .timeout: "needs a file that is being written while it is asked: DirectoryWatcherTests",
+    .tooLarge: "needs a line of a MiB or an answer beyond 64: RPCServerTests",
+    .overloaded: "needs more requests in flight than one client has: RPCServerTests",
+    .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and LifeTests",
+    .jobFailed: "is the error of a job whose worker died three times, which no client brings about: JobQueueTests",
+  ]
+
+  @Test func theDaemonAnswersAsItIsRecorded() throws {
+    try withTemporaryDirectory { directory in
+      let bank = try Bank(directory: directory)
+      try bank.fill()
+      defer { #expect(throws: Never.self) { try bank.close() } }
+      let placeholders = Placeholders(paths: [
+        (bank.prefix, "/prefix"), (bank.model, "/model"), (bank.plain, "/plain"), (directory, "/directory"),
+      ])
+      for method in try GoldenScript.recordedMethods() {
+        let script = try GoldenScript(method: method)
+        var played = script
+        for index in script.scenes.indices {
+          try bank.play(script.scenes[index].name) { socket in
+            try play(&played.scenes[index], on: socket, placeholders)
+          }
+        }
+        if Self.records {
+          try played.record()
+        } else {
+          compare(script, played, placeholders)
+        }
+      }
+    }
+  }
+
+  /// Sends a scene's requests, each when the one before is answered, and puts what came into it.
+  private func play(_ scene: inout GoldenScript.Scene, on socket: String, _ placeholders: Placeholders) throws {
+    var client: LineClient?
+    for index in scene.exchanges.indices {
+      let exchange = scene.exchanges[index]
+      let connection = try client ?? LineClient(socket)
+      client = connection
+      try connection.send(placeholders.sent(exchange.request))
+      var received: [String] = []
+      var isAnswered = exchange.asked?["jsonrpc"] != nil && exchange.asked?["id"] == nil
+      while !isAnswered {
+        let line: String
+        do { line = try connection.line() } catch {
+          throw GoldenScript.Failure("no answer to \(exchange.request): \(error)")
+        }
+        received.append(placeholders.kept(line))
+        let answer = try parseJSON(Array(line.utf8))
+        isAnswered = answer["id"] != nil
+        // Nobody knows where the next line begins: the daemon closes.
+        if answer["error"]?["code"] == .integer(Int64(RPCErrorCode.parseError.rawValue)) { client = nil }
+      }
+      scene.exchanges[index].received = received
+    }
+  }
+
+  private func compare(_ script: GoldenScript, _ played: GoldenScript, _ placeholders: Placeholders) {
+    for (recorded, now) in zip(script.exchanges, played.exchanges) {
+      func values(_ lines: [String]) -> JSONValue {
+        .array(lines.map { line in (try? parseJSON(Array(line.utf8))).map { placeholders.kept($0) } ?? .string(line) })
+      }
+      let found = differences(recorded: values(recorded.received), now: values(now.received))
+      guard !found.isEmpty else { continue }
+      Issue.record(
+        """
+        \(script.method).rpc: the answer to
+          --> \(recorded.request)
+        is not what is recorded:
+          \(found.prefix(20).joined(separator: "\n  "))
+        If it is meant so, record it anew: T2D_RECORD=1 swift test --filter GoldenScriptTests
+        """)
+    }
+  }
+
+  @Test func everyMethodHasItsScriptAndEveryScriptItsMethod() throws {
+    let recorded = Set(try GoldenScript.recordedMethods())
+    for method in RPCMethod.all where !recorded.contains(method.name) {
+      Issue.record(
+        "\(method.name) has no script: write Tests/Golden/rpc/\(method.name).rpc with its requests, and record it")
+    }
+    for name in recorded {
+      #expect(RPCMethod.named(name) != nil, "Tests/Golden/rpc/\(name).rpc is of no method")
+      let own = try GoldenScript(method: name).exchanges.filter { $0.method == name }
+      #expect(own.contains { $0.result != nil }, "\(name).rpc has no result of \(name)")
+    }
+  }
+
+  @Test func everyErrorThatAClientCanProvokeStandsInAScript() throws {
+    var seen: Set<String> = []
+    for method in try GoldenScript.recordedMethods() {
+      for exchange in try GoldenScript(method: method).exchanges {
+        if let kind = exchange.error?["data"]?["kind"]?.stringValue { seen.insert(kind) }
+        // A job's error has its place in the job.
+        if let kind = exchange.result?["error"]?["kind"]?.stringValue { seen.insert(kind) }
+      }
+    }
+    for code in RPCErrorCode.allCases {
+      let isListed = Self.unprovoked[code] != nil
+      #expect(
+        seen.contains(code.kind) != isListed,
+        isListed ? "\(code.kind) is in a script; take it off the list" : "\(code.kind) is in no script")
+    }
+  }
+}
