@@ -5,9 +5,9 @@ import StrictJSON
 import Synchronization
 import SystemSupport
 
-/// A daemon that answers by script and remembers what it was asked.
+/// A daemon that answers by script, with what the real one was recorded to say, and remembers what it was asked.
 final class ScriptedDaemon: RPCHandler {
-  typealias Answer = @Sendable (RPCRequest, RPCReply) -> Void
+  typealias Answer = @Sendable (RPCRequest, ScriptedReply) -> Void
   private let answer: Answer
   private let requests = Mutex<[RPCRequest]>([])
 
@@ -15,7 +15,7 @@ final class ScriptedDaemon: RPCHandler {
 
   func handle(_ request: RPCRequest, _ reply: RPCReply) {
     requests.withLock { $0.append(request) }
-    answer(request, reply)
+    answer(request, ScriptedReply(method: request.method.name, reply: reply))
   }
 
   /// The parameters of each call of a method.

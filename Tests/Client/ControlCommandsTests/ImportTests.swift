@@ -29,7 +29,8 @@ import Testing
             row["architecture"] = "LlamaForCausalLM"
             row["matrices"] = matrices
           }
-          reply.succeed(.object(row))
+          // One that is not ready has none of the facts.
+          if row["state"] == "ready" { reply.succeed(.object(row)) } else { reply.succeed(only: .object(row)) }
         case "system.hello": reply.succeed(["spool": ["experts": .string(spool), "tasks": "/"]])
         case "system.sync": reply.succeed(["generation": 1, "rejected": []])
         case "expert.list":

@@ -13,7 +13,6 @@ import Testing
   ) throws {
     try withTemporaryDirectory { spool in
       try withDaemon { request, reply in
-        let names = ((try? FileSystem.entries(spool)) ?? []).compactMap(\.text).sorted()
         let refused: [JSONValue] = refusing.map { [["path": .string("\(spool)/\($0)"), "message": "no header"]] } ?? []
         switch request.method.name {
         case "system.hello": reply.succeed(["spool": ["experts": .string(spool), "tasks": .string(spool)]])
@@ -22,8 +21,7 @@ import Testing
           reply.succeed([
             "experts": [
               ["name": "science", "version": 2, "state": "active"], ["name": "n", "version": 1, "state": "active"],
-            ],
-            "files": .array(names.map { .string($0) }),
+            ]
           ])
         case "task.list": reply.succeed(["tasks": []])
         case "task.register": reply.succeed(["name": "t", "rows": 3, "state": "waiting_for_experts"])

@@ -51,7 +51,7 @@ import Testing
   func aWideTableIsFoldedAndNothingOfItIsCut(columns: Int, pieces: Int) throws {
     let shown = try adapted(terminal: true, columns: columns)
     #expect(shown.status == 0)
-    let lines = shown.lines.filter { !$0.hasPrefix("task ") }
+    let lines = shown.lines.filter { !$0.hasPrefix("task ") && !$0.hasPrefix("vectors: ") }
     for line in lines { #expect(line.count <= columns, "\(line)") }
     #expect(!shown.out.contains("…"))
     let methods = lines.filter { $0.hasPrefix("METHOD ") }

@@ -13,7 +13,7 @@ import Testing
     "mix": "delta", "experts": [["name": "science", "version": 3, "digest": "d"]],
     "scores": [
       "metric": "acc", "base": ["fit": 0.5, "held_out": 0.4], "experts": ["science": ["fit": 0.7]],
-      "mixture": ["fit": 0.9, "held_out": 0.8, "eval": 0.61],
+      "mixture": ["fit": 0.9, "held_out": 0.8, "eval": ["value": 0.61]],
     ],
     "stale": false, "generation": 4, "vectors": ["path": "/v", "digest": "d", "bytes": 7],
   ]
@@ -22,7 +22,7 @@ import Testing
     try withDaemon { request, reply in
       switch request.params["task"]?.stringValue {
       case "good": reply.succeed(Self.mixture)
-      case "never": Unanswered.shared.keep(reply)
+      case "never": Unanswered.shared.keep(reply.reply)
       default: reply.fail(RPCError(.unknownTask, "there is no task 'x'", hint: "t2ctl task list"))
       }
     } _: { _, options, directory in
@@ -54,7 +54,8 @@ import Testing
       if request.params["task"] == "x" { return reply.fail(RPCError(.unknownTask, "no")) }
       reply.succeed(Self.mixture)
     } _: { _, options, _ in
-      #expect(run(["--json", "mixture", "get", "good"] + options).out == Self.mixture.jsonText + "\n")
+      let whole = try Recording.shared.get().result(of: "mixture.get", changing: Self.mixture)
+      #expect(run(["--json", "mixture", "get", "good"] + options).out == whole.jsonText + "\n")
       let refused = run(["--json", "mixture", "get", "x"] + options)
       #expect(refused.out == #"{"code":1002,"message":"no","data":{"kind":"unknown_task"}}"# + "\n")
       #expect(refused.status == 1)
@@ -90,8 +91,8 @@ import Testing
   }
 
   @Test func optionsBecomeTypedParameters() throws {
-    try withDaemon { _, reply in
-      reply.succeed(["job": 7])
+    try withDaemon { request, reply in
+      if request.method.name == "task.adapt" { reply.succeed(["job": 7]) } else { reply.succeed() }
     } _: { daemon, options, _ in
       let arguments = [
         "task", "adapt", "t", "--iterations", "12", "--budget-seconds", "1.5", "--normalized", "--experts", "a,b",
@@ -160,7 +161,8 @@ import Testing
 
   @Test func rawCallsConvertTheirValues() throws {
     try withDaemon { request, reply in
-      reply.succeed(.object(request.params))
+      // What was asked, to be read from the output.
+      reply.reply.succeed(.object(request.params))
     } _: { daemon, options, _ in
       let outcome = run(["rpc", "mixture.get", "task=007", "if_generation=7", "pass_fd=false", "--json"] + options)
       #expect(outcome.out == #"{"task":"007","if_generation":7,"pass_fd":false}"# + "\n")
@@ -177,7 +179,7 @@ import Testing
       try FileSystem.writeAtomically(store + "/blob", Array("vectors".utf8))
       try withDaemon { request, reply in
         let file = try? FileDescriptor.open(store + "/blob")
-        reply.succeed(raw: Self.mixture.serialized(), descriptor: request.params["pass_fd"] == true ? file : nil)
+        reply.succeed(Self.mixture, descriptor: request.params["pass_fd"] == true ? file : nil)
       } _: { _, options, directory in
         let target = directory + "/m.safetensors"
         #expect(run(["mixture", "get", "t", "--vectors", target] + options).status == 0)

@@ -27,7 +27,8 @@ import Testing
   ) throws -> (outcome: Outcome, asked: JSONObject) {
     var found: (Outcome, JSONObject)?
     try withDaemon { request, reply in
-      reply.succeed(request.method.name == "train.start" ? Self.started : job)
+      // Of a curve's points only some have a validation, which these lists show.
+      if request.method.name == "train.start" { reply.succeed(Self.started) } else { reply.succeed(only: job) }
     } _: { daemon, options, _ in
       let outcome = run(["train"] + arguments + options)
       found = (outcome, try #require(daemon.calls(of: "train.start").first))
