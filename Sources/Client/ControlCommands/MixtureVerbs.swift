@@ -68,12 +68,10 @@ extension Invocation {
       "task \(escaped(mixture["task"].cell)) on \(escaped(mixture["model"].cell)), generation "
         + "\(mixture["generation"].cell), \(escaped(mixture["granularity"].cell)), mix \(escaped(mixture["mix"].cell))\(stale)"
     )
-    if let served = mixture["served"]?.objectValue {
-      console.print(
-        "served: \(escaped(served["choice"].cell))" + (served["reason"].map { " (\(escaped($0.cell)))" } ?? ""))
-    } else if let served = mixture["served"]?.stringValue {
-      console.print("served: \(escaped(served))")
-    }
+    let served = "served: " + escaped(Self.servedText(mixture))
+    // A sentence, which on a terminal is broken between its words.
+    let room = console.out.isTerminal ? console.out.columns ?? .max : .max
+    for line in served.count > room ? wrap(served, columns: room, indentation: 2) : [served] { console.print(line) }
     console.print("")
     var coefficients = Table(("EXPERT", .left), ("VERSION", .right), ("ALPHA", .left))
     for (name, value) in mixture["alpha"]?.objectValue?.members ?? [] {
@@ -117,6 +115,19 @@ extension Invocation {
       let size = vectors["bytes"]?.integerValue.map { " (\(bytesText($0)))" } ?? ""
       console.print("vectors: \(escaped(path))\(size)")
     }
+  }
+
+  /// What is served and why, in words: `served` of a mixture is "mixture", "base", "uniform" or an expert's name.
+  private static func servedText(_ mixture: JSONValue) -> String {
+    let what =
+      switch mixture["served"]?.stringValue {
+      case "mixture": "the mixture"
+      case "base": "the base instead of the mixture"
+      case "uniform": "all experts in equal parts instead of the mixture"
+      case let name?: "the expert \(name) alone instead of the mixture"
+      case nil: "-"
+      }
+    return mixture["served_because"]?.stringValue.map { "\(what): \($0)" } ?? what
   }
 
   /// Eight heights for a list of numbers, at most forty of them; nothing where no terminal can show it.

@@ -38,6 +38,24 @@ import Testing
     }
   }
 
+  @Test func whatIsServedInsteadOfAMixtureIsSaidWithItsReason() throws {
+    try withDaemon { request, reply in
+      reply.succeed(["served": request.params["task"] ?? .null, "served_because": "it was better on held-out shots"])
+    } _: { _, options, _ in
+      func served(_ what: String) -> String? {
+        run(["mixture", "get", what] + options).lines.first { $0.hasPrefix("served: ") }
+      }
+      let why = "instead of the mixture: it was better on held-out shots"
+      #expect(served("base") == "served: the base " + why)
+      #expect(served("science") == "served: the expert science alone " + why)
+      #expect(served("uniform") == "served: all experts in equal parts " + why)
+      #expect(served("mixture") == "served: the mixture: it was better on held-out shots")
+      // On a terminal it is broken between words.
+      let shown = run(["mixture", "get", "base"] + options, terminal: true, columns: 50)
+      #expect(shown.out.contains("\nserved: the base instead of the mixture: it was\n  better on held-out shots\n"))
+    }
+  }
+
   @Test func aLongErrorIsBrokenBetweenWordsOnATerminalAlone() {
     let arguments = ["status", "--socket", "/nowhere/s"]
     let plain = run(arguments).error
