@@ -163,7 +163,8 @@ let package = Package(
     shared.tests(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
-    shared.tests("WorkerProtocol", ["WorkerProtocol", "Settings", "Multipliers", "StrictJSON"]),
+    shared.tests(
+      "WorkerProtocol", ["WorkerProtocol", "Settings", "Multipliers", "StrictJSON"], resources: [.copy("Fixtures")]),
 
     bank.tests("SQLite", ["SQLite", "SystemSupport"]),
     bank.tests("Watcher", ["Watcher", "SystemSupport"]),
