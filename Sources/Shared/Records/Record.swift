@@ -141,17 +141,21 @@ func parts<R: Record>(of record: R) -> [(label: String, part: any RecordPart)] {
   }
 }
 
-/// `learningRate` as the wire spells it, `learning_rate`; `modelID` is `model_id`, and `ci95` stays.
+/// `learningRate` as the wire spells it, `learning_rate`; `modelID` is `model_id`, `promptIDs` is `prompt_ids`, and `ci95`
+/// stays.
 func snakeCase(_ name: String) -> String {
+  guard name.utf8.contains(where: { isUpper($0) }) else { return name }
   let bytes = Array(name.utf8)
-  guard bytes.contains(where: { isUpper($0) }) else { return name }
   var result: [UInt8] = []
   for (index, byte) in bytes.enumerated() {
     guard isUpper(byte) else {
       result.append(byte)
       continue
     }
-    let startsWord = index > 0 && (!isUpper(bytes[index - 1]) || (index + 1 < bytes.count && isLower(bytes[index + 1])))
+    let endsPlural = index + 2 == bytes.count && bytes[index + 1] == UInt8(ascii: "s")
+    let startsWord =
+      index > 0
+      && (!isUpper(bytes[index - 1]) || (index + 1 < bytes.count && isLower(bytes[index + 1]) && !endsPlural))
     if startsWord { result.append(UInt8(ascii: "_")) }
     result.append(byte | 0x20)
   }

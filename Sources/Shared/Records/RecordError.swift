@@ -16,6 +16,11 @@ package struct RecordError: Error, Sendable, Equatable, CustomStringConvertible 
     self.hint = hint
   }
 
+  /// For an `init(from:)` of one's own: at the place of what is read.
+  package init(_ kind: Kind, in decoder: any Decoder, _ problem: String, hint: String? = nil) {
+    self.init(kind, at: (decoder as? ValueDecoder)?.place ?? "", problem, hint: hint)
+  }
+
   package var description: String {
     (place.isEmpty ? problem : "'\(place)' \(problem)") + (hint.map { "; \($0)" } ?? "")
   }

@@ -68,10 +68,17 @@ package struct RecordReader: Sendable {
   }
 
   func value<Value: Decodable>(_ type: Value.Type, _ json: JSONValue, at place: String) throws -> Value {
+    // What is handed through, in a job's journal by the megabyte, costs nothing.
+    if type == JSONValue.self { return json as! Value }
+    if type == [JSONValue].self {
+      guard case .array(let items) = json else {
+        throw RecordError(.invalid, at: place, "must be a list, and is \(json.asFound)")
+      }
+      return items as! Value
+    }
     if let record = type as? any Record.Type { return try standalone(record, json, at: place) as! Value }
     // The quick way for what comes by the ten thousand: token ids, log-probabilities, multipliers.
     if let quick = type as? any QuickList.Type { return try quick.read(json, at: place) as! Value }
-    if type == JSONValue.self { return json as! Value }
     if type == JSONObject.self {
       guard case .object(let object) = json else {
         throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")

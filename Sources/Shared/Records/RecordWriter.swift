@@ -19,9 +19,10 @@ package enum RecordWriter {
     return object
   }
 
-  fileprivate static func encoded(_ value: some Encodable) throws -> JSONValue {
-    if let json = value as? JSONValue { return json }
-    if let object = value as? JSONObject { return .object(object) }
+  fileprivate static func encoded<Value: Encodable>(_ value: Value) throws -> JSONValue {
+    if Value.self == JSONValue.self { return value as! JSONValue }
+    if Value.self == JSONObject.self { return .object(value as! JSONObject) }
+    if Value.self == [JSONValue].self { return .array(value as! [JSONValue]) }
     if let list = value as? any QuickWritten { return list.json }
     let encoder = ValueEncoder()
     try value.encode(to: encoder)
@@ -38,6 +39,8 @@ private protocol QuickNumberWritten { var json: JSONValue { get } }
 extension Int: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(self)) } }
 extension Int32: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(self)) } }
 extension Int64: QuickNumberWritten { fileprivate var json: JSONValue { .integer(self) } }
+/// By its bits, above Int64.max.
+extension UInt64: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(bitPattern: self)) } }
 extension Double: QuickNumberWritten { fileprivate var json: JSONValue { isFinite ? .number(self) : .null } }
 extension Float: QuickNumberWritten { fileprivate var json: JSONValue { isFinite ? .float(self) : .null } }
 

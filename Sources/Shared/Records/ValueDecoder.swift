@@ -103,6 +103,10 @@ private struct KeyedValues<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
     if let source, type is any RecordPart.Type { return try source.part(key.stringValue) as! Value }
+    if let flattened = type as? any FlattenedReadable.Type {
+      let decoder = ValueDecoder(json: .object(object), place: place, reader: reader, source: nil)
+      return try flattened.init(from: decoder) as! Value
+    }
     // A wrapper that may be absent answers for itself, as Optional does.
     if let wrapper = type as? any AbsentReadable.Type, object[snakeCase(key.stringValue)]?.isNull ?? true {
       return wrapper.whenAbsent as! Value
@@ -174,7 +178,7 @@ private struct ListedValues: UnkeyedDecodingContainer {
   mutating func superDecoder() throws -> any Decoder { try next() }
 }
 
-/// A wrapper whose value may be absent.
-protocol AbsentReadable {
+/// What has a value where it is absent.
+package protocol AbsentReadable {
   static var whenAbsent: Self { get }
 }

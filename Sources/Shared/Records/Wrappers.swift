@@ -17,7 +17,7 @@ package struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, S
     if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
   }
 
-  static var whenAbsent: Self { Self(wrappedValue: nil) }
+  package static var whenAbsent: Self { Self(wrappedValue: nil) }
 }
 
 /// A number that may be −∞, for which JSON has no word: null.
@@ -37,8 +37,75 @@ package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable {
     try container.encode(wrappedValue)
   }
 
-  static var whenAbsent: Self { Self(wrappedValue: -.infinity) }
+  package static var whenAbsent: Self { Self(wrappedValue: -.infinity) }
 }
+
+/// A member that an older peer does not write: where it is absent it is empty, zero or false.
+@propertyWrapper
+package struct EmptyWhenAbsent<Value: Emptiable>: Codable, Sendable, Equatable, AbsentReadable {
+  package var wrappedValue: Value
+
+  package init(wrappedValue: Value) { self.wrappedValue = wrappedValue }
+  package init(from decoder: any Decoder) throws {
+    wrappedValue = try decoder.singleValueContainer().decode(Value.self)
+  }
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(wrappedValue)
+  }
+  package static var whenAbsent: Self { Self(wrappedValue: Value.empty) }
+}
+
+extension EmptyWhenAbsent: Hashable where Value: Hashable {}
+
+package protocol Emptiable: Codable, Sendable, Equatable { static var empty: Self { get } }
+extension String: Emptiable { package static var empty: String { "" } }
+extension Bool: Emptiable { package static var empty: Bool { false } }
+extension Int: Emptiable { package static var empty: Int { 0 } }
+
+/// A list that has something in it.
+@propertyWrapper
+package struct NotEmpty<Element: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
+  package var wrappedValue: [Element]
+
+  package init(wrappedValue: [Element]) { self.wrappedValue = wrappedValue }
+  package init(from decoder: any Decoder) throws {
+    wrappedValue = try decoder.singleValueContainer().decode([Element].self)
+    guard !wrappedValue.isEmpty else { throw RecordError(.invalid, in: decoder, "is an empty list") }
+  }
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(wrappedValue)
+  }
+}
+
+/// Puts the members of a member into the object that it is a member of: the costs of a search into its summary.
+@propertyWrapper
+package struct Flattened<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
+  package var wrappedValue: Value
+
+  package init(wrappedValue: Value) { self.wrappedValue = wrappedValue }
+  package init(from decoder: any Decoder) throws { wrappedValue = try Value(from: decoder) }
+  package func encode(to encoder: any Encoder) throws { try wrappedValue.encode(to: encoder) }
+}
+
+extension Flattened: RecordPart {
+  /// Not those of a record, so none that a description could name: `Included` is for these.
+  func definitions(declaredAs name: String) -> [MemberDefinition] { [] }
+  func givenNames(declaredAs name: String) -> Set<String> { [] }
+  func read(
+    declaredAs name: String, from object: JSONObject, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    try Self(from: ValueDecoder(json: .object(object), place: place, reader: reader, source: nil))
+  }
+  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
+    RecordWriter.object(wrappedValue).members.map { ($0.key, $0.value) }
+  }
+}
+
+/// What is read from the members of the object around it.
+protocol FlattenedReadable: Decodable {}
+extension Flattened: FlattenedReadable {}
 
 // Members of records whose JSON is shown as it is. The reader and the writer hand them through; another encoder, such as
 // that of a test's arguments, gets their parts.
