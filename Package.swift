@@ -164,7 +164,8 @@ let package = Package(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     shared.tests(
-      "WorkerProtocol", ["WorkerProtocol", "Settings", "Multipliers", "StrictJSON"], resources: [.copy("Fixtures")]),
+      "WorkerProtocol", ["WorkerProtocol", "Records", "Settings", "Multipliers", "StrictJSON"],
+      resources: [.copy("Fixtures")]),
 
     bank.tests("SQLite", ["SQLite", "SystemSupport"]),
     bank.tests("Watcher", ["Watcher", "SystemSupport"]),
@@ -174,7 +175,10 @@ let package = Package(
       resources: [.copy("Golden")]),
     bank.tests(
       "Registry",
-      ["Registry", "SQLite", "Multipliers", "Settings", "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport"]),
+      [
+        "Registry", "SQLite", "Multipliers", "Records", "Settings", "WorkerProtocol", "StrictJSON", "Digests",
+        "SystemSupport",
+      ]),
     bank.tests(
       "Daemon",
       [

@@ -175,7 +175,7 @@ extension Coordinator {
       result.experts.map {
         ["name": .string($0.name), "version": JSONValue($0.version), "digest": .string($0.digest)]
       })
-    record["scores"] = result.scoresJSON
+    record["scores"] = result.scores.json
     record["served"] = .string(result.served)
     record["served_because"] = .string(result.servedBecause)
     record["digest"] = .string(digest)

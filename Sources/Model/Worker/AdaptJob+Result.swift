@@ -1,9 +1,9 @@
 import Adaptation
 import Evaluation
 import LinearAlgebra
+import Records
 import Multipliers
 import Search
-import StrictJSON
 import Transformer
 import WorkerProtocol
 
@@ -66,12 +66,15 @@ extension AdaptJob {
   ) -> AdaptResult {
     AdaptResult(
       alpha: outcome.alpha.alpha,
-      experts: zip(inputs.experts, scores.experts).map { expert, scores in
-        let reference = expert.reference
-        return .init(name: reference.name, version: reference.version, digest: reference.digest, scores: scores)
-      }, base: scores.base, uniform: scores.uniform, mixture: scores.mixture, granularity: outcome.alpha.granularity,
+      experts: inputs.experts.map {
+        .init(name: $0.reference.name, version: $0.reference.version, digest: $0.reference.digest)
+      },
+      scores: .init(
+        metric: inputs.task.metric.rawValue, base: scores.base,
+        experts: ByName(zip(inputs.experts, scores.experts).map { ($0.reference.name, $1) }), uniform: scores.uniform,
+        mixture: scores.mixture), granularity: outcome.alpha.granularity,
       units: inputs.model.model.layout.units(outcome.alpha.granularity), mix: outcome.alpha.mix,
-      rescale: inputs.rescale, metric: inputs.task.metric.rawValue, template: inputs.task.templateName,
+      rescale: inputs.rescale, template: inputs.task.templateName,
       served: inputs.name(of: outcome.served), servedBecause: outcome.because, foundAlpha: outcome.found.alpha,
       foundGranularity: outcome.found.granularity, search: searchSummary(outcome, shots: shots, clocks),
       evalItems: scores.items, vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running,
@@ -81,7 +84,7 @@ extension AdaptJob {
   private func searchSummary(_ outcome: AdaptationOutcome, shots: Int, _ clocks: Clocks) -> SearchSummary {
     SearchSummary(
       method: spec.search.method.rawValue, objective: spec.search.objective.rawValue,
-      normalised: spec.search.isNormalized,
+      normalized: spec.search.isNormalized,
       seed: spec.search.seed, population: spec.search.population, elites: spec.search.elites, shots: shots,
       generations: outcome.generations, stopReason: outcome.stopReason.rawValue, costs: CostSummary(outcome.costs),
       configurations: outcome.searches.enumerated().map { index, search in

@@ -3,6 +3,7 @@ import LinearAlgebra
 import ModelFormats
 import Multipliers
 import Synchronization
+import Settings
 import SystemSupport
 import Tokenizer
 import Transformer
@@ -104,10 +105,10 @@ final class LoadedModel: Sendable {
     TokenizeAnswer(ids: try tokenizer.encode(text, recognizeSpecial: special))
   }
 
-  private func tokens(_ input: InputText, special: Bool) throws(WorkerFault) -> [Int32] {
+  private func tokens(_ input: TextOrTokens, special: Bool) throws(WorkerFault) -> [Int32] {
     switch input {
     case .text(let text): try tokenizer.encode(text, recognizeSpecial: special)
-    case .ids(let ids): ids
+    case .tokens(let ids): ids
     }
   }
 

@@ -1,17 +1,20 @@
+package import Records
 package import Settings
 package import StrictJSON
 
 /// Compare an expert with shuffled copies of itself, and with the base, on the rows of a task.
-package struct CheckSpec: Sendable, Equatable {
-  package var kind: CheckKind
-  package var model: ModelReference
-  package var task: TaskReference
-  package var expert: ExpertReference
+package struct CheckSpec: Record {
+  @Setting(name: "check") package var kind: CheckKind
+  @Setting() package var model: ModelReference
+  @Setting() package var task: TaskReference
+  @Setting() package var expert: ExpertReference
   /// How many permutations; the k-th is drawn from `seed` + k.
-  package var shuffles: Int
-  package var seed: UInt64
+  @Setting package var shuffles = 5
+  @Setting package var seed: UInt64 = 1
   /// At most so many rows, the first ones; nil: all.
-  package var rows: Int?
+  @Setting() package var rows: Int?
+
+  package init() {}
 
   package init(
     kind: CheckKind, model: ModelReference, task: TaskReference, expert: ExpertReference, shuffles: Int = 5,
@@ -25,31 +28,14 @@ package struct CheckSpec: Sendable, Equatable {
     self.seed = seed
     self.rows = rows
   }
-
-  package var json: JSONValue {
-    object([
-      ("check", .string(kind.rawValue)), ("model", model.json), ("task", task.json), ("expert", expert.json),
-      ("shuffles", .integer(Int64(shuffles))), ("seed", seedJSON(seed)), ("rows", rows.map { .integer(Int64($0)) }),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      kind: try fields.name("check"), model: try ModelReference(decoding: try fields.value("model")),
-      task: try TaskReference(decoding: try fields.value("task")),
-      expert: try ExpertReference(decoding: try fields.value("expert")), shuffles: try fields.integer("shuffles"),
-      seed: try fields.seed("seed"), rows: try fields.optionalInteger("rows"))
-  }
 }
 
 /// What a check found: the verdict by the task's metric, the numbers behind it, and every item.
-package struct CheckResult: Sendable, Equatable {
+package struct CheckResult: WorkerResult {
   /// An expert's items less those of what it is compared with.
-  package struct Comparison: Sendable, Equatable {
+  package struct Comparison: WorkerMessage {
     package var effect: Double
-    package var low: Double
-    package var high: Double
+    package var ci95: Interval
     /// Of McNemar's exact test; against several shuffles the median.
     package var mcNemar: Double
     /// Against several shuffles; nil against the base.
@@ -62,8 +48,7 @@ package struct CheckResult: Sendable, Equatable {
       effect: Double, low: Double, high: Double, mcNemar: Double, signFlip: Double? = nil, won: [Int], lost: [Int]
     ) {
       self.effect = effect
-      self.low = low
-      self.high = high
+      ci95 = Interval(low, high)
       self.mcNemar = mcNemar
       self.signFlip = signFlip
       self.won = won
@@ -73,39 +58,44 @@ package struct CheckResult: Sendable, Equatable {
     /// What decides: both tests must agree.
     package var pValue: Double { max(mcNemar, signFlip ?? 0) }
 
-    package var json: JSONValue {
-      object([
-        ("p", .number(pValue)), ("p_mcnemar", .number(mcNemar)), ("p_sign_flip", signFlip.map { .number($0) }),
-        ("effect", .number(effect)), ("ci95", .array([.number(low), .number(high)])),
-        ("won", list(won) { .integer(Int64($0)) }), ("lost", list(lost) { .integer(Int64($0)) }),
-      ])
+    private enum CodingKeys: String, CodingKey {
+      case mcNemar = "p_mcnemar"
+      case signFlip = "p_sign_flip"
+      case effect, ci95, won, lost
     }
+    private enum Decisive: String, CodingKey { case pValue = "p" }
 
-    init(_ fields: Fields) throws(WorkerProtocolError) {
-      let interval = try fields.doubles("ci95")
-      guard interval.count == 2 else { throw .wrongType(path: fields.path + ".ci95", expected: "two numbers") }
-      var counts: [[Int]] = []
-      for key in ["won", "lost"] {
-        counts.append(
-          try fields.each(key) { (value, path) throws(WorkerProtocolError) in try Fields.integer(value, path) })
-      }
-      self.init(
-        effect: try fields.double("effect"), low: interval[0], high: interval[1],
-        mcNemar: try fields.double("p_mcnemar"), signFlip: try fields.optionalDouble("p_sign_flip"), won: counts[0],
-        lost: counts[1])
+    package func encode(to encoder: any Encoder) throws {
+      var decisive = encoder.container(keyedBy: Decisive.self)
+      try decisive.encode(pValue, forKey: .pValue)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(mcNemar, forKey: .mcNemar)
+      try container.encodeIfPresent(signFlip, forKey: .signFlip)
+      try container.encode(effect, forKey: .effect)
+      try container.encode(ci95, forKey: .ci95)
+      try container.encode(won, forKey: .won)
+      try container.encode(lost, forKey: .lost)
     }
   }
 
   /// By one metric.
-  package struct Outcome: Sendable, Equatable {
+  package struct Outcome: WorkerMessage {
     package var metric: String
     package var verdict: CheckVerdict
     package var versusShuffles: Comparison
     package var versusBase: Comparison
+    package var scores: Scores
+
     /// Shares of right items.
-    package var base: Double
-    package var expert: Double
-    package var shuffles: [Double]
+    package struct Scores: WorkerMessage {
+      package var base: Double
+      package var expert: Double
+      package var shuffles: [Double]
+    }
+
+    package var base: Double { scores.base }
+    package var expert: Double { scores.expert }
+    package var shuffles: [Double] { scores.shuffles }
 
     package init(
       metric: String, verdict: CheckVerdict, versusShuffles: Comparison, versusBase: Comparison, base: Double,
@@ -115,40 +105,20 @@ package struct CheckResult: Sendable, Equatable {
       self.verdict = verdict
       self.versusShuffles = versusShuffles
       self.versusBase = versusBase
-      self.base = base
-      self.expert = expert
-      self.shuffles = shuffles
-    }
-
-    package var json: JSONValue {
-      object([
-        ("metric", .string(metric)), ("verdict", .string(verdict.rawValue)),
-        ("versus_shuffles", versusShuffles.json), ("versus_base", versusBase.json),
-        (
-          "scores",
-          object([
-            ("base", .number(base)), ("expert", .number(expert)), ("shuffles", list(shuffles) { .number($0) }),
-          ])
-        ),
-      ])
-    }
-
-    init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
-      let fields = try Fields(value, path)
-      let scores = try fields.fields("scores")
-      self.init(
-        metric: try fields.string("metric"), verdict: try fields.name("verdict"),
-        versusShuffles: try Comparison(try fields.fields("versus_shuffles")),
-        versusBase: try Comparison(try fields.fields("versus_base")), base: try scores.double("base"),
-        expert: try scores.double("expert"), shuffles: try scores.doubles("shuffles"))
+      scores = Scores(base: base, expert: expert, shuffles: shuffles)
     }
   }
 
   /// One set of weights, item by item: a `1` for each that is right, by each metric in the order of `outcomes`.
-  package struct Items: Sendable, Equatable {
+  package struct Items: WorkerMessage {
     /// `base`, `expert` or `shuffle 3`.
     package var name: String
     package var right: [String]
+
+    private enum CodingKeys: String, CodingKey {
+      case name = "of"
+      case right
+    }
 
     package init(name: String, right: [String]) {
       self.name = name
@@ -158,7 +128,7 @@ package struct CheckResult: Sendable, Equatable {
 
   package var kind: CheckKind
   /// The task's own metric first: it decides.
-  package var outcomes: [Outcome]
+  @NotEmpty package var outcomes: [Outcome]
   /// Whether the expert may be used on this model: ordered, and no harm to the base.
   package var passes: Bool
   package var count: Int
@@ -190,44 +160,36 @@ package struct CheckResult: Sendable, Equatable {
 
   /// What a catalogue keeps and a list shows: all but the items.
   package var summary: JSONObject {
-    var members: JSONObject = ["check": .string(kind.rawValue)]
-    if let first = outcomes.first {
-      for (key, value) in first.json.objectValue?.members ?? [] { members[key] = value }
-    }
-    members["passes"] = .bool(passes)
-    members["n"] = .integer(Int64(count))
-    members["split"] = .string(split)
-    members["seed"] = seedJSON(seed)
-    members["template"] = .string(template)
-    members["kernel"] = .string(kernel)
-    members["seconds"] = .number(seconds)
-    members["by_metric"] = list(outcomes, \.json)
+    var members = RecordWriter.object(self)
+    members[CodingKeys.rowIDs.rawValue] = nil
+    members[CodingKeys.items.rawValue] = nil
     return members
   }
 
-  package var json: JSONValue {
-    var members = summary
-    members["row_ids"] = list(rowIDs) { .string($0) }
-    members["items"] = list(items) {
-      object([("of", .string($0.name)), ("right", list($0.right) { .string($0) })])
-    }
-    return .object(members)
+  private enum CodingKeys: String, CodingKey {
+    case kind = "check"
+    case passes
+    case count = "n"
+    case split, seed, template, kernel, seconds
+    case outcomes = "by_metric"
+    case rowIDs = "row_ids"
+    case items
   }
 
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "result")
-    self.init(
-      kind: try fields.name("check"),
-      outcomes: try fields.each("by_metric") { (value, path) throws(WorkerProtocolError) in
-        try Outcome(decoding: value, path)
-      },
-      passes: try fields.bool("passes"), count: try fields.integer("n"), split: try fields.string("split"),
-      seed: try fields.seed("seed"), template: try fields.string("template"), kernel: try fields.string("kernel"),
-      seconds: try fields.double("seconds"), rowIDs: try fields.strings("row_ids"),
-      items: try fields.each("items") { (value, path) throws(WorkerProtocolError) in
-        let one = try Fields(value, path)
-        return Items(name: try one.string("of"), right: try one.strings("right"))
-      })
-    guard !outcomes.isEmpty else { throw .wrongType(path: "result.by_metric", expected: "at least one metric") }
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(kind, forKey: .kind)
+    // What is found by the task's own metric is what is found.
+    try outcomes.first?.encode(to: encoder)
+    try container.encode(passes, forKey: .passes)
+    try container.encode(count, forKey: .count)
+    try container.encode(split, forKey: .split)
+    try container.encode(seed, forKey: .seed)
+    try container.encode(template, forKey: .template)
+    try container.encode(kernel, forKey: .kernel)
+    try container.encode(seconds, forKey: .seconds)
+    try container.encode(outcomes, forKey: .outcomes)
+    try container.encode(rowIDs, forKey: .rowIDs)
+    try container.encode(items, forKey: .items)
   }
 }

@@ -1,36 +1,40 @@
+package import Records
 package import Settings
-package import StrictJSON
 
 /// Which weights answer the rows of a task.
-package enum RowWeights: Sendable, Equatable {
+package enum RowWeights: WorkerMessage {
   /// The same for all of them.
   case fixed(Weights)
   /// Those of the label that pass one gives to a row.
   case dispatched(DispatchSpec)
 
-  /// A member for the object that the weights belong to.
-  var member: (String, JSONValue?) {
+  private enum CodingKeys: String, CodingKey { case weights, dispatch }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    if let dispatch = try container.decodeIfPresent(DispatchSpec.self, forKey: .dispatch) {
+      self = .dispatched(dispatch)
+    } else {
+      self = .fixed(try container.decode(Weights.self, forKey: .weights))
+    }
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
     switch self {
-    case .fixed(let weights): ("weights", weights.json)
-    case .dispatched(let dispatch): ("dispatch", dispatch.json)
+    case .fixed(let weights): try container.encode(weights, forKey: .weights)
+    case .dispatched(let dispatch): try container.encode(dispatch, forKey: .dispatch)
     }
   }
 }
 
-extension Fields {
-  func rowWeights() throws(WorkerProtocolError) -> RowWeights {
-    guard let dispatch = optional("dispatch") else { return .fixed(try weights()) }
-    return .dispatched(try DispatchSpec(decoding: dispatch))
-  }
-}
-
 /// Score the same rows of a task under several strategies, in the manner of table 2 of arXiv 2501.06252.
-package struct CompareSpec: Sendable, Equatable {
-  package struct Column: Sendable, Equatable {
+package struct CompareSpec: Record {
+  package struct Column: WorkerMessage {
     /// `base`, an expert with its version, or the strategy.
     package var name: String
     package var strategy: DispatchStrategy
-    package var weights: RowWeights
+    @Flattened package var weights: RowWeights
     /// What a reader should know of it, such as that the mixture is stale.
     package var note: String?
 
@@ -43,26 +47,37 @@ package struct CompareSpec: Sendable, Equatable {
   }
 
   /// A column that there is not, and why.
-  package struct Skipped: Sendable, Equatable {
+  package struct Skipped: WorkerMessage {
     package var name: String
     package var reason: String
+
+    private enum CodingKeys: String, CodingKey {
+      case name = "column"
+      case reason
+    }
 
     package init(name: String, reason: String) {
       self.name = name
       self.reason = reason
     }
-
-    package var json: JSONValue { object([("column", .string(name)), ("reason", .string(reason))]) }
   }
 
-  package var model: ModelReference
-  package var task: TaskReference
+  @Setting() package var model: ModelReference
+  @Setting() package var task: TaskReference
   /// The base is the first.
-  package var columns: [Column]
-  package var skipped: [Skipped]
-  package var split: RowSplit
+  @Setting() package var columns: [Column]
+  @Setting package var skipped: [Skipped] = []
+  @Setting package var split = RowSplit.automatic
   /// At most so many rows, the first ones.
-  package var limit: Int?
+  @Setting() package var limit: Int?
+
+  package init() {}
+
+  package mutating func validate() throws(RecordError) {
+    guard columns.first?.strategy == .base else {
+      throw RecordError(.invalid, at: "columns", "must begin with the base")
+    }
+  }
 
   package init(
     model: ModelReference, task: TaskReference, columns: [Column], skipped: [Skipped] = [],
@@ -74,39 +89,5 @@ package struct CompareSpec: Sendable, Equatable {
     self.skipped = skipped
     self.split = split
     self.limit = limit
-  }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("task", task.json),
-      (
-        "columns",
-        list(columns) {
-          object([
-            ("name", .string($0.name)), ("strategy", .string($0.strategy.rawValue)), $0.weights.member,
-            ("note", $0.note.map { .string($0) }),
-          ])
-        }
-      ), ("skipped", list(skipped, \.json)), ("split", .string(split.rawValue)),
-      ("limit", limit.map { .integer(Int64($0)) }),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")),
-      task: try TaskReference(decoding: try fields.value("task")),
-      columns: try fields.each("columns") { (value, path) throws(WorkerProtocolError) in
-        let column = try Fields(value, path)
-        return Column(
-          name: try column.string("name"), strategy: try column.name("strategy"), weights: try column.rowWeights(),
-          note: try column.optionalString("note"))
-      },
-      skipped: try fields.each("skipped") { (value, path) throws(WorkerProtocolError) in
-        let one = try Fields(value, path)
-        return Skipped(name: try one.string("column"), reason: try one.string("reason"))
-      }, split: try fields.name("split"), limit: try fields.optionalInteger("limit"))
-    guard columns.first?.strategy == .base else { throw .wrongType(path: "spec.columns", expected: "the base first") }
   }
 }

@@ -1,10 +1,10 @@
+package import Records
 package import Settings
-package import StrictJSON
 
 /// How a request is sorted to the weights that answer it, with everything that was resolved when it was admitted: a
 /// label that is chosen has the version that its expert had then.
-package struct DispatchSpec: Sendable, Equatable {
-  package struct Label: Sendable, Equatable {
+package struct DispatchSpec: WorkerMessage {
+  package struct Label: WorkerMessage {
     package var label: String
     package var weights: Weights
     package init(label: String, weights: Weights) {
@@ -27,6 +27,11 @@ package struct DispatchSpec: Sendable, Equatable {
   /// Of a generated decision.
   package var maximumTokens: Int
 
+  private enum CodingKeys: String, CodingKey {
+    case labels, template, templateSource, reading, weights
+    case maximumTokens = "max_tokens"
+  }
+
   package init(
     labels: [Label], template: String, templateSource: String, reading: DecisionReading, weights: Weights = .base,
     maximumTokens: Int = 128
@@ -41,31 +46,11 @@ package struct DispatchSpec: Sendable, Equatable {
 
   /// The labels' names, `other` last.
   package var names: [String] { labels.map(\.label) + [Self.other] }
-
-  package var json: JSONValue {
-    object([
-      ("labels", list(labels) { object([("label", .string($0.label)), ("weights", $0.weights.json)]) }),
-      ("template", .string(template)), ("template_source", .string(templateSource)),
-      ("reading", .string(reading.rawValue)), ("weights", weights.json),
-      ("max_tokens", .integer(Int64(maximumTokens))),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "dispatch")
-    self.init(
-      labels: try fields.each("labels") { (value, path) throws(WorkerProtocolError) in
-        let label = try Fields(value, path)
-        return Label(label: try label.string("label"), weights: try label.weights())
-      }, template: try fields.string("template"), templateSource: try fields.string("template_source"),
-      reading: try fields.name("reading"), weights: try fields.weights(),
-      maximumTokens: try fields.integer("max_tokens"))
-  }
 }
 
 /// What pass one came to.
-package struct Decision: Sendable, Equatable {
-  package struct Probability: Sendable, Equatable {
+package struct Decision: WorkerMessage {
+  package struct Probability: WorkerMessage {
     package var label: String
     package var probability: Double
     package init(label: String, probability: Double) {
@@ -83,6 +68,12 @@ package struct Decision: Sendable, Equatable {
   /// Why it is `other`, where that is not what the model said.
   package var note: String?
 
+  private enum CodingKeys: String, CodingKey {
+    case label
+    case reading = "read"
+    case probabilities, text, note
+  }
+
   package init(
     label: String, reading: DecisionReading, probabilities: [Probability], text: String? = nil,
     note: String? = nil
@@ -93,30 +84,10 @@ package struct Decision: Sendable, Equatable {
     self.text = text
     self.note = note
   }
-
-  package var json: JSONValue {
-    object([
-      ("label", .string(label)), ("read", .string(reading.rawValue)),
-      (
-        "probabilities",
-        list(probabilities) { object([("label", .string($0.label)), ("probability", .number($0.probability))]) }
-      ), ("text", text.map { .string($0) }), ("note", note.map { .string($0) }),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "decision")
-    self.init(
-      label: try fields.string("label"), reading: try fields.name("read"),
-      probabilities: try fields.each("probabilities") { (value, path) throws(WorkerProtocolError) in
-        let one = try Fields(value, path)
-        return Probability(label: try one.string("label"), probability: try one.double("probability"))
-      }, text: try fields.optionalString("text"), note: try fields.optionalString("note"))
-  }
 }
 
 /// Pass one alone.
-package struct DispatchCall: Sendable, Equatable {
+package struct DispatchCall: WorkerMessage {
   package var model: ModelReference
   package var prompt: String
   package var dispatch: DispatchSpec
@@ -126,20 +97,9 @@ package struct DispatchCall: Sendable, Equatable {
     self.prompt = prompt
     self.dispatch = dispatch
   }
-
-  var json: JSONValue {
-    object([("model", model.json), ("prompt", .string(prompt)), ("dispatch", dispatch.json)])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "params")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")), prompt: try fields.string("prompt"),
-      dispatch: try DispatchSpec(decoding: try fields.value("dispatch")))
-  }
 }
 
-package struct DispatchAnswer: Sendable, Equatable {
+package struct DispatchAnswer: WorkerResult {
   package var decision: Decision
   package var promptTokens: Int
   package var queueSeconds: Double
@@ -151,25 +111,11 @@ package struct DispatchAnswer: Sendable, Equatable {
     self.queueSeconds = queueSeconds
     self.seconds = seconds
   }
-
-  package var json: JSONValue {
-    object([
-      ("decision", decision.json), ("prompt_tokens", .integer(Int64(promptTokens))),
-      ("queue_seconds", .number(queueSeconds)), ("seconds", .number(seconds)),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "result")
-    self.init(
-      decision: try Decision(decoding: try fields.value("decision")), promptTokens: try fields.integer("prompt_tokens"),
-      queueSeconds: try fields.double("queue_seconds"), seconds: try fields.double("seconds"))
-  }
 }
 
 /// Sorts labelled prompts by one or several dispatches, side by side.
-package struct DispatchEvaluateSpec: Sendable, Equatable {
-  package struct Row: Sendable, Equatable {
+package struct DispatchEvaluateSpec: Record {
+  package struct Row: WorkerMessage {
     package var line: Int
     package var prompt: String
     package var label: String
@@ -180,7 +126,7 @@ package struct DispatchEvaluateSpec: Sendable, Equatable {
     }
   }
 
-  package struct Strategy: Sendable, Equatable {
+  package struct Strategy: WorkerMessage {
     /// `prompt` or `classifier`.
     package var name: String
     package var dispatch: DispatchSpec
@@ -190,42 +136,15 @@ package struct DispatchEvaluateSpec: Sendable, Equatable {
     }
   }
 
-  package var model: ModelReference
-  package var rows: [Row]
-  package var strategies: [Strategy]
+  @Setting() package var model: ModelReference
+  @Setting() package var rows: [Row]
+  @Setting() package var strategies: [Strategy]
+
+  package init() {}
 
   package init(model: ModelReference, rows: [Row], strategies: [Strategy]) {
     self.model = model
     self.rows = rows
     self.strategies = strategies
-  }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json),
-      (
-        "rows",
-        list(rows) {
-          object([("line", .integer(Int64($0.line))), ("prompt", .string($0.prompt)), ("label", .string($0.label))])
-        }
-      ),
-      ("strategies", list(strategies) { object([("name", .string($0.name)), ("dispatch", $0.dispatch.json)]) }),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")),
-      rows: try fields.each("rows") { (value, path) throws(WorkerProtocolError) in
-        let row = try Fields(value, path)
-        return Row(
-          line: try row.integer("line"), prompt: try row.string("prompt"), label: try row.string("label"))
-      },
-      strategies: try fields.each("strategies") { (value, path) throws(WorkerProtocolError) in
-        let one = try Fields(value, path)
-        return Strategy(
-          name: try one.string("name"), dispatch: try DispatchSpec(decoding: try one.value("dispatch")))
-      })
   }
 }

@@ -1,31 +1,27 @@
-package import StrictJSON
-
 /// The eval rows that a search's mixture wins or loses against the base or against the best single expert, with what
 /// each of the three answered, so that people can see what a score is made of.
-package struct EvalItems: Sendable, Equatable {
+package struct EvalItems: WorkerMessage {
   /// More are counted and not kept; and of a text so many characters. A result stays some hundred kilobytes.
   package static let maximumItems = 200
   package static let maximumQuestion = 600
   package static let maximumAnswer = 160
 
-  package struct Answer: Sendable, Equatable {
+  package struct Answer: WorkerMessage {
     package var text: String
     package var isRight: Bool
+
+    private enum CodingKeys: String, CodingKey {
+      case text
+      case isRight = "right"
+    }
 
     package init(text: String, isRight: Bool) {
       self.text = text
       self.isRight = isRight
     }
-
-    var json: JSONValue { object([("text", .string(text)), ("right", .bool(isRight))]) }
-
-    init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
-      let fields = try Fields(value, path)
-      self.init(text: try fields.string("text"), isRight: try fields.bool("right"))
-    }
   }
 
-  package struct Item: Sendable, Equatable {
+  package struct Item: WorkerMessage {
     package var id: String
     package var line: Int
     package var question: String
@@ -45,22 +41,6 @@ package struct EvalItems: Sendable, Equatable {
       self.bestExpert = bestExpert
       self.mixture = mixture
     }
-
-    var json: JSONValue {
-      object([
-        ("id", .string(id)), ("line", .integer(Int64(line))), ("question", .string(question)), ("gold", .string(gold)),
-        ("base", base.json), ("best_expert", bestExpert.json), ("mixture", mixture.json),
-      ])
-    }
-
-    init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
-      let fields = try Fields(value, path)
-      self.init(
-        id: try fields.string("id"), line: try fields.integer("line"), question: try fields.string("question"),
-        gold: try fields.string("gold"), base: try Answer(decoding: try fields.value("base"), "\(path).base"),
-        bestExpert: try Answer(decoding: try fields.value("best_expert"), "\(path).best_expert"),
-        mixture: try Answer(decoding: try fields.value("mixture"), "\(path).mixture"))
-    }
   }
 
   /// The name of the best single expert.
@@ -73,20 +53,5 @@ package struct EvalItems: Sendable, Equatable {
     self.bestExpert = bestExpert
     self.differing = differing
     self.items = items
-  }
-
-  package var json: JSONValue {
-    object([
-      ("best_expert", .string(bestExpert)), ("differing", .integer(Int64(differing))), ("items", list(items, \.json)),
-    ])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "eval_items")
-    self.init(
-      bestExpert: try fields.string("best_expert"), differing: try fields.integer("differing"),
-      items: try fields.each("items") { (value, path) throws(WorkerProtocolError) in
-        try Item(decoding: value, path)
-      })
   }
 }

@@ -1,11 +1,11 @@
-import Records
+package import Records
 package import Settings
 package import StrictJSON
 
 /// A long piece of work: one runs at a time, in its own thread of the worker.
-package struct JobStart: Sendable, Equatable {
+package struct JobStart: WorkerMessage {
   package var job: Int64
-  package var work: JobWork
+  @Flattened package var work: JobWork
   /// The entries of `job.journal` that an interrupted run of this job left, in order; the run goes on after them.
   package var journal: [JSONValue]
 
@@ -14,23 +14,10 @@ package struct JobStart: Sendable, Equatable {
     self.work = work
     self.journal = journal
   }
-
-  var json: JSONValue {
-    object([
-      ("job", .integer(job)), ("kind", .string(work.kind)), ("spec", work.spec), ("journal", .array(journal)),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "params")
-    self.init(
-      job: Int64(try fields.integer("job")),
-      work: try JobWork(kind: try fields.string("kind"), spec: try fields.value("spec")),
-      journal: try fields.array("journal"))
-  }
 }
 
-package enum JobWork: Sendable, Equatable {
+/// What a job does. Specs are records: one that an older t2d queued lacks what came later, and has its default.
+package enum JobWork: WorkerMessage {
   /// Result: `AdaptResult`.
   case adapt(AdaptSpec)
   /// Result: Evaluation's `EvaluationResult` as JSON (`n`, the metrics, `ci95`, `items`, …) with `split`, `kernel` and
@@ -49,87 +36,106 @@ package enum JobWork: Sendable, Equatable {
   /// Result: `ModelFacts`.
   case inspect(path: String, cacheDirectory: String)
 
-  package var kind: String {
-    switch self {
-    case .adapt: "adapt"
-    case .evaluate: "evaluate"
-    case .compare: "compare"
-    case .sweep: "sweep"
-    case .check: "check"
-    case .dispatchEvaluate: "dispatch"
-    case .train: "train"
-    case .inspect: "inspect"
-    }
-  }
+  package var kind: String { name.rawValue }
 
   /// What a daemon may store with a queued job.
-  package var spec: JSONValue {
+  package var spec: JSONValue { RecordWriter.json(body) }
+
+  package init(kind: String, spec: JSONValue) throws(WorkerProtocolError) {
+    try self.init(decoding: ["kind": .string(kind), "spec": spec])
+  }
+}
+
+extension JobWork {
+  private enum Kind: String, Choice { case adapt, evaluate, compare, sweep, check, dispatch, train, inspect }
+  private enum CodingKeys: String, CodingKey { case kind, spec }
+
+  private struct Inspection: Record {
+    @Setting() var path: String
+    @Setting() var cacheDirectory: String
+    init() {}
+  }
+
+  private var name: Kind {
     switch self {
-    case .adapt(let spec): spec.json
-    case .evaluate(let spec): spec.json
-    case .compare(let spec): spec.json
-    case .sweep(let spec): spec.json
-    case .check(let spec): spec.json
-    case .dispatchEvaluate(let spec): spec.json
-    case .train(let spec): spec.json
-    case .inspect(let path, let cache): object([("path", .string(path)), ("cache_directory", .string(cache))])
+    case .adapt: .adapt
+    case .evaluate: .evaluate
+    case .compare: .compare
+    case .sweep: .sweep
+    case .check: .check
+    case .dispatchEvaluate: .dispatch
+    case .train: .train
+    case .inspect: .inspect
     }
   }
 
-  package init(kind: String, spec: JSONValue) throws(WorkerProtocolError) {
-    switch kind {
-    case "adapt": self = .adapt(try AdaptSpec(decoding: spec))
-    case "evaluate": self = .evaluate(try EvaluateSpec(decoding: spec))
-    case "compare": self = .compare(try CompareSpec(decoding: spec))
-    case "sweep": self = .sweep(try SweepSpec(decoding: spec))
-    case "check": self = .check(try CheckSpec(decoding: spec))
-    case "dispatch": self = .dispatchEvaluate(try DispatchEvaluateSpec(decoding: spec))
-    case "train": self = .train(try TrainSpec(decoding: spec))
-    case "inspect":
-      let fields = try Fields(spec, "spec")
-      self = .inspect(path: try fields.string("path"), cacheDirectory: try fields.string("cache_directory"))
-    default:
-      throw .unknownValue(
-        path: "kind", found: kind,
-        known: ["adapt", "evaluate", "compare", "sweep", "check", "dispatch", "train", "inspect"])
+  private var body: any Record {
+    switch self {
+    case .adapt(let spec): return spec
+    case .evaluate(let spec): return spec
+    case .compare(let spec): return spec
+    case .sweep(let spec): return spec
+    case .check(let spec): return spec
+    case .dispatchEvaluate(let spec): return spec
+    case .train(let spec): return spec
+    case .inspect(let path, let cacheDirectory):
+      var spec = Inspection()
+      (spec.path, spec.cacheDirectory) = (path, cacheDirectory)
+      return spec
     }
+  }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    func spec<Spec: Record>(_ type: Spec.Type = Spec.self) throws -> Spec {
+      try container.decode(type, forKey: .spec)
+    }
+    switch try container.decode(Kind.self, forKey: .kind) {
+    case .adapt: self = .adapt(try spec())
+    case .evaluate: self = .evaluate(try spec())
+    case .compare: self = .compare(try spec())
+    case .sweep: self = .sweep(try spec())
+    case .check: self = .check(try spec())
+    case .dispatch: self = .dispatchEvaluate(try spec())
+    case .train: self = .train(try spec())
+    case .inspect:
+      let spec = try spec(Inspection.self)
+      self = .inspect(path: spec.path, cacheDirectory: spec.cacheDirectory)
+    }
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(name, forKey: .kind)
+    try container.encode(body, forKey: .spec)
   }
 }
 
 /// A task as the daemon keeps it: the read-only copy of the file or directory that the user dropped.
-package struct TaskReference: Sendable, Equatable {
+package struct TaskReference: WorkerMessage {
   package var name: String
   package var path: String
-  package var digest: String
+  @EmptyWhenAbsent package var digest: String
 
   package init(name: String, path: String, digest: String) {
     self.name = name
     self.path = path
     self.digest = digest
   }
-
-  var json: JSONValue {
-    object([("name", .string(name)), ("path", .string(path)), ("digest", .string(digest))])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "task")
-    self.init(
-      name: try fields.string("name"), path: try fields.string("path"),
-      digest: try fields.optionalString("digest") ?? "")
-  }
 }
 
 /// Find the mixture of these experts that serves this task best.
-package struct AdaptSpec: Sendable, Equatable {
-  package var model: ModelReference
-  package var task: TaskReference
-  package var experts: [ExpertReference]
-  package var search: SearchSettings
+package struct AdaptSpec: Record {
+  @Setting() package var model: ModelReference
+  @Setting() package var task: TaskReference
+  @Setting() package var experts: [ExpertReference]
+  @Setting package var search = SearchSettings()
   /// Where the mixed multipliers are written (a path in the daemon's staging directory; it hashes and publishes).
-  package var vectorsPath: String
+  @Setting() package var vectorsPath: String
   /// Whether the eval file, if there is one, is scored after the search.
-  package var evaluates: Bool
+  @Setting package var evaluates = true
+
+  package init() {}
 
   package init(
     model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSettings, vectorsPath: String,
@@ -142,36 +148,18 @@ package struct AdaptSpec: Sendable, Equatable {
     self.vectorsPath = vectorsPath
     self.evaluates = evaluates
   }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("task", task.json), ("experts", list(experts, \.json)),
-      ("search", RecordWriter.json(search)),
-      ("vectors_path", .string(vectorsPath)), ("evaluates", .bool(evaluates)),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")),
-      task: try TaskReference(decoding: try fields.value("task")),
-      experts: try fields.each("experts") { (value, _) throws(WorkerProtocolError) in
-        try ExpertReference(decoding: value)
-      },
-      search: try fields.record("search"),
-      vectorsPath: try fields.string("vectors_path"), evaluates: try fields.optionalBool("evaluates") ?? true)
-  }
 }
 
 /// Score a task's rows under some weights, item by item: the same for all rows, or those of each row's label.
-package struct EvaluateSpec: Sendable, Equatable {
-  package var model: ModelReference
-  package var task: TaskReference
-  package var weights: RowWeights
-  package var split: RowSplit
+package struct EvaluateSpec: Record {
+  @Setting() package var model: ModelReference
+  @Setting() package var task: TaskReference
+  @Flattened package var weights = RowWeights.fixed(.base)
+  @Setting package var split = RowSplit.automatic
   /// At most so many rows, the first ones.
-  package var limit: Int?
+  @Setting() package var limit: Int?
+
+  package init() {}
 
   package init(
     model: ModelReference, task: TaskReference, weights: RowWeights, split: RowSplit = .automatic, limit: Int? = nil
@@ -181,21 +169,5 @@ package struct EvaluateSpec: Sendable, Equatable {
     self.weights = weights
     self.split = split
     self.limit = limit
-  }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("task", task.json), weights.member, ("split", .string(split.rawValue)),
-      ("limit", limit.map { .integer(Int64($0)) }),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")),
-      task: try TaskReference(decoding: try fields.value("task")), weights: try fields.rowWeights(),
-      split: fields.optional("split") == nil ? .automatic : try fields.name("split"),
-      limit: try fields.optionalInteger("limit"))
   }
 }

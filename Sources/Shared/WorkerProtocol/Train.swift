@@ -1,18 +1,37 @@
-import Records
+package import Records
 package import Settings
-package import StrictJSON
 
 /// Make an expert: multipliers that a task's training rows, or labelled requests, have taught.
-package struct TrainSpec: Sendable, Equatable {
-  package enum Lesson: Sendable, Equatable {
+package struct TrainSpec: Record {
+  package enum Lesson: WorkerMessage {
     /// The task's own choices.
     case task(TaskReference)
     /// Which label a request has, asked as strategy `classifier` asks it.
     case dispatch(DispatchLesson)
+
+    private enum CodingKeys: String, CodingKey { case task }
+
+    package init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: CodingKeys.self)
+      if let task = try container.decodeIfPresent(TaskReference.self, forKey: .task) {
+        self = .task(task)
+      } else {
+        self = .dispatch(try DispatchLesson(from: decoder))
+      }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+      switch self {
+      case .task(let task):
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(task, forKey: .task)
+      case .dispatch(let lesson): try lesson.encode(to: encoder)
+      }
+    }
   }
 
-  package struct DispatchLesson: Sendable, Equatable {
-    package struct Source: Sendable, Equatable {
+  package struct DispatchLesson: WorkerMessage {
+    package struct Source: WorkerMessage {
       package var label: String
       package var task: TaskReference
       package init(label: String, task: TaskReference) {
@@ -36,20 +55,22 @@ package struct TrainSpec: Sendable, Equatable {
     }
   }
 
-  package var model: ModelReference
+  @Setting() package var model: ModelReference
   /// Of the expert.
-  package var name: String
-  package var label: String?
-  package var lesson: Lesson
-  package var settings: TrainingSettings
+  @Setting() package var name: String
+  @Setting() package var label: String?
+  @Setting() package var lesson: Lesson
+  @Setting package var settings = TrainingSettings()
   /// Where the expert's file is written (a path in the daemon's staging directory).
-  package var expertPath: String
+  @Setting() package var expertPath: String
   /// Where the state is kept between two steps, so that a run that was cut goes on.
-  package var statePath: String
+  @Setting() package var statePath: String
   /// Nothing is trained: what it would take is estimated.
-  package var isEstimate: Bool
+  @Setting(name: "estimate") package var isEstimate = false
   /// Of `lora`: another task that it is trained on too, to mix the two.
-  package var partner: TaskReference?
+  @Setting(name: "mix_with") package var partner: TaskReference?
+
+  package init() {}
 
   package init(
     model: ModelReference, name: String, label: String? = nil, lesson: Lesson, settings: TrainingSettings,
@@ -64,57 +85,5 @@ package struct TrainSpec: Sendable, Equatable {
     self.statePath = statePath
     self.isEstimate = isEstimate
     self.partner = partner
-  }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("name", .string(name)), ("label", label.map { .string($0) }), ("lesson", lesson.json),
-      ("settings", RecordWriter.json(settings)), ("expert_path", .string(expertPath)),
-      ("state_path", .string(statePath)),
-      ("estimate", .bool(isEstimate)), ("mix_with", partner?.json),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "spec")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")), name: try fields.string("name"),
-      label: try fields.optionalString("label"), lesson: try Lesson(decoding: try fields.value("lesson")),
-      settings: try fields.record("settings"),
-      expertPath: try fields.string("expert_path"), statePath: try fields.string("state_path"),
-      isEstimate: try fields.bool("estimate"),
-      partner: try fields.optional("mix_with").map { (value) throws(WorkerProtocolError) in
-        try TaskReference(decoding: value)
-      })
-  }
-}
-
-extension TrainSpec.Lesson {
-  package var json: JSONValue {
-    switch self {
-    case .task(let task): return object([("task", task.json)])
-    case .dispatch(let lesson):
-      let sources = list(lesson.sources) { object([("label", .string($0.label)), ("task", $0.task.json)]) }
-      return object([
-        ("labels", JSONValue(lesson.labels)), ("template", .string(lesson.template)),
-        ("template_source", .string(lesson.templateSource)), ("sources", sources),
-      ])
-    }
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "lesson")
-    if let task = fields.optional("task") {
-      self = .task(try TaskReference(decoding: task))
-      return
-    }
-    self = .dispatch(
-      TrainSpec.DispatchLesson(
-        labels: try fields.strings("labels"), template: try fields.string("template"),
-        templateSource: try fields.string("template_source"),
-        sources: try fields.each("sources") { (value, path) throws(WorkerProtocolError) in
-          let one = try Fields(value, path)
-          return .init(label: try one.string("label"), task: try TaskReference(decoding: try one.value("task")))
-        }))
   }
 }

@@ -1,7 +1,7 @@
-package import StrictJSON
+import Records
 
 /// An error that crosses the process boundary: what kind, in words for people, and whether trying again can help.
-package struct WorkerFault: Error, Sendable, Equatable, CustomStringConvertible {
+package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
   /// A short name that programs test, such as `model_unreadable`; never shown alone.
   package var kind: Kind
   package var message: String
@@ -9,7 +9,7 @@ package struct WorkerFault: Error, Sendable, Equatable, CustomStringConvertible 
   package var retry: Bool
 
   /// The kinds; the daemon maps each to an RPC error in one switch.
-  package enum Kind: String, Sendable, CaseIterable {
+  package enum Kind: String, Choice {
     case badRequest = "bad_request"
     case protocolMismatch = "protocol_mismatch"
     case modelUnreadable = "model_unreadable"
@@ -35,13 +35,4 @@ package struct WorkerFault: Error, Sendable, Equatable, CustomStringConvertible 
   }
 
   package var description: String { message }
-
-  package var json: JSONValue {
-    object([("kind", .string(kind.rawValue)), ("message", .string(message)), ("retry", .bool(retry))])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "error")
-    self.init(try fields.name("kind"), try fields.string("message"), retry: try fields.bool("retry"))
-  }
 }

@@ -1,3 +1,5 @@
+package import Records
+
 // The language between the daemon and the process that computes.
 //
 // One JSON object a line, `\n`, UTF-8, over a socketpair whose other end is descriptor 3 of the worker:
@@ -26,24 +28,14 @@ package enum WorkerProtocol {
 /// What cannot be understood of a message.
 package enum WorkerProtocolError: Error, Equatable, CustomStringConvertible {
   case notJSON(String)
-  case notAnObject(path: String)
-  case missing(path: String)
-  case wrongType(path: String, expected: String)
-  case unknownValue(path: String, found: String, known: [String])
-  case unknownMethod(String)
-  case unknownEvent(String)
+  /// It is JSON, and not what was expected there.
+  case malformed(RecordError)
   case lineTooLong(limit: Int)
 
   package var description: String {
     switch self {
     case .notJSON(let problem): "a worker message is not JSON: \(problem)"
-    case .notAnObject(let path): "worker message: '\(path)' is not an object"
-    case .missing(let path): "worker message: '\(path)' is missing"
-    case .wrongType(let path, let expected): "worker message: '\(path)' is not \(expected)"
-    case .unknownValue(let path, let found, let known):
-      "worker message: '\(path)' is '\(found)', known are \(known.joined(separator: ", "))"
-    case .unknownMethod(let name): "worker message: unknown method '\(name)'"
-    case .unknownEvent(let name): "worker message: unknown event '\(name)'"
+    case .malformed(let error): error.place.isEmpty ? "a worker message \(error)" : "worker message: \(error)"
     case .lineTooLong(let limit): "a worker message is longer than \(limit) bytes; the connection is given up"
     }
   }

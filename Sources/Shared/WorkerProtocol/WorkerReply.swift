@@ -1,36 +1,44 @@
+import Records
 package import StrictJSON
 
 /// One line from the worker.
-package enum WorkerReply: Sendable, Equatable {
+package enum WorkerReply: WorkerMessage {
   case result(id: Int64, JSONValue)
   case fault(id: Int64, WorkerFault)
   case event(WorkerEvent)
 
-  package var json: JSONValue {
-    switch self {
-    case .result(let id, let result): object([("id", .integer(id)), ("result", result)])
-    case .fault(let id, let fault): object([("id", .integer(id)), ("error", fault.json)])
-    case .event(let event): event.json
+  private enum CodingKeys: String, CodingKey { case event, id, result, error }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    guard try container.decodeNil(forKey: .event) else {
+      self = .event(try WorkerEvent(from: decoder))
+      return
+    }
+    let id = try container.decode(Int64.self, forKey: .id)
+    if let fault = try container.decodeIfPresent(WorkerFault.self, forKey: .error) {
+      self = .fault(id: id, fault)
+    } else {
+      self = .result(id: id, try container.decode(JSONValue.self, forKey: .result))
     }
   }
 
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "")
-    if fields.optional("event") != nil {
-      self = .event(try WorkerEvent(decoding: value))
-      return
-    }
-    let id = Int64(try fields.integer("id"))
-    if let error = fields.optional("error") {
-      self = .fault(id: id, try WorkerFault(decoding: error))
-    } else {
-      self = .result(id: id, try fields.value("result"))
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    switch self {
+    case .result(let id, let result):
+      try container.encode(id, forKey: .id)
+      try container.encode(result, forKey: .result)
+    case .fault(let id, let fault):
+      try container.encode(id, forKey: .id)
+      try container.encode(fault, forKey: .error)
+    case .event(let event): try event.encode(to: encoder)
     }
   }
 }
 
 /// What a worker says unasked.
-package enum WorkerEvent: Sendable, Equatable {
+package enum WorkerEvent: WorkerMessage {
   case progress(job: Int64, JobProgress)
   /// To be stored before the next one: a restarted job is handed its entries back.
   case journal(job: Int64, entry: JSONValue)
@@ -41,70 +49,82 @@ package enum WorkerEvent: Sendable, Equatable {
   case token(id: Int64, request: Int, token: Int32, text: String)
   /// What pass one of a request of a streaming `generate` came to.
   case decided(id: Int64, request: Int, Decision)
+}
 
-  package var json: JSONValue {
-    switch self {
-    case .progress(let job, let progress):
-      object([
-        ("event", .string("job.progress")), ("job", .integer(job)), ("fraction", .number(progress.fraction)),
-        ("phase", .string(progress.phase)), ("detail", .string(progress.detail)), ("best", progress.best.map(finite)),
-        ("eta_seconds", progress.etaSeconds.map(finite)),
-      ])
-    case .journal(let job, let entry):
-      object([("event", .string("job.journal")), ("job", .integer(job)), ("entry", entry)])
-    case .done(let job, let result):
-      object([("event", .string("job.done")), ("job", .integer(job)), ("result", result)])
-    case .failed(let job, let fault):
-      object([("event", .string("job.failed")), ("job", .integer(job)), ("error", fault.json)])
-    case .cancelled(let job): object([("event", .string("job.cancelled")), ("job", .integer(job))])
-    case .token(let id, let request, let token, let text):
-      object([
-        ("event", .string("generate.token")), ("id", .integer(id)), ("request", .integer(Int64(request))),
-        ("token", .integer(Int64(token))), ("text", .string(text)),
-      ])
-    case .decided(let id, let request, let decision):
-      object([
-        ("event", .string("generate.decision")), ("id", .integer(id)), ("request", .integer(Int64(request))),
-        ("decision", decision.json),
-      ])
+extension WorkerEvent {
+  private enum Name: String, Choice {
+    case progress = "job.progress"
+    case journal = "job.journal"
+    case done = "job.done"
+    case failed = "job.failed"
+    case cancelled = "job.cancelled"
+    case token = "generate.token"
+    case decision = "generate.decision"
+  }
+  private enum CodingKeys: String, CodingKey {
+    case event, job, entry, result, error, id, request, token, text, decision
+  }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    func job() throws -> Int64 { try container.decode(Int64.self, forKey: .job) }
+    func id() throws -> Int64 { try container.decode(Int64.self, forKey: .id) }
+    func request() throws -> Int { try container.decode(Int.self, forKey: .request) }
+    switch try container.decode(Name.self, forKey: .event) {
+    case .progress: self = .progress(job: try job(), try JobProgress(from: decoder))
+    case .journal:
+      self = .journal(job: try job(), entry: try container.decode(JSONValue.self, forKey: .entry))
+    case .done: self = .done(job: try job(), result: try container.decode(JSONValue.self, forKey: .result))
+    case .failed: self = .failed(job: try job(), try container.decode(WorkerFault.self, forKey: .error))
+    case .cancelled: self = .cancelled(job: try job())
+    case .token:
+      self = .token(
+        id: try id(), request: try request(), token: try container.decode(Int32.self, forKey: .token),
+        text: try container.decode(String.self, forKey: .text))
+    case .decision:
+      self = .decided(
+        id: try id(), request: try request(), try container.decode(Decision.self, forKey: .decision))
     }
   }
 
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "")
-    let name = try fields.string("event")
-    if name == "generate.token" {
-      self = .token(
-        id: Int64(try fields.integer("id")), request: try fields.integer("request"),
-        token: Int32(truncatingIfNeeded: try fields.integer("token")), text: try fields.string("text"))
-      return
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    func begin(_ name: Name, job: Int64) throws {
+      try container.encode(name, forKey: .event)
+      try container.encode(job, forKey: .job)
     }
-    if name == "generate.decision" {
-      self = .decided(
-        id: Int64(try fields.integer("id")), request: try fields.integer("request"),
-        try Decision(decoding: try fields.value("decision")))
-      return
+    func begin(_ name: Name, id: Int64, request: Int) throws {
+      try container.encode(name, forKey: .event)
+      try container.encode(id, forKey: .id)
+      try container.encode(request, forKey: .request)
     }
-    let job = Int64(try fields.integer("job"))
-    switch name {
-    case "job.progress":
-      self = .progress(
-        job: job,
-        JobProgress(
-          fraction: try fields.double("fraction"), phase: try fields.string("phase"),
-          detail: try fields.string("detail"), best: try fields.optionalDouble("best"),
-          etaSeconds: try fields.optionalDouble("eta_seconds")))
-    case "job.journal": self = .journal(job: job, entry: try fields.value("entry"))
-    case "job.done": self = .done(job: job, result: try fields.value("result"))
-    case "job.failed": self = .failed(job: job, try WorkerFault(decoding: try fields.value("error")))
-    case "job.cancelled": self = .cancelled(job: job)
-    default: throw .unknownEvent(name)
+    switch self {
+    case .progress(let job, let progress):
+      try begin(.progress, job: job)
+      try progress.encode(to: encoder)
+    case .journal(let job, let entry):
+      try begin(.journal, job: job)
+      try container.encode(entry, forKey: .entry)
+    case .done(let job, let result):
+      try begin(.done, job: job)
+      try container.encode(result, forKey: .result)
+    case .failed(let job, let fault):
+      try begin(.failed, job: job)
+      try container.encode(fault, forKey: .error)
+    case .cancelled(let job): try begin(.cancelled, job: job)
+    case .token(let id, let request, let token, let text):
+      try begin(.token, id: id, request: request)
+      try container.encode(token, forKey: .token)
+      try container.encode(text, forKey: .text)
+    case .decided(let id, let request, let decision):
+      try begin(.decision, id: id, request: request)
+      try container.encode(decision, forKey: .decision)
     }
   }
 }
 
 /// How far a job is; for people, so no program should steer by it.
-package struct JobProgress: Sendable, Equatable {
+package struct JobProgress: WorkerMessage {
   /// 0 to 1, never falling.
   package var fraction: Double
   /// `loading`, `factorizing`, `baselines`, `search`, `training`, `evaluating`, `writing`.

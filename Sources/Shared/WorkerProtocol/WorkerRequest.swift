@@ -1,25 +1,15 @@
+package import Records
 package import Settings
 package import StrictJSON
 
 /// One line from the daemon: a number to answer to, and what is asked.
-package struct WorkerRequest: Sendable, Equatable {
+package struct WorkerRequest: WorkerMessage {
   package var id: Int64
-  package var call: WorkerCall
+  @Flattened package var call: WorkerCall
 
   package init(id: Int64, call: WorkerCall) {
     self.id = id
     self.call = call
-  }
-
-  package var json: JSONValue {
-    object([("id", .integer(id)), ("method", .string(call.method)), ("params", call.params)])
-  }
-
-  package init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "")
-    let id = Int64(try fields.integer("id"))
-    let params = fields.optional("params") ?? .object([:])
-    self.init(id: id, call: try WorkerCall(method: try fields.string("method"), params: params))
   }
 
   /// The id of a request whose call could not be understood, so that it can still be refused by number.
@@ -30,7 +20,7 @@ package struct WorkerRequest: Sendable, Equatable {
 }
 
 /// Everything a worker can be asked.
-package enum WorkerCall: Sendable, Equatable {
+package enum WorkerCall: WorkerMessage {
   /// Answer: `HelloAnswer`.
   case hello
   /// Answer: `TokenizeAnswer`.
@@ -49,82 +39,95 @@ package enum WorkerCall: Sendable, Equatable {
   case cancelJob(Int64)
   /// Answer: `MemoryAnswer`.
   case memory
-
-  package var method: String {
-    switch self {
-    case .hello: "hello"
-    case .tokenize: "tokenize"
-    case .score: "score"
-    case .generate: "generate"
-    case .dispatch: "dispatch"
-    case .cancelRequest: "cancel"
-    case .startJob: "job.start"
-    case .cancelJob: "job.cancel"
-    case .memory: "memory"
-    }
-  }
-
-  var params: JSONValue {
-    switch self {
-    case .hello: object([("protocol", .integer(WorkerProtocol.version))])
-    case .tokenize(let model, let text, let special):
-      object([("model", model.json), ("text", .string(text)), ("special", .bool(special))])
-    case .score(let call): call.json
-    case .generate(let call): call.json
-    case .dispatch(let call): call.json
-    case .cancelRequest(let request): object([("request", .integer(request))])
-    case .startJob(let start): start.json
-    case .cancelJob(let job): object([("job", .integer(job))])
-    case .memory: .object([:])
-    }
-  }
-
-  init(method: String, params: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(params, "params")
-    switch method {
-    case "hello": self = .hello
-    case "tokenize":
-      self = .tokenize(
-        model: try ModelReference(decoding: try fields.value("model")), text: try fields.string("text"),
-        special: try fields.optionalBool("special") ?? false)
-    case "score": self = .score(try ScoreCall(decoding: params))
-    case "generate": self = .generate(try GenerateCall(decoding: params))
-    case "dispatch": self = .dispatch(try DispatchCall(decoding: params))
-    case "cancel": self = .cancelRequest(Int64(try fields.integer("request")))
-    case "job.start": self = .startJob(try JobStart(decoding: params))
-    case "job.cancel": self = .cancelJob(Int64(try fields.integer("job")))
-    case "memory": self = .memory
-    default: throw .unknownMethod(method)
-    }
-  }
 }
 
-/// A text, or the token ids of one: all that a model without a tokenizer takes.
-package enum InputText: Sendable, Equatable {
-  case text(String)
-  case ids([Int32])
+extension WorkerCall {
+  private enum Method: String, Choice {
+    case hello, tokenize, score, generate, dispatch, cancel
+    case startJob = "job.start"
+    case cancelJob = "job.cancel"
+    case memory
+  }
+  private enum CodingKeys: String, CodingKey { case method, params }
 
-  var json: JSONValue {
+  private var name: Method {
     switch self {
-    case .text(let text): .string(text)
-    case .ids(let ids): list(ids) { .integer(Int64($0)) }
+    case .hello: .hello
+    case .tokenize: .tokenize
+    case .score: .score
+    case .generate: .generate
+    case .dispatch: .dispatch
+    case .cancelRequest: .cancel
+    case .startJob: .startJob
+    case .cancelJob: .cancelJob
+    case .memory: .memory
     }
+  }
+
+  package var method: String { name.rawValue }
+
+  private struct Greeting: Codable { var `protocol`: Int64 }
+  private struct Text: Codable {
+    var model: ModelReference
+    var text: String
+    @EmptyWhenAbsent var special: Bool
+  }
+  private struct Cancellation: Codable { var request: Int64 }
+  private struct JobCancellation: Codable { var job: Int64 }
+  private struct Nothing: Codable {}
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    func params<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
+      try container.decode(type, forKey: .params)
+    }
+    switch try container.decode(Method.self, forKey: .method) {
+    case .hello: self = .hello
+    case .tokenize:
+      let asked = try params(Text.self)
+      self = .tokenize(model: asked.model, text: asked.text, special: asked.special)
+    case .score: self = .score(try params())
+    case .generate: self = .generate(try params())
+    case .dispatch: self = .dispatch(try params())
+    case .cancel: self = .cancelRequest(try params(Cancellation.self).request)
+    case .startJob: self = .startJob(try params())
+    case .cancelJob: self = .cancelJob(try params(JobCancellation.self).job)
+    case .memory: self = .memory
+    }
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(name, forKey: .method)
+    let params: any Encodable =
+      switch self {
+      case .hello: Greeting(protocol: WorkerProtocol.version)
+      case .tokenize(let model, let text, let special): Text(model: model, text: text, special: special)
+      case .score(let call): call
+      case .generate(let call): call
+      case .dispatch(let call): call
+      case .cancelRequest(let request): Cancellation(request: request)
+      case .startJob(let start): start
+      case .cancelJob(let job): JobCancellation(job: job)
+      case .memory: Nothing()
+      }
+    try container.encode(params, forKey: .params)
   }
 }
 
 /// Log-probabilities of a continuation after a prompt.
-package struct ScoreCall: Sendable, Equatable {
+package struct ScoreCall: WorkerMessage {
   package var model: ModelReference
-  package var prompt: InputText
-  package var continuation: InputText
+  package var prompt: TextOrTokens
+  package var continuation: TextOrTokens
   package var weights: Weights
   /// How many of the largest logits at the first continuation position come back.
-  package var top: Int
+  @EmptyWhenAbsent package var top: Int
   /// Whether text such as `<|im_start|>` stands for the special token.
-  package var special: Bool
+  @EmptyWhenAbsent package var special: Bool
 
   package init(
-    model: ModelReference, prompt: InputText, continuation: InputText, weights: Weights = .base, top: Int = 0,
+    model: ModelReference, prompt: TextOrTokens, continuation: TextOrTokens, weights: Weights = .base, top: Int = 0,
     special: Bool = false
   ) {
     self.model = model
@@ -134,25 +137,10 @@ package struct ScoreCall: Sendable, Equatable {
     self.top = top
     self.special = special
   }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("prompt", prompt.json), ("continuation", continuation.json),
-      ("weights", weights.json), ("top", .integer(Int64(top))), ("special", .bool(special)),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "params")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")), prompt: try fields.inputText("prompt"),
-      continuation: try fields.inputText("continuation"), weights: try fields.weights(),
-      top: try fields.optionalInteger("top") ?? 0, special: try fields.optionalBool("special") ?? false)
-  }
 }
 
 /// Requests that are generated in one batch; each may see other weights.
-package struct GenerateCall: Sendable, Equatable {
+package struct GenerateCall: WorkerMessage {
   package var model: ModelReference
   package var requests: [Request]
   package var maximumTokens: Int
@@ -161,18 +149,46 @@ package struct GenerateCall: Sendable, Equatable {
   package var topP: Double
   package var seed: UInt64
   package var stop: [String]
-  package var stream: Bool
+  @EmptyWhenAbsent package var stream: Bool
 
-  package struct Request: Sendable, Equatable {
-    package enum Input: Sendable, Equatable {
+  private enum CodingKeys: String, CodingKey {
+    case model, requests
+    case maximumTokens = "max_tokens"
+    case temperature, topP, seed, stop, stream
+  }
+
+  package struct Request: WorkerMessage {
+    package enum Input: WorkerMessage {
       /// Continued as it is.
       case prompt(String)
       /// Rendered by the model's chat template.
       case messages([ChatMessage])
       /// Continued as they are, without a begin token.
       case ids([Int32])
+
+      private enum CodingKeys: String, CodingKey { case prompt, messages, ids }
+
+      package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if let text = try container.decodeIfPresent(String.self, forKey: .prompt) {
+          self = .prompt(text)
+        } else if let ids = try container.decodeIfPresent([Int32].self, forKey: .ids) {
+          self = .ids(ids)
+        } else {
+          self = .messages(try container.decode([ChatMessage].self, forKey: .messages))
+        }
+      }
+
+      package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .prompt(let text): try container.encode(text, forKey: .prompt)
+        case .messages(let messages): try container.encode(messages, forKey: .messages)
+        case .ids(let ids): try container.encode(ids, forKey: .ids)
+        }
+      }
     }
-    package var input: Input
+    @Flattened package var input: Input
     /// Those of pass two; with `dispatch`, its labels say which.
     package var weights: Weights
     package var dispatch: DispatchSpec?
@@ -196,78 +212,5 @@ package struct GenerateCall: Sendable, Equatable {
     self.seed = seed
     self.stop = stop
     self.stream = stream
-  }
-
-  var json: JSONValue {
-    object([
-      ("model", model.json), ("requests", list(requests, \.json)), ("max_tokens", .integer(Int64(maximumTokens))),
-      ("temperature", .number(temperature)), ("top_p", .number(topP)), ("seed", seedJSON(seed)),
-      ("stop", list(stop) { .string($0) }), ("stream", .bool(stream)),
-    ])
-  }
-
-  init(decoding value: JSONValue) throws(WorkerProtocolError) {
-    let fields = try Fields(value, "params")
-    self.init(
-      model: try ModelReference(decoding: try fields.value("model")),
-      requests: try fields.each("requests") { (value, path) throws(WorkerProtocolError) in
-        try Request(decoding: value, path)
-      },
-      maximumTokens: try fields.integer("max_tokens"), temperature: try fields.double("temperature"),
-      topP: try fields.double("top_p"), seed: try fields.seed("seed"), stop: try fields.strings("stop"),
-      stream: try fields.optionalBool("stream") ?? false)
-  }
-}
-
-extension GenerateCall.Request {
-  var json: JSONValue {
-    let (key, value): (String, JSONValue) =
-      switch input {
-      case .prompt(let text): ("prompt", .string(text))
-      case .ids(let ids): ("ids", list(ids) { .integer(Int64($0)) })
-      case .messages(let messages):
-        (
-          "messages",
-          list(messages) { object([("role", .string($0.role)), ("content", .string($0.content))]) }
-        )
-      }
-    return object([(key, value), ("weights", weights.json), ("dispatch", dispatch?.json)])
-  }
-
-  init(decoding value: JSONValue, _ path: String) throws(WorkerProtocolError) {
-    let fields = try Fields(value, path)
-    let input: Input
-    if let prompt = try fields.optionalString("prompt") {
-      input = .prompt(prompt)
-    } else if fields.optional("ids") != nil {
-      input = .ids(try fields.tokens("ids"))
-    } else {
-      input = .messages(
-        try fields.each("messages") { (value, path) throws(WorkerProtocolError) in
-          let message = try Fields(value, path)
-          return ChatMessage(role: try message.string("role"), content: try message.string("content"))
-        })
-    }
-    var dispatch: DispatchSpec?
-    if let value = fields.optional("dispatch") { dispatch = try DispatchSpec(decoding: value) }
-    self.init(input: input, weights: try fields.weights(), dispatch: dispatch)
-  }
-}
-
-/// A seed keeps all its 64 bits in JSON's signed integers.
-func seedJSON(_ seed: UInt64) -> JSONValue { .integer(Int64(bitPattern: seed)) }
-
-extension Fields {
-  func inputText(_ key: String) throws(WorkerProtocolError) -> InputText {
-    if case .array = try value(key) { return .ids(try tokens(key)) }
-    return .text(try string(key))
-  }
-  func seed(_ key: String) throws(WorkerProtocolError) -> UInt64 {
-    UInt64(bitPattern: Int64(try integer(key)))
-  }
-  /// `weights`, with the base where nothing is said.
-  func weights() throws(WorkerProtocolError) -> Weights {
-    guard let value = optional("weights") else { return .base }
-    return try Weights(decoding: value)
   }
 }

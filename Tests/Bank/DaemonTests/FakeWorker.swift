@@ -125,7 +125,7 @@ final class FakeWorker: WorkerLauncher {
       let count =
         switch call.continuation {
         case .text(let text): text.utf8.count
-        case .ids(let ids): ids.count
+        case .tokens(let ids): ids.count
         }
       answer(
         ScoreAnswer(
@@ -306,12 +306,14 @@ final class FakeWorker: WorkerLauncher {
     }
     return AdaptResult(
       alpha: alpha,
-      experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: score) },
-      base: score, uniform: score, mixture: score, granularity: granularity, units: units, mix: .delta,
-      rescale: .none, metric: "acc", template: "default", served: "mixture", servedBecause: "it is better",
+      experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest) },
+      scores: .init(
+        metric: "acc", base: score, experts: .init(spec.experts.map { ($0.name, score) }), uniform: score,
+        mixture: score), granularity: granularity, units: units, mix: .delta, rescale: .none, template: "default",
+      served: "mixture", servedBecause: "it is better",
       foundAlpha: alpha, foundGranularity: granularity,
       search: SearchSummary(
-        method: spec.search.method.rawValue, objective: "accuracy", normalised: false, seed: spec.search.seed,
+        method: spec.search.method.rawValue, objective: "accuracy", normalized: false, seed: spec.search.seed,
         population: 32,
         elites: 6, shots: 4, generations: generations, stopReason: "converged", costs: CostSummary(prompts: 100),
         configurations: [

@@ -198,7 +198,7 @@ import WorkerProtocol
       let spec = try Self.spec(model, eval: 30) { _ in }
       let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
       let base = try #require(result.base.eval)
-      let expert = try #require(result.experts.compactMap(\.scores.eval).first)
+      let expert = try #require(result.scores.experts.entries.compactMap(\.value.eval).first)
       let mixture = try #require(result.mixture.eval)
       #expect(base.count == 30 && base.versusBase == nil && expert.versusBestExpert == nil)
       for eval in [base, expert, mixture] {
@@ -220,7 +220,7 @@ import WorkerProtocol
       #expect(count(\.mixture, beyond: \.base) == paired.wins && count(\.base, beyond: \.mixture) == paired.losses)
       #expect(
         count(\.mixture, beyond: \.bestExpert) == rival.wins && count(\.bestExpert, beyond: \.mixture) == rival.losses)
-      #expect(result.experts.first { $0.scores.eval != nil }?.name == kept.bestExpert)
+      #expect(result.scores.experts.entries.first { $0.value.eval != nil }?.name == kept.bestExpert)
     }
   }
 

@@ -24,7 +24,7 @@ import WorkerProtocol
   /// A result without what time decides.
   static func timeless(_ ending: TestWorker.Ending) throws -> AdaptResult {
     var result = try AdaptResult(decoding: ending.result())
-    result.search.seconds = []
+    result.search.seconds.entries = []
     result.search.costs.secondsPerPrompt = nil
     for index in result.search.configurations.indices {
       result.search.configurations[index].seconds = 0

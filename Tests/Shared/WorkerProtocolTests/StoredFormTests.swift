@@ -69,7 +69,7 @@ import WorkerProtocol
       ("ConfigurationSummary", configuration.json, { _ in nil }),
       ("EvalItems", items.json, { try EvalItems(decoding: $0).json }),
       ("AdaptResult", result.json, { try AdaptResult(decoding: $0).json }),
-      ("AdaptResult.scoresJSON", result.scoresJSON, { _ in nil }),
+      ("AdaptResult.scoresJSON", result.scores.json, { _ in nil }),
       ("SearchSummary", result.search.json, { try SearchSummary(decoding: $0).json }),
       ("CheckResult", check.json, { try CheckResult(decoding: $0).json }),
       ("CheckResult.summary", .object(check.summary), { _ in nil }),

@@ -1,5 +1,6 @@
-import Settings
 import Multipliers
+import Records
+import Settings
 import StrictJSON
 import Testing
 import WorkerProtocol
@@ -57,7 +58,7 @@ import WorkerProtocol
     .hello, .memory, .cancelJob(9),
     .tokenize(model: model, text: "a\n\u{1F600}\"", special: true),
     .score(ScoreCall(model: model, prompt: .text("p"), continuation: .text(" c"), weights: mixture, top: 5)),
-    .score(ScoreCall(model: model, prompt: .ids([1, 2]), continuation: .ids([3]))),
+    .score(ScoreCall(model: model, prompt: .tokens([1, 2]), continuation: .tokens([3]))),
     .cancelRequest(6),
     .dispatch(DispatchCall(model: model, prompt: "p", dispatch: dispatch)),
     .generate(
@@ -192,12 +193,14 @@ import WorkerProtocol
       value: 0.6, count: 400, lower: 0.55, upper: 0.65, versusBase: .init(wins: 60, losses: 20, p: 1e-5))
     return AdaptResult(
       alpha: [[1], [0]],
-      experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest, scores: scores) },
-      base: scores, uniform: scores, mixture: evaluated, granularity: .vector, units: ["model"], mix: .delta,
-      rescale: .none, metric: "acc", template: "Question: {question}\nAnswer:", served: "science",
+      experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest) },
+      scores: .init(
+        metric: "acc", base: scores, experts: ByName(experts.map { ($0.name, scores) }), uniform: scores,
+        mixture: evaluated), granularity: .vector, units: ["model"], mix: .delta,
+      rescale: .none, template: "Question: {question}\nAnswer:", served: "science",
       servedBecause: "held out better", foundAlpha: [[0.5], [0.25]], foundGranularity: .layer,
       search: SearchSummary(
-        method: "cem", objective: "accuracy", normalised: false, seed: .max, population: 32, elites: 6, shots: 10,
+        method: "cem", objective: "accuracy", normalized: false, seed: .max, population: 32, elites: 6, shots: 10,
         generations: 4, stopReason: "converged",
         costs: CostSummary(
           prompts: 900, savedByCache: 100, savedByPruning: 40, savedByConvergence: 7, secondsPerPrompt: 0.5),
@@ -251,12 +254,18 @@ import WorkerProtocol
       workerLine: Array(
         #"{"id":1,"method":"score","params":{"model":{"path":1,"cache_directory":"c"},"prompt":"","continuation":""}}"#
           .utf8))
-    #expect(throws: WorkerProtocolError.wrongType(path: "model.path", expected: "a string")) {
-      try WorkerRequest(decoding: broken)
+    func problem(_ json: JSONValue) -> String? {
+      do throws(WorkerProtocolError) {
+        _ = try WorkerRequest(decoding: json)
+        return nil
+      } catch { return error.description }
     }
+    #expect(problem(broken) == "worker message: 'params.model.path' must be a string, and is the integer 1")
     #expect(WorkerRequest.id(of: broken) == 1)
     let unknown = try JSONValue(workerLine: Array(#"{"id":1,"method":"sing"}"#.utf8))
-    #expect(throws: WorkerProtocolError.unknownMethod("sing")) { try WorkerRequest(decoding: unknown) }
+    #expect(problem(unknown)?.hasPrefix("worker message: 'method' must be one of hello, ") == true)
+    #expect(problem(unknown)?.hasSuffix("and is 'sing'") == true)
+    #expect(problem([]) == "a worker message must be an object, and is a list")
     #expect(throws: WorkerProtocolError.self) { try JSONValue(workerLine: Array("{]".utf8)) }
   }
 }

@@ -34,11 +34,11 @@ extension Score: HandledMethod {
   /// A text or token ids, given as `name` or `name_ids`.
   private static func input(
     _ name: String, _ given: TextOrTokens?, _ ids: [Int32]?, model: ModelRecord
-  ) throws(RPCError) -> InputText {
+  ) throws(RPCError) -> TextOrTokens {
     switch (given, ids) {
     case (nil, nil): throw RPCError(.invalidParams, "score needs '\(name)' or '\(name)_ids'")
     case (.some, .some): throw RPCError(.invalidParams, "'\(name)' and '\(name)_ids' exclude each other")
-    case (nil, let ids?), (.tokens(let ids), nil): return .ids(ids)
+    case (nil, let ids?), (.tokens(let ids), nil): return .tokens(ids)
     case (.text(let text), nil):
       guard model.facts?.hasTokenizer != false else {
         throw RPCError(
