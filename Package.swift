@@ -83,7 +83,9 @@ let package = Package(
     bank.part("SQLite", ["CSQLite"]),
     bank.part("Watcher", ["CLinux", "SystemSupport"]),
     bank.part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
-    bank.part("Registry", ["SQLite", "WorkerProtocol", "Settings", "StrictJSON", "Digests", "SystemSupport"]),
+    bank.part(
+      "Registry",
+      ["SQLite", "WorkerProtocol", "Records", "Settings", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
     bank.part(
       "Daemon",
       [

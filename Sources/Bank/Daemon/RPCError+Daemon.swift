@@ -9,7 +9,7 @@ extension RPCError {
   init(_ error: RegistryError) {
     let code: RPCErrorCode =
       switch error {
-      case .database, .files, .damagedRow, .damagedBlob: .internal
+      case .database, .files, .damagedRow, .newerRow, .damagedBlob: .internal
       case .unknownModel: .unknownModel
       case .unknownExpert, .unknownVersion: .unknownExpert
       case .unknownTask: .unknownTask

@@ -110,7 +110,8 @@ extension Catalogue {
     var job = JobRecord(
       id: row.integer(0), kind: row.text(1), key: row.text(2), target: row.text(3), inputs: row.optionalText(4),
       priority: Int(row.integer(5)), task: row.optionalText(8), model: row.optionalText(9),
-      spec: try storedJSON(row.text(10), table: "jobs"), options: try storedObject(row.text(11), table: "jobs"),
+      spec: try StoredJobSpec(stored: storedJSON(row.text(10), table: "jobs")).spec,
+      options: try storedObject(row.text(11), table: "jobs"),
       who: row.text(12), reason: row.text(13), created: Timestamp(milliseconds: row.integer(16)))
     job.state = try storedName(row.text(6), table: "jobs")
     job.attempts = Int(row.integer(7))
@@ -179,7 +180,8 @@ extension Catalogue {
       """
       INSERT INTO jobs (kind, key, target, inputs, priority, state, attempts, task, model, spec, options, who, reason,
         created) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?, ?, ?, ?)
-      """, job.kind, job.key, job.target, job.inputs, job.priority, job.task, job.model, job.spec.jsonText,
+      """, job.kind, job.key, job.target, job.inputs, job.priority, job.task, job.model,
+      StoredJobSpec(job.spec).stored.jsonText,
       JSONValue.object(job.options).jsonText, job.who, job.reason, job.created.milliseconds)
     return try integer("SELECT last_insert_rowid()")
   }

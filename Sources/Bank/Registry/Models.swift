@@ -1,3 +1,4 @@
+import Records
 import StrictJSON
 package import WorkerProtocol
 
@@ -60,12 +61,7 @@ extension Catalogue {
       (row) throws(RegistryError) in
       var facts: ModelFacts?
       if let text = row.optionalText(4) {
-        let json = try storedJSON(text, table: "models")
-        do throws(WorkerProtocolError) {
-          facts = try ModelFacts(decoding: json)
-        } catch {
-          throw .damagedRow(table: "models", problem: error.description)
-        }
+        facts = try stored(text, table: "models", as: StoredModelFacts.self).facts
       }
       return ModelRecord(
         name: row.text(0), path: row.text(1), identity: row.text(2),
@@ -81,7 +77,8 @@ extension Catalogue {
       INSERT INTO models (name, path, identity, state, facts, problem, added, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET path = excluded.path, identity = excluded.identity, state = excluded.state,
         facts = excluded.facts, problem = excluded.problem
-      """, model.name, model.path, model.identity, model.state.rawValue, model.facts?.json.jsonText, model.problem,
+      """, model.name, model.path, model.identity, model.state.rawValue,
+      model.facts.map { RecordWriter.json(StoredModelFacts($0)).jsonText }, model.problem,
       model.added.milliseconds, model.addedBy)
   }
 }

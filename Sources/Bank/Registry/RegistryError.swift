@@ -9,6 +9,8 @@ package enum RegistryError: Error, CustomStringConvertible {
   case files(SystemCallError)
   /// A row does not read back as what was written.
   case damagedRow(table: String, problem: String)
+  /// A row that a newer t2d wrote, in a form that this one does not know.
+  case newerRow(table: String, found: Int, known: Int)
   /// A file of the store is not what its name says.
   case damagedBlob(path: String, problem: String)
   case unknownModel(String)
@@ -25,13 +27,18 @@ package enum RegistryError: Error, CustomStringConvertible {
     case .damagedRow, .damagedBlob: true
     case .database(let error):
       if case .corrupt = error { true } else { false }
-    case .files, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict: false
+    case .files, .newerRow, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict: false
     }
   }
 
   /// The database was written by a newer t2d, and was left as it is.
   package var isOfNewerProgram: Bool {
-    if case .database(.newerVersion) = self { true } else { false }
+    switch self {
+    case .newerRow, .database(.newerVersion): true
+    case .database, .files, .damagedRow, .damagedBlob, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
+      .unknownJob, .conflict:
+      false
+    }
   }
 
   package var description: String {
@@ -39,6 +46,9 @@ package enum RegistryError: Error, CustomStringConvertible {
     case .database(let error): error.description
     case .files(let error): "the store: \(error)"
     case .damagedRow(let table, let problem): "the catalogue's table \(table) holds what t2d did not write: \(problem)"
+    case .newerRow(let table, let found, let known):
+      "the catalogue's table \(table) has a row of form \(found), and this t2d knows forms up to \(known); start the newer "
+        + "t2d that wrote it, or restore the backup that it made"
     case .damagedBlob(let path, let problem): "'\(path)' is damaged: \(problem); restore it from a backup"
     case .unknownModel(let name): "there is no model '\(escaped(name, limit: 64))'; see 't2ctl model list'"
     case .unknownExpert(let name): "there is no expert '\(escaped(name, limit: 64))'; see 't2ctl expert list'"
