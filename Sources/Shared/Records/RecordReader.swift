@@ -85,8 +85,10 @@ package struct RecordReader: Sendable {
       }
       return object as! Value
     }
-    if let choice = type as? any Choice.Type, let problem = choice.valueType.problem(with: json) {
-      throw RecordError(.invalid, at: place, problem)
+    if let choice = type as? any Choice.Type {
+      // The list of what is known is put together for an error only.
+      if case .string(let text) = json, let word = choice.init(rawValue: text) { return word as! Value }
+      throw RecordError(.invalid, at: place, choice.valueType.problem(with: json) ?? "is not known")
     }
     return try Value(from: ValueDecoder(json: json, place: place, reader: self, source: nil))
   }

@@ -33,7 +33,7 @@ package enum RecordWriter {
 /// Lists of numbers, written without an encoder for each.
 private protocol QuickWritten { var json: JSONValue { get } }
 extension Array: QuickWritten where Element: QuickNumberWritten {
-  var json: JSONValue { .array(map(\.json)) }
+  var json: JSONValue { .array(map { $0.json }) }
 }
 private protocol QuickNumberWritten { var json: JSONValue { get } }
 extension Int: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(self)) } }
