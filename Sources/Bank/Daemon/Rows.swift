@@ -105,11 +105,32 @@ extension JobRecord {
     if let error { row["error"] = error }
     if full {
       row["who"] = .string(who)
-      row["spec"] = spec
+      row["spec"] = spec.forClients
       if !options.isEmpty { row["options"] = .object(options) }
       if let result { row["result"] = result }
     }
     return row
+  }
+}
+
+extension JSONValue {
+  /// A job's spec without what is the daemon's own: where it keeps and stages files, and the form that it is stored in.
+  fileprivate var forClients: JSONValue {
+    func withoutPaths(_ value: JSONValue) -> JSONValue {
+      switch value {
+      case .object(let object):
+        var kept = JSONObject()
+        for (name, member) in object.members where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
+          kept[name] = withoutPaths(member)
+        }
+        return .object(kept)
+      case .array(let items): return .array(items.map(withoutPaths))
+      case .null, .bool, .integer, .number, .string: return value
+      }
+    }
+    guard case .object(var spec) = withoutPaths(self) else { return .null }
+    spec["version"] = nil
+    return .object(spec)
   }
 }
 
