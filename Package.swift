@@ -222,15 +222,14 @@ let package = Package(
       "ControlCommands",
       [
         "ControlCommands", "ModelFormats", "RPCServer", "RPCProtocol", "Records", "Search", "Settings", "StrictJSON",
-        "SystemSupport",
-        "TestSupport",
+        "SystemSupport", "TestSupport",
       ]),
     programs.tests("Benchmarks", ["Benchmarks", "StrictJSON", "SystemSupport"]),
-    // The daemon and its worker in one process, before what was recorded.
+    // The daemon and its worker in one process, before recorded talks and before the store of an earlier version.
     programs.tests(
       "Golden",
       [
-        "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol",
+        "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol", "SQLite",
         "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
       ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.

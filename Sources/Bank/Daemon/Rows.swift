@@ -120,7 +120,8 @@ extension JSONValue {
       switch value {
       case .object(let object):
         var kept = JSONObject()
-        for (name, member) in object.members where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
+        for (name, member) in object.members
+        where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
           kept[name] = withoutPaths(member)
         }
         return .object(kept)

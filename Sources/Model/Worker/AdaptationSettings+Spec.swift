@@ -27,7 +27,8 @@ func adaptationSettings(
   let methods = search.method.methods(withGradients: hasChoices)
   if !hasChoices, methods.contains(where: { $0.needsGradients }) {
     throw WorkerFault(
-      .unsupported, "the search '\(search.method)' needs rows with choices: only a gold choice has a log-likelihood to ascend")
+      .unsupported,
+      "the search '\(search.method)' needs rows with choices: only a gold choice has a log-likelihood to ascend")
   }
   let requested = RequestedSettings(
     population: search.population, elites: search.elites, iterations: search.iterations,

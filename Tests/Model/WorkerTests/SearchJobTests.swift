@@ -11,7 +11,8 @@ import WorkerProtocol
 @Suite struct SearchJobTests {
   private static let methods = SearchMethods.all.map { $0.name }
 
-  static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSettings) -> Void) throws -> AdaptSpec {
+  static func spec(_ model: SyntheticModel, eval: Int = 0, _ change: (inout SearchSettings) -> Void) throws -> AdaptSpec
+  {
     var spec = try WorkerServiceTests.adapt(model, eval: eval)
     spec.search.granularities = [.vector]
     change(&spec.search)

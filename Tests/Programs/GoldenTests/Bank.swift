@@ -191,6 +191,29 @@ final class Bank {
     try FileSystem.rename(hidden, to: spool("tasks/\(task)"))
   }
 
+  // MARK: - A store that is kept elsewhere
+
+  private static let kept = ["catalogue.sqlite", "blobs", "tasks", "trainings"]
+
+  /// Begins with the store in a directory, after its catalogue was made to fit.
+  func take(from store: String, adapting: (_ catalogue: String) throws -> Void) throws {
+    try FileSystem.createDirectories(state, mode: 0o700)
+    for name in Self.kept { try copyTree("\(store)/\(name)", to: "\(state)/\(name)") }
+    try adapting(state + "/catalogue.sqlite")
+  }
+
+  /// Keeps the store in a directory, without what is made again where it lacks.
+  func give(to store: String, adapting: (_ catalogue: String) throws -> Void) throws {
+    try adapting(state + "/catalogue.sqlite")
+    try FileSystem.removeTree(store)
+    try FileSystem.createDirectories(store)
+    for name in Self.kept { try copyTree("\(state)/\(name)", to: "\(store)/\(name)") }
+    for entry in try FileSystem.entries(store + "/blobs") {
+      let path = store + "/blobs/" + (entry.text ?? "")
+      if try FileSystem.entries(path).isEmpty { try FileSystem.removeTree(path) }
+    }
+  }
+
   // MARK: - Scenes
 
   /// Runs `body` with a daemon on the bank as it was filled, changed as the scene of this name wants it. A daemon goes on
