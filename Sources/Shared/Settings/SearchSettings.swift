@@ -55,11 +55,15 @@ package struct SearchSettings: Record {
         throw RecordError(.invalid, at: "range", "must be [low, high], low below high")
       }
       (lower, upper) = (range[0], range[1])
+    } else if $lower.isGiven || $upper.isGiven {
+      range = nil
     }
     guard lower < upper else { throw RecordError(.invalid, at: "lower", "is \(lower), not below 'upper', \(upper)") }
     if $budget.isGiven, let budget {
       budgetPrompts = budget.prompts ?? budgetPrompts
       budgetSeconds = budget.seconds ?? budgetSeconds
+    } else if $budgetPrompts.isGiven || $budgetSeconds.isGiven {
+      budget = nil
     }
     if $elites.isGiven {
       elite = nil

@@ -46,6 +46,18 @@ private func search(_ text: String, over base: SearchSettings = SearchSettings()
     #expect(try search(#"{"prompt_budget": 7}"#).budgetPrompts == 7)
   }
 
+  /// A task's range and budget, another one that is asked for, and then the way to the worker.
+  @Test func whatIsAskedForIsNotUndoneByTheTasksSpelling() throws {
+    let task = try search(#"{"range": [-1, 2], "budget": {"prompts": 500, "seconds": 1.5}, "granularity": "layer"}"#)
+    let asked = try search(#"{"lower": 0, "budget_prompts": 7, "granularities": ["matrix"]}"#, over: task)
+    #expect(asked.lower == 0 && asked.upper == 2 && asked.budgetPrompts == 7 && asked.budgetSeconds == 1.5)
+    let sent: SearchSettings = try reader.read(RecordWriter.json(asked))
+    #expect(sent == asked && sent.lower == 0 && sent.budgetPrompts == 7 && sent.granularities == [.matrix])
+    let kept = try search(#"{}"#, over: task)
+    let again: SearchSettings = try reader.read(RecordWriter.json(kept))
+    #expect(again.lower == -1 && again.budgetPrompts == 500 && again.granularities == [.layer])
+  }
+
   @Test func whatContradictsItselfIsRefused() throws {
     for (text, problem) in [
       (#"{"lower": 2}"#, "'lower' is 2.0, not below 'upper', 1.0"),
