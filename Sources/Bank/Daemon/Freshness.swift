@@ -34,13 +34,25 @@ struct Freshness {
   let snapshot: Snapshot
   let searches: [Search]
 
-  /// Of every task on each of its models.
+  /// Of every task on each of its models, and of what is served on a model that it has left.
   var actions: [Action] {
     var actions: [Action] = []
     for task in snapshot.tasks {
       for model in snapshot.models(of: task) { actions += self.actions(task, model) }
+      if let bound = task.boundModel { actions += leftBehind(task, by: bound) }
     }
     return actions
+  }
+
+  /// A task that is for one model only: its mixtures on others, of a time before that or asked for by name, are served on
+  /// and are renewed no more, so nobody may take them for fresh.
+  private func leftBehind(_ task: TaskRecord, by bound: String) -> [Action] {
+    let reason = "the task is for model '\(bound)': on this one its mixture is not renewed"
+    return snapshot.mixtures.flatMap { served -> [Action] in
+      let pair = served.mixture.pair
+      guard sameName(pair.task, task.name), !sameName(pair.model, bound) else { return [] }
+      return served.staleReason == reason ? [.wait(pair)] : [.markStale(pair, reason: reason), .wait(pair)]
+    }
   }
 
   private func actions(_ task: TaskRecord, _ model: ModelRecord) -> [Action] {

@@ -285,6 +285,21 @@ private struct Bank {
     #expect(bank.freshness.due(second) == nil)
   }
 
+  @Test func aMixtureOnAModelThatItsTaskIsNotForIsStale() throws {
+    var bank = try Bank()
+    bank.models.append(Bank.model("second", "b"))
+    bank.tasks[0].onlyModel = "second"
+    let second = Pair(task: "arc", model: "second")
+    let reason = "the task is for model 'second': on this one its mixture is not renewed"
+    #expect(bank.actions == [.wait(second), .markStale(pair, reason: reason), .wait(pair)])
+    bank.mixtures[0].staleReason = reason
+    #expect(bank.actions == [.wait(second), .wait(pair)])
+    #expect(bank.freshness.due(pair) == nil)
+    // For every model again, it is what it was.
+    bank.tasks[0].onlyModel = nil
+    #expect(bank.actions.first == .markFresh(pair))
+  }
+
   @Test func aModelThatIsNotReadyIsLeftAlone() throws {
     var bank = try Bank()
     bank.models[0].state = .inspecting
