@@ -100,7 +100,6 @@ import Glibc
   package static var libraryVersion: String { unsafe String(cString: sqlite3_libversion()) }
 
   package var changes: Int { Int(unsafe sqlite3_changes64(handle)) }
-  package var lastInsertedRow: Int64 { unsafe sqlite3_last_insert_rowid(handle) }
 }
 
 // MARK: - Running statements

@@ -42,20 +42,6 @@ package enum SQLiteError: Error, Equatable, CustomStringConvertible {
     }
   }
 
-  /// The primary result code (SQLITE_CONSTRAINT and so on) where SQLite gave one.
-  package var primaryCode: Int32? {
-    switch self {
-    case .failed(let code, _, _, _), .cannotOpen(let code, _, _): code & 0xFF
-    default: nil
-    }
-  }
-
-  /// A row with this key is there already.
-  package var isUniqueViolation: Bool {
-    guard case .failed(let code, _, _, _) = self else { return false }
-    return code == SQLITE_CONSTRAINT | 8 << 8 || code == SQLITE_CONSTRAINT | 6 << 8
-  }
-
   /// "SQLITE_CONSTRAINT_UNIQUE 2067"; an extended code without a name here goes by its primary one.
   static func name(of code: Int32) -> String {
     let name =

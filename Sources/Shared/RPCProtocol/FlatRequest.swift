@@ -39,7 +39,6 @@ package struct FlatRequest {
 
   /// The id as JSON text, quotes included. A notification has no bytes here.
   package var idBytes: UnsafeRawBufferPointer { unsafe bytes(idSlice) }
-  package var methodBytes: UnsafeRawBufferPointer { unsafe bytes(methodSlice) }
 
   package func isMethod(_ name: StaticString) -> Bool { equal(methodSlice, name) }
 
