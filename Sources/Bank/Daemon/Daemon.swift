@@ -87,7 +87,7 @@ package final class Daemon: Sendable {
       throw .files(error)
     }
     log.notice(
-      "t2d serves", ["version": daemonVersion, "pid": ownProcessID(), "socket": paths.socket, "prefix": paths.prefix])
+      "t2d serves", ["version": programVersion, "pid": ownProcessID(), "socket": paths.socket, "prefix": paths.prefix])
   }
 
   /// Looks at the watched directories and at the dispatch template again.

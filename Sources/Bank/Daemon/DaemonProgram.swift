@@ -1,8 +1,6 @@
 import Glibc
 import SystemSupport
 
-package let daemonVersion = "0.1.0"
-
 /// A broken pipe, a file that outgrew its limit, a broken lease: each is an error of its call, and no reason to die.
 let ignoredSignals = [SIGPIPE, SIGXFSZ, SIGIO]
 
@@ -48,7 +46,7 @@ package enum DaemonProgram {
         case "--socket": socket = try value()
         case "--config": config = try value()
         case "--help", "-h": text = usage
-        case "--version": text = "t2d \(daemonVersion)\n"
+        case "--version": text = "t2d \(programVersion)\n"
         default: throw .usage("unknown argument '\(escaped(argument, limit: 64))'; see: t2d --help")
         }
       }

@@ -7,7 +7,7 @@ import WorkerProtocol
 // read by every later version. A member that comes later is added here with a default, which is what it was before it
 // came. A form that older versions must not read as theirs gets a new number.
 
-/// A record with the number of its form; one without a number is of form 1, as t2d 1.0 wrote them all.
+/// A record with the number of its form; one without a number is of form 1, as t2d 0.1 wrote them all.
 protocol StoredRecord: Record {
   static var newestForm: Int { get }
   var version: Int { get set }

@@ -14,7 +14,7 @@ package func runControl(_ arguments: [String], console given: Console? = nil) ->
   let command: ParsedCommand
   switch request {
   case .version:
-    (given ?? .standard(color: .auto)).print("t2ctl \(controlVersion)")
+    (given ?? .standard(color: .auto)).print("t2ctl \(programVersion)")
     return 0
   case .help(let words):
     let console = given ?? .standard(color: .auto)

@@ -250,7 +250,7 @@ extension Invocation {
 
   /// A watched directory, as the daemon names it.
   func spoolDirectory(_ kind: String) throws(ControlError) -> String {
-    let hello = try call("system.hello", ["client": "t2ctl", "version": .string(controlVersion)])
+    let hello = try call("system.hello", ["client": "t2ctl", "version": .string(programVersion)])
     guard let path = hello["spool"]?[kind]?.stringValue else {
       throw .failed("the daemon does not say where its directory of \(kind) is")
     }

@@ -1,7 +1,5 @@
 import StrictJSON
 
-package let controlVersion = "0.1.0"
-
 /// The overview, a noun's commands, or one command in full.
 package func helpText(_ words: [String], columns: Int) throws(ControlError) -> String {
   guard !words.isEmpty else { return overview(columns: columns) }

@@ -32,7 +32,7 @@ extension Invocation {
       throw .usage("t2ctl report needs TASK, or --all", hint: "usage: \(command.verb.usage)")
     }
     let page = ReportPage(
-      data: try reportData(try parameters(for: "mixture.get")), time: Logger.timestamp(), version: controlVersion)
+      data: try reportData(try parameters(for: "mixture.get")), time: Logger.timestamp(), version: programVersion)
     let path = command.value("--output") ?? "\(fileName(task)).html"
     guard path != "-" else { return console.out.write(page.html) }
     let bytes = Array(page.html.utf8)
@@ -67,7 +67,7 @@ extension Invocation {
       let data = try reportData(["task": mixture["task"] ?? .null, "model": mixture["model"] ?? .null])
       var name = fileName("\(data.taskName)@\(data.model)")
       while files.contains(where: { $0.name == name + ".html" }) { name += "_" }
-      files.append((name + ".html", Array(ReportPage(data: data, time: time, version: controlVersion).html.utf8)))
+      files.append((name + ".html", Array(ReportPage(data: data, time: time, version: programVersion).html.utf8)))
       index.add(data, file: name + ".html")
     }
     for task in try call("task.list")["tasks"]?.arrayValue ?? []

@@ -10,17 +10,15 @@ struct BenchmarkMachine: Sendable {
   var memoryBytes: Int
   /// "Linux 6.1.0-40-amd64 x86_64".
   var system: String
-  /// Each by its own words: the `t2d` beside this program, and OpenBLAS with the options that it was built with.
+  /// Of t2d, and of OpenBLAS with the options that it was built with, in its own words.
   var versions: [(name: String, version: String)]
 
   static func current() -> BenchmarkMachine {
     let cpuinfo = (try? FileSystem.readVirtual("/proc/cpuinfo")).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    var versions = [("openblas", BLAS.library)]
-    if let version = daemonVersion() { versions.insert(("t2d", version), at: 0) }
     return BenchmarkMachine(
       processor: processor(cpuinfo: cpuinfo),
       memoryBytes: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)),
-      system: systemName(), versions: versions)
+      system: systemName(), versions: [("t2d", programVersion), ("openblas", BLAS.library)])
   }
 
   var json: JSONValue {
@@ -65,19 +63,5 @@ struct BenchmarkMachine: Sendable {
     #else
       "another architecture"
     #endif
-  }
-
-  /// What `t2d --version` says; nil where no `t2d` is built beside this program.
-  private static func daemonVersion() -> String? {
-    guard let program = try? PrivateDaemon.program() else { return nil }
-    return try? withTemporaryDirectory { directory in
-      // A shell only to send the answer to a file.
-      let process = try ChildProcess(
-        "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --version >"$1""#, program, directory + "/version"],
-        environment: ChildProcess.environment(), socket: nil)
-      guard process.waitForExit(until: .after(.seconds(10))) == .code(0) else { return nil }
-      let bytes = try FileSystem.readAll(directory + "/version", maximumBytes: 1 << 10)
-      return trimmed(String(decoding: bytes.prefix { $0 != 0x0a }, as: UTF8.self).drop { $0 != " " })
-    }
   }
 }

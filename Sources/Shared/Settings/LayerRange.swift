@@ -12,7 +12,7 @@ package struct LayerRange: RecordValue {
   package static func read(
     _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
   ) throws -> Self {
-    // Jobs that t2d 1.0 stored have [0, 9].
+    // Jobs that t2d 0.1 stored have [0, 9].
     if case .array(let ends) = json, ends.count == 2, let first = ends[0].intValue, let last = ends[1].intValue,
       0 <= first, first <= last
     {

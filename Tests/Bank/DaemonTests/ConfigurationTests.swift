@@ -101,7 +101,7 @@ import Testing
     #expect(options.prefix == "/x")
     #expect(options.socket == "/y")
     #expect(options.config == "z")
-    #expect(try DaemonProgram.Options(["--version"]).text == "t2d 0.1.0\n")
+    #expect(try DaemonProgram.Options(["--version"]).text == "t2d \(programVersion)\n")
     for bad in [["--prefix"], ["--nothing"], ["x"], ["--socket="]] {
       let error = #expect(throws: DaemonError.self) { try DaemonProgram.Options(bad) }
       #expect(error?.exitCode == 64)

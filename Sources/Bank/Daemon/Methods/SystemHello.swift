@@ -1,11 +1,12 @@
 import RPCProtocol
 import RPCServer
 import StrictJSON
+import SystemSupport
 
 extension SystemHello: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
     reply.succeed([
-      "name": "t2d", "version": .string(daemonVersion), "protocol": JSONValue(RPCMethod.protocolVersion),
+      "name": "t2d", "version": .string(programVersion), "protocol": JSONValue(RPCMethod.protocolVersion),
       "pid": JSONValue(Int(ownProcessID())), "capabilities": ["pass_fd", "if_generation", "events"],
       "access": .string(reply.connection.mayChange ? "change" : "read"), "prefix": .string(service.shownPrefix),
       "socket": .string(service.paths.socket), "spool": service.spool,

@@ -19,7 +19,7 @@ extension Service {
     let running = snapshot.jobs.filter { $0.state == .running }
     let queued = snapshot.jobs.filter { $0.state == .queued }
     return [
-      "version": .string(daemonVersion), "pid": JSONValue(Int(ownProcessID())),
+      "version": .string(programVersion), "pid": JSONValue(Int(ownProcessID())),
       "uptime_seconds": .number((MonotonicInstant.now - started).inSeconds),
       "generation": .integer(snapshot.generation),
       "prefix": .string(shownPrefix), "socket": .string(paths.socket), "spool": spool,
