@@ -39,7 +39,7 @@ package struct Trainer {
     report: @escaping (TrainingState.Point) -> Void,
     save: @escaping (TrainingState) throws(TrainingError) -> Void
   ) throws(TrainingError) {
-    precondition(settings.problem == nil, "settings that were not checked: \(settings.problem ?? "")")
+    precondition(settings.trainingProblem == nil, "settings that were not checked: \(settings.trainingProblem ?? "")")
     precondition(
       state.parameters.count == model.parameterCount,
       "a state of \(state.parameters.count) parameters for \(model.parameterCount)")

@@ -16,14 +16,7 @@ func adaptationSettings(
       "experts without rescale cannot be mixed by 'sum' with free coefficients, whose sum would scale whole matrices; "
         + "ask for normalized coefficients, or for the mix 'delta'")
   }
-  guard search.population >= 2, search.population <= 4096, search.elites >= 2, search.elites <= search.population,
-    search.iterations >= 1, search.lower < search.upper, !search.granularities.isEmpty
-  else {
-    throw WorkerFault(
-      .badRequest,
-      "a search needs 2 to 4096 members, 2 elites or more, an iteration and a range; got \(search.population) members, "
-        + "\(search.elites) elites, \(search.iterations) iterations, \(search.lower) to \(search.upper)")
-  }
+  if let problem = search.problem { throw WorkerFault(.badRequest, "cannot search so: \(problem)") }
   let methods = search.method.methods(withGradients: hasChoices)
   if !hasChoices, methods.contains(where: { $0.needsGradients }) {
     throw WorkerFault(

@@ -8,7 +8,7 @@ extension TrainingSettings {
   func training(withDivergence weight: Double) throws(WorkerFault) -> TrainingSettings {
     var settings = self
     settings.divergenceWeight = weight
-    if let problem = settings.problem { throw WorkerFault(.badRequest, "cannot train so: \(problem)") }
+    if let problem = settings.trainingProblem { throw WorkerFault(.badRequest, "cannot train so: \(problem)") }
     return settings
   }
 }

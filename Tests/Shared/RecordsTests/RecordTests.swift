@@ -139,6 +139,13 @@ private func json(_ text: String) throws -> JSONValue { try parseJSON(text) }
     #expect(problem?.description.hasPrefix("has no member 'batch'") == true)
   }
 
+  @Test func whatTheProgramHasSetIsCheckedLikeWhatIsRead() throws {
+    var sample: Sample = try strict.read(json(#"{"name": "a"}"#))
+    #expect(sample.problem == nil)
+    sample.batch = 0
+    #expect(sample.problem?.description == "'batch' must be from 1 to 4096, and is 0; rows of a step")
+  }
+
   @Test func namesBecomeSnakeCase() {
     for (name, wire) in [
       ("learningRate", "learning_rate"), ("modelID", "model_id"), ("ci95", "ci95"), ("accNorm", "acc_norm"),
