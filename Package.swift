@@ -62,9 +62,9 @@ let package = Package(
   targets: [
     shared.c("CLinux"),
     shared.part("StrictJSON"),
-    shared.part("Records", ["StrictJSON"]),
     shared.part("Digests"),
     shared.part("SystemSupport", ["CLinux"]),
+    shared.part("Records", ["SystemSupport", "StrictJSON"]),
     // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
     shared.part("Multipliers"),
     // What a search of mixtures is, without what scores them: also the names and summaries of its methods for all who
@@ -101,7 +101,8 @@ let package = Package(
     model.part("Tokenizer", ["StrictJSON"]),
     model.part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
     model.part(
-      "Transformer", ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings"]),
+      "Transformer",
+      ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings", "SystemSupport"]),
     model.part(
       "Adaptation",
       ["Search", "Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),

@@ -1,5 +1,4 @@
 import Registry
-import Synchronization
 import SystemSupport
 
 /// The one thread that owns the catalogue: it takes closures from a mailbox and runs them in the order in which they were

@@ -1,7 +1,6 @@
 import Evaluation
 import Registry
 import RPCServer
-import Synchronization
 package import SystemSupport
 import Watcher
 

@@ -1,5 +1,4 @@
 import Evaluation
-import Synchronization
 import SystemSupport
 
 /// The dispatch template as the user's file has it: read at start and at SIGHUP, used by any thread.

@@ -2,7 +2,6 @@ import Registry
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
 import SystemSupport
 
 /// A method that the daemon answers.

@@ -1,4 +1,4 @@
-import Synchronization
+import SystemSupport
 package import WorkerProtocol
 
 /// What changes too often for the catalogue and is shown by `status`: the worker, and how far jobs are.

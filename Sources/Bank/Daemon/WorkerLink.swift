@@ -1,6 +1,5 @@
 import Glibc
 import StrictJSON
-import Synchronization
 package import SystemSupport
 package import WorkerProtocol
 

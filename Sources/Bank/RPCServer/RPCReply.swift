@@ -1,6 +1,6 @@
 package import RPCProtocol
 package import StrictJSON
-import Synchronization
+import struct Synchronization.Atomic
 package import SystemSupport
 
 /// The one answer to one request, from any thread. Whoever drops it unanswered has answered `internal`.

@@ -1,6 +1,6 @@
 package import CLinux
 import RPCProtocol
-import Synchronization
+import struct Synchronization.Atomic
 package import SystemSupport
 
 /// The daemon's socket: JSON-RPC 2.0, one object a line, for any number of clients on one thread.

@@ -1,5 +1,5 @@
 package import StrictJSON
-import Synchronization
+import SystemSupport
 
 /// All that readers see, at one moment: immutable, and so read on any thread without waiting.
 ///

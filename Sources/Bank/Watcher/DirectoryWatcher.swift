@@ -1,5 +1,4 @@
 package import SystemSupport
-import Synchronization
 
 /// Watches the directories into which users drop files and says when a name is due, gone or not wanted.
 ///

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemSupport
 
 /// Where t2ctl writes: the answer to standard output, prose to standard error.

@@ -1,6 +1,5 @@
 package import LinearAlgebra
 package import Multipliers
-import Synchronization
 import SystemSupport
 
 extension Factorization {

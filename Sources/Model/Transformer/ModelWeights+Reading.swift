@@ -1,7 +1,7 @@
 internal import LinearAlgebra
 internal import ModelFormats
 internal import Multipliers
-internal import Synchronization
+internal import SystemSupport
 
 extension ModelWeights {
   /// Reads all tensors, on the threads of the pool, and refuses values that are not finite: a NaN would only show in

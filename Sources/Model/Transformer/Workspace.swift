@@ -1,5 +1,5 @@
 internal import LinearAlgebra
-internal import Synchronization
+internal import SystemSupport
 
 /// The memory that a forward pass works in, for up to `capacity` rows. Names as in ``ForwardPass``.
 final class Workspace: Sendable {

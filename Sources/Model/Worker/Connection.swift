@@ -1,5 +1,4 @@
 package import StrictJSON
-import Synchronization
 package import SystemSupport
 package import WorkerProtocol
 

@@ -2,7 +2,6 @@ import Settings
 import Adaptation
 import Evaluation
 import LinearAlgebra
-import Synchronization
 import SystemSupport
 import Transformer
 import WorkerProtocol

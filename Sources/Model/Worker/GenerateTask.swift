@@ -1,4 +1,3 @@
-import Synchronization
 import SystemSupport
 import Transformer
 import WorkerProtocol

@@ -2,7 +2,6 @@ import Digests
 import LinearAlgebra
 import ModelFormats
 import Multipliers
-import Synchronization
 import Settings
 import SystemSupport
 import Tokenizer

@@ -1,6 +1,6 @@
 import LinearAlgebra
 import ModelFormats
-import Synchronization
+import struct Synchronization.Atomic
 import SystemSupport
 import Transformer
 import WorkerProtocol

@@ -1,6 +1,6 @@
 import Sandbox
 import StrictJSON
-import Synchronization
+import struct Synchronization.Atomic
 import SystemSupport
 import Transformer
 import WorkerProtocol

@@ -2,7 +2,6 @@ import Glibc
 package import LinearAlgebra
 package import Sandbox
 package import StrictJSON
-import Synchronization
 package import SystemSupport
 import WorkerProtocol
 

@@ -4,7 +4,6 @@ import ModelFormats
 import Multipliers
 import SVF
 import Search
-import Synchronization
 import SystemSupport
 
 /// `t2bench sibling`: a second base model of the same shapes, for transfer checks; etc/make-sibling calls it.

@@ -1,5 +1,5 @@
 package import StrictJSON
-import Synchronization
+import SystemSupport
 
 /// A struct each member of which is a `@Setting`: one description that reads, writes, validates and documents.
 ///

@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// A child process and its end. Whoever drops the last reference to one that still runs kills it.
 ///

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Lines for the operator on stderr: one line a fact, `key=value` pairs behind it, one `write` each.
 ///

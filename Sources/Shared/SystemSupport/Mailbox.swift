@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Hands things from any thread to the one that takes them, in the order in which they were put.
 ///

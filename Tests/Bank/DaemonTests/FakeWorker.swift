@@ -6,7 +6,6 @@ import Glibc
 import ModelFormats
 import Multipliers
 import StrictJSON
-import Synchronization
 import SystemSupport
 import WorkerProtocol
 

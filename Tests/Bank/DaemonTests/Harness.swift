@@ -4,7 +4,6 @@ import ModelFormats
 import RPCClient
 import Registry
 import StrictJSON
-import Synchronization
 import SystemSupport
 import TestSupport
 import Testing

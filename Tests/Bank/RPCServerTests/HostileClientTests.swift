@@ -4,7 +4,7 @@ import RPCClient
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
+import struct Synchronization.Atomic
 import SystemSupport
 import Testing
 

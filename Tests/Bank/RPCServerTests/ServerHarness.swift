@@ -5,7 +5,7 @@ import Records
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
+import struct Synchronization.Atomic
 import SystemSupport
 import Testing
 

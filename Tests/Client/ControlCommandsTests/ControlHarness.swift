@@ -2,7 +2,6 @@ import ControlCommands
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
 import SystemSupport
 
 /// A daemon that answers by script, with what the real one was recorded to say, and remembers what it was asked.

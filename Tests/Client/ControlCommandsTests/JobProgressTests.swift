@@ -2,7 +2,7 @@ import ControlCommands
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
+import SystemSupport
 import Testing
 
 @Suite struct JobProgressTests {

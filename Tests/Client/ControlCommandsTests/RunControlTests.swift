@@ -3,7 +3,6 @@ import Glibc
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import Synchronization
 import SystemSupport
 import Testing
 

@@ -2,7 +2,6 @@ import Glibc
 import LinearAlgebra
 import Multipliers
 import SVF
-import Synchronization
 import SystemSupport
 import TestSupport
 import Testing

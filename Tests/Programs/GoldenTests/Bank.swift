@@ -3,7 +3,6 @@ import ModelFormats
 import ModelSamples
 import RPCClient
 import StrictJSON
-import Synchronization
 import SystemSupport
 import TestSupport
 

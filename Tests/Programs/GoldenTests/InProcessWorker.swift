@@ -1,6 +1,5 @@
 import Daemon
 import LinearAlgebra
-import Synchronization
 import SystemSupport
 import Worker
 
