@@ -24,10 +24,16 @@ extension TrainingSettings {
     return nil
   }
 
-  /// The learning rate of a step, counted from 0: a line up, and half a cosine down to almost 0.
+  /// The learning rate of a step, counted from 0: a line up, and then as the decay says.
   package func rate(at step: Int) -> Double {
     if step < warmUp { return learningRate * Double(step + 1) / Double(warmUp + 1) }
     let progress = Double(step - warmUp) / Double(steps - warmUp)
-    return learningRate * (1 + cos(.pi * progress)) / 2
+    let share =
+      switch decay {
+      case .cosine: (1 + cos(.pi * progress)) / 2
+      case .linear: 1 - progress
+      case .constant: 1.0
+      }
+    return learningRate * share
   }
 }

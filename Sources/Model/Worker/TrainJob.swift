@@ -162,8 +162,12 @@ struct TrainJob {
   func identity(_ data: TrainingData, _ model: LoadedModel, _ settings: TrainingSettings) -> String {
     var own = spec.settings
     own.divergenceWeights = [settings.divergenceWeight]
+    // Without what has its default: a setting that comes with a later version is no reason to begin a training anew.
+    let standard = RecordWriter.object(TrainingSettings())
+    var chosen = JSONObject()
+    for (name, value) in RecordWriter.object(own).members where standard[name] != value { chosen[name] = value }
     let parts =
-      [model.model.digest, RecordWriter.json(own).jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
+      [model.model.digest, JSONValue.object(chosen).jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
     return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
   }
 

@@ -16,6 +16,8 @@ package struct TrainingSettings: Record {
   @Setting("rows per step", 1...4_096) package var batch = 10
   @Setting("peak learning rate", 1e-9...1_000, option: .init("--lr", "R")) package var learningRate = 0.01
   @Setting("steps in which the learning rate rises to its peak", 0...1_000_000) package var warmUp = 0
+  @Setting("how the learning rate falls after its peak: cosine to 0, linear to 0, or constant, not at all")
+  package var decay = RateDecay.cosine
   /// Adam divides by the gradient's size again, so it bounds single steps against their neighbours.
   @Setting("maximum gradient norm", 1e-12...1e12, option: .init(nil, "C")) package var clip = 0.001
   @Setting("weight decay towards the base", 0...1_000, option: .init(nil, "D")) package var weightDecay = 0.0

@@ -38,6 +38,16 @@ package enum DivergenceDirection: String, Choice {
   case reference
 }
 
+/// How the learning rate falls after its peak.
+package enum RateDecay: String, Choice {
+  /// By half a cosine to almost 0.
+  case cosine
+  /// By a line to almost 0.
+  case linear
+  /// Not at all, as the paper's reference code has it.
+  case constant
+}
+
 /// What a sampled answer's reward is compared with.
 package enum RewardBaseline: String, Choice {
   /// With nothing: eq. 1 of arXiv:2501.06252.

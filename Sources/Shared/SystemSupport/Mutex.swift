@@ -3,7 +3,7 @@
 
   /// A mutex that ThreadSanitizer sees, for its builds alone (`etc/test --all`). That of the standard library waits by a
   /// system call of its own; where two threads met there, the sanitizer would take all that it guards for a race.
-  package struct Mutex<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+  @safe package struct Mutex<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
     private let value: UnsafeMutablePointer<Value>
 

@@ -62,7 +62,7 @@ import Transformer
 }
 
 @Suite struct TrainingSettingsTests {
-  @Test func theRateRisesByALineAndFallsByACosine() {
+  @Test func theRateRisesByALineAndFallsAsTheDecaySays() {
     var settings = TrainingSettings()
     settings.steps = 12
     settings.warmUp = 4
@@ -71,6 +71,12 @@ import Transformer
     #expect(zip(rates.prefix(4), [0.2, 0.4, 0.6, 0.8]).allSatisfy { abs($0 - $1) < 1e-12 })
     #expect(rates[4] == 1 && abs(rates[8] - 0.5) < 1e-12 && rates[11] > 0 && rates[11] < 0.05)
     #expect(rates[4...] == rates[4...].sorted(by: >)[...])
+    settings.decay = .linear
+    #expect((0..<12).map(settings.rate)[4...] == [1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+    settings.decay = .constant
+    #expect((4..<12).map(settings.rate) == Array(repeating: 1, count: 8))
+    // The way up is the same.
+    #expect((0..<4).map(settings.rate) == Array(rates.prefix(4)))
   }
 
   @Test func whatCannotBeTrainedWithIsNamed() {
