@@ -72,12 +72,14 @@ let package = Package(
     shared.part("Search", ["Multipliers", "StrictJSON"]),
     // The words and settings of the domain, each declared once.
     shared.part("Settings", ["Search", "Records", "Multipliers", "StrictJSON"]),
-    shared.part("RPCProtocol", ["Records", "Settings", "Multipliers", "StrictJSON"]),
+    // What searches, checks, trainings and evaluations find: from the worker to the catalogue and to clients.
+    shared.part("Results", ["Records", "Settings", "Multipliers", "StrictJSON"]),
+    shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["StrictJSON", "SystemSupport"]),
     shared.part("Evaluation", ["Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
-    shared.part("WorkerProtocol", ["Records", "Settings", "StrictJSON", "Multipliers"]),
+    shared.part("WorkerProtocol", ["Results", "Records", "Settings", "StrictJSON", "Multipliers"]),
 
     bank.system("CSQLite"),
     bank.part("SQLite", ["CSQLite"]),
@@ -85,12 +87,16 @@ let package = Package(
     bank.part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
     bank.part(
       "Registry",
-      ["SQLite", "WorkerProtocol", "Records", "Settings", "Multipliers", "StrictJSON", "Digests", "SystemSupport"]),
+      [
+        "SQLite", "RPCProtocol", "WorkerProtocol", "Results", "Records", "Settings", "Multipliers", "StrictJSON",
+        "Digests", "SystemSupport",
+      ]),
     bank.part(
       "Daemon",
       [
         "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
-        "WorkerProtocol", "Settings", "Records", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "SQLite",
+        "WorkerProtocol", "Results", "Settings", "Records", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
+        "SQLite",
       ]),
 
     model.system("COpenBLAS"),
@@ -116,18 +122,18 @@ let package = Package(
       "Worker",
       [
         "Training", "Adaptation", "Search", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol",
-        "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests",
-        "SystemSupport", "CLinux",
+        "Results", "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON",
+        "Digests", "SystemSupport", "CLinux",
       ]),
 
-    client.part("RPCClient", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
-    client.part("ResultText", ["StrictJSON"]),
+    client.part("RPCClient", ["CLinux", "RPCProtocol", "Records", "StrictJSON", "SystemSupport"]),
+    client.part("ResultText", ["RPCProtocol", "Results", "Records", "StrictJSON"]),
     // Answers in, HTML and SVG out: reads no file and opens no socket.
     client.part("Report", ["ResultText", "StrictJSON"]),
     client.part(
       "ControlCommands",
       [
-        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Records", "Search",
+        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Results", "Records", "Search",
         "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
@@ -167,7 +173,7 @@ let package = Package(
       "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     shared.tests(
-      "WorkerProtocol", ["WorkerProtocol", "Records", "Settings", "Multipliers", "StrictJSON"],
+      "WorkerProtocol", ["WorkerProtocol", "Results", "Records", "Settings", "Multipliers", "StrictJSON"],
       resources: [.copy("Fixtures")]),
 
     bank.tests("SQLite", ["SQLite", "SystemSupport"]),
@@ -179,14 +185,15 @@ let package = Package(
     bank.tests(
       "Registry",
       [
-        "Registry", "SQLite", "Multipliers", "Records", "Settings", "WorkerProtocol", "StrictJSON", "Digests",
-        "SystemSupport",
+        "Registry", "SQLite", "Multipliers", "Records", "Results", "RPCProtocol", "Settings", "WorkerProtocol",
+        "StrictJSON", "Digests", "SystemSupport",
       ]),
     bank.tests(
       "Daemon",
       [
         "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
-        "ModelFormats", "WorkerProtocol", "Records", "Settings", "Experts", "Multipliers", "Digests", "Sandbox",
+        "ModelFormats", "WorkerProtocol", "Results", "Records", "Settings", "Experts", "Multipliers", "Digests",
+        "Sandbox",
         "TestSupport",
       ]),
 
@@ -214,8 +221,8 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Settings", "StrictJSON", "SystemSupport",
-        "ModelSamples",
+        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON",
+        "SystemSupport", "ModelSamples",
       ]),
 
     client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),
@@ -230,8 +237,8 @@ let package = Package(
     programs.tests(
       "Golden",
       [
-        "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol", "SQLite",
-        "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
+        "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol", "Records",
+        "SQLite", "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
       ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(

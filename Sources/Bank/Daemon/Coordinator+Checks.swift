@@ -2,6 +2,7 @@ import Settings
 import Experts
 import Multipliers
 import Registry
+import Results
 import RPCProtocol
 import StrictJSON
 import SystemSupport

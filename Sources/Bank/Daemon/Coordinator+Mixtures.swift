@@ -1,7 +1,7 @@
 import Experts
-import Multipliers
 import Records
 import Registry
+import Results
 import Settings
 import StrictJSON
 import SystemSupport
@@ -121,7 +121,7 @@ extension Coordinator {
     else { throw RegistryError.conflict("the task or the model of the search is gone") }
     let pair = Pair(task: taskName, model: modelName)
     // A daemon that was killed between the mixture and the end of its job runs the job again: what it published stands.
-    if let known = try catalogue.mixture(ofJob: job.id) { return .object(known.record) }
+    if let known = try catalogue.mixture(ofJob: job.id) { return RecordWriter.json(known.record) }
     guard result.vectorsPath == spec.vectorsPath else {
       throw RegistryError.conflict("the worker wrote '\(result.vectorsPath)' instead of '\(spec.vectorsPath)'")
     }
@@ -131,14 +131,15 @@ extension Coordinator {
       .validated(against: signature)
     let blob = try store.publish(content)
 
-    let record = record(
-      result, spec: spec, job: job.id, base: spec.model.digest, inputs: inputs,
-      digest: vectors.contentDigest.description)
+    var record = result.mixture
+    record.digest = vectors.contentDigest.description
+    record.inputsDigest = inputs
+    record.search.job = job.id
     let isCurrent = snapshot.need(task, on: model, options: job.options)?.inputs == inputs
     if !isCurrent, let served = snapshot.mixture(pair), served.staleReason == nil {
       // It came to its end before it could be stopped; what is served is made of what there is now.
       log.info("a mixture of inputs that have gone is not served", ["job": job.id])
-      return .object(record)
+      return RecordWriter.json(record)
     }
     let mixture = MixtureRevision(
       pair: pair, revision: 0, job: job.id, inputs: inputs, record: record, blob: blob, options: job.options,
@@ -147,49 +148,14 @@ extension Coordinator {
       let sequence = try catalogue.record(
         "mixture.published", taskName,
         [
-          "model": .string(modelName), "job": .integer(job.id), "served": .string(result.served),
-          "alpha": record["alpha"] ?? .null, "reason": .string(job.reason),
+          "model": .string(modelName), "job": .integer(job.id), "served": .string(record.served),
+          "alpha": RecordWriter.json(record.alpha), "reason": .string(job.reason),
         ], now: .now)
       try catalogue.publish(
         mixture, generation: sequence, staleReason: isCurrent ? nil : "its inputs changed during the search")
     }
-    log.info("mixture", ["task": taskName, "model": modelName, "served": result.served, "job": job.id])
-    return .object(record)
-  }
-
-  private func record(
-    _ result: AdaptResult, spec: AdaptSpec, job: Int64, base: String, inputs: String, digest: String
-  ) -> JSONObject {
-    var alpha = JSONObject()
-    for (expert, values) in zip(result.experts, result.alpha) {
-      alpha[expert.name] =
-        values.count == 1 && result.granularity == .vector
-        ? .float(values[0]) : .array(values.map { .float($0) })
-    }
-    var record: JSONObject = [
-      "alpha": .object(alpha), "granularity": .string(result.granularity.rawValue),
-      "mix": .string(result.mix.rawValue), "rescale": .string(result.rescale.rawValue),
-    ]
-    if result.granularity != .vector { record["units"] = JSONValue(result.units) }
-    record["experts"] = .array(
-      result.experts.map {
-        ["name": .string($0.name), "version": JSONValue($0.version), "digest": .string($0.digest)]
-      })
-    record["scores"] = result.scores.json
-    record["served"] = .string(result.served)
-    record["served_because"] = .string(result.servedBecause)
-    record["digest"] = .string(digest)
-    record["task_digest"] = .string(spec.task.digest)
-    record["base_digest"] = .string(base)
-    record["inputs_digest"] = .string(inputs)
-    record["template"] = .string(result.template)
-    var search = result.search.json.objectValue ?? [:]
-    search["kernel"] = .string(result.kernel)
-    search["job"] = .integer(job)
-    record["search"] = .object(search)
-    record["eval_items"] = result.evalItems?.json
-    if !result.warnings.isEmpty { record["warnings"] = JSONValue(result.warnings) }
-    return record
+    log.info("mixture", ["task": taskName, "model": modelName, "served": record.served, "job": job.id])
+    return RecordWriter.json(record)
   }
 }
 

@@ -1,4 +1,5 @@
 import Registry
+import Results
 import RPCProtocol
 import StrictJSON
 import SystemSupport

@@ -127,17 +127,14 @@ struct Freshness {
   ) -> [String] {
     let record = served.mixture.record
     var causes: [String] = []
-    if let digest = record["task_digest"]?.stringValue, digest != task.current.digest {
+    if record.taskDigest != task.current.digest {
       let before = served.taskRevision.map { "\($0)" } ?? "?"
       causes.append("the task's files have changed (revision \(before) to \(task.current.revision))")
     }
-    if let digest = record["base_digest"]?.stringValue, let now = model.facts?.digest, digest != now {
-      causes.append("the model has changed (\(Self.short(digest)) to \(Self.short(now)))")
+    if let now = model.facts?.digest, record.baseDigest != now {
+      causes.append("the model has changed (\(Self.short(record.baseDigest)) to \(Self.short(now)))")
     }
-    var before: [(name: String, version: Int)] = []
-    for expert in record["experts"]?.arrayValue ?? [] {
-      if let name = expert["name"]?.stringValue { before.append((name, expert["version"]?.intValue ?? 0)) }
-    }
+    let before = record.experts
     for expert in experts {
       guard let old = before.first(where: { sameName($0.name, expert.name) }) else {
         causes.append("'\(expert.name)' is a new expert (version \(expert.version))")

@@ -235,7 +235,7 @@ final class JobRunner {
   // MARK: - Those who wait
 
   /// Answers when the job has ended, or at the deadline with how far it is.
-  func wait(for id: Int64, _ reply: RPCReply, until deadline: Deadline) throws(RegistryError) {
+  func wait(for id: Int64, _ reply: Reply<JobWait.Result>, until deadline: Deadline) throws(RegistryError) {
     let job = try catalogue.job(id)
     if job.state.isFinal || deadline.hasPassed {
       reply.succeed(.object(job.json(board.progress(of: id), full: true)))
@@ -244,7 +244,7 @@ final class JobRunner {
     }
   }
 
-  private func answer(_ replies: [RPCReply], with id: Int64) {
+  private func answer(_ replies: [Reply<JobWait.Result>], with id: Int64) {
     guard !replies.isEmpty else { return }
     writer.attempt("read a job") { () throws(RegistryError) in
       let job = try catalogue.job(id)

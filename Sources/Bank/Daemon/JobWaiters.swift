@@ -1,10 +1,10 @@
-import RPCServer
+import RPCProtocol
 import SystemSupport
 
 /// The clients that wait for the ends of jobs, each until its own deadline. A pure struct but for the clock.
 struct JobWaiters {
   private struct Waiter {
-    var reply: RPCReply
+    var reply: Reply<JobWait.Result>
     var deadline: Deadline
 
     /// Its time is over, or nobody reads what it would be told.
@@ -16,21 +16,21 @@ struct JobWaiters {
   /// The earliest deadline.
   var nextDeadline: MonotonicInstant? { waiters.values.joined().map(\.deadline.instant).min() }
 
-  mutating func add(_ reply: RPCReply, for job: Int64, until deadline: Deadline) {
+  mutating func add(_ reply: Reply<JobWait.Result>, for job: Int64, until deadline: Deadline) {
     waiters[job, default: []].append(Waiter(reply: reply, deadline: deadline))
   }
 
   /// Takes out those who wait for this job.
-  mutating func take(_ job: Int64) -> [RPCReply] { waiters.removeValue(forKey: job)?.map(\.reply) ?? [] }
+  mutating func take(_ job: Int64) -> [Reply<JobWait.Result>] { waiters.removeValue(forKey: job)?.map(\.reply) ?? [] }
 
-  mutating func takeAll() -> [RPCReply] {
+  mutating func takeAll() -> [Reply<JobWait.Result>] {
     defer { waiters = [:] }
     return waiters.values.joined().map(\.reply)
   }
 
   /// Takes out those who will not see the end of their job.
-  mutating func takeExpired() -> [(job: Int64, replies: [RPCReply])] {
-    var expired: [(job: Int64, replies: [RPCReply])] = []
+  mutating func takeExpired() -> [(job: Int64, replies: [Reply<JobWait.Result>])] {
+    var expired: [(job: Int64, replies: [Reply<JobWait.Result>])] = []
     for (job, waiting) in waiters {
       let gone = waiting.filter(\.isExpired)
       guard !gone.isEmpty else { continue }

@@ -95,7 +95,7 @@ extension Service {
       // The stored vectors are the effective multipliers: one expert of weight one.
       let mixture = found.mixture
       let vectors = ExpertReference(
-        name: task, version: mixture.revision, digest: mixture.record["digest"]?.stringValue ?? "",
+        name: task, version: mixture.revision, digest: mixture.record.digest ?? "",
         path: paths.store.path(mixture.blob))
       return (
         .expert(vectors, rescale: .none),

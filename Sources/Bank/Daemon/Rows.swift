@@ -1,4 +1,5 @@
 import Multipliers
+import RPCProtocol
 import Registry
 import StrictJSON
 import WorkerProtocol
@@ -63,14 +64,10 @@ extension TaskRecord {
 
 extension ServedMixture {
   /// A line of `mixture.list`.
-  var row: JSONObject {
-    [
-      "task": .string(mixture.pair.task), "model": .string(mixture.pair.model),
-      "alpha": mixture.record["alpha"] ?? .null, "scores": mixture.record["scores"] ?? .null,
-      "served": mixture.record["served"] ?? .null, "stale": .bool(staleReason != nil),
-      "stale_reason": JSONValue(staleReason), "generation": .integer(generation),
-      "created": .string(mixture.added.description),
-    ]
+  var row: MixtureRow {
+    MixtureRow(
+      task: mixture.pair.task, model: mixture.pair.model, mixture: mixture.record, staleReason: staleReason,
+      generation: generation, created: mixture.added.description)
   }
 }
 

@@ -7,7 +7,7 @@ import SystemSupport
 /// A method that the daemon answers.
 protocol HandledMethod: RPCMethodDeclaration {
   /// On the RPC server's thread: what blocks or touches the catalogue goes on by ``Service/onCatalogue(_:_:)``.
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError)
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError)
 }
 
 /// What the daemon answers. Lives on the RPC server's thread: what can be read from the snapshot is answered there,
@@ -55,7 +55,7 @@ final class Service: RPCHandler {
 
   private static func handler<Method: HandledMethod>(_ method: Method.Type) -> Handler {
     { (service, params, reply) throws(RPCError) in
-      try method.handle(try method.parameters(params), by: service, reply)
+      try method.handle(try method.parameters(params), by: service, Reply(request: reply))
     }
   }
 
@@ -73,7 +73,7 @@ final class Service: RPCHandler {
       let mixture = snapshots.get().answer(task: task, model: request.string("model"))
     else { return nil }
     let isKnown = request.integer("if_generation") == mixture.generation
-    return PreparedAnswer(result: isKnown ? mixture.notModified : mixture.result)
+    return PreparedAnswer(result: (isKnown ? mixture.notModified : mixture.result).bytes)
   }
 
   func handle(_ request: RPCRequest, _ reply: RPCReply) {
@@ -88,7 +88,9 @@ final class Service: RPCHandler {
   }
 
   /// Goes on on the catalogue's thread; what is thrown there is the answer.
-  func onCatalogue(_ reply: RPCReply, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void) {
+  func onCatalogue<Value>(
+    _ reply: Reply<Value>, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void
+  ) {
     catalogue.post { coordinator in
       do throws(RPCError) {
         try body(coordinator)
@@ -99,7 +101,7 @@ final class Service: RPCHandler {
   }
 
   /// "uid 1000", for journals.
-  static func who(_ reply: RPCReply) -> String { "uid \(reply.peer.user)" }
+  static func who<Value>(_ reply: Reply<Value>) -> String { "uid \(reply.connection.peer.user)" }
 }
 
 /// Turns the catalogue's errors into answers.

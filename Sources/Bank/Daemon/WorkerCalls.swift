@@ -13,7 +13,7 @@ typealias WorkerAnswer = (Result<JSONValue, RPCError>) -> Void
 final class WorkerCalls {
   /// A client that reads along.
   private struct Stream {
-    let reply: RPCReply
+    let reply: Reply<Generate.Result>
     /// A decision as clients see it.
     let decided: (JSONValue) -> JSONValue
     var number = 0
@@ -71,7 +71,7 @@ final class WorkerCalls {
   /// Asks for a text that `reply`'s client waits for: it reads along where the call streams, and nothing more is
   /// computed once it has gone.
   func generate(
-    _ call: GenerateCall, for reply: RPCReply, decided: @escaping (JSONValue) -> JSONValue,
+    _ call: GenerateCall, for reply: Reply<Generate.Result>, decided: @escaping (JSONValue) -> JSONValue,
     _ answer: @escaping WorkerAnswer
   ) {
     let own = OwnRequest()

@@ -1,3 +1,5 @@
+import Records
+package import Results
 package import StrictJSON
 
 /// A task on a model: what a mixture belongs to.
@@ -18,8 +20,8 @@ package struct MixtureRevision: Sendable, Equatable {
   package var job: Int64
   /// A digest of everything it depends on: task, model, expert versions. Fresh while this is what the pair needs now.
   package var inputs: String
-  /// α, experts, scores, search: the worker's result with names added; what `mixture.get` answers but for freshness.
-  package var record: JSONObject
+  /// What `mixture.get` answers but for freshness, and what only a report reads.
+  package var record: Mixture
   /// The mixed multipliers.
   package var blob: BlobReference
   /// What a user asked of the search beyond the defaults; a recomputation asks the same.
@@ -31,7 +33,7 @@ package struct MixtureRevision: Sendable, Equatable {
   package var generation: Int64 = 0
 
   package init(
-    pair: Pair, revision: Int, job: Int64, inputs: String, record: JSONObject, blob: BlobReference,
+    pair: Pair, revision: Int, job: Int64, inputs: String, record: Mixture, blob: BlobReference,
     options: JSONObject, reason: String, added: Timestamp
   ) {
     self.pair = pair
@@ -95,7 +97,7 @@ extension Catalogue {
   private func mixture(_ row: StoredRow) throws(RegistryError) -> MixtureRevision {
     var mixture = MixtureRevision(
       pair: Pair(task: row.text(0), model: row.text(1)), revision: Int(row.integer(2)), job: row.integer(3),
-      inputs: row.text(4), record: try storedObject(row.text(5), table: "mixtures"),
+      inputs: row.text(4), record: try storedMixture(row.text(5)),
       blob: BlobReference(hex: row.text(6), bytes: Int(row.integer(7))),
       options: try storedObject(row.text(8), table: "mixtures"), reason: row.text(9),
       added: Timestamp(milliseconds: row.integer(10)))
@@ -112,9 +114,8 @@ extension Catalogue {
     ) { (row) throws(RegistryError) in
       var served = ServedMixture(
         mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
-      if let digest = served.mixture.record["task_digest"]?.stringValue {
-        served.taskRevision = try revision(ofTask: served.mixture.pair.task, digest: digest)
-      }
+      served.taskRevision = try revision(
+        ofTask: served.mixture.pair.task, digest: served.mixture.record.taskDigest)
       return served
     }
   }
@@ -144,7 +145,7 @@ extension Catalogue {
       INSERT INTO mixtures (task, model, revision, job, inputs, record, blob, bytes, options, reason, added,
         generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, mixture.pair.task, mixture.pair.model, number, mixture.job, mixture.inputs,
-      JSONValue.object(mixture.record).jsonText, mixture.blob.hex, mixture.blob.bytes,
+      RecordWriter.json(mixture.record).jsonText, mixture.blob.hex, mixture.blob.bytes,
       JSONValue.object(mixture.options).jsonText, mixture.reason, mixture.added.milliseconds,
       generation)
     try run(

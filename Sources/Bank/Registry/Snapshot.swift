@@ -1,4 +1,4 @@
-package import StrictJSON
+package import RPCProtocol
 import SystemSupport
 
 /// All that readers see, at one moment: immutable, and so read on any thread without waiting.
@@ -90,44 +90,27 @@ package struct PreparedMixture: Sendable {
   package let pair: Pair
   package let generation: Int64
   package let vectorsPath: String
-  /// The result object.
-  package let result: [UInt8]
-  /// The result for a client that has this generation already.
-  package let notModified: [UInt8]
+  package let result: RenderedResult<MixtureGet.Result>
+  /// For a client that has this generation already.
+  package let notModified: RenderedResult<MixtureGet.Result>
 
   init(_ served: ServedMixture, path: String) {
     pair = served.mixture.pair
     generation = served.generation
     vectorsPath = path
-    result = JSONValue.object(served.json(vectorsPath: path)).serialized()
-    notModified =
-      JSONValue.object(["not_modified": true, "generation": .integer(served.generation)]).serialized()
+    result = RenderedResult(.served(served.shown(vectorsPath: path)))
+    notModified = RenderedResult(.notModified(generation: served.generation))
   }
 }
 
 extension ServedMixture {
-  /// The result of `mixture.get`. What only a report reads (items, the course of the search) is left to `job.show`.
-  package func json(vectorsPath: String) -> JSONObject {
-    var object: JSONObject = ["task": .string(mixture.pair.task), "model": .string(mixture.pair.model)]
-    for (key, value) in mixture.record.members where key != "eval_items" { object[key] = value }
-    if var search = object["search"]?.objectValue, let configurations = search["configurations"]?.arrayValue {
-      search["configurations"] = .array(
-        configurations.map { configuration in
-          guard var kept = configuration.objectValue else { return configuration }
-          kept["history"] = nil
-          return .object(kept)
-        })
-      object["search"] = .object(search)
-    }
-    object["stale"] = .bool(staleReason != nil)
-    if let staleReason { object["stale_reason"] = .string(staleReason) }
-    object["generation"] = .integer(generation)
-    object["created"] = .string(mixture.added.description)
-    object["vectors"] = [
-      "path": .string(vectorsPath), "digest": .string("sha256:" + mixture.blob.hex),
-      "bytes": .integer(Int64(mixture.blob.bytes)),
-    ]
-    return object
+  /// As `mixture.get` answers.
+  package func shown(vectorsPath: String) -> MixtureGet.Served {
+    MixtureGet.Served(
+      task: mixture.pair.task, model: mixture.pair.model, mixture: mixture.record.brief, staleReason: staleReason,
+      generation: generation, created: mixture.added.description,
+      vectors: MixtureGet.Vectors(
+        path: vectorsPath, digest: "sha256:" + mixture.blob.hex, bytes: mixture.blob.bytes))
   }
 }
 

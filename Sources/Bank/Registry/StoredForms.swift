@@ -1,5 +1,6 @@
 import Multipliers
 import Records
+import Results
 import StrictJSON
 import WorkerProtocol
 
@@ -112,6 +113,23 @@ private func checkForm(_ json: JSONValue, known: Int, table: String) throws(Regi
 }
 
 extension Catalogue {
+  /// What a search found is kept as it is shown: a member that comes later is optional there.
+  func storedMixture(_ text: String) throws(RegistryError) -> Mixture {
+    var json = try storedJSON(text, table: "mixtures")
+    // As t2d 1.0 spelled it.
+    if var search = json["search"]?.objectValue, let isNormalized = search["normalised"], var members = json.objectValue
+    {
+      search["normalized"] = isNormalized
+      members["search"] = .object(search)
+      json = .object(members)
+    }
+    do throws(RecordError) {
+      return try RecordReader(unknownMembers: .ignored).read(json)
+    } catch {
+      throw .damagedRow(table: "mixtures", problem: error.description)
+    }
+  }
+
   func stored<R: StoredRecord>(
     _ text: String, table: String, as type: R.Type = R.self
   ) throws(RegistryError) -> R {

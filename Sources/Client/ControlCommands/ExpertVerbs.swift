@@ -134,7 +134,7 @@ extension Verb {
       var params = try invocation.parameters(for: "expert.export")
       params["pass_fd"] = true
       let result = try invocation.call("expert.export", params)
-      try invocation.writePassedFile(to: invocation.argument(1), bytes: result["bytes"]?.integerValue)
+      try invocation.writePassedFile(to: invocation.argument(1), bytes: result["bytes"]?.intValue ?? 0)
       invocation.answer(result) {
         invocation.console.note(
           "wrote \(escaped(result["name"].cell))@\(result["version"].cell) to \(escaped(invocation.argument(1)))")
@@ -154,14 +154,14 @@ extension Invocation {
   }
 
   /// Writes the file whose descriptor came with the last answer, so that FILE is there whole or not at all.
-  func writePassedFile(to path: String, bytes expected: Int64?) throws(ControlError) {
+  func writePassedFile(to path: String, bytes expected: Int) throws(ControlError) {
     guard let descriptor = try client().takeDescriptor() else {
       throw .failed("the daemon sent no file with its answer")
     }
     do throws(SystemCallError) {
       let size = try descriptor.status().size
-      guard expected == nil || expected == Int64(size) else {
-        throw SystemCallError("take over a file of \(size) bytes that should have \(expected ?? 0)", number: 0)
+      guard expected == size else {
+        throw SystemCallError("take over a file of \(size) bytes that should have \(expected)", number: 0)
       }
       try FileSystem.writeAtomically(path, try descriptor.bytes(at: 0, count: size), mode: 0o644)
     } catch {

@@ -49,9 +49,33 @@ final class Invocation {
     }
   }
 
+  func call<Method: RPCMethodDeclaration>(
+    _ method: Method.Type, _ params: JSONObject = [:], timeout: Duration? = nil
+  ) throws(ControlError) -> Answer<Method.Result> {
+    let client = try client()
+    do {
+      return try client.call(method, params, timeout: command.timeout ?? timeout)
+    } catch {
+      throw .client(error)
+    }
+  }
+
+  /// A part of an answer that differs from case to case: a job's result, by its kind.
+  func read<Value: Decodable>(_ json: JSONValue, as type: Value.Type, of method: String) throws(ControlError) -> Value {
+    do throws(RecordError) {
+      return try RecordReader(unknownMembers: .ignored).read(json, at: "result")
+    } catch {
+      throw .client(.unreadable(method: method, problem: error.description))
+    }
+  }
+
   // MARK: - Arguments to parameters
 
   func argument(_ index: Int) -> String { command.arguments.indices.contains(index) ? command.arguments[index] : "" }
+
+  func parameters<Method: RPCMethodDeclaration>(for method: Method.Type) throws(ControlError) -> JSONObject {
+    try parameters(for: Method.name)
+  }
 
   /// The parameters of a method from the arguments and options that name them, converted by the table's types.
   func parameters(for methodName: String) throws(ControlError) -> JSONObject {
@@ -156,6 +180,10 @@ final class Invocation {
   /// With --json the object as it came; otherwise `render`.
   func answer(_ result: JSONValue, _ render: () -> Void) {
     if command.json { console.print(result.jsonText) } else { render() }
+  }
+
+  func answer<Value>(_ answer: Answer<Value>, _ render: (Value) -> Void) {
+    self.answer(answer.json) { render(answer.value) }
   }
 
   func print(_ table: Table, empty: String) {

@@ -1,4 +1,7 @@
+import RPCClient
+import RPCProtocol
 import ResultText
+import Results
 import StrictJSON
 import SystemSupport
 
@@ -9,29 +12,26 @@ extension Verb {
       [model, .value("--vectors", "FILE", nil, "write the mixed vectors too: a safetensors that is itself an expert")],
       methods: ["mixture.get"], "The best mixture of a task."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: "mixture.get")
-      let vectors = invocation.command.value("--vectors")
-      if vectors != nil { params["pass_fd"] = true }
-      let result = try invocation.call("mixture.get", params)
-      if let vectors {
-        try invocation.writePassedFile(to: vectors, bytes: result["vectors"]?["bytes"]?.integerValue)
-        invocation.console.note(
-          "wrote \(result["vectors"]?["bytes"]?.integerValue.map(bytesText) ?? "the vectors") to \(escaped(vectors))")
+      var params = try invocation.parameters(for: MixtureGet.self)
+      let path = invocation.command.value("--vectors")
+      if path != nil { params["pass_fd"] = true }
+      let mixture = try invocation.mixture(params)
+      if let path {
+        try invocation.writePassedFile(to: path, bytes: mixture.vectors.bytes)
+        invocation.console.note("wrote \(bytesText(Int64(mixture.vectors.bytes))) to \(escaped(path))")
       }
-      invocation.answer(result) { invocation.showMixture(result) }
+      invocation.answer(mixture) { invocation.showMixture($0) }
     },
     make("mixture list", methods: ["mixture.list"], "The mixtures that are served.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("mixture.list")
-      invocation.answer(result) {
+      invocation.answer(try invocation.call(MixtureList.self)) { list in
         var table = Table(
           ("TASK", .left), ("MODEL", .left), ("SERVED", .left), ("ALPHA", .left), ("STALE", .left),
           ("GENERATION", .right))
-        for mixture in result["mixtures"]?.arrayValue ?? [] {
+        for mixture in list.mixtures {
           table.add([
-            mixture["task"].cell, mixture["model"].cell, mixture["served"].cell,
-            shortAlpha(mixture["alpha"]),
-            mixture["stale"].cell, mixture["generation"].cell,
+            mixture.task, mixture.model, mixture.served, shortAlpha(mixture.alpha), mixture.stale ? "yes" : "no",
+            "\(mixture.generation)",
           ])
         }
         invocation.print(table, empty: "no mixtures yet")
@@ -41,14 +41,14 @@ extension Verb {
       "mixture log", [.one("TASK", "task")], [model, .value("--limit", "N", "limit")],
       methods: ["mixture.log"], "What was served for a task, when, and why it changed."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("mixture.log", try invocation.parameters(for: "mixture.log"))
-      invocation.answer(result) {
+      let log = try invocation.call(MixtureLog.self, try invocation.parameters(for: MixtureLog.self))
+      invocation.answer(log) { log in
         var table = Table(
           [
             ("GENERATION", .right), ("TIME", .left), ("MODEL", .left), ("NOW", .left), ("ALPHA", .left),
             ("EXPERTS", .left), ("REASON", .left), ("JOB", .right),
           ], keys: 1)
-        for entry in mixtureLogEntries(result) {
+        for entry in mixtureLogEntries(log) {
           table.add([
             "\(entry.generation)", entry.time, entry.model, entry.event, entry.alpha, entry.experts, entry.reason,
             entry.job,
@@ -61,73 +61,70 @@ extension Verb {
 }
 
 extension Invocation {
+  /// What is served for a task.
+  func mixture(_ params: JSONObject) throws(ControlError) -> Answer<MixtureGet.Served> {
+    let answer = try call(MixtureGet.self, params)
+    guard case .served(let served) = answer.value else {
+      throw .failed("t2d says that nothing is new, which was not asked")
+    }
+    return Answer(served, json: answer.json)
+  }
+
   /// A mixture as two tables: the coefficients, and the scores beside the baselines.
-  func showMixture(_ mixture: JSONValue) {
-    let stale = mixture["stale"] == true ? console.styled(" (stale: a newer one is on its way)", .yellow) : ""
+  func showMixture(_ served: MixtureGet.Served) {
+    let mixture = served.mixture
+    let stale = served.stale ? console.styled(" (stale: a newer one is on its way)", .yellow) : ""
     console.print(
-      "task \(escaped(mixture["task"].cell)) on \(escaped(mixture["model"].cell)), generation "
-        + "\(mixture["generation"].cell), \(escaped(mixture["granularity"].cell)), mix \(escaped(mixture["mix"].cell))\(stale)"
-    )
-    let served = "served: " + escaped(Self.servedText(mixture))
+      "task \(escaped(served.task)) on \(escaped(served.model)), generation \(served.generation), "
+        + "\(mixture.granularity.rawValue), mix \(mixture.mix.rawValue)\(stale)")
+    let why = "served: " + escaped("\(Self.servedText(mixture.served)): \(mixture.servedBecause)")
     // A sentence, which on a terminal is broken between its words.
     let room = console.out.isTerminal ? console.out.columns ?? .max : .max
-    for line in served.count > room ? wrap(served, columns: room, indentation: 2) : [served] { console.print(line) }
+    for line in why.count > room ? wrap(why, columns: room, indentation: 2) : [why] { console.print(line) }
     console.print("")
     var coefficients = Table(("EXPERT", .left), ("VERSION", .right), ("ALPHA", .left))
-    for (name, value) in mixture["alpha"]?.objectValue?.members ?? [] {
-      let version = mixture["experts"]?.arrayValue?.first { $0["name"]?.stringValue == name }?["version"]
-      let numbers = value.arrayValue?.compactMap(\.doubleValue)
+    for (name, value) in mixture.alpha.entries.map({ ($0.name, $0.value) }) {
+      let version = mixture.experts.first { $0.name == name }.map { "\($0.version)" } ?? "-"
+      let numbers = value.values.map { Double($0) }
       let shown =
-        numbers.map { numbers in
+        switch value {
+        case .one(let number): fixed(Double(number), 4)
+        case .each:
           "\(fixed(numbers.min() ?? 0, 3)) to \(fixed(numbers.max() ?? 0, 3)) in \(numbers.count) units  \(sparkline(numbers))"
-        } ?? fixed(value.doubleValue ?? 0, 4)
-      coefficients.add([name, version.cell, shown])
+        }
+      coefficients.add([name, version, shown])
     }
     print(coefficients, empty: "no coefficients: the base is served")
-    guard let scores = mixture["scores"] else { return }
     console.print("")
     var table = Table(
       [
-        (scores["metric"]?.stringValue.map { "SCORE (\($0))" } ?? "SCORE", .left), ("FIT", .right),
-        ("HELD OUT", .right), ("EVAL", .right), ("95 %", .left), ("AGAINST BASE", .left),
-        ("AGAINST BEST EXPERT", .left),
+        ("SCORE (\(mixture.scores.metric))", .left), ("FIT", .right), ("HELD OUT", .right), ("EVAL", .right),
+        ("95 %", .left), ("AGAINST BASE", .left), ("AGAINST BEST EXPERT", .left),
       ], keys: 1)
-    func add(_ name: String, _ score: JSONValue?) {
-      guard let score, score != .null else { return }
-      func value(_ key: String) -> String {
-        let part = score[key]
-        return (part?["value"] ?? part?["score"] ?? part?["acc"] ?? part).cell
-      }
-      let eval = score["eval"]
+    func add(_ name: String, _ score: ScoreSummary) {
       table.add([
-        name, score.objectValue == nil ? score.cell : value("fit"), value("held_out"), value("eval"),
-        evalInterval(eval), paired(eval?["versus_base"]), paired(eval?["versus_best_expert"]),
+        name, cell(score.fit), cell(score.heldOut), cell(score.eval?.value), evalInterval(score.eval),
+        paired(score.eval?.versusBase), paired(score.eval?.versusBestExpert),
       ])
     }
-    add("base", scores["base"])
-    for (name, score) in scores["experts"]?.objectValue?.members ?? [] { add(name, score) }
-    add("uniform", scores["uniform"])
-    add("mixture", scores["mixture"])
+    add("base", mixture.scores.base)
+    for expert in mixture.scores.experts.entries { add(expert.name, expert.value) }
+    add("uniform", mixture.scores.uniform)
+    add("mixture", mixture.scores.mixture)
     print(table, empty: "no scores")
-    for warning in mixture["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
-    if let vectors = mixture["vectors"], let path = vectors["path"]?.stringValue {
-      console.print("")
-      let size = vectors["bytes"]?.integerValue.map { " (\(bytesText($0)))" } ?? ""
-      console.print("vectors: \(escaped(path))\(size)")
-    }
+    for warning in mixture.warnings ?? [] { console.note("warning: \(escaped(warning))") }
+    console.print("")
+    console.print("vectors: \(escaped(served.vectors.path)) (\(bytesText(Int64(served.vectors.bytes))))")
   }
 
-  /// What is served and why, in words: `served` of a mixture is "mixture", "base", "uniform" or an expert's name.
-  private static func servedText(_ mixture: JSONValue) -> String {
-    let what =
-      switch mixture["served"]?.stringValue {
-      case "mixture": "the mixture"
-      case "base": "the base instead of the mixture"
-      case "uniform": "all experts in equal parts instead of the mixture"
-      case let name?: "the expert \(name) alone instead of the mixture"
-      case nil: "-"
-      }
-    return mixture["served_because"]?.stringValue.map { "\(what): \($0)" } ?? what
+  /// What is served, in words.
+  private static func servedText(_ served: String) -> String {
+    switch served {
+    case "mixture": "the mixture"
+    case "base": "the base instead of the mixture"
+    case "uniform": "all experts in equal parts instead of the mixture"
+    default: "the expert \(served) alone instead of the mixture"
+    }
   }
 
   /// Eight heights for a list of numbers, at most forty of them; nothing where no terminal can show it.

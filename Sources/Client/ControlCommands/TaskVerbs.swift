@@ -3,6 +3,7 @@ import Glibc
 import RPCClient
 import RPCProtocol
 import ResultText
+import Results
 import StrictJSON
 import SystemSupport
 
@@ -52,18 +53,17 @@ extension Verb {
       if invocation.command.json { return invocation.console.print((job["result"] ?? job).jsonText) }
       var params: JSONObject = ["task": .string(invocation.argument(0))]
       params["model"] = result["model"]?.stringValue.map { .string($0) }
-      invocation.showMixture(try invocation.call("mixture.get", params))
-      invocation.showSearch(job["result"]?["search"], metric: job["result"]?["scores"]?["metric"])
+      invocation.showMixture(try invocation.mixture(params).value)
+      invocation.showSearch(try invocation.read(job["result"] ?? .null, as: Mixture.self, of: "job.wait").search)
     },
     make(
       "task wait", [.one("NAME", "task")], [model], methods: ["mixture.get", "task.show", "job.wait"],
       "Wait until the mixture of a task is up to date.",
       notes: "Where the task waits for experts or has no search yet, it waits for them too; --timeout bounds it."
     ) { invocation throws(ControlError) in
-      let mixture = try invocation.waitForMixture(try invocation.parameters(for: "mixture.get"))
-      invocation.answer(mixture) {
-        invocation.console.note(
-          "\(escaped(mixture["task"].cell)) is up to date (generation \(mixture["generation"].cell))")
+      let mixture = try invocation.waitForMixture(try invocation.parameters(for: MixtureGet.self))
+      invocation.answer(mixture) { mixture in
+        invocation.console.note("\(escaped(mixture.task)) is up to date (generation \(mixture.generation))")
       }
     },
   ]
@@ -71,7 +71,7 @@ extension Verb {
 
 extension Invocation {
   /// Waits until `mixture.get` answers with a mixture that is not stale, showing the search on the way.
-  func waitForMixture(_ params: JSONObject) throws(ControlError) -> JSONValue {
+  func waitForMixture(_ params: JSONObject) throws(ControlError) -> Answer<MixtureGet.Served> {
     let deadline = command.timeout.map { Deadline.after($0) } ?? .never
     let interrupts = try? SignalDescriptor([SIGINT])
     var seenJobs: Set<Int64> = []
@@ -80,8 +80,8 @@ extension Invocation {
       var job: Int64?
       var state: String?
       do {
-        let mixture = try call("mixture.get", params)
-        if mixture["stale"] != true { return mixture }
+        let mixture = try mixture(params)
+        if !mixture.stale { return mixture }
       } catch {
         guard case .client(.refused(let refusal)) = error,
           refusal.kind == "no_mixture_yet" || refusal.kind == "waiting_for_experts"
@@ -159,7 +159,7 @@ extension Invocation {
       }
     }
     let mixture = try waitForMixture(params)
-    if command.json { console.print(mixture.jsonText) } else { showMixture(mixture) }
+    answer(mixture) { showMixture($0) }
   }
 
   /// What the directory of the task will hold, read before anything is written.

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import RPCProtocol
+package import RPCProtocol
 package import StrictJSON
 package import SystemSupport
 
@@ -55,6 +55,14 @@ package final class RPCClient {
   ) throws(RPCClientError) -> JSONValue {
     let id = try send(method, params)
     return try receive(id, "'\(method)'", timeout: timeout)
+  }
+
+  /// The same of a method that this end knows; what comes back is read as its result.
+  @discardableResult
+  package func call<Method: RPCMethodDeclaration>(
+    _ method: Method.Type, _ params: JSONObject = [:], timeout: Duration? = nil
+  ) throws(RPCClientError) -> Answer<Method.Result> {
+    try Answer(of: method, try call(Method.name, params, timeout: timeout))
   }
 
   /// Sends a request and returns its number for `receive`.

@@ -14,6 +14,8 @@ package enum RPCClientError: Error, Equatable, CustomStringConvertible {
   case closed(waitingFor: String)
   /// What came is not an answer.
   case notAnAnswer(String)
+  /// The answer is one, and not what the method is declared to answer.
+  case unreadable(method: String, problem: String)
   case system(SystemCallError)
   /// The daemon's own error.
   case refused(RPCError)
@@ -36,6 +38,9 @@ package enum RPCClientError: Error, Equatable, CustomStringConvertible {
     case .closed(let what):
       "the daemon closed the connection before it answered \(what); its log says why"
     case .notAnAnswer(let problem): "what came is not an answer of t2d: \(problem)"
+    case .unreadable(let method, let problem):
+      "t2d's answer to \(method) cannot be read: \(problem). t2ctl and t2d are of different versions, perhaps; compare "
+        + "'t2ctl --version' with what 't2ctl rpc system.hello' says"
     case .system(let error): error.description
     case .refused(let error): error.description
     }

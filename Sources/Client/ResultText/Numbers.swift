@@ -58,6 +58,12 @@ package func signed(_ value: JSONValue?) -> String {
   return (number > 0 ? "+" : "") + fixed(number, 4)
 }
 
+/// A number in a cell, short; "-" where there is none.
+package func cell(_ number: Double?) -> String {
+  guard let number, number.isFinite else { return "-" }
+  return fixed(number, abs(number) < 1 ? 4 : 3)
+}
+
 extension JSONValue {
   /// A value in a cell: strings as they are, numbers short, lists and objects as JSON.
   package var cell: String {

@@ -1,3 +1,5 @@
+package import Records
+package import Results
 package import StrictJSON
 
 /// An interval of scores: "0.561 to 0.652".
@@ -16,6 +18,16 @@ package func evalInterval(_ eval: JSONValue?) -> String {
 package func paired(_ test: JSONValue?) -> String {
   guard let test, let p = test["p"]?.doubleValue else { return "-" }
   return "+\(test["wins"].cell) -\(test["losses"].cell), p \(p < 0.001 ? "< 0.001" : fixed(p, 3))"
+}
+
+package func interval95(_ interval: Interval) -> String { "\(fixed(interval.lower, 3)) to \(fixed(interval.upper, 3))" }
+
+package func evalInterval(_ eval: EvalSummary?) -> String {
+  eval.map { "\(interval95($0.ci95)), n \($0.count)" } ?? "-"
+}
+
+package func paired(_ test: EvalSummary.Paired?) -> String {
+  test.map { "+\($0.wins) -\($0.losses), p \($0.p < 0.001 ? "< 0.001" : fixed($0.p, 3))" } ?? "-"
 }
 
 /// An interval of differences: "+0.0800 to +0.1800".

@@ -1,3 +1,4 @@
+package import Results
 package import StrictJSON
 
 /// Which edge the cells of a column keep to.
@@ -10,6 +11,16 @@ package enum SearchTable {
     ("GEN", .right), ("ENDED", .left), ("PROMPTS", .right), ("SECONDS", .right), ("CACHE", .right), ("PRUNED", .right),
     ("CONVERGED", .right),
   ]
+
+  package static func cells(_ line: ConfigurationSummary) -> [String] {
+    let (scores, costs) = (line.scores, line.costs)
+    return [
+      line.method + (line.isChosen ? " *" : ""), line.granularity.rawValue, cell(scores.fit),
+      cell(scores.fitLogLikelihood), cell(scores.heldOut), cell(scores.heldOutLogLikelihood), "\(line.generations)",
+      line.stopReason, "\(costs.prompts)", fixed(line.seconds, 1), "\(costs.savedByCache)",
+      "\(costs.savedByPruning)", "\(costs.savedByConvergence)",
+    ]
+  }
 
   package static func cells(_ line: JSONValue) -> [String] {
     let scores = line["scores"]

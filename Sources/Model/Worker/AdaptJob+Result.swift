@@ -3,6 +3,7 @@ import Evaluation
 import LinearAlgebra
 import Records
 import Multipliers
+import Results
 import Search
 import Transformer
 import WorkerProtocol
@@ -65,20 +66,21 @@ extension AdaptJob {
     _ outcome: AdaptationOutcome, _ scores: Scores, _ inputs: SearchInputs, shots: Int, _ clocks: Clocks
   ) -> AdaptResult {
     AdaptResult(
-      alpha: outcome.alpha.alpha,
-      experts: inputs.experts.map {
-        .init(name: $0.reference.name, version: $0.reference.version, digest: $0.reference.digest)
-      },
-      scores: .init(
-        metric: inputs.task.metric.rawValue, base: scores.base,
-        experts: ByName(zip(inputs.experts, scores.experts).map { ($0.reference.name, $1) }), uniform: scores.uniform,
-        mixture: scores.mixture), granularity: outcome.alpha.granularity,
-      units: inputs.model.model.layout.units(outcome.alpha.granularity), mix: outcome.alpha.mix,
-      rescale: inputs.rescale, template: inputs.task.templateName,
-      served: inputs.name(of: outcome.served), servedBecause: outcome.because, foundAlpha: outcome.found.alpha,
-      foundGranularity: outcome.found.granularity, search: searchSummary(outcome, shots: shots, clocks),
-      evalItems: scores.items, vectorsPath: spec.vectorsPath, kernel: BLAS.kernel.running,
-      warnings: inputs.warnings(outcome, shots: shots))
+      mixture: Mixture(
+        alpha: outcome.alpha.alpha, granularity: outcome.alpha.granularity, mix: outcome.alpha.mix,
+        rescale: inputs.rescale, units: inputs.model.model.layout.units(outcome.alpha.granularity),
+        experts: inputs.experts.map {
+          .init(name: $0.reference.name, version: $0.reference.version, digest: $0.reference.digest)
+        },
+        scores: .init(
+          metric: inputs.task.metric.rawValue, base: scores.base,
+          experts: ByName(zip(inputs.experts, scores.experts).map { ($0.reference.name, $1) }),
+          uniform: scores.uniform, mixture: scores.mixture),
+        served: inputs.name(of: outcome.served), servedBecause: outcome.because, taskDigest: spec.task.digest,
+        baseDigest: spec.model.digest, template: inputs.task.templateName,
+        search: searchSummary(outcome, shots: shots, clocks), evalItems: scores.items,
+        warnings: inputs.warnings(outcome, shots: shots)),
+      vectorsPath: spec.vectorsPath)
   }
 
   private func searchSummary(_ outcome: AdaptationOutcome, shots: Int, _ clocks: Clocks) -> SearchSummary {
@@ -89,7 +91,7 @@ extension AdaptJob {
       generations: outcome.generations, stopReason: outcome.stopReason.rawValue, costs: CostSummary(outcome.costs),
       configurations: outcome.searches.enumerated().map { index, search in
         ConfigurationSummary(search, isChosen: index == outcome.configuration)
-      }, seconds: clocks.seconds + [("total", clocks.total)])
+      }, seconds: clocks.seconds + [("total", clocks.total)], kernel: BLAS.kernel.running)
   }
 }
 

@@ -4,6 +4,7 @@ import Digests
 import Evaluation
 import LinearAlgebra
 import Multipliers
+import Results
 import StrictJSON
 import Transformer
 import WorkerProtocol

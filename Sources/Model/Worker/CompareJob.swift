@@ -1,6 +1,8 @@
 import Settings
 import Evaluation
 import LinearAlgebra
+import Records
+import Results
 import StrictJSON
 import WorkerProtocol
 
@@ -89,8 +91,8 @@ struct CompareJob {
       summary[metric.rawValue] = .number(scores.share(metric))
     }
     summary["ci95"] = [.number(line.interval.low), .number(line.interval.high)]
-    summary["versus_base"] = line.versusBase.map { EvalSummary.Paired($0).json } ?? .null
-    summary["versus_best_expert"] = line.versusBestExpert.map { EvalSummary.Paired($0).json } ?? .null
+    summary["versus_base"] = line.versusBase.map { RecordWriter.json(EvalSummary.Paired($0)) } ?? .null
+    summary["versus_best_expert"] = line.versusBestExpert.map { RecordWriter.json(EvalSummary.Paired($0)) } ?? .null
     if case .dispatched(let dispatch) = scored.column.weights, let decisions = scored.decisions {
       summary.describe(decisions, of: dispatch)
     }

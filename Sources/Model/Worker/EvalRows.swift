@@ -1,6 +1,7 @@
 import Adaptation
 import Evaluation
 import Multipliers
+import Results
 import StrictJSON
 import WorkerProtocol
 

@@ -2,6 +2,8 @@ import Adaptation
 import Evaluation
 import LinearAlgebra
 import Multipliers
+import Records
+import Results
 import Settings
 import StrictJSON
 import WorkerProtocol
@@ -164,7 +166,7 @@ struct SweepJob {
   ) -> JSONValue {
     let search = spec.search
     var experts = JSONObject()
-    for score in scores { experts[inputs.experts[score.best].reference.name] = score.expert.json }
+    for score in scores { experts[inputs.experts[score.best].reference.name] = RecordWriter.json(score.expert) }
     return [
       "task": .string(inputs.task.name), "metric": .string(inputs.task.metric.rawValue),
       "template": .string(inputs.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
@@ -173,7 +175,7 @@ struct SweepJob {
       "objective": .string(search.objective.rawValue),
       "population": JSONValue(search.population),
       "experts": JSONValue(inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
-      "base": scores[0].base.json, "best_experts": .object(experts),
+      "base": RecordWriter.json(scores[0].base), "best_experts": .object(experts),
       "cells": .array(cells.indices.map { cell($0, cells, outcomes, scores, inputs) }),
       "kernel": .string(BLAS.kernel.running), "seconds": .number(job.seconds),
     ]
@@ -189,7 +191,7 @@ struct SweepJob {
       "seed": .integer(Int64(bitPattern: cell.search.seed)),
       "shot_ids": JSONValue(cell.shots.map { inputs.task.shots[$0].id }),
     ]
-    for (key, value) in ConfigurationSummary(chosen, isChosen: true).json.objectValue?.members ?? [] {
+    for (key, value) in RecordWriter.object(ConfigurationSummary(chosen, isChosen: true)).members {
       if key != "chosen" { shown[key] = value }
     }
     // Of the whole cell, with its baselines and whatever else was searched beside what was chosen.
@@ -198,8 +200,8 @@ struct SweepJob {
     shown["seconds"] = .number(outcome.costs.seconds)
     shown["served"] = .string(inputs.name(of: outcome.served))
     shown["best_expert"] = .string(inputs.experts[score.best].reference.name)
-    shown["eval"] = score.found.json
-    shown["served_eval"] = score.served.json
+    shown["eval"] = RecordWriter.json(score.found)
+    shown["served_eval"] = RecordWriter.json(score.served)
     shown["warnings"] = JSONValue(inputs.warnings(outcome, shots: cell.shots.count))
     return .object(shown)
   }

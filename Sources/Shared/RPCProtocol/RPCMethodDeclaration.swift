@@ -8,6 +8,7 @@ package import StrictJSON
 /// manual are made of the declaration.
 package protocol RPCMethodDeclaration: Sendable {
   associatedtype Parameters: Record
+  /// What is answered, as the daemon writes and a client reads it.
   associatedtype Result: Codable & Sendable
 
   static var name: String { get }
@@ -17,12 +18,18 @@ package protocol RPCMethodDeclaration: Sendable {
   /// The protocol version that brought it.
   static var since: Int { get }
   static var summary: String { get }
-  /// What the result object holds, in words and member names.
+  /// What the names of the result's members do not say; empty where they say all.
+  static var resultNotes: String { get }
+  /// What the result object holds, in member names and words.
   static var resultSummary: String { get }
 }
 
 extension RPCMethodDeclaration {
   package static var since: Int { 1 }
+  package static var resultNotes: String { "" }
+  package static var resultSummary: String {
+    [MemberNames(of: Result.self).text, resultNotes].filter { !$0.isEmpty }.joined(separator: "; ")
+  }
 
   /// Reads the parameters of a request that ``RPCMethod/check(_:)`` has passed; what contradicts itself is refused here.
   package static func parameters(_ object: JSONObject) throws(RPCError) -> Parameters {

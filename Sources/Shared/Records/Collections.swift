@@ -11,7 +11,8 @@ package struct Interval: Codable, Sendable, Equatable {
   }
 
   package init(from decoder: any Decoder) throws {
-    let ends = try decoder.singleValueContainer().decode([Double].self)
+    // Where only names are asked for, there are no two numbers.
+    let ends = decoder is ShapeDecoder ? [0, 0] : try decoder.singleValueContainer().decode([Double].self)
     guard ends.count == 2 else {
       throw RecordError(.invalid, in: decoder, "must be a list of two numbers, and has \(ends.count)")
     }
@@ -42,6 +43,12 @@ package struct ByName<Value: Codable & Sendable & Equatable>: Codable, Sendable,
   }
 
   package init(from decoder: any Decoder) throws {
+    if let decoder = decoder as? ShapeDecoder {
+      let value = Shape()
+      decoder.shape.content = .byName(value)
+      entries = [Entry(name: "NAME", value: try value.value(Value.self))]
+      return
+    }
     guard let decoder = decoder as? ValueDecoder else {
       throw RecordError(.invalid, at: "", "is read by RecordReader only")
     }

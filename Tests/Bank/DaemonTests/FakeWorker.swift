@@ -5,6 +5,7 @@ import Experts
 import Glibc
 import ModelFormats
 import Multipliers
+import Results
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
@@ -303,14 +304,13 @@ final class FakeWorker: WorkerLauncher {
         repeating: expert == 0 ? Float(0.75) : 0.25 / Float(spec.experts.count - 1),
         count: signature.layout.unitCount(granularity))
     }
-    return AdaptResult(
-      alpha: alpha,
+    let mixture = Mixture(
+      alpha: alpha, granularity: granularity, mix: .delta, rescale: .none, units: units,
       experts: spec.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest) },
       scores: .init(
         metric: "acc", base: score, experts: .init(spec.experts.map { ($0.name, score) }), uniform: score,
-        mixture: score), granularity: granularity, units: units, mix: .delta, rescale: .none, template: "default",
-      served: "mixture", servedBecause: "it is better",
-      foundAlpha: alpha, foundGranularity: granularity,
+        mixture: score), served: "mixture", servedBecause: "it is better", taskDigest: spec.task.digest,
+      baseDigest: spec.model.digest, template: "default",
       search: SearchSummary(
         method: spec.search.method.rawValue, objective: "accuracy", normalized: false, seed: spec.search.seed,
         population: 32,
@@ -324,9 +324,9 @@ final class FakeWorker: WorkerLauncher {
               GenerationSummary(
                 generation: 0, best: 0.5, bestLogLikelihood: -1, mean: 0.25, spread: 0.5, prompts: 100)
             ])
-        ], seconds: [("total", 0.1)]),
-      evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]),
-      vectorsPath: spec.vectorsPath, kernel: "Haswell", warnings: [])
+        ], seconds: [("total", 0.1)], kernel: "Haswell"),
+      evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]))
+    return AdaptResult(mixture: mixture, vectorsPath: spec.vectorsPath)
   }
 }
 

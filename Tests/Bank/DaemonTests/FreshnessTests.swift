@@ -1,4 +1,6 @@
 import Multipliers
+import Records
+import Results
 import Settings
 import StrictJSON
 import Testing
@@ -26,10 +28,17 @@ private struct Bank {
   }
 
   mutating func serve(_ need: MixtureNeed, options: JSONObject = [:]) {
-    let record: JSONObject = [
-      "task_digest": .string(need.task.current.digest), "base_digest": .string(need.model.facts?.digest ?? ""),
-      "experts": .array(need.experts.map { ["name": .string($0.name), "version": JSONValue($0.version)] }),
-    ]
+    let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1)
+    let record = Mixture(
+      alpha: need.experts.map { _ in [0.5] }, granularity: .vector, mix: .delta, rescale: .none, units: ["model"],
+      experts: need.experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest) },
+      scores: .init(metric: "acc", base: score, experts: ByName([]), uniform: score, mixture: score),
+      served: "mixture", servedBecause: "it is better", taskDigest: need.task.current.digest,
+      baseDigest: need.model.facts?.digest ?? "", template: "{question}",
+      search: SearchSummary(
+        method: "cem", objective: "accuracy", normalized: false, seed: 1, population: 8, elites: 2, shots: 4,
+        generations: 3, stopReason: "stalled", costs: CostSummary(prompts: 9), configurations: [], seconds: [],
+        kernel: "Haswell"))
     let mixture = MixtureRevision(
       pair: need.pair, revision: 1, job: 1, inputs: need.inputs, record: record,
       blob: BlobReference(hex: "c", bytes: 1), options: options, reason: "new", added: Bank.now)

@@ -30,7 +30,7 @@ import Testing
       #expect(try again.journal(1) == [["generation": 1]])
       let served = try #require(try again.servedMixtures().first)
       #expect(served.generation == 4)
-      #expect(served.mixture.record == ["alpha": ["science": 0.75]])
+      #expect(served.mixture.record == Sample.found)
       #expect(try again.ingested().map(\.state) == [.rejected])
     }
   }

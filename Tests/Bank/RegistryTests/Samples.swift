@@ -1,4 +1,5 @@
 import Multipliers
+import Results
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
@@ -44,10 +45,22 @@ enum Sample {
       spec: ["experts": ["science"]], who: "t2d", reason: "new task", created: now)
   }
 
+  static let found = Mixture(
+    alpha: [[0.75]], granularity: .vector, mix: .delta, rescale: .none, units: ["model"],
+    experts: [.init(name: "science", version: 1, digest: digest("1"))],
+    scores: .init(metric: "acc", base: score, experts: .init([("science", score)]), uniform: score, mixture: score),
+    served: "mixture", servedBecause: "it is better", taskDigest: digest("7"), baseDigest: digest("a"),
+    template: "{question}",
+    search: SearchSummary(
+      method: "cem", objective: "accuracy", normalized: false, seed: 1, population: 8, elites: 2, shots: 4,
+      generations: 3, stopReason: "stalled", costs: CostSummary(prompts: 9), configurations: [], seconds: [],
+      kernel: "Haswell"))
+  private static let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1)
+
   static func mixture(job: Int64, inputs: String = "i") -> MixtureRevision {
     MixtureRevision(
       pair: Pair(task: "arc", model: "tiny"), revision: 0, job: job, inputs: inputs,
-      record: ["alpha": ["science": 0.75]], blob: BlobReference(hex: String(repeating: "c", count: 64), bytes: 20),
+      record: Sample.found, blob: BlobReference(hex: String(repeating: "c", count: 64), bytes: 20),
       options: [:], reason: "new task", added: now)
   }
 }

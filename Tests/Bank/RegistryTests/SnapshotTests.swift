@@ -1,3 +1,5 @@
+import RPCProtocol
+import Records
 import StrictJSON
 import Testing
 
@@ -19,12 +21,13 @@ import Testing
       let snapshot = try catalogue.snapshot(after: nil, configuredModel: nil) { "/store/\($0.hex.prefix(2))" }
       let answer = try #require(snapshot.answer(task: "arc", model: nil))
       #expect(
-        try parseJSON(answer.result) == [
-          "task": "arc", "model": "tiny", "alpha": ["science": 0.75], "stale": false, "generation": 5,
-          "created": "2023-11-14T22:13:20.000Z",
-          "vectors": ["path": "/store/cc", "digest": .string(Sample.digest("c")), "bytes": 20],
-        ])
-      #expect(try parseJSON(answer.notModified) == ["not_modified": true, "generation": 5])
+        try RecordReader(unknownMembers: .refused).read(try parseJSON(answer.result.bytes))
+          == MixtureGet.Result.served(
+            .init(
+              task: "arc", model: "tiny", mixture: Sample.found, staleReason: nil, generation: 5,
+              created: "2023-11-14T22:13:20.000Z",
+              vectors: .init(path: "/store/cc", digest: Sample.digest("c"), bytes: 20))))
+      #expect(try parseJSON(answer.notModified.bytes) == ["not_modified": true, "generation": 5])
       #expect(snapshot.answer(task: "arc", model: "other") == nil)
       #expect(snapshot.answer(task: "nothing", model: nil) == nil)
     }

@@ -79,6 +79,34 @@ import Testing
     }
   }
 
+  @Test func whatANewerDaemonSaysBesidesIsShownAsItCame() throws {
+    var whole = try Recording.shared.get().result(of: "mixture.get", changing: Self.mixture).objectValue ?? [:]
+    whole["mood"] = "good"
+    let answer = JSONValue.object(whole)
+    try withDaemon { _, reply in
+      reply.reply.succeed(answer)
+    } _: { _, options, _ in
+      #expect(run(["--json", "mixture", "get", "good"] + options).out == answer.jsonText + "\n")
+      #expect(run(["mixture", "get", "good"] + options).status == 0)
+    }
+  }
+
+  @Test func anAnswerThatCannotBeReadNamesItsMethodAndMember() throws {
+    var whole = try Recording.shared.get().result(of: "mixture.get", changing: Self.mixture).objectValue ?? [:]
+    whole["generation"] = "many"
+    let answer = JSONValue.object(whole)
+    try withDaemon { _, reply in
+      reply.reply.succeed(answer)
+    } _: { _, options, _ in
+      let outcome = run(["mixture", "get", "good"] + options)
+      #expect(outcome.status == 2 && outcome.out.isEmpty)
+      #expect(
+        outcome.error.hasPrefix(
+          "t2ctl: t2d's answer to mixture.get cannot be read: 'generation' must be an integer, and is the string 'many'. t2ctl "
+            + "and t2d are of different versions, perhaps"), "\(outcome.error)")
+    }
+  }
+
   @Test func tablesAreAlignedOnATerminalAndTabSeparatedElsewhere() throws {
     let experts: JSONValue = [
       "experts": [

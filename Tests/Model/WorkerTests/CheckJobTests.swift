@@ -1,4 +1,5 @@
 import ModelSamples
+import Results
 import Settings
 import StrictJSON
 import SystemSupport

@@ -87,7 +87,7 @@ struct CodeRowTests {
       spec.search.granularities = [.vector]
       spec.task = try task(model)
       let found = try WorkerServiceTests.timeless(try TestWorker(sandbox: Self.sandbox).run(.adapt(spec)).ending)
-      #expect(found.mixture.fit == 0.5)
+      #expect(found.scores.mixture.fit == 0.5)
     }
   }
 

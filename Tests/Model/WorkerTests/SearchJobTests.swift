@@ -1,5 +1,6 @@
 import ModelSamples
 import Multipliers
+import Results
 import Search
 import Settings
 import StrictJSON
@@ -30,7 +31,7 @@ import WorkerProtocol
       #expect(table.count { $0.isChosen } == 1)
       for line in table {
         #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
-        #expect(line.history.count == line.generations && line.history.last?.best == line.scores.fit)
+        #expect(line.history?.count == line.generations && line.history?.last?.best == line.scores.fit)
         guard line.method != "gradient" else {
           #expect(line.costs.prompts > 0)  // What a gradient costs is no population's business.
           continue
@@ -40,7 +41,7 @@ import WorkerProtocol
       }
       #expect(result.search.costs.prompts >= table.reduce(0) { $0 + $1.costs.prompts })
       let chosen = try #require(table.first { $0.isChosen })
-      #expect(chosen.alpha == result.foundAlpha && chosen.scores.fit == result.mixture.fit)
+      #expect(chosen.scores.fit == result.scores.mixture.fit)
       for kept in [3, whole.journal.count / 2, whole.journal.count] {
         let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
         #expect(try WorkerServiceTests.timeless(resumed.ending) == result, "after \(kept) entries")
@@ -62,19 +63,20 @@ import WorkerProtocol
           $0.isNormalized = normalised
         }
         let result = try WorkerServiceTests.timeless(try worker.run(.adapt(spec)).ending)
-        #expect(result.foundGranularity == granularity && result.foundAlpha.map(\.count) == [units, units])
+        let found = try #require(result.search.configurations.first { $0.isChosen })
+        #expect(found.granularity == granularity && found.alpha.map(\.count) == [units, units])
         if normalised {
           // Populations lie on a grid of 1/64, where the sum is exact; a gradient's point does not.
           for unit in 0..<units {
-            let sum = result.foundAlpha[0][unit] + result.foundAlpha[1][unit]
+            let sum = found.alpha[0][unit] + found.alpha[1][unit]
             #expect(method == GradientAscent.name ? abs(sum - 1) < 1e-6 : sum == 1)
           }
         }
         if result.served == "mixture", granularity != .vector {
-          #expect(result.mix == mix && result.units.count == units)
+          #expect(result.mix == mix && result.units?.count == units)
         }
         let isOverfitted = units * (normalised ? 1 : 2) > 4
-        #expect(result.warnings.contains { $0.contains("coefficients were fitted to 4 shots") } == isOverfitted)
+        #expect((result.warnings ?? []).contains { $0.contains("coefficients were fitted to 4 shots") } == isOverfitted)
       }
     }
   }
@@ -106,7 +108,7 @@ import WorkerProtocol
   @Test func gradientReachesWhatCEMReachesForATenthOfItsEvaluations() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      func run(_ method: SearchMethodName) throws -> AdaptResult {
+      func run(_ method: SearchMethodName) throws -> Mixture {
         var spec = try WorkerServiceTests.adapt(model, eval: 0)
         spec.task = try model.task(shots: 10, eval: 0)
         spec.search = SearchSettings()
@@ -115,7 +117,7 @@ import WorkerProtocol
         return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
       }
       let (cem, gradient) = (try run(CrossEntropyMethod.name), try run(GradientAscent.name))
-      #expect(gradient.mixture.fitLogLikelihood >= cem.mixture.fitLogLikelihood - 1e-3)
+      #expect(gradient.scores.mixture.fitLogLikelihood >= cem.scores.mixture.fitLogLikelihood - 1e-3)
       let (dear, cheap) = (cem.search.costs.prompts, gradient.search.costs.prompts)
       #expect(10 * cheap <= dear, "\(cheap) of gradient, \(dear) of cem")
     }
@@ -198,9 +200,9 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model, eval: 30) { _ in }
       let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
-      let base = try #require(result.base.eval)
+      let base = try #require(result.scores.base.eval)
       let expert = try #require(result.scores.experts.entries.compactMap(\.value.eval).first)
-      let mixture = try #require(result.mixture.eval)
+      let mixture = try #require(result.scores.mixture.eval)
       #expect(base.count == 30 && base.versusBase == nil && expert.versusBestExpert == nil)
       for eval in [base, expert, mixture] {
         #expect(eval.lower <= eval.value && eval.value <= eval.upper && eval.upper - eval.lower > 0.2)

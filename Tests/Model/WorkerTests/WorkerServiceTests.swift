@@ -1,6 +1,7 @@
 import Experts
 import ModelFormats
 import ModelSamples
+import Results
 import Settings
 import StrictJSON
 import SystemSupport
@@ -22,13 +23,15 @@ import WorkerProtocol
   }
 
   /// A result without what time decides.
-  static func timeless(_ ending: TestWorker.Ending) throws -> AdaptResult {
-    var result = try AdaptResult(decoding: ending.result())
+  static func timeless(_ ending: TestWorker.Ending) throws -> Mixture {
+    var result = try AdaptResult(decoding: ending.result()).mixture
     result.search.seconds.entries = []
     result.search.costs.secondsPerPrompt = nil
+    result.search.costs.estimatedSecondsSaved = nil
     for index in result.search.configurations.indices {
       result.search.configurations[index].seconds = 0
       result.search.configurations[index].costs.secondsPerPrompt = nil
+      result.search.configurations[index].costs.estimatedSecondsSaved = nil
     }
     return result
   }
@@ -48,10 +51,10 @@ import WorkerProtocol
       let spec = try Self.adapt(model)
       let result = try Self.timeless(try worker.run(.adapt(spec)).ending)
       #expect(result.experts.map(\.name) == ["one", "two"])
-      #expect(result.metric == "acc" && result.mix == .delta && result.search.shots == 4)
-      #expect(result.base.eval?.count == 6)
-      #expect(result.base.heldOut != nil && result.mixture.heldOut != nil)
-      #expect(!result.kernel.isEmpty)
+      #expect(result.scores.metric == "acc" && result.mix == .delta && result.search.shots == 4)
+      #expect(result.scores.base.eval?.count == 6)
+      #expect(result.scores.base.heldOut != nil && result.scores.mixture.heldOut != nil)
+      #expect(!result.search.kernel.isEmpty)
       #expect(result.search.costs.prompts > 0)
 
       let inspection = JobWork.inspect(path: model.path, cacheDirectory: model.reference.cacheDirectory)
@@ -60,7 +63,7 @@ import WorkerProtocol
       // What was written is what is served: scoring under either gives the same numbers.
       var alpha = Weights.Mixture(
         experts: spec.experts, granularity: result.granularity, mix: result.mix, rescale: result.rescale,
-        alpha: result.alpha)
+        alpha: result.alpha.entries.map(\.value.values))
       let mixed = try score(worker, model, .mixture(alpha))
       alpha.experts = [
         ExpertReference(name: "mixture", version: 1, digest: spec.experts[0].digest, path: spec.vectorsPath)
@@ -202,7 +205,7 @@ import WorkerProtocol
       spec.search.granularities = [.vector]
       let whole = try worker.run(.adapt(spec))
       let result = try Self.timeless(whole.ending)
-      #expect(result.metric == "exact_match" && result.search.shots == 2)
+      #expect(result.scores.metric == "exact_match" && result.search.shots == 2)
       let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(4)))
       #expect(try Self.timeless(resumed.ending) == result)
       spec.search.objective = .loglik

@@ -1,4 +1,5 @@
 import RPCProtocol
+import Records
 import StrictJSON
 import SystemSupport
 import TestSupport
@@ -105,6 +106,25 @@ import Testing
       let own = try GoldenScript(method: name).exchanges.filter { $0.method == name }
       #expect(own.contains { $0.result != nil }, "\(name).rpc has no result of \(name)")
     }
+  }
+
+  /// What is declared is all that there is: nothing is lost where an answer is read and written again.
+  @Test(arguments: RPCMethod.all.map(\.name))
+  func everyResultIsWhatItsMethodDeclares(name: String) throws {
+    func again<Method: RPCMethodDeclaration>(_ method: Method.Type, _ result: JSONValue) throws -> JSONValue {
+      RecordWriter.json(try RecordReader(unknownMembers: .ignored).read(result, as: Method.Result.self))
+    }
+    let method = try #require(RPCMethod.declarations.first { $0.name == name })
+    var count = 0
+    for script in try GoldenScript.recordedMethods() {
+      for exchange in try GoldenScript(method: script).exchanges where exchange.method == name {
+        guard let result = exchange.result else { continue }
+        count += 1
+        let found = differences(recorded: result, now: try again(method, result))
+        #expect(found.isEmpty, "\(script).rpc, the result of \(exchange.request)")
+      }
+    }
+    #expect(count > 0)
   }
 
   @Test func everyErrorThatAClientCanProvokeStandsInAScript() throws {

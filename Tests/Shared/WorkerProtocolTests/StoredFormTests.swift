@@ -1,5 +1,7 @@
 import Foundation
 import Multipliers
+import Records
+import Results
 import Settings
 import StrictJSON
 import Testing
@@ -61,16 +63,12 @@ import WorkerProtocol
 
   /// By name: as it is written, and (where it is read) as it is written after it was read.
   static let forms: [(name: String, written: JSONValue, again: @Sendable (JSONValue) throws -> JSONValue?)] = {
-    let result = WorkerMessageTests.result
+    let mixture = WorkerMessageTests.result.mixture
     var forms: [(String, JSONValue, @Sendable (JSONValue) throws -> JSONValue?)] = [
       ("ModelFacts", facts.json, { try ModelFacts(decoding: $0).json }),
-      ("EvalSummary", eval.json, { try EvalSummary(decoding: $0).json }),
-      ("ScoreSummary", scores.json, { try ScoreSummary(decoding: $0).json }),
-      ("ConfigurationSummary", configuration.json, { _ in nil }),
-      ("EvalItems", items.json, { try EvalItems(decoding: $0).json }),
-      ("AdaptResult", result.json, { try AdaptResult(decoding: $0).json }),
-      ("AdaptResult.scoresJSON", result.scores.json, { _ in nil }),
-      ("SearchSummary", result.search.json, { try SearchSummary(decoding: $0).json }),
+      form("EvalSummary", eval), form("ScoreSummary", scores), form("ConfigurationSummary", configuration),
+      form("EvalItems", items), form("Mixture", mixture), form("Mixture.Scores", mixture.scores),
+      form("SearchSummary", mixture.search),
       ("CheckResult", check.json, { try CheckResult(decoding: $0).json }),
       ("CheckResult.summary", .object(check.summary), { _ in nil }),
       ("Decision", WorkerMessageTests.decision.json, { try Decision(decoding: $0).json }),
@@ -87,6 +85,15 @@ import WorkerProtocol
     }
     return forms
   }()
+
+  private static func form<Value: Codable & Sendable>(
+    _ name: String, _ value: Value
+  ) -> (String, JSONValue, @Sendable (JSONValue) throws -> JSONValue?) {
+    (
+      name, RecordWriter.json(value),
+      { RecordWriter.json(try RecordReader(unknownMembers: .ignored).read($0, as: Value.self)) }
+    )
+  }
 
   static let recorded: [String: JSONValue] = {
     let path = Bundle.module.bundlePath + "/Fixtures/stored.jsonl"

@@ -1,5 +1,6 @@
 import Multipliers
 import Records
+import Results
 import Settings
 import StrictJSON
 import Testing
@@ -191,14 +192,13 @@ import WorkerProtocol
     var evaluated = scores
     evaluated.eval = EvalSummary(
       value: 0.6, count: 400, lower: 0.55, upper: 0.65, versusBase: .init(wins: 60, losses: 20, p: 1e-5))
-    return AdaptResult(
-      alpha: [[1], [0]],
+    let mixture = Mixture(
+      alpha: [[1], [0]], granularity: .vector, mix: .delta, rescale: .none, units: ["model"],
       experts: experts.map { .init(name: $0.name, version: $0.version, digest: $0.digest) },
       scores: .init(
         metric: "acc", base: scores, experts: ByName(experts.map { ($0.name, scores) }), uniform: scores,
-        mixture: evaluated), granularity: .vector, units: ["model"], mix: .delta,
-      rescale: .none, template: "Question: {question}\nAnswer:", served: "science",
-      servedBecause: "held out better", foundAlpha: [[0.5], [0.25]], foundGranularity: .layer,
+        mixture: evaluated), served: "science", servedBecause: "held out better", taskDigest: "sha256:03",
+      baseDigest: "sha256:04", template: "Question: {question}\nAnswer:",
       search: SearchSummary(
         method: "cem", objective: "accuracy", normalized: false, seed: .max, population: 32, elites: 6, shots: 10,
         generations: 4, stopReason: "converged",
@@ -214,20 +214,21 @@ import WorkerProtocol
                 generation: 0, best: 0.5, bestLogLikelihood: -.infinity, mean: 0.25, spread: 0.125, prompts: 40),
               GenerationSummary(generation: 1, best: 1, bestLogLikelihood: -2, mean: nil, spread: nil, prompts: 60),
             ])
-        ], seconds: [("search", 12.5), ("total", 14)]),
+        ], seconds: [("search", 12.5), ("total", 14)], kernel: "Haswell"),
       evalItems: EvalItems(
         bestExpert: "science", differing: 240,
         items: [
           .init(
             id: "q7", line: 7, question: "a\nb?", gold: "x", base: .init(text: "y", isRight: false),
             bestExpert: .init(text: "x", isRight: true), mixture: .init(text: "", isRight: false))
-        ]), vectorsPath: "/staging/v", kernel: "Haswell", warnings: ["w"])
+        ]), warnings: ["w"])
+    return AdaptResult(mixture: mixture, vectorsPath: "/staging/v")
   }
 
   @Test func aLikelihoodOfZeroProbabilityIsNullOnTheWire() throws {
-    let json = ScoreSummary(fit: 0, fitLogLikelihood: -.infinity).json
+    let json = RecordWriter.json(ScoreSummary(fit: 0, fitLogLikelihood: -.infinity))
     #expect(json.jsonText.contains("\"fit_loglik\":null"))
-    #expect(try ScoreSummary(decoding: json).fitLogLikelihood == -.infinity)
+    #expect(try RecordReader(unknownMembers: .ignored).read(json, as: ScoreSummary.self).fitLogLikelihood == -.infinity)
   }
 
   @Test func settingsThatSayNothingToTrainByAreRefused() throws {

@@ -7,7 +7,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension CheckRun: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
@@ -29,7 +29,7 @@ extension CheckRun: HandledMethod {
 }
 
 extension CheckList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let limit = asked.limit
     let wanted = try asked.expert.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
@@ -43,7 +43,7 @@ extension CheckList: HandledMethod {
 }
 
 extension CheckShow: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let id = asked.check
     guard let check = service.snapshots.get().checks.first(where: { $0.id == id }) else {
       throw RPCError(.unknownCheck, "there is no check \(id)", hint: "see: t2ctl check list")

@@ -9,7 +9,7 @@ import SystemSupport
 import WorkerProtocol
 
 extension DispatchEvaluate: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let model = try snapshot.resolveModel(asked.model)
     let path = asked.path

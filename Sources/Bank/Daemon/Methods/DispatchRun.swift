@@ -7,7 +7,7 @@ import SystemSupport
 import WorkerProtocol
 
 extension DispatchRun: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let model = try service.snapshots.get().resolveModel(asked.model)
     let strategy = asked.strategy ?? (asked.decision.dispatcher == nil ? .prompt : .classifier)
     let dispatch = try service.resolveDispatch(strategy, asked.decision, model: model)

@@ -7,7 +7,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension EvaluateRun: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let task = try snapshot.resolveTask(asked.task)
     let model = try snapshot.resolveModel(asked.model, task: task.name)
@@ -149,7 +149,7 @@ extension Service {
   private func mixtureColumn(_ task: TaskRecord, _ model: ModelRecord) throws(RPCError) -> CompareSpec.Column {
     let mixture = try served(task.name, model: model.name)
     var note = "generation \(mixture.generation)"
-    if let what = mixture.mixture.record["served"]?.stringValue, what != "mixture" {
+    if case let what = mixture.mixture.record.served, what != "mixture" {
       note += ", which serves '\(what)': nothing that the search found was better on held-out shots"
     }
     if let reason = mixture.staleReason { note += ", stale: \(reason)" }

@@ -4,7 +4,7 @@ import RPCServer
 import StrictJSON
 
 extension EventsSubscribe: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let after = asked.after
     let limit = asked.limit
     let kinds = asked.events

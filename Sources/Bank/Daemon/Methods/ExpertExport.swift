@@ -5,7 +5,7 @@ import StrictJSON
 import SystemSupport
 
 extension ExpertExport: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let (_, version) = try service.snapshots.get().resolveExpert(asked.expert)
     let path = service.paths.store.path(version.blob)
     let result: JSONValue = [
@@ -13,7 +13,7 @@ extension ExpertExport: HandledMethod {
       "path": .string(path), "bytes": JSONValue(version.blob.bytes),
     ]
     let descriptor = asked.passFD ? try Service.openBlob(path) : nil
-    reply.succeed(raw: result.serialized(), descriptor: descriptor)
+    reply.succeed(result, descriptor: descriptor)
   }
 }
 

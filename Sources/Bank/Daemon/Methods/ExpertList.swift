@@ -4,7 +4,7 @@ import RPCServer
 import StrictJSON
 
 extension ExpertList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let all = asked.all
     let model = asked.model

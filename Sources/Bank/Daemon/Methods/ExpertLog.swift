@@ -4,7 +4,7 @@ import RPCServer
 import StrictJSON
 
 extension ExpertLog: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let name = asked.expert
     let limit = asked.limit
     let (expert, _) = try service.snapshots.get().resolveExpert(name)

@@ -5,7 +5,7 @@ import RPCServer
 import StrictJSON
 
 extension ExpertPromote: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let text = asked.expert
     let insists = asked.allowBase
     let overrules = asked.allowQuarantined
@@ -40,7 +40,7 @@ extension ExpertPromote: HandledMethod {
 }
 
 extension ExpertRollback: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let name = asked.expert
     let why = asked.reason ?? ""
     let who = Service.who(reply)
@@ -56,7 +56,7 @@ extension ExpertRollback: HandledMethod {
 }
 
 extension ExpertRetire: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let name = asked.expert
     let why = asked.reason ?? ""
     let who = Service.who(reply)
@@ -70,7 +70,7 @@ extension ExpertRetire: HandledMethod {
 extension Coordinator {
   /// Moves an alias on a client's request, and answers.
   func move(
-    _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: RPCReply
+    _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: Reply<JSONValue>
   ) throws(RPCError) {
     let move = try answering { () throws(RegistryError) in
       try writer.change { () throws(RegistryError) in try promote(name, to: version, action, who: who, why: why) }

@@ -4,7 +4,7 @@ import RPCServer
 import StrictJSON
 
 extension ExpertShow: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let (expert, version) = try service.snapshots.get().resolveExpert(asked.expert)
     var row = version.json(active: expert.active)
     row["versions"] = .array(expert.versions.map { JSONValue($0.version) })

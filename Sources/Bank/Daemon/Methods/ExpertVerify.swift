@@ -6,7 +6,7 @@ import StrictJSON
 import SystemSupport
 
 extension ExpertVerify: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let path = asked.path
     let model = asked.model
     service.onCatalogue(reply) { coordinator throws(RPCError) in

@@ -10,7 +10,7 @@ import WorkerProtocol
 extension Generate: HandledMethod {
   /// Everything that a request depends on is decided here, when it is admitted: the versions of experts, the mixture,
   /// the labels. What changes later is for later requests.
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let strategy = try answering(asked)
     var task: String?

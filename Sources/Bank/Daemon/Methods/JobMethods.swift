@@ -5,7 +5,7 @@ import StrictJSON
 import SystemSupport
 
 extension JobList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let state = asked.state
     let limit = asked.limit
     service.onCatalogue(reply) { coordinator throws(RPCError) in
@@ -19,7 +19,7 @@ extension JobList: HandledMethod {
 }
 
 extension JobShow: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let id = asked.job
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in try coordinator.catalogue.job(id) }
@@ -29,7 +29,7 @@ extension JobShow: HandledMethod {
 }
 
 extension JobWait: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let id = asked.job
     let deadline = Deadline.after(.milliseconds(asked.timeout))
     service.onCatalogue(reply) { coordinator throws(RPCError) in
@@ -40,7 +40,7 @@ extension JobWait: HandledMethod {
 
 extension JobCancel: HandledMethod {
   /// Twice, or after its end, is no error: the answer says what the job is.
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let id = asked.job
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in

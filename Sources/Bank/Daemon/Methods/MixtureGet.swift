@@ -1,35 +1,35 @@
+import Records
 import Registry
 import RPCProtocol
 import RPCServer
-import StrictJSON
 
 extension MixtureGet: HandledMethod {
   /// The careful way of the hot path: `pass_fd`, and whatever is an error.
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let task = try snapshot.resolveTask(asked.task)
     let model = asked.model
     if let answer = snapshot.answer(task: task.name, model: model) {
       if let known = asked.ifGeneration, known == answer.generation {
-        return reply.succeed(raw: answer.notModified)
+        return reply.succeed(answer.notModified)
       }
       let descriptor = asked.passFD ? try Service.openBlob(answer.vectorsPath) : nil
-      return reply.succeed(raw: answer.result, descriptor: descriptor)
+      return reply.succeed(answer.result, descriptor: descriptor)
     }
     // Only an error is left, or a mixture that came this moment.
     let found = try service.served(task.name, model: try snapshot.resolveModel(model, task: task.name).name)
-    reply.succeed(.object(found.json(vectorsPath: service.paths.store.path(found.mixture.blob))))
+    reply.succeed(.served(found.shown(vectorsPath: service.paths.store.path(found.mixture.blob))))
   }
 }
 
 extension MixtureList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
-    reply.succeed(["mixtures": .array(service.snapshots.get().mixtures.map { .object($0.row) })])
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
+    reply.succeed(Result(mixtures: service.snapshots.get().mixtures.map(\.row)))
   }
 }
 
 extension MixtureLog: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let task = try service.snapshots.get().resolveTask(asked.task)
     let model = asked.model
     let limit = asked.limit
@@ -41,22 +41,26 @@ extension MixtureLog: HandledMethod {
             limit: limit, subject: task.name, kinds: ["mixture.published", "mixture.stale", "mixture.fresh"])
         )
       }
-      let changes = events.reversed().filter { event in
-        model.map { sameName($0, event.detail["model"]?.stringValue ?? "") } ?? true
-      }
-      reply.succeed([
-        "task": .string(task.name),
-        "revisions": .array(
-          revisions.map {
-            [
-              "revision": JSONValue($0.revision), "generation": .integer($0.generation),
-              "time": .string($0.added.description), "model": .string($0.pair.model),
-              "alpha": $0.record["alpha"] ?? .null, "experts": $0.record["experts"] ?? .null,
-              "scores": $0.record["scores"] ?? .null, "served": $0.record["served"] ?? .null,
-              "reason": .string($0.reason), "job": .integer($0.job),
-            ]
-          }), "changes": .array(changes.map { .object($0.json) }),
-      ])
+      let changes = try events.reversed().map { (event) throws(RPCError) in try event.read(as: Change.self) }
+      reply.succeed(
+        Result(
+          task: task.name,
+          revisions: revisions.map {
+            Revision(
+              revision: $0.revision, generation: $0.generation, time: $0.added.description, model: $0.pair.model,
+              mixture: $0.record, reason: $0.reason, job: $0.job)
+          }, changes: changes.filter { change in model.map { sameName($0, change.model ?? "") } ?? true }))
+    }
+  }
+}
+
+extension EventRecord {
+  /// What a log shows of it.
+  func read<Shown: Decodable>(as type: Shown.Type) throws(RPCError) -> Shown {
+    do throws(RecordError) {
+      return try RecordReader(unknownMembers: .ignored).read(.object(json))
+    } catch {
+      throw RPCError(.internal, "event \(sequence) is damaged: \(error)")
     }
   }
 }

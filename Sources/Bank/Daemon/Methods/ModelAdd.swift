@@ -6,7 +6,7 @@ import StrictJSON
 import SystemSupport
 
 extension ModelAdd: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let path = asked.path
     guard path.hasPrefix("/") else {
       throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be absolute")

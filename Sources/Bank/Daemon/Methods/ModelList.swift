@@ -5,7 +5,7 @@ import RPCServer
 import StrictJSON
 
 extension ModelList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     reply.succeed([
       "models": .array(snapshot.models.map { .object($0.json(experts: snapshot.experts(ofModel: $0.name))) })
@@ -14,7 +14,7 @@ extension ModelList: HandledMethod {
 }
 
 extension ModelShow: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let name = asked.name
     guard let model = snapshot.model(name) else {

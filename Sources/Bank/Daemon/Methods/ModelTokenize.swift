@@ -5,7 +5,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension ModelTokenize: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let text = asked.text
     let special = asked.special
     let model = try service.snapshots.get().resolveModel(asked.model)
@@ -13,15 +13,6 @@ extension ModelTokenize: HandledMethod {
       coordinator.calls.send(.tokenize(model: coordinator.reference(model), text: text, special: special)) { answer in
         reply.finish(answer)
       }
-    }
-  }
-}
-
-extension RPCReply {
-  func finish(_ answer: Result<JSONValue, RPCError>) {
-    switch answer {
-    case .success(let result): succeed(result)
-    case .failure(let error): fail(error)
     }
   }
 }

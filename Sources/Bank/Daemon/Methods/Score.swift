@@ -6,7 +6,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension Score: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let model = try service.snapshots.get().resolveModel(asked.weights.model, task: asked.weights.mixture)
     let (weights, shown) = try service.resolveWeights(
       expert: asked.weights.expert, mixture: asked.weights.mixture, alpha: asked.weights.alpha,

@@ -7,7 +7,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension SweepRun: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     guard asked.shots != nil || asked.budgets != nil else {
       throw RPCError(
         .invalidParams, "a sweep needs 'shots' or 'budgets', or both",

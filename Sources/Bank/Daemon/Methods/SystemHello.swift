@@ -4,7 +4,7 @@ import StrictJSON
 import SystemSupport
 
 extension SystemHello: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     reply.succeed([
       "name": "t2d", "version": .string(programVersion), "protocol": JSONValue(RPCMethod.protocolVersion),
       "pid": JSONValue(Int(ownProcessID())), "capabilities": ["pass_fd", "if_generation", "events"],

@@ -3,7 +3,7 @@ import RPCServer
 import StrictJSON
 
 extension SystemMethods: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     reply.succeed(RPCMethod.description)
   }
 }

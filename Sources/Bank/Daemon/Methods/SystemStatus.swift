@@ -7,7 +7,7 @@ import SystemSupport
 import WorkerProtocol
 
 extension SystemStatus: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     reply.succeed(.object(service.status()))
   }
 }

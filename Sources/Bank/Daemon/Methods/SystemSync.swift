@@ -6,7 +6,7 @@ import SystemSupport
 import Watcher
 
 extension SystemSync: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let timeout = Duration.milliseconds(asked.timeout)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       guard let watcher = coordinator.watcher else {

@@ -5,7 +5,7 @@ import Records
 import StrictJSON
 
 extension TaskAdapt: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     var options = asked.givenMembers
     options["task"] = nil
     options["model"] = nil

@@ -1,10 +1,11 @@
+import Records
 import Registry
 import RPCProtocol
 import RPCServer
 import StrictJSON
 
 extension TaskList: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     reply.succeed([
       "tasks": .array(snapshot.tasks.map { .object(snapshot.taskRow($0)) }),
@@ -14,7 +15,7 @@ extension TaskList: HandledMethod {
 }
 
 extension TaskShow: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let name = asked.task
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
@@ -27,7 +28,7 @@ extension TaskShow: HandledMethod {
       row["added"] = .string(task.current.added.description)
       row["warnings"] = JSONValue(task.current.warnings)
       row["mixtures"] = .array(
-        snapshot.mixtures.filter { sameName($0.mixture.pair.task, task.name) }.map { .object($0.row) })
+        snapshot.mixtures.filter { sameName($0.mixture.pair.task, task.name) }.map { RecordWriter.json($0.row) })
       let jobs = try answering { () throws(RegistryError) in
         try coordinator.catalogue.jobs(state: nil, task: task.name, limit: 20)
       }

@@ -4,7 +4,7 @@ import RPCServer
 import StrictJSON
 
 extension TaskRegister: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let name = asked.task
     let model = asked.model
     service.onCatalogue(reply) { coordinator throws(RPCError) in

@@ -9,7 +9,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension TrainStart: HandledMethod {
-  static func handle(_ asked: Parameters, by service: Service, _ reply: RPCReply) throws(RPCError) {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let (name, label) = (asked.name, asked.label)
     guard ExpertName.isValid(name) else {

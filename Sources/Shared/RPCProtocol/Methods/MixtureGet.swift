@@ -1,16 +1,15 @@
 package import Records
-package import StrictJSON
+package import Results
 
 package enum MixtureGet: RPCMethodDeclaration {
   package static let name = "mixture.get"
   package static let access = RPCMethod.Access.read
   package static let verb = "mixture get"
   package static let summary = "The best mixture of a task, from memory."
-  package static let resultSummary =
-    "task, model, alpha {expert: coefficient or list}, granularity, mix, rescale, units, experts [{name, version, "
-    + "digest}], scores {metric, base, experts, uniform, mixture, each {fit, held_out, eval}}, served, stale, stale_reason, "
-    + "generation, created, digest, task_digest, base_digest, inputs_digest (of all that it depends on), vectors {path, "
-    + "digest, bytes}; or not_modified and generation"
+  package static let resultNotes =
+    "a coefficient is a number, or a list of them in the order of units; inputs_digest is of all that the mixture "
+    + "depends on; history and eval_items are left to job.show; not_modified comes with generation alone, and else not "
+    + "at all"
 
   package struct Parameters: Record {
     @Setting("the task's name") package var task: String
@@ -20,5 +19,68 @@ package enum MixtureGet: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package enum Result: Codable, Sendable, Equatable {
+    case served(Served)
+    case notModified(generation: Int64)
+
+    private enum CodingKeys: String, CodingKey { case notModified, generation }
+
+    package init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: CodingKeys.self)
+      if try container.decodeIfPresent(Bool.self, forKey: .notModified) == true {
+        self = .notModified(generation: try container.decode(Int64.self, forKey: .generation))
+      } else {
+        self = .served(try Served(from: decoder))
+      }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+      switch self {
+      case .served(let served): try served.encode(to: encoder)
+      case .notModified(let generation):
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(true, forKey: .notModified)
+        try container.encode(generation, forKey: .generation)
+      }
+    }
+  }
+
+  package struct Served: Codable, Sendable, Equatable {
+    package var task: String
+    package var model: String
+    @Flattened package var mixture: Mixture
+    package var stale: Bool
+    package var staleReason: String?
+    /// Changes whenever the answer changes.
+    package var generation: Int64
+    package var created: String
+    /// The file of the mixed multipliers.
+    package var vectors: Vectors
+
+    package init(
+      task: String, model: String, mixture: Mixture, staleReason: String?, generation: Int64, created: String,
+      vectors: Vectors
+    ) {
+      self.task = task
+      self.model = model
+      self.mixture = mixture
+      stale = staleReason != nil
+      self.staleReason = staleReason
+      self.generation = generation
+      self.created = created
+      self.vectors = vectors
+    }
+  }
+
+  package struct Vectors: Codable, Sendable, Equatable {
+    package var path: String
+    package var digest: String
+    package var bytes: Int
+
+    package init(path: String, digest: String, bytes: Int) {
+      self.path = path
+      self.digest = digest
+      self.bytes = bytes
+    }
+  }
 }

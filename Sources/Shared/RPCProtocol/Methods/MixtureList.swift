@@ -1,16 +1,45 @@
-import Records
-package import StrictJSON
+package import Records
+package import Results
 
 package enum MixtureList: RPCMethodDeclaration {
   package static let name = "mixture.list"
   package static let access = RPCMethod.Access.read
   package static let verb = "mixture list"
   package static let summary = "The mixtures that are served."
-  package static let resultSummary = "mixtures [{task, model, alpha, scores, served, stale, generation, created}]"
 
   package struct Parameters: Record {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var mixtures: [MixtureRow]
+    package init(mixtures: [MixtureRow]) { self.mixtures = mixtures }
+  }
+}
+
+/// A mixture that is served, in short.
+package struct MixtureRow: Codable, Sendable, Equatable {
+  package var task: String
+  package var model: String
+  package var alpha: ByName<Mixture.Coefficients>
+  package var scores: Mixture.Scores
+  package var served: String
+  package var stale: Bool
+  @NullWhenAbsent package var staleReason: String?
+  package var generation: Int64
+  package var created: String
+
+  package init(
+    task: String, model: String, mixture: Mixture, staleReason: String?, generation: Int64, created: String
+  ) {
+    self.task = task
+    self.model = model
+    alpha = mixture.alpha
+    scores = mixture.scores
+    served = mixture.served
+    stale = staleReason != nil
+    self.staleReason = staleReason
+    self.generation = generation
+    self.created = created
+  }
 }

@@ -1,9 +1,9 @@
 package import Records
 
 /// A score on the eval file with its Wilson interval and, where it is compared, the paired tests.
-package struct EvalSummary: WorkerMessage {
+package struct EvalSummary: Codable, Sendable, Equatable {
   /// The exact two-sided McNemar test against another set of weights on the same rows.
-  package struct Paired: WorkerMessage {
+  package struct Paired: Codable, Sendable, Equatable {
     /// Rows that only these weights have right, and rows that only the others have.
     package var wins: Int
     package var losses: Int

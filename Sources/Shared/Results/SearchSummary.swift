@@ -3,13 +3,22 @@ package import Records
 
 /// What searching cost, in evaluations (one few-shot row under one candidate; a gradient counts three), and what each
 /// measure saved. A search without them makes exactly the sum of the four numbers.
-package struct CostSummary: WorkerMessage {
+package struct CostSummary: Codable, Sendable, Equatable {
   package var prompts: Int
   package var savedByCache: Int
   package var savedByPruning: Int
   @EmptyWhenAbsent package var savedByConvergence: Int
   /// Measured mean over what was made; nil where nothing was.
   package var secondsPerPrompt: Double?
+  /// Estimates, and called so: evaluations that were never made have no time of their own.
+  package var estimatedSecondsSaved: Saved?
+
+  /// Seconds, by what saved them.
+  package struct Saved: Codable, Sendable, Equatable {
+    package var cache: Double
+    package var pruning: Double
+    package var convergence: Double
+  }
 
   package init(
     prompts: Int, savedByCache: Int = 0, savedByPruning: Int = 0, savedByConvergence: Int = 0,
@@ -20,6 +29,11 @@ package struct CostSummary: WorkerMessage {
     self.savedByPruning = savedByPruning
     self.savedByConvergence = savedByConvergence
     self.secondsPerPrompt = secondsPerPrompt
+    estimatedSecondsSaved = secondsPerPrompt.map {
+      Saved(
+        cache: $0 * Double(savedByCache), pruning: $0 * Double(savedByPruning),
+        convergence: $0 * Double(savedByConvergence))
+    }
   }
 
   private enum CodingKeys: String, CodingKey {
@@ -27,34 +41,12 @@ package struct CostSummary: WorkerMessage {
     case savedByCache = "prompts_saved_by_cache"
     case savedByPruning = "prompts_saved_by_pruning"
     case savedByConvergence = "prompts_saved_by_convergence"
-    case secondsPerPrompt
-  }
-  private enum Derived: String, CodingKey { case estimatedSecondsSaved }
-  private struct Estimate: Encodable {
-    var cache: Double
-    var pruning: Double
-    var convergence: Double
-  }
-
-  /// The seconds saved are estimates and are called so: evaluations that were never made have no time of their own.
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(prompts, forKey: .prompts)
-    try container.encode(savedByCache, forKey: .savedByCache)
-    try container.encode(savedByPruning, forKey: .savedByPruning)
-    try container.encode(savedByConvergence, forKey: .savedByConvergence)
-    guard let seconds = secondsPerPrompt else { return }
-    try container.encode(seconds, forKey: .secondsPerPrompt)
-    var derived = encoder.container(keyedBy: Derived.self)
-    let estimate = Estimate(
-      cache: seconds * Double(savedByCache), pruning: seconds * Double(savedByPruning),
-      convergence: seconds * Double(savedByConvergence))
-    try derived.encode(estimate, forKey: .estimatedSecondsSaved)
+    case secondsPerPrompt, estimatedSecondsSaved
   }
 }
 
 /// How far a search was after one of its generations.
-package struct GenerationSummary: WorkerMessage {
+package struct GenerationSummary: Codable, Sendable, Equatable {
   package var generation: Int
   /// The best so far: its score in the task's metric, and its log-likelihood.
   @Logarithm package var best: Double
@@ -79,7 +71,7 @@ package struct GenerationSummary: WorkerMessage {
 }
 
 /// How one configuration of an adaptation did: a line of the table that `t2ctl task adapt --search all` prints.
-package struct ConfigurationSummary: WorkerMessage {
+package struct ConfigurationSummary: Codable, Sendable, Equatable {
   package var method: String
   package var granularity: Granularity
   package var mix: MixRule
@@ -94,8 +86,8 @@ package struct ConfigurationSummary: WorkerMessage {
   /// Whether the folds chose this one.
   package var isChosen: Bool
   @Flattened package var costs: CostSummary
-  /// Generation by generation, of its search on all shots.
-  package var history: [GenerationSummary]
+  /// Generation by generation, of its search on all shots; only a job shows it.
+  package var history: [GenerationSummary]?
 
   private enum CodingKeys: String, CodingKey {
     case method, granularity, mix, coefficients, alpha, scores, generations, stopReason, seconds
@@ -124,11 +116,11 @@ package struct ConfigurationSummary: WorkerMessage {
 }
 
 /// What the search did and what it saved.
-package struct SearchSummary: WorkerMessage {
+package struct SearchSummary: Codable, Sendable, Equatable {
   /// As it was asked for: `all` for several.
   package var method: String
   package var objective: String
-  package var normalized: Bool
+  @EmptyWhenAbsent package var normalized: Bool
   package var seed: UInt64
   package var population: Int
   package var elites: Int
@@ -141,11 +133,15 @@ package struct SearchSummary: WorkerMessage {
   package var configurations: [ConfigurationSummary]
   /// Seconds by phase: `loading`, `search`, `evaluating`, `writing`, and `total`.
   package var seconds: ByName<Double>
+  /// OpenBLAS's.
+  package var kernel: String
+  /// Its number, of which the worker knows nothing.
+  package var job: Int64?
 
   package init(
     method: String, objective: String, normalized: Bool, seed: UInt64, population: Int, elites: Int, shots: Int,
     generations: Int, stopReason: String, costs: CostSummary, configurations: [ConfigurationSummary],
-    seconds: [(phase: String, seconds: Double)]
+    seconds: [(phase: String, seconds: Double)], kernel: String
   ) {
     self.method = method
     self.objective = objective
@@ -159,5 +155,6 @@ package struct SearchSummary: WorkerMessage {
     self.costs = costs
     self.configurations = configurations
     self.seconds = ByName(seconds.map { ($0.phase, $0.seconds) })
+    self.kernel = kernel
   }
 }

@@ -1,12 +1,12 @@
 /// The eval rows that a search's mixture wins or loses against the base or against the best single expert, with what
 /// each of the three answered, so that people can see what a score is made of.
-package struct EvalItems: WorkerMessage {
+package struct EvalItems: Codable, Sendable, Equatable {
   /// More are counted and not kept; and of a text so many characters. A result stays some hundred kilobytes.
   package static let maximumItems = 200
   package static let maximumQuestion = 600
   package static let maximumAnswer = 160
 
-  package struct Answer: WorkerMessage {
+  package struct Answer: Codable, Sendable, Equatable {
     package var text: String
     package var isRight: Bool
 
@@ -21,7 +21,7 @@ package struct EvalItems: WorkerMessage {
     }
   }
 
-  package struct Item: WorkerMessage {
+  package struct Item: Codable, Sendable, Equatable {
     package var id: String
     package var line: Int
     package var question: String
