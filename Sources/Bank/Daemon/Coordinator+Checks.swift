@@ -43,7 +43,7 @@ extension Coordinator {
   }
 
   private static func target(_ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord) -> String {
-    "check\0\(kind.rawValue)\0\(version.name)\0\(version.version)\0\(model.facts?.digest ?? "")"
+    "\(CheckSpec.kind)\0\(kind.rawValue)\0\(version.name)\0\(version.version)\0\(model.facts?.digest ?? "")"
   }
 
   /// Queues one check. `options` may hold `seeds`, `rows` and `seed`, over those of the configuration.
@@ -58,21 +58,18 @@ extension Coordinator {
       shuffles: options["seeds"]?.intValue ?? defaults.seeds,
       seed: options["seed"]?.integerValue.map { UInt64($0) } ?? defaults.seed,
       rows: options["rows"]?.intValue ?? defaults.rows)
-    let work = JobWork.check(spec)
     let target = Self.target(version, kind, on: model)
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: target + "\0" + work.spec.jsonText, target: target, inputs: nil,
-        priority: JobQueue.yieldingPriority, task: task.name, model: model.name, spec: work.spec, options: options,
-        who: who, reason: reason, created: .now))
+        spec, key: target + "\0" + spec.json.jsonText, target: target, priority: JobQueue.yieldingPriority,
+        task: task.name, model: model.name, options: options, who: who, reason: reason, created: .now))
   }
 
   // MARK: - What a check found
 
   /// Stores a verdict and does what the policy says; returns what the job shows of it.
-  func checked(_ job: JobRecord, _ result: CheckResult) throws -> JSONValue {
+  fileprivate func checked(_ job: JobRecord, _ spec: CheckSpec, _ result: CheckResult) throws -> JSONValue {
     guard let modelName = job.model, let taskName = job.task,
-      case .check(let spec) = try JobWork(kind: job.kind, spec: job.spec),
       let version = snapshot.expert(spec.expert.name)?.version(spec.expert.version)
     else { throw RegistryError.conflict("the expert, the task or the model of the check is gone") }
     guard let first = result.outcomes.first else { throw RegistryError.conflict("the check has no outcome") }
@@ -159,6 +156,12 @@ extension Coordinator {
   }
 }
 
+extension CheckSpec: HandledJob {
+  func finished(_ job: JobRecord, _ result: CheckResult, on coordinator: Coordinator) throws -> JSONValue {
+    try coordinator.checked(job, self, result)
+  }
+}
+
 extension ExpertRecord {
   /// The versions that a check may still change something for: the active one, and a newest that waits.
   var versionsInPlay: [ExpertVersion] {
@@ -226,8 +229,7 @@ extension Snapshot {
     }
     if checks.contains(where: { isOfVersion($0.expert, $0.version) }) { return nil }
     let isLive = jobs.contains { job in
-      job.kind == "check"
-        && isOfVersion(job.spec["expert"]?["name"]?.stringValue, job.spec["expert"]?["version"]?.intValue)
+      job.spec(as: CheckSpec.self).map { isOfVersion($0.expert.name, $0.expert.version) } ?? false
     }
     if isLive { return nil }
     if case .failure(let problem) = taskToCheck(version) { return problem.reason }

@@ -59,22 +59,21 @@ extension Coordinator {
 
   // MARK: - Searching
 
-  private static func target(_ pair: Pair) -> String { "adapt\0\(pair.task)\0\(pair.model)" }
+  private static func target(_ pair: Pair) -> String { "\(AdaptSpec.kind)\0\(pair.task)\0\(pair.model)" }
 
   @discardableResult
   func adapt(_ need: MixtureNeed, options: JSONObject, who: String, reason: String) throws(RegistryError) -> Int64 {
     let pair = need.pair
     let search = try search(of: need, options: options)
-    let work = JobWork.adapt(
-      AdaptSpec(
-        model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
-        search: search, vectorsPath: store.stagingPath("mixture")))
+    let spec = AdaptSpec(
+      model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
+      search: search, vectorsPath: store.stagingPath("mixture"))
     debounce.settle(pair)
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
-        target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, spec: work.spec,
-        options: options, who: who, reason: reason, created: .now))
+        spec, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
+        target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, options: options, who: who,
+        reason: reason, created: .now))
   }
 
   /// How a task is searched: the configuration, under what the task's file says, under what is asked for.
@@ -112,8 +111,7 @@ extension Coordinator {
   // MARK: - What a search found
 
   /// Publishes a search's result and returns what the job shows of it.
-  func adapted(_ job: JobRecord, _ result: AdaptResult) throws -> JSONValue {
-    let spec = try AdaptSpec(decodingJob: job.spec)
+  fileprivate func adapted(_ job: JobRecord, _ spec: AdaptSpec, _ result: AdaptResult) throws -> JSONValue {
     // Published or not, nobody comes back for the staged file.
     defer { _ = try? FileSystem.remove(spec.vectorsPath) }
     guard let taskName = job.task, let modelName = job.model, let inputs = job.inputs,
@@ -159,12 +157,8 @@ extension Coordinator {
   }
 }
 
-extension AdaptSpec {
-  /// Of a stored job.
-  init(decodingJob spec: JSONValue) throws {
-    guard case .adapt(let adapt) = try JobWork(kind: "adapt", spec: spec) else {
-      throw RegistryError.conflict("the job's spec is not that of a search")
-    }
-    self = adapt
+extension AdaptSpec: HandledJob {
+  func finished(_ job: JobRecord, _ result: AdaptResult, on coordinator: Coordinator) throws -> JSONValue {
+    try coordinator.adapted(job, self, result)
   }
 }

@@ -39,17 +39,18 @@ extension Coordinator {
   }
 
   private func inspect(_ model: ModelRecord, who: String, why: String) throws(RegistryError) -> Int64 {
-    let work = JobWork.inspect(path: model.path, cacheDirectory: store.factorizations)
     try writer.change { () throws(RegistryError) in
       try catalogue.store(model)
       try catalogue.record("model.added", model.name, ["path": .string(model.path), "who": .string(who)], now: .now)
     }
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: "inspect\0\(model.name)\0\(model.path)\0\(model.identity)",
-        target: "inspect\0\(model.name)", inputs: model.identity, priority: 10, task: nil, model: model.name,
-        spec: work.spec, who: who, reason: why, created: .now))
+        InspectSpec(path: model.path, cacheDirectory: store.factorizations),
+        key: "\(Self.target(model))\0\(model.path)\0\(model.identity)", target: Self.target(model),
+        inputs: model.identity, priority: 10, task: nil, model: model.name, who: who, reason: why, created: .now))
   }
+
+  private static func target(_ model: ModelRecord) -> String { "\(InspectSpec.kind)\0\(model.name)" }
 
   /// At start, at `system.sync` and where the worker found another model: one whose file has changed is inspected again;
   /// one whose file is gone gets a warning.
@@ -65,7 +66,7 @@ extension Coordinator {
     }
     if others.count != board.warnings.count { board.setWarnings(others) }
     guard identity != model.identity || model.state == .inspecting else { return }
-    guard !jobs.isLive(target: "inspect\0\(model.name)") else { return }
+    guard !jobs.isLive(target: Self.target(model)) else { return }
     var changed = model
     changed.identity = identity
     writer.attempt("inspect a model again") { () throws(RegistryError) in
@@ -74,7 +75,7 @@ extension Coordinator {
   }
 
   /// The worker has read a model, or has not.
-  func inspected(_ job: JobRecord, _ outcome: Result<ModelFacts, WorkerFault>) throws(RegistryError) {
+  fileprivate func inspected(_ job: JobRecord, _ outcome: Result<ModelFacts, WorkerFault>) throws(RegistryError) {
     guard let name = job.model, var model = snapshot.model(name) else { return }
     let before = model.readyFacts?.digest
     switch outcome {
@@ -125,5 +126,16 @@ extension Coordinator {
       return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
     case .symbolicLink, .fifo, .socket, .device: return nil
     }
+  }
+}
+
+extension InspectSpec: HandledJob {
+  func finished(_ job: JobRecord, _ result: ModelFacts, on coordinator: Coordinator) throws -> JSONValue {
+    try coordinator.inspected(job, .success(result))
+    return result.json
+  }
+
+  func failed(_ job: JobRecord, _ fault: WorkerFault, on coordinator: Coordinator) throws(RegistryError) {
+    try coordinator.inspected(job, .failure(fault))
   }
 }

@@ -32,25 +32,20 @@ extension Coordinator {
       partner.map { TrainSpec.Lesson.task($0).json.jsonText } ?? "",
     ].joined(separator: "\n")
     let digest = SHA256.digest(Array(what.utf8))
-    let work = JobWork.train(
-      TrainSpec(
-        model: reference(model), name: name, label: label, lesson: lesson, settings: settings,
-        expertPath: store.stagingPath("trained"),
-        statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate,
-        partner: partner))
-    let key = ["train", name, label ?? "", digest.hex, isEstimate ? "estimate" : ""].joined(separator: "\0")
+    let spec = TrainSpec(
+      model: reference(model), name: name, label: label, lesson: lesson, settings: settings,
+      expertPath: store.stagingPath("trained"),
+      statePath: "\(store.trainings)/\(digest.hex.prefix(32)).safetensors", isEstimate: isEstimate, partner: partner)
+    let key = [TrainSpec.kind.name, name, label ?? "", digest.hex, isEstimate ? "estimate" : ""].joined(separator: "\0")
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: key, target: "train\0\(name)", inputs: nil,
-        priority: JobQueue.yieldingPriority, task: plan.dispatch == nil ? plan.sources[0].task.name : nil,
-        model: model.name, spec: work.spec, who: who, reason: "train.start", created: .now))
+        spec, key: key, target: "\(TrainSpec.kind)\0\(name)", priority: JobQueue.yieldingPriority,
+        task: plan.dispatch == nil ? plan.sources[0].task.name : nil, model: model.name, who: who,
+        reason: "train.start", created: .now))
   }
 
   /// Makes what a training has made the next version of its name, and returns what the job shows of it.
-  func trained(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue {
-    guard case .train(let spec) = try JobWork(kind: job.kind, spec: job.spec) else {
-      throw RegistryError.conflict("the job's spec is not that of a training")
-    }
+  fileprivate func trained(_ job: JobRecord, _ spec: TrainSpec, _ result: JSONValue) throws -> JSONValue {
     guard !spec.isEstimate else { return result }
     guard spec.settings.method == .svf else {
       removeStates(of: spec)
@@ -84,23 +79,7 @@ extension Coordinator {
     return .object(shown)
   }
 
-  /// What a training that failed or was cancelled had come to: its learning curve, of which its journal consists.
-  func curve(ofUnfinished id: Int64) throws(RegistryError) -> JSONValue? {
-    guard try catalogue.job(id).kind == "train" else { return nil }
-    let points = try catalogue.journal(id)
-    return points.isEmpty ? nil : ["curve": .array(points)]
-  }
-
   // MARK: - States
-
-  /// A training failed for good: asked for again it would come to the same end, so its state is of no use. After a full
-  /// disk, or cancelled, it goes on from there.
-  func trainingFailed(_ job: JobRecord, _ fault: WorkerFault) {
-    guard fault.kind == .failed, case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec),
-      !spec.isEstimate
-    else { return }
-    removeStates(of: spec)
-  }
 
   /// A state that nobody came back for in this time is given up.
   static let stateLifetime: Duration = .seconds(7 * 24 * 3600)
@@ -113,10 +92,8 @@ extension Coordinator {
       return Duration.milliseconds(now.milliseconds - modified / 1_000_000) > Self.stateLifetime
     }
     guard !old.isEmpty else { return }
-    let live = jobs.liveJobs.compactMap { id -> String? in
-      guard let job = try? catalogue.job(id), case .train(let spec)? = try? JobWork(kind: job.kind, spec: job.spec)
-      else { return nil }
-      return spec.statePath
+    let live = jobs.liveJobs.compactMap { id in
+      (try? catalogue.job(id))?.spec(as: TrainSpec.self)?.statePath
     }
     for path in old where !live.contains(where: { path.hasPrefix($0) }) {
       log.info("a training's state is given up", ["path": path])
@@ -125,11 +102,29 @@ extension Coordinator {
   }
 
   /// One for each weight that was tried: the first has the path, and others a number behind it.
-  private func removeStates(of spec: TrainSpec) {
+  fileprivate func removeStates(of spec: TrainSpec) {
     for path in statePaths() where path.hasPrefix(spec.statePath) { _ = try? FileSystem.remove(path) }
   }
 
   private func statePaths() -> [String] {
     ((try? FileSystem.entries(store.trainings)) ?? []).compactMap { $0.text.map { "\(store.trainings)/\($0)" } }
+  }
+}
+
+extension TrainSpec: HandledJob {
+  func finished(_ job: JobRecord, _ result: JSONValue, on coordinator: Coordinator) throws -> JSONValue {
+    try coordinator.trained(job, self, result)
+  }
+
+  /// A training that failed for good would come to the same end if it were asked for again, so its state is of no use.
+  /// After a full disk, or cancelled, it goes on from there.
+  func failed(_ job: JobRecord, _ fault: WorkerFault, on coordinator: Coordinator) {
+    if fault.kind == .failed, !isEstimate { coordinator.removeStates(of: self) }
+  }
+
+  /// The learning curve, of which a training's journal consists.
+  static func remains(of job: JobRecord, on coordinator: Coordinator) throws(RegistryError) -> JSONValue? {
+    let points = try coordinator.catalogue.journal(job.id)
+    return points.isEmpty ? nil : ["curve": .array(points)]
   }
 }

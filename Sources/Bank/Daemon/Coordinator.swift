@@ -146,24 +146,28 @@ final class Coordinator {
 
 extension Coordinator: JobOwner {
   func finished(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue {
-    switch job.kind {
-    case "inspect":
-      try inspected(job, .success(try ModelFacts(decoding: result)))
-      return result
-    case "adapt": return try adapted(job, AdaptResult(decoding: result))
-    case "check": return try checked(job, CheckResult(decoding: result))
-    case "train": return try trained(job, result)
-    default: return result
+    func finish<Spec: HandledJob>(_ spec: Spec) throws -> JSONValue {
+      try spec.finished(job, try Spec.result(of: result), on: self)
     }
+    return try finish(try handled(job))
   }
 
   func failed(_ job: JobRecord, _ fault: WorkerFault) throws(RegistryError) {
-    if job.kind == "inspect" { try inspected(job, .failure(fault)) }
-    if job.kind == "train" { trainingFailed(job, fault) }
+    try (try? handled(job))?.failed(job, fault, on: self)
     if fault.kind == .modelChanged, let model = job.model.flatMap({ snapshot.model($0) }) { lookAgain(at: model) }
   }
 
-  func remains(of job: Int64) throws(RegistryError) -> JSONValue? { try curve(ofUnfinished: job) }
+  func remains(of job: JobRecord) throws(RegistryError) -> JSONValue? {
+    guard let handled = job.kind.declaration as? any HandledJob.Type else { return nil }
+    return try handled.remains(of: job, on: self)
+  }
+
+  private func handled(_ job: JobRecord) throws -> any HandledJob {
+    guard let spec = try job.kind.decode(job.spec) as? any HandledJob else {
+      throw RegistryError.conflict("'\(job.kind)' is in the table and has no handler")
+    }
+    return spec
+  }
 
   func ended() { collectTrainingStates(now: .now) }
 

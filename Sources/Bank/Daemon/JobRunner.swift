@@ -12,7 +12,7 @@ protocol JobOwner: AnyObject {
   /// The worker could not do it. The job is still the running one.
   func failed(_ job: JobRecord, _ fault: WorkerFault) throws(RegistryError)
   /// What is to be kept of a job that ends without a result, before its journal goes.
-  func remains(of job: Int64) throws(RegistryError) -> JSONValue?
+  func remains(of job: JobRecord) throws(RegistryError) -> JSONValue?
   /// A job has ended, one way or the other, and that is stored.
   func ended()
   /// The worker is done with a job, so that what depends on its outcome may be looked at.
@@ -62,7 +62,7 @@ final class JobRunner {
   /// The searches that are on their way.
   var searches: [Freshness.Search] {
     writer.snapshot.jobs.compactMap { job in
-      guard job.kind == "adapt", let task = job.task, let model = job.model,
+      guard job.kind == AdaptSpec.kind, let task = job.task, let model = job.model,
         let ticket = queue.tickets[job.id], ticket.stopping == nil
       else { return nil }
       return Freshness.Search(
@@ -83,8 +83,8 @@ final class JobRunner {
       try catalogue.record(
         "job.queued", "\(id)",
         [
-          "job": .integer(id), "kind": .string(job.kind), "task": JSONValue(job.task), "model": JSONValue(job.model),
-          "who": .string(job.who), "reason": .string(job.reason),
+          "job": .integer(id), "kind": .string(job.kind.name), "task": JSONValue(job.task),
+          "model": JSONValue(job.model), "who": .string(job.who), "reason": .string(job.reason),
         ], now: .now)
       guard case .accepted(let changes) = queue.submit(stored.ticket) else { return (id, []) }
       try store(changes)
@@ -123,7 +123,7 @@ final class JobRunner {
       let ends = state.isFinal
       // The journal goes with the job's end: what it alone knew is taken out of it before.
       var shown = ends ? result : nil
-      if ends, shown == nil { shown = try owner.remains(of: id) }
+      if ends, shown == nil { shown = try owner.remains(of: try catalogue.job(id)) }
       try catalogue.setState(id, state, attempts: attempts, result: shown, error: ends ? problem : nil, now: .now)
       if ends { (result, error) = (nil, nil) }
       var detail: JSONObject = ["job": .integer(id), "attempts": JSONValue(attempts)]
@@ -156,8 +156,7 @@ final class JobRunner {
   private func start(_ id: Int64) {
     do {
       let job = try catalogue.job(id)
-      let work = try JobWork(kind: job.kind, spec: job.spec)
-      let start = JobStart(job: id, work: work, journal: try catalogue.journal(id))
+      let start = JobStart(job: id, spec: try job.kind.decode(job.spec), journal: try catalogue.journal(id))
       calls.send(.startJob(start)) { [unowned self] answer in
         // A job that was taken up ends with an event; one that was refused ends here.
         guard case .failure(let error) = answer, queue.runningID == id, board.worker.state == .ready else { return }

@@ -87,7 +87,7 @@ extension IngestRecord {
 extension JobRecord {
   func json(_ progress: JobProgress?, full: Bool) -> JSONObject {
     var row: JSONObject = [
-      "job": .integer(id), "kind": .string(kind), "state": .string(state.rawValue), "task": JSONValue(task),
+      "job": .integer(id), "kind": .string(kind.name), "state": .string(state.rawValue), "task": JSONValue(task),
       "model": JSONValue(model), "attempts": JSONValue(attempts),
       "fraction": .number(state == .done ? 1 : progress?.fraction ?? 0),
       "created": .string(created.description), "started": JSONValue(started?.description),
@@ -177,7 +177,7 @@ extension Snapshot {
     models(of: task).map { model in
       let pair = Pair(task: task.name, model: model.name)
       let live = jobs.filter { job in
-        job.kind == "adapt" && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)
+        job.kind == AdaptSpec.kind && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)
       }
       let served = mixture(pair)
       let state: PairState

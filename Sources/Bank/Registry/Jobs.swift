@@ -1,11 +1,11 @@
 package import Settings
 package import StrictJSON
+package import WorkerProtocol
 
 /// A job as the catalogue keeps it. Its progress lives in memory only; what a resume needs is its journal.
 package struct JobRecord: Sendable, Equatable {
   package var id: Int64
-  /// As the worker's protocol names its work: `adapt`, `train`, `check` and so on.
-  package var kind: String
+  package var kind: JobKind
   package var key: String
   package var target: String
   package var inputs: String?
@@ -27,9 +27,19 @@ package struct JobRecord: Sendable, Equatable {
   package var started: Timestamp?
   package var ended: Timestamp?
 
+  /// What is to be queued.
   package init(
-    id: Int64 = 0, kind: String, key: String, target: String, inputs: String?, priority: Int = 0, task: String?,
-    model: String?, spec: JSONValue, options: JSONObject = [:], who: String, reason: String, created: Timestamp
+    _ spec: some JobSpec, key: String, target: String, inputs: String? = nil, priority: Int = 0, task: String?,
+    model: String?, options: JSONObject = [:], who: String, reason: String, created: Timestamp
+  ) {
+    self.init(
+      id: 0, kind: spec.kind, key: key, target: target, inputs: inputs, priority: priority, task: task, model: model,
+      spec: spec.json, options: options, who: who, reason: reason, created: created)
+  }
+
+  init(
+    id: Int64, kind: JobKind, key: String, target: String, inputs: String?, priority: Int, task: String?,
+    model: String?, spec: JSONValue, options: JSONObject, who: String, reason: String, created: Timestamp
   ) {
     self.id = id
     self.kind = kind
@@ -46,6 +56,11 @@ package struct JobRecord: Sendable, Equatable {
     self.who = who
     self.reason = reason
     self.created = created
+  }
+
+  /// What the worker is given, where the job is of this kind.
+  package func spec<Spec: JobSpec>(as type: Spec.Type) -> Spec? {
+    kind == Spec.kind ? try? Spec(decoding: spec) : nil
   }
 
   package var ticket: JobQueue.Ticket {
@@ -108,8 +123,8 @@ extension Catalogue {
 
   private func job(_ row: StoredRow) throws(RegistryError) -> JobRecord {
     var job = JobRecord(
-      id: row.integer(0), kind: row.text(1), key: row.text(2), target: row.text(3), inputs: row.optionalText(4),
-      priority: Int(row.integer(5)), task: row.optionalText(8), model: row.optionalText(9),
+      id: row.integer(0), kind: JobKind(row.text(1)), key: row.text(2), target: row.text(3),
+      inputs: row.optionalText(4), priority: Int(row.integer(5)), task: row.optionalText(8), model: row.optionalText(9),
       spec: try StoredJobSpec(stored: storedJSON(row.text(10), table: "jobs")).spec,
       options: try storedObject(row.text(11), table: "jobs"),
       who: row.text(12), reason: row.text(13), created: Timestamp(milliseconds: row.integer(16)))
@@ -159,9 +174,9 @@ extension Catalogue {
     let found = try rows(
       """
       SELECT task, model, state, inputs, error FROM jobs
-      WHERE id IN (SELECT max(id) FROM jobs WHERE kind = 'adapt' GROUP BY task, model)
+      WHERE id IN (SELECT max(id) FROM jobs WHERE kind = ? GROUP BY task, model)
         AND state IN ('failed', 'cancelled') AND task IS NOT NULL AND model IS NOT NULL
-      """
+      """, AdaptSpec.kind.name
     ) { (row) throws(RegistryError) in
       let error = try row.optionalText(4).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
       return (
@@ -180,7 +195,7 @@ extension Catalogue {
       """
       INSERT INTO jobs (kind, key, target, inputs, priority, state, attempts, task, model, spec, options, who, reason,
         created) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?, ?, ?, ?)
-      """, job.kind, job.key, job.target, job.inputs, job.priority, job.task, job.model,
+      """, job.kind.name, job.key, job.target, job.inputs, job.priority, job.task, job.model,
       StoredJobSpec(job.spec).stored.jsonText,
       JSONValue.object(job.options).jsonText, job.who, job.reason, job.created.milliseconds)
     return try integer("SELECT last_insert_rowid()")

@@ -7,6 +7,10 @@ import SystemSupport
 import Transformer
 import WorkerProtocol
 
+extension AdaptSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> AdaptResult { try AdaptJob(spec: self, job: job).run() }
+}
+
 /// Searches the mixture that serves a task, and writes its vectors; runs in the thread of jobs.
 ///
 /// The journal holds the search's entries and after them one entry for each set of weights that was scored on the eval

@@ -9,6 +9,10 @@ import StrictJSON
 import Transformer
 import WorkerProtocol
 
+extension CheckSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> CheckResult { try CheckJob(spec: self, job: job).run() }
+}
+
 /// Compares an expert with shuffled copies of itself and with the base; runs in the thread of jobs.
 ///
 /// Vector after vector, all rows under one before the next: its matrices are built once (a second of work and half a

@@ -6,6 +6,10 @@ import Results
 import StrictJSON
 import WorkerProtocol
 
+extension CompareSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try CompareJob(spec: self, job: job).run() }
+}
+
 /// Scores the same rows under the base, every expert, and the strategies A, B and C (arXiv 2501.06252, table 2), and
 /// compares them row by row; runs in the thread of jobs.
 struct CompareJob {

@@ -5,6 +5,10 @@ import StrictJSON
 import Transformer
 import WorkerProtocol
 
+extension DispatchEvaluateSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try DispatchEvaluateJob(spec: self, job: job).run() }
+}
+
 /// Sorts labelled prompts by each of the strategies; runs in the thread of jobs.
 ///
 /// The journal has an entry for each batch of rows under each strategy, so a job that was cut goes on after the last one.

@@ -5,6 +5,10 @@ import StrictJSON
 import Transformer
 import WorkerProtocol
 
+extension EvaluateSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try EvaluateJob(spec: self, job: job).run() }
+}
+
 /// Scores a task's rows under some weights; runs in the thread of jobs.
 struct EvaluateJob {
   let spec: EvaluateSpec

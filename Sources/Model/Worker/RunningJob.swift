@@ -5,14 +5,20 @@ import SystemSupport
 import Transformer
 import WorkerProtocol
 
+/// A kind of job that the worker does.
+protocol RunnableJob: JobSpec {
+  /// In the thread of jobs.
+  func run(as job: RunningJob) throws(WorkerFault) -> Result
+}
+
 /// The job that runs: what it was asked, what it may use, whether it is still wanted, and its voice.
 final class RunningJob: Sendable {
   let id: Int64
-  let work: JobWork
+  let spec: any JobSpec
   let journal: [JSONValue]
   /// Where programs of code rows are run; nil where the configuration does not want that.
   let sandbox: Sandbox?
-  private let models: ModelStore
+  let models: ModelStore
   private let connection: Connection
   private let stopping = Atomic<Bool>(false)
   private let started = MonotonicInstant.now
@@ -26,7 +32,7 @@ final class RunningJob: Sendable {
 
   init(_ start: JobStart, models: ModelStore, connection: Connection, sandbox: Sandbox?) {
     id = start.job
-    work = start.work
+    spec = start.spec
     journal = start.journal
     self.models = models
     self.connection = connection
@@ -56,13 +62,8 @@ final class RunningJob: Sendable {
     }
   }
 
-  /// Reads a model anew and describes it.
-  func inspect(path: String, cacheDirectory: String) throws(WorkerFault) -> ModelFacts {
-    try models.inspect(path: path, cacheDirectory: cacheDirectory, progress: loadingProgress(of: 1))
-  }
-
   /// Loading takes up this share of the job's progress.
-  private func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
+  func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
     { [self] step in
       switch step {
       case .reading: send(JobProgress(fraction: 0, phase: "loading", detail: "reading the model"))
@@ -105,4 +106,10 @@ final class RunningJob: Sendable {
 
 extension WorkerFault {
   static let jobCancelled = WorkerFault(.cancelled, "the job was cancelled")
+}
+
+extension InspectSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> ModelFacts {
+    try job.models.inspect(path: path, cacheDirectory: cacheDirectory, progress: job.loadingProgress(of: 1))
+  }
 }

@@ -8,6 +8,10 @@ import Settings
 import StrictJSON
 import WorkerProtocol
 
+extension SweepSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try SweepJob(spec: self, job: job).run() }
+}
+
 /// Searches a task's mixture under one setting after the other and publishes none; runs in the thread of jobs.
 ///
 /// All searches are over before the eval file is opened. The journal holds each search's entries under the number of

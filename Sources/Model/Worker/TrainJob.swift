@@ -13,6 +13,10 @@ import Training
 import Transformer
 import WorkerProtocol
 
+extension TrainSpec: RunnableJob {
+  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try TrainJob(spec: self, job: job).run() }
+}
+
 /// Trains an expert and writes its file; runs in the thread of jobs.
 ///
 /// The state lies in a file of its own beside the journal: it has a megabyte, and only the last one counts. It is written

@@ -1,5 +1,6 @@
 import Glibc
 package import LinearAlgebra
+import Records
 package import Sandbox
 package import StrictJSON
 package import SystemSupport
@@ -189,21 +190,17 @@ package final class WorkerService: Sendable {
 
   // MARK: - the thread of jobs
 
+  private func result<Spec: RunnableJob>(of spec: Spec, _ job: RunningJob) throws(WorkerFault) -> JSONValue {
+    RecordWriter.json(try spec.run(as: job))
+  }
+
   private func run(_ job: RunningJob) {
     let event: WorkerEvent
     do throws(WorkerFault) {
-      let result: JSONValue
-      switch job.work {
-      case .adapt(let spec): result = try AdaptJob(spec: spec, job: job).run().json
-      case .evaluate(let spec): result = try EvaluateJob(spec: spec, job: job).run()
-      case .compare(let spec): result = try CompareJob(spec: spec, job: job).run()
-      case .sweep(let spec): result = try SweepJob(spec: spec, job: job).run()
-      case .check(let spec): result = try CheckJob(spec: spec, job: job).run().json
-      case .dispatchEvaluate(let spec): result = try DispatchEvaluateJob(spec: spec, job: job).run()
-      case .train(let spec): result = try TrainJob(spec: spec, job: job).run()
-      case .inspect(let path, let cache): result = try job.inspect(path: path, cacheDirectory: cache).json
+      guard let spec = job.spec as? any RunnableJob else {
+        throw WorkerFault(.unsupported, "'\(job.spec.kind)' is in the table and has no body")
       }
-      event = .done(job: job.id, result: result)
+      event = .done(job: job.id, result: try result(of: spec, job))
     } catch {
       event = error.kind == .cancelled ? .cancelled(job: job.id) : .failed(job: job.id, error)
     }

@@ -1,4 +1,4 @@
-package import Records
+import Records
 package import Settings
 
 /// How a request is sorted to the weights that answer it, with everything that was resolved when it was admitted: a
@@ -110,41 +110,5 @@ package struct DispatchAnswer: WorkerResult {
     self.promptTokens = promptTokens
     self.queueSeconds = queueSeconds
     self.seconds = seconds
-  }
-}
-
-/// Sorts labelled prompts by one or several dispatches, side by side.
-package struct DispatchEvaluateSpec: Record {
-  package struct Row: WorkerMessage {
-    package var line: Int
-    package var prompt: String
-    package var label: String
-    package init(line: Int, prompt: String, label: String) {
-      self.line = line
-      self.prompt = prompt
-      self.label = label
-    }
-  }
-
-  package struct Strategy: WorkerMessage {
-    /// `prompt` or `classifier`.
-    package var name: String
-    package var dispatch: DispatchSpec
-    package init(name: String, dispatch: DispatchSpec) {
-      self.name = name
-      self.dispatch = dispatch
-    }
-  }
-
-  @Setting() package var model: ModelReference
-  @Setting() package var rows: [Row]
-  @Setting() package var strategies: [Strategy]
-
-  package init() {}
-
-  package init(model: ModelReference, rows: [Row], strategies: [Strategy]) {
-    self.model = model
-    self.rows = rows
-    self.strategies = strategies
   }
 }

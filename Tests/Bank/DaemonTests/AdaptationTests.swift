@@ -89,7 +89,7 @@ import WorkerProtocol
       _ = try daemon.settledMixture("arc")
       try daemon.wait(try daemon.call("task.adapt", ["task": "arc", "population": 8])["job"] ?? .null)
       let searches = daemon.worker.starts.compactMap { start -> SearchSettings? in
-        if case .adapt(let spec) = start.work { spec.search } else { nil }
+        (start.spec as? AdaptSpec)?.search
       }
       #expect(searches.map(\.population) == [16, 8] && searches.map(\.elites) == [16, 8])
     }
@@ -105,7 +105,7 @@ import WorkerProtocol
       let job = try daemon.call("task.adapt", ["task": "arc", "iterations": 3, "granularity": "layer"])
       try daemon.wait(job["job"] ?? .null)
       let specs = daemon.worker.starts.compactMap { start -> AdaptSpec? in
-        if case .adapt(let spec) = start.work { spec } else { nil }
+        start.spec as? AdaptSpec
       }
       #expect(specs.map(\.search.iterations) == [7, 3])
       #expect(specs.map(\.search.seed) == [11, 11])
@@ -114,10 +114,7 @@ import WorkerProtocol
       // What a user asked for is asked again when the mixture is made anew.
       try daemon.dropExpert("science", value: 1.5)
       _ = try daemon.settledMixture("arc")
-      guard case .adapt(let last)? = daemon.worker.starts.last?.work else {
-        Issue.record("no search")
-        return
-      }
+      let last = try #require(daemon.worker.starts.last?.spec as? AdaptSpec)
       #expect(last.search.iterations == 3)
       #expect(last.experts.map(\.version) == [2, 1])
     }
@@ -225,7 +222,7 @@ import WorkerProtocol
       let mixture = try daemon.settledMixture("arc")
       #expect(mixture["stale"] == false)
       #expect(mixture["search"]?["generations"] == 5)
-      let searches = daemon.worker.starts.filter { $0.work.kind == "adapt" }
+      let searches = daemon.worker.starts.filter { $0.spec is AdaptSpec }
       #expect(searches.map(\.journal.count) == [0, 3])
       #expect(Set(searches.map(\.job)).count == 1)
       #expect(daemon.worker.launches == 2)
@@ -254,7 +251,7 @@ import WorkerProtocol
       let job = try daemon.wait(try daemon.newestSearch("arc"))
       #expect(job["error"]?["kind"] == "task_unreadable")
       try daemon.sync()
-      #expect(daemon.worker.starts.filter { $0.work.kind == "adapt" }.count == 1)
+      #expect(daemon.worker.starts.filter { $0.spec is AdaptSpec }.count == 1)
       try daemon.dropExpert("third", value: 1.75)
       #expect(try daemon.settledMixture("arc")["stale"] == false)
     }

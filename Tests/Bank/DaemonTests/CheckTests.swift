@@ -9,7 +9,7 @@ import WorkerProtocol
 @Suite struct CheckTests {
   private func specs(_ daemon: Harness) -> [CheckSpec] {
     daemon.worker.starts.compactMap { start in
-      if case .check(let spec) = start.work { spec } else { nil }
+      start.spec as? CheckSpec
     }
   }
 
@@ -323,7 +323,7 @@ import WorkerProtocol
       daemon.worker.script([.die(afterGenerations: 2)])
       let job = try daemon.call("check.run", ["kind": "shuffle", "expert": "science", "task": "bees"])["job"] ?? .null
       #expect(try daemon.wait(job)["state"] == "done")
-      let starts = daemon.worker.starts.filter { $0.work.kind == "check" }
+      let starts = daemon.worker.starts.filter { $0.spec is CheckSpec }
       #expect(starts.map(\.journal.count) == [0, 2])
     }
   }

@@ -17,12 +17,8 @@ import WorkerProtocol
   }
 
   private func comparison(_ daemon: Harness) throws -> CompareSpec {
-    let work = daemon.worker.starts.last { $0.work.kind == "compare" }?.work
-    guard case .compare(let spec)? = work else {
-      Issue.record("no comparison was begun")
-      throw WorkerFault(.failed, "no comparison")
-    }
-    return spec
+    let specs = daemon.worker.starts.compactMap { $0.spec as? CompareSpec }
+    return try #require(specs.last)
   }
 
   @Test func aComparisonHasEveryColumnThatThereIsAndSaysWhichThereAreNot() throws {
@@ -81,8 +77,7 @@ import WorkerProtocol
         params["task"] = "arc"
         let job = try daemon.call("evaluate.run", params)["job"] ?? .null
         #expect(try daemon.wait(job)["state"] == "done")
-        guard case .evaluate(let spec)? = daemon.worker.starts.last?.work else { return nil }
-        return spec.weights
+        return (daemon.worker.starts.last?.spec as? EvaluateSpec)?.weights
       }
       #expect(try weights(["strategy": "none"]) == .fixed(.base))
       let expert = try weights(["strategy": "expert", "expert": "science"])
@@ -141,10 +136,7 @@ import WorkerProtocol
         ])
       #expect(started["searches"] == 12)
       #expect(try daemon.wait(started["job"] ?? .null)["state"] == "done")
-      guard case .sweep(let spec)? = daemon.worker.starts.last?.work else {
-        Issue.record("no sweep was begun")
-        return
-      }
+      let spec = try #require(daemon.worker.starts.last?.spec as? SweepSpec)
       #expect(spec.shots == [2, 4] && spec.budgets == [.iterations(3), .prompts(50)] && spec.seeds == [9, 10, 11])
       #expect(spec.search.method.rawValue == "random" && spec.search.population == 8)
       #expect(spec.experts.map(\.name) == ["science"])
@@ -154,17 +146,11 @@ import WorkerProtocol
       let plain = try daemon.call("sweep.run", ["task": "arc", "budgets": ["2"]])
       #expect(plain["searches"] == 2)
       try daemon.wait(plain["job"] ?? .null)
-      guard case .sweep(let all)? = daemon.worker.starts.last?.work else {
-        Issue.record("no sweep over all rows was begun")
-        return
-      }
+      let all = try #require(daemon.worker.starts.last?.spec as? SweepSpec)
       #expect(all.shots == [4] && all.experts.count == 2)
       let shots = try daemon.call("sweep.run", ["task": "arc", "shots": [1], "iterations": 7])
       try daemon.wait(shots["job"] ?? .null)
-      guard case .sweep(let few)? = daemon.worker.starts.last?.work else {
-        Issue.record("no sweep over one shot was begun")
-        return
-      }
+      let few = try #require(daemon.worker.starts.last?.spec as? SweepSpec)
       #expect(few.budgets == [.iterations(7)])
     }
   }
@@ -185,7 +171,7 @@ import WorkerProtocol
       }
       for name in ["science", "social"] { try daemon.call("expert.retire", ["expert": .string(name)]) }
       #expect(try daemon.refusal("sweep.run", ["task": "arc", "shots": [2]]) == "empty_bank")
-      #expect(!daemon.worker.starts.contains { $0.work.kind == "sweep" })
+      #expect(!daemon.worker.starts.contains { $0.spec is SweepSpec })
     }
   }
 }

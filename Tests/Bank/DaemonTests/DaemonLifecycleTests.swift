@@ -5,12 +5,17 @@ import StrictJSON
 import SystemSupport
 import TestSupport
 import Testing
+import WorkerProtocol
 
 @testable import Daemon
 
 @Suite struct DaemonLifecycleTests {
   @Test func theTableTheHandlersAndNothingElse() {
     #expect(Set(Service.handlers.keys) == Set(RPCMethod.all.map(\.name)))
+  }
+
+  @Test func everyKindOfJobHasAHandler() {
+    for spec in JobKind.specs { #expect(spec is any HandledJob.Type, "\(spec.kind) has no HandledJob") }
   }
 
   @Test func aRestartedDaemonServesAtOnceWhatItServed() throws {
@@ -37,7 +42,7 @@ import Testing
       try daemon.sync()
       let job = try daemon.newestSearch("arc")
       // The worker must have begun: else what it was told to wait for is the second run. Each question takes a turn.
-      while !daemon.worker.starts.contains(where: { $0.work.kind == "adapt" }) { try daemon.call("system.hello") }
+      while !daemon.worker.starts.contains(where: { $0.spec is AdaptSpec }) { try daemon.call("system.hello") }
       try daemon.restart()
       let ended = try daemon.wait(job)
       #expect(ended["state"] == "done")

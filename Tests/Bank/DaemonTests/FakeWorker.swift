@@ -28,7 +28,7 @@ final class FakeWorker: WorkerLauncher {
   private struct State {
     var script: [Search] = []
     /// Jobs that follow the script beside searches.
-    var scriptedKind: String?
+    var scriptedKind: JobKind?
     var verdicts: [CheckVerdict] = []
     var trainingFault: WorkerFault?
     var spoilsTrainings = false
@@ -49,7 +49,7 @@ final class FakeWorker: WorkerLauncher {
   /// Every job that was started, in order.
   var starts: [JobStart] { state.withLock { $0.starts } }
   /// How many of them were searches.
-  var searches: Int { starts.count { $0.work.kind == "adapt" } }
+  var searches: Int { starts.count { $0.spec is AdaptSpec } }
   /// Every `generate` that came, in order.
   var generations: [GenerateCall] { state.withLock { $0.generations } }
   var launches: Int { state.withLock { $0.launches } }
@@ -59,7 +59,7 @@ final class FakeWorker: WorkerLauncher {
   /// How many requests it was told to forget.
   var cancelledRequests: Int { state.withLock { $0.cancelledRequests } }
   /// The script holds for checks too.
-  func scriptChecks() { state.withLock { $0.scriptedKind = "check" } }
+  func scriptChecks() { state.withLock { $0.scriptedKind = CheckSpec.kind } }
   /// What the next checks find, in order; then all are inconclusive.
   func find(_ verdicts: [CheckVerdict]) { state.withLock { $0.verdicts = verdicts } }
   /// What trainings end with from now on, after they have saved their states and journalled two points.
@@ -190,7 +190,7 @@ final class FakeWorker: WorkerLauncher {
   private func run(_ start: JobStart, _ socket: FileDescriptor) -> Bool {
     let search = state.withLock { state -> Search in
       state.starts.append(start)
-      guard start.work.kind == "adapt" || start.work.kind == state.scriptedKind, !state.script.isEmpty else {
+      guard start.spec is AdaptSpec || start.spec.kind == state.scriptedKind, !state.script.isEmpty else {
         return .finish
       }
       return state.script.removeFirst()
@@ -226,14 +226,14 @@ final class FakeWorker: WorkerLauncher {
   private func finish(_ start: JobStart, _ socket: FileDescriptor) {
     do {
       let result: JSONValue
-      switch start.work {
-      case .inspect(let path, _): result = try TinyModel.facts(ofFile: path).json
-      case .evaluate: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
-      case .check(let spec): result = check(spec).json
-      case .compare(let spec): result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
-      case .sweep(let spec): result = ["n": 4, "cells": JSONValue(spec.shots.count)]
-      case .dispatchEvaluate(let spec): result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
-      case .train(let spec):
+      switch start.spec {
+      case let spec as InspectSpec: result = try TinyModel.facts(ofFile: spec.path).json
+      case is EvaluateSpec: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
+      case let spec as CheckSpec: result = check(spec).json
+      case let spec as CompareSpec: result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
+      case let spec as SweepSpec: result = ["n": 4, "cells": JSONValue(spec.shots.count)]
+      case let spec as DispatchEvaluateSpec: result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
+      case let spec as TrainSpec:
         let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
         let label = spec.label.map { [(key: "t2.label", value: $0)] } ?? []
         if spec.isEstimate {
@@ -256,9 +256,10 @@ final class FakeWorker: WorkerLauncher {
             isSpoilt ? [0] : expertBytes(spec.name, value: value, metadata: [("t2.kind", kind)] + label))
         }
         result = ["kind": .string(kind), "steps": JSONValue(spec.settings.steps)]
-      case .adapt(let spec):
+      case let spec as AdaptSpec:
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json
+      default: throw WorkerFault(.unsupported, "the fake worker knows no job of kind '\(start.spec.kind)'")
       }
       say(.event(.done(job: start.job, result: result)), socket)
     } catch let fault as WorkerFault {

@@ -201,10 +201,6 @@ private func stagedByUnfinishedJobs(_ paths: DaemonPaths) throws -> Set<String> 
   defer { catalogue.close() }
   return Set(
     try catalogue.liveJobs().compactMap { job in
-      switch try JobWork(kind: job.kind, spec: job.spec) {
-      case .adapt(let spec): spec.vectorsPath
-      case .train(let spec): spec.expertPath
-      default: nil
-      }
+      job.spec(as: AdaptSpec.self)?.vectorsPath ?? job.spec(as: TrainSpec.self)?.expertPath
     })
 }

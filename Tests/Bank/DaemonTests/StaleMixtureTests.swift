@@ -117,14 +117,14 @@ import WorkerProtocol
       try daemon.dropExpert("social", value: 0.75)
       try daemon.dropTask("arc")
       _ = try daemon.settledMixture("arc")
-      let searches = daemon.worker.starts.count { $0.work.kind == "adapt" }
+      let searches = daemon.worker.starts.count { $0.spec is AdaptSpec }
       try daemon.call("expert.retire", ["expert": "social"])
       let stale = try daemon.call("mixture.get", ["task": "arc"])
       #expect(stale["stale_reason"] == "'social' (version 1) was retired")
       #expect(try daemon.call("task.show", ["task": "arc"])["state"] == "stale")
       try daemon.dropExpert("third", value: 1.5)
       let next = try daemon.settledMixture("arc")
-      #expect(daemon.worker.starts.count { $0.work.kind == "adapt" } == searches + 1)
+      #expect(daemon.worker.starts.count { $0.spec is AdaptSpec } == searches + 1)
       #expect(next["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue } == ["science", "third"])
       let reason = try daemon.call("mixture.log", ["task": "arc"])["revisions"]?.arrayValue?.first?["reason"]
       #expect(reason == "'third' is a new expert (version 1); 'social' (version 1) was retired")

@@ -20,7 +20,7 @@ import WorkerProtocol
 
   private func spec(_ daemon: Harness) throws -> TrainSpec {
     let specs = daemon.worker.starts.compactMap { start -> TrainSpec? in
-      if case .train(let spec) = start.work { spec } else { nil }
+      start.spec as? TrainSpec
     }
     return try #require(specs.last)
   }
@@ -175,7 +175,7 @@ import WorkerProtocol
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": [0.1, 0.1]]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": 0.1]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "new", "task": "arc", "kl": []]) == "invalid_params")
-      #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+      #expect(!daemon.worker.starts.contains { $0.spec is TrainSpec })
     }
   }
 
@@ -293,7 +293,7 @@ import WorkerProtocol
       #expect(
         try daemon.refusal("train.start", ["name": "new", "dispatcher": true, "label": "x"]) == "invalid_params")
       #expect(try daemon.refusal("train.start", ["name": "science", "dispatcher": true]) == "conflict")
-      #expect(!daemon.worker.starts.contains { $0.work.kind == "train" })
+      #expect(!daemon.worker.starts.contains { $0.spec is TrainSpec })
     }
   }
 }

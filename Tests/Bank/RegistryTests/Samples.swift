@@ -41,8 +41,9 @@ enum Sample {
 
   static func job(_ target: String = "adapt", inputs: String? = "i") -> JobRecord {
     JobRecord(
-      kind: "adapt", key: target + (inputs ?? ""), target: target, inputs: inputs, task: "arc", model: "tiny",
-      spec: ["experts": ["science"]], who: "t2d", reason: "new task", created: now)
+      id: 0, kind: AdaptSpec.kind, key: target + (inputs ?? ""), target: target, inputs: inputs, priority: 0,
+      task: "arc", model: "tiny", spec: ["experts": ["science"]], options: [:], who: "t2d", reason: "new task",
+      created: now)
   }
 
   static let found = Mixture(

@@ -29,7 +29,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let spec = try spec(model, rows: 33)
-      let result = try result(try worker.run(.check(spec)).ending)
+      let result = try result(try worker.run(spec).ending)
       #expect(result.items.map(\.name) == ["base", "expert", "shuffle 1", "shuffle 2", "shuffle 3"])
       #expect(result.items.allSatisfy { $0.right.count == 2 && $0.right.allSatisfy { $0.utf8.count == 33 } })
       #expect(result.outcomes.map(\.metric) == ["acc", "acc_norm"] && result.count == 33 && result.split == "eval")
@@ -40,7 +40,7 @@ import WorkerProtocol
       // The materialised items are those of an evaluation, factored; the same for the base.
       for (number, weights) in [Weights.base, .expert(spec.expert, rescale: .none)].enumerated() {
         let evaluation = EvaluateSpec(model: spec.model, task: spec.task, weights: .fixed(weights), limit: 33)
-        let json = try worker.run(.evaluate(evaluation), job: 2).ending.result()
+        let json = try worker.run(evaluation, job: 2).ending.result()
         let right = json["items"]?.arrayValue?.map { $0["acc"] == true ? "1" : "0" }.joined()
         #expect(result.items[number].right[0] == right)
       }
@@ -57,11 +57,11 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try spec(model, .transfer, rescale: "nuclear")
-      let whole = try TestWorker(threads: 2).run(.check(spec))
+      let whole = try TestWorker(threads: 2).run(spec)
       let expected = try result(whole.ending)
       #expect(whole.journal.count == 6)
       for kept in [0, 1, 3, 6] {
-        let resumed = try TestWorker(threads: 1).run(.check(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try result(resumed.ending) == expected, "after \(kept) entries")
         #expect(resumed.journal == whole.journal, "after \(kept) entries")
       }
@@ -73,17 +73,17 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try spec(model)
       let worker = try TestWorker()
-      let first = try worker.run(.check(spec))
+      let first = try worker.run(spec)
       spec.seed = 8
-      let other = try result(try worker.run(.check(spec), job: 2).ending)
-      #expect(try result(try worker.run(.check(spec), journal: first.journal, job: 3).ending) == other)
+      let other = try result(try worker.run(spec, job: 2).ending)
+      #expect(try result(try worker.run(spec, journal: first.journal, job: 3).ending) == other)
     }
   }
 
   @Test func fewShotRowsAreInconclusive() throws {
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
-      let result = try result(try TestWorker().run(.check(try spec(model, eval: 0))).ending)
+      let result = try result(try TestWorker().run(try spec(model, eval: 0)).ending)
       #expect(result.split == "fewshot" && result.count == 4)
       #expect(result.outcomes.allSatisfy { $0.verdict == .inconclusive } && !result.passes)
     }
@@ -94,7 +94,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try spec(model)
       spec.task = try model.generatedTask(shots: 3, tokens: 4)
-      let result = try result(try TestWorker().run(.check(spec)).ending)
+      let result = try result(try TestWorker().run(spec).ending)
       #expect(result.outcomes.map(\.metric) == ["exact_match"] && result.count == 3)
     }
   }
@@ -106,7 +106,7 @@ import WorkerProtocol
       var spec = try spec(model)
       spec.shuffles = 1000
       var isAsked = false
-      let ending = try worker.run(.check(spec)) { _ in
+      let ending = try worker.run(spec) { _ in
         if !isAsked { try worker.send(.cancelJob(1)) }
         isAsked = true
       }.ending
@@ -119,7 +119,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try spec(model, .transfer)
       spec.expert = try model.expert("short", seed: 3, drop: 1)
-      let fault = try TestWorker().run(.check(spec)).ending.fault()
+      let fault = try TestWorker().run(spec).ending.fault()
       #expect(fault.kind == .expertUnreadable)
     }
   }

@@ -37,9 +37,8 @@ struct CodeRowTests {
     return TaskReference(name: "programs", path: path, digest: "")
   }
 
-  private func evaluation(_ model: SyntheticModel) throws -> JobWork {
-    .evaluate(
-      EvaluateSpec(model: model.reference, task: try task(model), weights: .fixed(.base), split: .fewshot, limit: nil))
+  private func evaluation(_ model: SyntheticModel) throws -> EvaluateSpec {
+    EvaluateSpec(model: model.reference, task: try task(model), weights: .fixed(.base), split: .fewshot, limit: nil)
   }
 
   @Test func anEvaluationRunsEachProgramAndSaysWhatHeldIt() throws {
@@ -86,7 +85,7 @@ struct CodeRowTests {
       var spec = try WorkerServiceTests.adapt(model)
       spec.search.granularities = [.vector]
       spec.task = try task(model)
-      let found = try WorkerServiceTests.timeless(try TestWorker(sandbox: Self.sandbox).run(.adapt(spec)).ending)
+      let found = try WorkerServiceTests.timeless(try TestWorker(sandbox: Self.sandbox).run(spec).ending)
       #expect(found.scores.mixture.fit == 0.5)
     }
   }
@@ -120,7 +119,7 @@ struct CodeRowTests {
       settings.validationRows = 6
       let spec = model.training(on: .task(TaskReference(name: "bytes", path: path, digest: "")), settings)
       // Whether ten steps are enough to learn it depends on the last bits of the BLAS kernel; what earns a reward does not.
-      let (_, journal) = try TestWorker(sandbox: Self.sandbox).run(.train(spec))
+      let (_, journal) = try TestWorker(sandbox: Self.sandbox).run(spec)
       let rewards = journal.compactMap { $0["batch"]?["reward"]?.doubleValue }
       #expect(rewards.contains { $0 > -1 && $0 < 1 }, "\(rewards)")
     }

@@ -83,7 +83,7 @@ import WorkerProtocol
   @Test func everyColumnSpeaksOfTheSameRowsAndItsTestsCountThem() throws {
     try withTemporaryDirectory { directory in
       let spec = try Fixture(in: directory).spec()
-      let result = try timeless(try TestWorker().run(.compare(spec)).ending)
+      let result = try timeless(try TestWorker().run(spec).ending)
       let items = try #require(result["items"]?.arrayValue)
       let columns = try #require(result["columns"]?.arrayValue)
       #expect(result["n"] == 70 && items.count == 70 && result["metric"] == "acc" && result["split"] == "eval")
@@ -116,7 +116,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let fixture = try Fixture(in: directory)
       let worker = try TestWorker()
-      let result = try timeless(try worker.run(.compare(fixture.spec())).ending)
+      let result = try timeless(try worker.run(fixture.spec()).ending)
       let items = try #require(result["items"]?.arrayValue)
       var counts: [String: Int] = [:]
       for item in items {
@@ -140,7 +140,7 @@ import WorkerProtocol
         model: fixture.model.reference, task: try fixture.spec().task, weights: .dispatched(fixture.dispatch),
         split: .eval
       )
-      let single = try timeless(try worker.run(.evaluate(alone)).ending)
+      let single = try timeless(try worker.run(alone).ending)
       #expect(single["labels"] == prompt["labels"] && single["n"] == 70)
       #expect(single["acc"] == prompt["acc"])
       #expect(single["items"]?.arrayValue?.map { $0["label"] } == items.map { $0["columns"]?["prompt"]?["label"] })
@@ -155,7 +155,7 @@ import WorkerProtocol
       var dispatch = fixture.dispatch
       dispatch.labels = [.init(label: String(repeating: "x", count: 60), weights: fixture.one)]
       spec.columns[3].weights = .dispatched(dispatch)
-      let result = try timeless(try TestWorker().run(.compare(spec)).ending)
+      let result = try timeless(try TestWorker().run(spec).ending)
       let items = try #require(result["items"]?.arrayValue)
       #expect(items.allSatisfy { $0["columns"]?["prompt"]?["label"] == "other" })
       #expect(right(items, "prompt") == right(items, "base") && right(items, "prompt") != right(items, "one@1"))
@@ -168,20 +168,20 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let fixture = try Fixture(in: directory)
       let spec = try fixture.spec()
-      let whole = try TestWorker().run(.compare(spec))
+      let whole = try TestWorker().run(spec)
       let result = try timeless(whole.ending)
       // Four columns of 70 rows in batches of 32, and decisions in batches of 16; A scores nothing anew.
       #expect(whole.journal.count { $0["entry"] == "rows" } == 12)
       #expect(whole.journal.count { $0["entry"] == "decisions" } == 5)
       for kept in [5, 11, whole.journal.count] {
-        let resumed = try TestWorker(threads: 1).run(.compare(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try timeless(resumed.ending) == result, "after \(kept) entries")
         #expect(resumed.journal.count == whole.journal.count, "after \(kept) entries")
       }
       let evaluation = EvaluateSpec(
         model: spec.model, task: spec.task, weights: .dispatched(fixture.dispatch), split: .eval)
-      let alone = try TestWorker().run(.evaluate(evaluation))
-      let cut = try TestWorker().run(.evaluate(evaluation), journal: Array(alone.journal.prefix(4)))
+      let alone = try TestWorker().run(evaluation)
+      let cut = try TestWorker().run(evaluation, journal: Array(alone.journal.prefix(4)))
       #expect(try timeless(cut.ending) == timeless(alone.ending))
     }
   }
@@ -189,7 +189,7 @@ import WorkerProtocol
   @Test func aComparisonIsCancelledBetweenItsBatches() throws {
     try withTemporaryDirectory { directory in
       let worker = try TestWorker()
-      let cut = try worker.run(.compare(Fixture(in: directory).spec(eval: 200))) { _ in
+      let cut = try worker.run(Fixture(in: directory).spec(eval: 200)) { _ in
         try worker.send(.cancelJob(1))
       }
       #expect(cut.ending == .cancelled)
@@ -202,12 +202,12 @@ import WorkerProtocol
       var spec = try fixture.spec()
       spec.task = try fixture.model.generatedTask(shots: 3, tokens: 3)
       spec.split = .fewshot
-      let whole = try TestWorker().run(.compare(spec))
+      let whole = try TestWorker().run(spec)
       let result = try timeless(whole.ending)
       let columns = try #require(result["columns"]?.arrayValue)
       #expect(columns.allSatisfy { $0["exact_match"]?.doubleValue != nil && $0["acc"] == nil })
       #expect(result["notes"]?.arrayValue?.last?.stringValue?.contains("may have been fitted") == true)
-      let resumed = try TestWorker().run(.compare(spec), journal: Array(whole.journal.prefix(2)))
+      let resumed = try TestWorker().run(spec, journal: Array(whole.journal.prefix(2)))
       #expect(try timeless(resumed.ending) == result)
     }
   }
@@ -216,13 +216,13 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let fixture = try Fixture(in: directory)
       var spec = try fixture.spec(eval: 0)
-      let none = try TestWorker().run(.compare(spec)).ending.fault()
+      let none = try TestWorker().run(spec).ending.fault()
       #expect(none.kind == .taskUnreadable && none.message.contains("no eval rows"))
       var dispatch = fixture.dispatch
       dispatch.template = "{labels} {prompt} " + String(repeating: "long ", count: 60)
       spec = try fixture.spec(eval: 3)
       spec.columns[3].weights = .dispatched(dispatch)
-      let long = try TestWorker().run(.compare(spec)).ending.fault()
+      let long = try TestWorker().run(spec).ending.fault()
       #expect(long.kind == .promptTooLong && long.message.hasPrefix("line 1: "))
     }
   }

@@ -188,10 +188,9 @@ import WorkerProtocol
       let rows = (0..<20).map {
         DispatchEvaluateSpec.Row(line: $0 + 1, prompt: "What is \($0 * $0)?", label: $0 < 12 ? "first" : "other")
       }
-      let work = JobWork.dispatchEvaluate(
-        DispatchEvaluateSpec(
-          model: model.reference, rows: rows,
-          strategies: [.init(name: "prompt", dispatch: spec), .init(name: "classifier", dispatch: judged)]))
+      let evaluation = DispatchEvaluateSpec(
+        model: model.reference, rows: rows,
+        strategies: [.init(name: "prompt", dispatch: spec), .init(name: "classifier", dispatch: judged)])
       func strategies(_ ending: TestWorker.Ending) throws -> JSONValue {
         guard case .done(let result) = ending else {
           Issue.record("it ended with \(ending)")
@@ -201,7 +200,7 @@ import WorkerProtocol
         return try #require(result["strategies"])
       }
       let worker = try TestWorker()
-      let whole = try worker.run(work)
+      let whole = try worker.run(evaluation)
       let found = try strategies(whole.ending)
       #expect(whole.journal.count == 4, "two batches under each of two strategies")
       for name in ["prompt", "classifier"] {
@@ -217,7 +216,7 @@ import WorkerProtocol
         }
       }
       for kept in [0, 1, 3, 4] {
-        let resumed = try TestWorker(threads: 1).run(work, journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: 1).run(evaluation, journal: Array(whole.journal.prefix(kept)))
         #expect(try strategies(resumed.ending) == found, "after \(kept) entries")
       }
     }

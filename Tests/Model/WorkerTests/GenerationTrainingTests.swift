@@ -35,7 +35,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.objective = objective }
-      let result = try TestWorker().run(.train(spec)).ending.timeless()
+      let result = try TestWorker().run(spec).ending.timeless()
       let held = try #require(result["held_out"])
       let base = try #require(held["base"]?["acc"]?.doubleValue)
       let expert = try #require(held["expert"]?["acc"]?.doubleValue)
@@ -58,7 +58,7 @@ import WorkerProtocol
       }
       func state() throws -> [UInt8] { try FileSystem.readAll(spec.statePath, maximumBytes: 1 << 20) }
       var states: [[UInt8]] = []
-      let whole = try TestWorker(threads: 2).run(.train(spec)) { entry in
+      let whole = try TestWorker(threads: 2).run(spec) { entry in
         if entry["step"] == 3 || entry["step"] == 5 { states.append(try state()) }
       }
       // Whether six steps are enough to be better than the base is not what is asked here.
@@ -67,7 +67,7 @@ import WorkerProtocol
       for kept in [[]] + states {
         try FileSystem.remove(spec.statePath)
         if !kept.isEmpty { try FileSystem.writeAtomically(spec.statePath, kept) }
-        _ = try TestWorker(threads: 1).run(.train(spec), journal: Array(whole.journal.prefix(3)))
+        _ = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(3)))
         #expect(try state() == expected)
       }
     }
@@ -79,7 +79,7 @@ import WorkerProtocol
       var spec = try Self.spec(model) { $0.samples = 2 }
       // One token of an answer whose gold has three letters.
       spec.lesson = .task(try model.answeredTask(rows: 32, tokens: 1, letters: ["xyz"]))
-      let fault = try TestWorker().run(.train(spec)).ending.fault()
+      let fault = try TestWorker().run(spec).ending.fault()
       #expect(fault.kind == .failed && !fault.retry)
       #expect(fault.message.hasPrefix("no reward to follow at step 5: in 5 steps one after the other"))
     }
@@ -92,7 +92,7 @@ import WorkerProtocol
         $0.objective = .nextToken
         $0.divergenceWeights = [1000, 0]
       }
-      let run = try TestWorker().run(.train(spec))
+      let run = try TestWorker().run(spec)
       let result = try run.ending.timeless()
       let sweep = try #require(result["sweep"]?.arrayValue)
       #expect(sweep.map { $0["kl_weight"] } == [1000.0, 0.0] && result["kl_weight"] == 0.0)
@@ -108,7 +108,7 @@ import WorkerProtocol
       let trainedWith = try parseJSON(try #require(file.metadata.first { $0.key == "t2.trained_with" }?.value))
       #expect(trainedWith["kl"] == 0.0)
       // Cut within the second training, it ends as it did, and journals no step again.
-      let resumed = try TestWorker().run(.train(spec), journal: run.journal)
+      let resumed = try TestWorker().run(spec, journal: run.journal)
       #expect(try resumed.ending.timeless() == result && resumed.journal == run.journal)
     }
   }
@@ -118,7 +118,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model)
       spec.isEstimate = true
-      let run = try TestWorker().run(.train(spec))
+      let run = try TestWorker().run(spec)
       let result = try run.ending.timeless()
       #expect(result["dry_run"] == true && result["rows"] == 32 && result["training_rows"] == 24)
       #expect(run.journal.isEmpty)

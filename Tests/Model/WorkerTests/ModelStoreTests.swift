@@ -30,7 +30,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let openings = try Openings(of: model.path + "/config.json")
-      let inspect = JobWork.inspect(path: model.path, cacheDirectory: model.reference.cacheDirectory)
+      let inspect = InspectSpec(path: model.path, cacheDirectory: model.reference.cacheDirectory)
       for number in 1...2 {
         _ = try worker.run(inspect, job: Int64(number)).ending.result()
         #expect(try openings.count() == 1, "inspection \(number)")

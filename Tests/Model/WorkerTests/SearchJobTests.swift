@@ -24,7 +24,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.method = .all }
-      let whole = try TestWorker().run(.adapt(spec))
+      let whole = try TestWorker().run(spec)
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
       #expect(table.map(\.method) == Self.methods.map(\.rawValue) && result.search.method == "all")
@@ -43,7 +43,7 @@ import WorkerProtocol
       let chosen = try #require(table.first { $0.isChosen })
       #expect(chosen.scores.fit == result.scores.mixture.fit)
       for kept in [3, whole.journal.count / 2, whole.journal.count] {
-        let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try WorkerServiceTests.timeless(resumed.ending) == result, "after \(kept) entries")
       }
     }
@@ -62,7 +62,7 @@ import WorkerProtocol
           $0.mix = mix
           $0.isNormalized = normalised
         }
-        let result = try WorkerServiceTests.timeless(try worker.run(.adapt(spec)).ending)
+        let result = try WorkerServiceTests.timeless(try worker.run(spec).ending)
         let found = try #require(result.search.configurations.first { $0.isChosen })
         #expect(found.granularity == granularity && found.alpha.map(\.count) == [units, units])
         if normalised {
@@ -92,11 +92,11 @@ import WorkerProtocol
         $0.objective = .loglik
         $0.iterations = 3
       }
-      let whole = try TestWorker(threads: 1).run(.adapt(spec))
+      let whole = try TestWorker(threads: 1).run(spec)
       let result = try WorkerServiceTests.timeless(whole.ending)
       #expect(whole.journal.count > 6)
       for (kept, threads) in [(0, 3), (2, 2), (whole.journal.count / 2, 3), (whole.journal.count - 1, 1)] {
-        let resumed = try TestWorker(threads: threads).run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: threads).run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try WorkerServiceTests.timeless(resumed.ending) == result, "after \(kept) entries")
         #expect(WorkerServiceTests.scores(resumed.journal) == WorkerServiceTests.scores(whole.journal))
       }
@@ -114,7 +114,7 @@ import WorkerProtocol
         spec.search = SearchSettings()
         spec.search.method = method
         spec.search.objective = .loglik
-        return try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+        return try WorkerServiceTests.timeless(try TestWorker().run(spec).ending)
       }
       let (cem, gradient) = (try run(CrossEntropyMethod.name), try run(GradientAscent.name))
       #expect(gradient.scores.mixture.fitLogLikelihood >= cem.scores.mixture.fitLogLikelihood - 1e-3)
@@ -128,7 +128,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model) { $0.method = GradientAscent.name }
       spec.task = try model.generatedTask(shots: 3, tokens: 3)
-      let fault = try TestWorker().run(.adapt(spec)).ending.fault()
+      let fault = try TestWorker().run(spec).ending.fault()
       #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))
     }
   }
@@ -159,14 +159,14 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model) { $0.mix = .sum }
-      let fault = try TestWorker().run(.adapt(spec)).ending.fault()
+      let fault = try TestWorker().run(spec).ending.fault()
       #expect(fault.kind == .badRequest && fault.message.contains("normalized"))
       spec.experts = [
         try model.expert("one", seed: 11, rescale: "nuclear"), try model.expert("two", seed: 12, rescale: "nuclear"),
       ]
       for mix in [MixRule.sum, .delta] {
         spec.search.mix = mix
-        let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+        let result = try WorkerServiceTests.timeless(try TestWorker().run(spec).ending)
         #expect(result.rescale == .nuclear && result.search.configurations[0].mix == mix)
       }
     }
@@ -180,10 +180,10 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let spec = try Self.spec(model, eval: 5) { $0.method = .all }
-      let sound = try worker.run(.adapt(spec))
+      let sound = try worker.run(spec)
       _ = try sound.ending.result()
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))
-      let broken = try worker.run(.adapt(spec))
+      let broken = try worker.run(spec)
       let fault = try broken.ending.fault()
       #expect(fault.kind == .taskUnreadable && fault.message.contains("eval.jsonl"))
       let searched = WorkerServiceTests.scores(sound.journal).filter { $0["entry"] != "eval" }
@@ -191,7 +191,7 @@ import WorkerProtocol
       // Nor does the search know whether there will be an evaluation.
       var quiet = spec
       quiet.evaluates = false
-      #expect(WorkerServiceTests.scores(try worker.run(.adapt(quiet)).journal) == searched)
+      #expect(WorkerServiceTests.scores(try worker.run(quiet).journal) == searched)
     }
   }
 
@@ -199,7 +199,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model, eval: 30) { _ in }
-      let result = try WorkerServiceTests.timeless(try TestWorker().run(.adapt(spec)).ending)
+      let result = try WorkerServiceTests.timeless(try TestWorker().run(spec).ending)
       let base = try #require(result.scores.base.eval)
       let expert = try #require(result.scores.experts.entries.compactMap(\.value.eval).first)
       let mixture = try #require(result.scores.mixture.eval)
@@ -240,7 +240,7 @@ import WorkerProtocol
           as JSONValue).workerLine
       }
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", rows)
-      let whole = try TestWorker().run(.adapt(spec))
+      let whole = try TestWorker().run(spec)
       let result = try WorkerServiceTests.timeless(whole.ending)
       let items = try #require(result.evalItems).items
       try #require(!items.isEmpty, "of 40 rows some differ")
@@ -256,7 +256,7 @@ import WorkerProtocol
         object["answers"] = nil
         return .object(object)
       }
-      let resumed = try TestWorker(threads: 1).run(.adapt(spec), journal: old)
+      let resumed = try TestWorker(threads: 1).run(spec, journal: old)
       #expect(try WorkerServiceTests.timeless(resumed.ending) == result)
       let evaluated = whole.journal.filter { $0["entry"] == "eval" }
       #expect(resumed.journal.suffix(evaluated.count) == evaluated[...])

@@ -39,7 +39,7 @@ import WorkerProtocol
 
   @Test func everyCellSaysWhatTheFoldsAndTheEvalRowsSaid() throws {
     try withTemporaryDirectory { directory in
-      let run = try TestWorker().run(.sweep(try spec(SyntheticModel(in: directory))))
+      let run = try TestWorker().run(try spec(SyntheticModel(in: directory)))
       let result = try timeless(run.ending)
       let cells = try #require(result["cells"]?.arrayValue)
       #expect(cells.compactMap { $0["shots"]?.intValue } == [2, 2, 4, 4])
@@ -68,9 +68,9 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let spec = try spec(try SyntheticModel(in: directory))
       let worker = try TestWorker()
-      let sound = try worker.run(.sweep(spec))
+      let sound = try worker.run(spec)
       try FileSystem.writeAtomically(spec.task.path + "/eval.jsonl", Array("not JSON at all\n".utf8))
-      let broken = try worker.run(.sweep(spec))
+      let broken = try worker.run(spec)
       let fault = try broken.ending.fault()
       #expect(fault.kind == .taskUnreadable && fault.message.contains("eval.jsonl"))
       func searched(_ journal: [JSONValue]) -> [JSONValue] {
@@ -84,7 +84,7 @@ import WorkerProtocol
   @Test func aSweepThatWasCutGoesOnWithinItsSearchToTheSameEnd() throws {
     try withTemporaryDirectory { directory in
       let spec = try spec(try SyntheticModel(in: directory), budgets: [.iterations(1), .prompts(30)], seeds: [5])
-      let whole = try TestWorker().run(.sweep(spec))
+      let whole = try TestWorker().run(spec)
       let result = try timeless(whole.ending)
       #expect(
         result["cells"]?.arrayValue?.map { $0["budget"] ?? .null } == [
@@ -92,7 +92,7 @@ import WorkerProtocol
         ])
       let count = whole.journal.count
       for kept in [1, count / 4, count / 2, count - 1, count] {
-        let resumed = try TestWorker(threads: 1).run(.sweep(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try timeless(resumed.ending) == result, "after \(kept) of \(count) entries")
         #expect(resumed.journal.count == count, "after \(kept) of \(count) entries")
       }
@@ -103,7 +103,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let worker = try TestWorker()
       let spec = try spec(try SyntheticModel(in: directory), budgets: [.iterations(100)])
-      let cut = try worker.run(.sweep(spec)) { _ in try worker.send(.cancelJob(1)) }
+      let cut = try worker.run(spec) { _ in try worker.send(.cancelJob(1)) }
       #expect(cut.ending == .cancelled)
     }
   }
@@ -112,7 +112,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       func fault(_ spec: SweepSpec) throws -> (WorkerFault, journal: Int)? {
-        let run = try TestWorker().run(.sweep(spec))
+        let run = try TestWorker().run(spec)
         guard case .failed(let fault) = run.ending else { return nil }
         return (fault, run.journal.count)
       }

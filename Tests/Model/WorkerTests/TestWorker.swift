@@ -69,9 +69,9 @@ final class TestWorker {
 
   /// Runs a job to its end; `seen` is shown each journal entry as it comes.
   func run(
-    _ work: JobWork, journal: [JSONValue] = [], job: Int64 = 1, seen: (JSONValue) throws -> Void = { _ in }
+    _ spec: some JobSpec, journal: [JSONValue] = [], job: Int64 = 1, seen: (JSONValue) throws -> Void = { _ in }
   ) throws -> (ending: Ending, journal: [JSONValue]) {
-    try send(.startJob(JobStart(job: job, work: work, journal: journal)))
+    try send(.startJob(JobStart(job: job, spec: spec, journal: journal)))
     var entries = journal
     while true {
       switch try read() {

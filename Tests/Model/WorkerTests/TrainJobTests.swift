@@ -31,7 +31,7 @@ import WorkerProtocol
   }
 
   private func refusal(_ spec: TrainSpec) throws -> WorkerFault {
-    guard case .failed(let fault) = try TestWorker().run(.train(spec)).ending else {
+    guard case .failed(let fault) = try TestWorker().run(spec).ending else {
       Issue.record("it did not fail")
       throw TestWorker.Closed()
     }
@@ -50,7 +50,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.steps = 24 }
-      let run = try TestWorker().run(.train(spec))
+      let run = try TestWorker().run(spec)
       let result = try run.ending.timeless()
       let held = try #require(result["held_out"])
       let before = try #require(held["base"]?["reward"]?.doubleValue)
@@ -82,7 +82,7 @@ import WorkerProtocol
         $0.modules = ["q_proj", "v_proj"]
         $0.steps = 24
       }
-      let result = try TestWorker().run(.train(spec)).ending.timeless()
+      let result = try TestWorker().run(spec).ending.timeless()
       let held = try #require(result["held_out"])
       let before = try #require(held["base"]?["reward"]?.doubleValue)
       let after = try #require(held["expert"]?["reward"]?.doubleValue)
@@ -98,7 +98,7 @@ import WorkerProtocol
       #expect((try FileSystem.status(spec.expertPath)) == nil)
       // From its seed alone, with another number of threads, it ends with the same numbers.
       try FileSystem.remove(spec.statePath)
-      #expect(try TestWorker(threads: 1).run(.train(spec)).ending.timeless() == result)
+      #expect(try TestWorker(threads: 1).run(spec).ending.timeless() == result)
     }
   }
 
@@ -111,7 +111,7 @@ import WorkerProtocol
         $0.steps = 12
       }
       spec.partner = try model.trainingTask("others", rows: 32, questions: ["cccccc", "tttttt"])
-      let run = try TestWorker().run(.train(spec))
+      let run = try TestWorker().run(spec)
       let result = try run.ending.timeless()
       let mixtures = try #require(result["mixing"]?.arrayValue)
       #expect(
@@ -149,7 +149,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.divergenceWeights = [0.1] }
       var states: [[UInt8]] = []
-      let whole = try TestWorker(threads: 2).run(.train(spec)) { entry in
+      let whole = try TestWorker(threads: 2).run(spec) { entry in
         if entry["step"] != 0, entry["validation"] != nil {
           // The file may not be written yet when the entry comes; the next one finds it.
           if let state = try? FileSystem.readAll(spec.statePath, maximumBytes: 1 << 20) { states.append(state) }
@@ -161,7 +161,7 @@ import WorkerProtocol
       for state in [[]] + states {
         try FileSystem.remove(spec.statePath)
         if !state.isEmpty { try FileSystem.writeAtomically(spec.statePath, state) }
-        let resumed = try TestWorker(threads: 1).run(.train(spec), journal: Array(whole.journal.prefix(3)))
+        let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(3)))
         #expect(try resumed.ending.timeless() == expected)
         #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
         #expect(resumed.journal == whole.journal, "whatever was in the state alone")
@@ -174,11 +174,11 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let first = try Self.spec(model)
-      let expected = try worker.run(.train(first)).ending.timeless()
+      let expected = try worker.run(first).ending.timeless()
       var other = first
       other.settings.seed = 9
-      #expect(try worker.run(.train(other), job: 2).ending.timeless() != expected)
-      #expect(try worker.run(.train(first), job: 3).ending.timeless() == expected)
+      #expect(try worker.run(other, job: 2).ending.timeless() != expected)
+      #expect(try worker.run(first, job: 3).ending.timeless() == expected)
     }
   }
 
@@ -192,7 +192,7 @@ import WorkerProtocol
       }
       let worker = try TestWorker()
       var isAsked = false
-      let cut = try worker.run(.train(spec)) { entry in
+      let cut = try worker.run(spec) { entry in
         if entry["step"] == 2, !isAsked {
           isAsked = true
           try worker.send(.cancelJob(1))
@@ -210,13 +210,13 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       var spec = try Self.spec(model)
-      let expected = try TestWorker().run(.train(spec)).ending.timeless()
+      let expected = try TestWorker().run(spec).ending.timeless()
       let bytes = try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20)
 
       let (states, away) = (directory + "/states", directory + "/away")
       try FileSystem.createDirectories(states)
       spec.statePath = states + "/state.safetensors"
-      let cut = try TestWorker().run(.train(spec)) { entry in
+      let cut = try TestWorker().run(spec) { entry in
         // Behind the first state: the next one has no place to go.
         if entry["step"] == 3 { try FileSystem.rename(states, to: away) }
       }
@@ -224,7 +224,7 @@ import WorkerProtocol
       #expect(fault.kind == .files && fault.retry && fault.message.contains("cannot save the training's state"))
       #expect(fault.message.contains("the same training goes on from it"))
       try FileSystem.rename(away, to: states)
-      let resumed = try TestWorker().run(.train(spec), journal: cut.journal)
+      let resumed = try TestWorker().run(spec, journal: cut.journal)
       #expect(try resumed.ending.timeless() == expected)
       #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
     }
@@ -234,7 +234,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.spec(model) { $0.modules = ["attention", "down_proj"] }
-      _ = try TestWorker().run(.train(spec)).ending.timeless()
+      _ = try TestWorker().run(spec).ending.timeless()
       let expert = try vector(spec, model)
       #expect(expert.parameters.count == 2 * 5)
       for (matrix, values) in expert.parameters {
@@ -254,7 +254,7 @@ import WorkerProtocol
         $0.modules = ["mlp"]
         $0.components = 5
       }
-      #expect(try TestWorker().run(.train(spec)).ending.timeless()["parameters"] == 15)
+      #expect(try TestWorker().run(spec).ending.timeless()["parameters"] == 15)
       let expert = try vector(spec, model)
       let metadata = expert.metadata
       #expect(metadata.parameterSpace == .logit && metadata.maximumMultiplier == 2 && metadata.rescale == .none)
@@ -282,7 +282,7 @@ import WorkerProtocol
         $0.objective = .crossEntropy
       }
       spec.label = nil
-      let result = try TestWorker().run(.train(spec)).ending.timeless()
+      let result = try TestWorker().run(spec).ending.timeless()
       #expect(result["kind"] == "dispatcher" && result["held_out"]?["expert"]?["acc"] == 1.0)
       let expert = try vector(spec, model)
       #expect(expert.kind == .dispatcher && expert.metadata.task == nil && expert.label == nil)

@@ -49,7 +49,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let worker = try TestWorker()
       let spec = try Self.adapt(model)
-      let result = try Self.timeless(try worker.run(.adapt(spec)).ending)
+      let result = try Self.timeless(try worker.run(spec).ending)
       #expect(result.experts.map(\.name) == ["one", "two"])
       #expect(result.scores.metric == "acc" && result.mix == .delta && result.search.shots == 4)
       #expect(result.scores.base.eval?.count == 6)
@@ -57,7 +57,7 @@ import WorkerProtocol
       #expect(!result.search.kernel.isEmpty)
       #expect(result.search.costs.prompts > 0)
 
-      let inspection = JobWork.inspect(path: model.path, cacheDirectory: model.reference.cacheDirectory)
+      let inspection = InspectSpec(path: model.path, cacheDirectory: model.reference.cacheDirectory)
       let facts = try ModelFacts(decoding: try worker.run(inspection, job: 2).ending.result())
       #expect(facts.layers == 2 && facts.targets == SyntheticModel.targets && facts.hasTokenizer)
       // What was written is what is served: scoring under either gives the same numbers.
@@ -89,12 +89,12 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let spec = try Self.adapt(model)
-      let whole = try TestWorker(threads: 2).run(.adapt(spec))
+      let whole = try TestWorker(threads: 2).run(spec)
       let expected = try Self.timeless(whole.ending)
       let bytes = try FileSystem.readAll(spec.vectorsPath, maximumBytes: 1 << 20)
       for kept in [4, whole.journal.count - 4, whole.journal.count] {
         let worker = try TestWorker(threads: 1)
-        let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(kept)))
+        let resumed = try worker.run(spec, journal: Array(whole.journal.prefix(kept)))
         #expect(try Self.timeless(resumed.ending) == expected, "after \(kept) entries")
         #expect(Self.scores(resumed.journal) == Self.scores(whole.journal), "after \(kept) entries")
         #expect(try FileSystem.readAll(spec.vectorsPath, maximumBytes: 1 << 20) == bytes)
@@ -109,12 +109,12 @@ import WorkerProtocol
       var spec = try Self.adapt(model, iterations: 100, eval: 0)
       spec.search.granularities = [.matrix]
       var isAsked = false
-      let ending = try worker.run(.adapt(spec)) { _ in
+      let ending = try worker.run(spec) { _ in
         if !isAsked { try worker.send(.cancelJob(1)) }
         isAsked = true
       }.ending
       #expect(ending == .cancelled)
-      _ = try worker.run(.adapt(try Self.adapt(model, iterations: 1)), job: 2).ending.result()
+      _ = try worker.run(try Self.adapt(model, iterations: 1), job: 2).ending.result()
     }
   }
 
@@ -124,8 +124,8 @@ import WorkerProtocol
       let worker = try TestWorker()
       var spec = try Self.adapt(model, iterations: 100, eval: 0)
       spec.search.granularities = [.matrix]
-      let first = try worker.send(.startJob(JobStart(job: 1, work: .adapt(spec))))
-      let second = try worker.send(.startJob(JobStart(job: 2, work: .adapt(spec))))
+      let first = try worker.send(.startJob(JobStart(job: 1, spec: spec)))
+      let second = try worker.send(.startJob(JobStart(job: 2, spec: spec)))
       let tokenize = try worker.send(.tokenize(model: model.reference, text: "hi", special: false))
       var answers: [Int64: Bool] = [:]
       var isCancelled = false
@@ -171,10 +171,10 @@ import WorkerProtocol
       var search = try Self.adapt(model)
       search.search.shots = -1
       let evaluation = EvaluateSpec(model: model.reference, task: search.task, weights: .fixed(.base), limit: -1)
-      let fault = try worker.run(.evaluate(evaluation), job: 1).ending.fault()
+      let fault = try worker.run(evaluation, job: 1).ending.fault()
       #expect(fault.kind == .badRequest && fault.message.hasPrefix("-1 "), "\(fault)")
       // What is no setting is refused where the message is read.
-      let refused = try worker.answer(.startJob(JobStart(job: 2, work: .adapt(search))))
+      let refused = try worker.answer(.startJob(JobStart(job: 2, spec: search)))
       let misread = #expect(throws: WorkerFault.self) { try refused.get() }
       #expect(misread?.kind == .badRequest)
       #expect(misread?.message.contains("search.shots") == true, "\(String(describing: misread))")
@@ -188,7 +188,7 @@ import WorkerProtocol
       let spec = EvaluateSpec(
         model: model.reference, task: try model.task(shots: 4, eval: 34),
         weights: .fixed(.expert(try model.expert("one", seed: 11), rescale: .none)), limit: 33)
-      let result = try worker.run(.evaluate(spec)).ending.result()
+      let result = try worker.run(spec).ending.result()
       #expect(result["n"] == 33 && result["split"] == "eval")
       #expect(result["items"]?.arrayValue?.count == 33)
       #expect(result["acc"]?.doubleValue != nil && result["acc_norm"]?.doubleValue != nil)
@@ -203,16 +203,16 @@ import WorkerProtocol
       var spec = try Self.adapt(model)
       spec.task = try model.generatedTask(shots: 2, tokens: 3)
       spec.search.granularities = [.vector]
-      let whole = try worker.run(.adapt(spec))
+      let whole = try worker.run(spec)
       let result = try Self.timeless(whole.ending)
       #expect(result.scores.metric == "exact_match" && result.search.shots == 2)
-      let resumed = try worker.run(.adapt(spec), journal: Array(whole.journal.prefix(4)))
+      let resumed = try worker.run(spec, journal: Array(whole.journal.prefix(4)))
       #expect(try Self.timeless(resumed.ending) == result)
       spec.search.objective = .loglik
-      let fault = try worker.run(.adapt(spec)).ending.fault()
+      let fault = try worker.run(spec).ending.fault()
       #expect(fault.kind == .unsupported)
       let evaluation = EvaluateSpec(model: model.reference, task: spec.task, weights: .fixed(.base))
-      let items = try worker.run(.evaluate(evaluation)).ending.result()
+      let items = try worker.run(evaluation).ending.result()
       #expect(items["n"] == 2 && items["split"] == "fewshot" && items["exact_match"]?.doubleValue != nil)
     }
   }
@@ -258,7 +258,7 @@ import WorkerProtocol
       func failure(_ change: (inout AdaptSpec) throws -> Void) throws -> WorkerFault? {
         var spec = try Self.adapt(model)
         try change(&spec)
-        guard case .failed(let fault) = try worker.run(.adapt(spec)).ending else { return nil }
+        guard case .failed(let fault) = try worker.run(spec).ending else { return nil }
         return fault
       }
       let missing = try failure { $0.model.path = directory + "/none.gguf" }

@@ -80,8 +80,8 @@ import WorkerProtocol
       ),
     ]
     for case .startJob(let start) in WorkerMessageTests.calls {
-      let kind = start.work.kind
-      forms.append(("job \(start.job) \(kind)", start.work.spec, { try JobWork(kind: kind, spec: $0).spec }))
+      let kind = start.spec.kind
+      forms.append(("job \(start.job) \(kind)", start.spec.json, { try kind.decode($0).json }))
     }
     return forms
   }()

@@ -70,59 +70,55 @@ import WorkerProtocol
           .init(input: .messages([.init(role: "user", content: "hi")]), dispatch: dispatch),
           .init(input: .ids([0, 49_151])),
         ], seed: 0xFFFF_FFFF_FFFF_FFFE, stop: ["\n"], stream: true)),
-    .startJob(JobStart(job: 4, work: .adapt(spec), journal: [.integer(1), .object(["a": .null])])),
+    .startJob(JobStart(job: 4, spec: spec, journal: [.integer(1), .object(["a": .null])])),
     .startJob(
       JobStart(
         job: 5,
-        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .fixed(.base), split: .eval, limit: 10)))),
+        spec: EvaluateSpec(model: model, task: task, weights: .fixed(.base), split: .eval, limit: 10))),
     .startJob(
       JobStart(
         job: 10,
-        work: .evaluate(EvaluateSpec(model: model, task: task, weights: .dispatched(dispatch), split: .train)))),
+        spec: EvaluateSpec(model: model, task: task, weights: .dispatched(dispatch), split: .train))),
     .startJob(
       JobStart(
         job: 11,
-        work: .compare(
-          CompareSpec(
-            model: model, task: task,
-            columns: [
-              .init(name: "base", strategy: .base, weights: .fixed(.base)),
-              .init(name: "prompt", strategy: .prompt, weights: .dispatched(dispatch)),
-              .init(name: "mixture", strategy: .mixture, weights: .fixed(mixture), note: "stale: a new expert"),
-            ], skipped: [.init(name: "classifier", reason: "no dispatcher is active")], split: .eval, limit: 3)))),
+        spec: CompareSpec(
+          model: model, task: task,
+          columns: [
+            .init(name: "base", strategy: .base, weights: .fixed(.base)),
+            .init(name: "prompt", strategy: .prompt, weights: .dispatched(dispatch)),
+            .init(name: "mixture", strategy: .mixture, weights: .fixed(mixture), note: "stale: a new expert"),
+          ], skipped: [.init(name: "classifier", reason: "no dispatcher is active")], split: .eval, limit: 3))),
     .startJob(
       JobStart(
         job: 12,
-        work: .sweep(
-          SweepSpec(
-            model: model, task: task, experts: experts, search: SearchSettings(), shots: [3, 10],
-            budgets: [.iterations(5), .prompts(500)], seeds: [1, .max])))),
-    .startJob(JobStart(job: 13, work: .train(training))),
+        spec: SweepSpec(
+          model: model, task: task, experts: experts, search: SearchSettings(), shots: [3, 10],
+          budgets: [.iterations(5), .prompts(500)], seeds: [1, .max]))),
+    .startJob(JobStart(job: 13, spec: training)),
     .startJob(
       JobStart(
         job: 14,
-        work: .train(
-          TrainSpec(
-            model: model, name: "sorter",
-            lesson: .dispatch(
-              .init(
-                labels: ["a", "other"], template: "{labels} {prompt}", templateSource: "t",
-                sources: [.init(label: "a", task: task)])), settings: TrainingSettings(), expertPath: "/staging/e",
-            statePath: "/trainings/s")))),
-    .startJob(JobStart(job: 6, work: .inspect(path: "/m", cacheDirectory: "/c"))),
+        spec: TrainSpec(
+          model: model, name: "sorter",
+          lesson: .dispatch(
+            .init(
+              labels: ["a", "other"], template: "{labels} {prompt}", templateSource: "t",
+              sources: [.init(label: "a", task: task)])), settings: TrainingSettings(), expertPath: "/staging/e",
+          statePath: "/trainings/s"))),
+    .startJob(JobStart(job: 6, spec: InspectSpec(path: "/m", cacheDirectory: "/c"))),
     .startJob(
       JobStart(
         job: 7,
-        work: .check(
-          CheckSpec(kind: .transfer, model: model, task: task, expert: experts[0], shuffles: 3, seed: .max, rows: 9)))),
+        spec: CheckSpec(kind: .transfer, model: model, task: task, expert: experts[0], shuffles: 3, seed: .max, rows: 9)
+      )),
     .startJob(
       JobStart(
         job: 9,
-        work: .dispatchEvaluate(
-          DispatchEvaluateSpec(
-            model: model, rows: [.init(line: 3, prompt: "p", label: "science")],
-            strategies: [.init(name: "prompt", dispatch: dispatch)])))),
-    .startJob(JobStart(job: 8, work: .check(CheckSpec(kind: .shuffle, model: model, task: task, expert: experts[1])))),
+        spec: DispatchEvaluateSpec(
+          model: model, rows: [.init(line: 3, prompt: "p", label: "science")],
+          strategies: [.init(name: "prompt", dispatch: dispatch)]))),
+    .startJob(JobStart(job: 8, spec: CheckSpec(kind: .shuffle, model: model, task: task, expert: experts[1]))),
   ]
 
   @Test(arguments: calls)
@@ -232,7 +228,7 @@ import WorkerProtocol
   }
 
   @Test func settingsThatSayNothingToTrainByAreRefused() throws {
-    let start = WorkerRequest(id: 1, call: .startJob(JobStart(job: 1, work: .train(Self.training)))).json
+    let start = WorkerRequest(id: 1, call: .startJob(JobStart(job: 1, spec: Self.training))).json
     func read(_ key: String, _ value: JSONValue) throws {
       var (line, params) = (try #require(start.objectValue), try #require(start["params"]?.objectValue))
       var spec = try #require(params["spec"]?.objectValue)

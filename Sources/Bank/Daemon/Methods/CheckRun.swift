@@ -34,7 +34,7 @@ extension CheckList: HandledMethod {
     let limit = asked.limit
     let wanted = try asked.expert.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
     func isWanted(_ name: String?) -> Bool { wanted.map { sameName($0.name, name ?? "") } ?? true }
-    let live = snapshot.jobs.filter { $0.kind == "check" && isWanted($0.spec["expert"]?["name"]?.stringValue) }
+    let live = snapshot.jobs.filter { $0.spec(as: CheckSpec.self).map { isWanted($0.expert.name) } ?? false }
     reply.succeed([
       "checks": .array(snapshot.checks.reversed().filter { isWanted($0.expert) }.prefix(limit).map { .object($0.row) }),
       "pending": .array(live.map { .object($0.checkRow(service.board.progress(of: $0.id))) }),

@@ -40,13 +40,11 @@ extension DispatchEvaluate: HandledMethod {
       let spec = DispatchEvaluateSpec(
         model: coordinator.reference(model),
         rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
-      let work = JobWork.dispatchEvaluate(spec)
       let job = try answering { () throws(RegistryError) in
         try coordinator.jobs.submit(
           JobRecord(
-            kind: work.kind, key: "dispatch\0\(work.spec.jsonText)", target: "dispatch\0\(model.name)", inputs: nil,
-            priority: 5, task: nil, model: model.name, spec: work.spec, who: who, reason: "dispatch.evaluate",
-            created: .now))
+            spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(model.name)", priority: 5,
+            task: nil, model: model.name, who: who, reason: "dispatch.evaluate", created: .now))
       }
       reply.succeed(["job": .integer(job), "rows": JSONValue(rows.count)])
     }
@@ -72,3 +70,5 @@ extension DispatchEvaluate: HandledMethod {
     }
   }
 }
+
+extension DispatchEvaluateSpec: HandledJob {}

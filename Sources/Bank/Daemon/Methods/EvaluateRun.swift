@@ -19,7 +19,7 @@ extension EvaluateRun: HandledMethod {
         let spec = CompareSpec(
           model: coordinator.reference(model), task: coordinator.reference(task), columns: columns, skipped: skipped,
           split: asked.rows, limit: asked.limit)
-        let job = try coordinator.submitEvaluation(.compare(spec), task, model, who: who)
+        let job = try coordinator.submitEvaluation(spec, task, model, who: who)
         reply.succeed([
           "job": .integer(job), "columns": JSONValue(columns.map(\.name)), "skipped": .array(skipped.map(\.json)),
         ])
@@ -31,7 +31,7 @@ extension EvaluateRun: HandledMethod {
       let spec = EvaluateSpec(
         model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: asked.rows,
         limit: asked.limit)
-      reply.succeed(["job": .integer(try coordinator.submitEvaluation(.evaluate(spec), task, model, who: who))])
+      reply.succeed(["job": .integer(try coordinator.submitEvaluation(spec, task, model, who: who))])
     }
   }
 
@@ -162,14 +162,16 @@ extension Service {
 
 extension Coordinator {
   fileprivate func submitEvaluation(
-    _ work: JobWork, _ task: TaskRecord, _ model: ModelRecord, who: String
+    _ spec: some JobSpec, _ task: TaskRecord, _ model: ModelRecord, who: String
   ) throws(RPCError) -> Int64 {
     try answering { () throws(RegistryError) in
       try jobs.submit(
         JobRecord(
-          kind: work.kind, key: "\(work.kind)\0\(work.spec.jsonText)",
-          target: "\(work.kind)\0\(task.name)\0\(model.name)", inputs: nil, priority: 5, task: task.name,
-          model: model.name, spec: work.spec, who: who, reason: "evaluate.run", created: .now))
+          spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(task.name)\0\(model.name)",
+          priority: 5, task: task.name, model: model.name, who: who, reason: "evaluate.run", created: .now))
     }
   }
 }
+
+extension EvaluateSpec: HandledJob {}
+extension CompareSpec: HandledJob {}

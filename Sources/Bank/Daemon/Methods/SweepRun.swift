@@ -97,14 +97,15 @@ extension Coordinator {
     _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64],
     who: String
   ) throws(RegistryError) -> Int64 {
-    let work = JobWork.sweep(
-      SweepSpec(
-        model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
-        search: search, shots: shots, budgets: budgets, seeds: seeds))
+    let spec = SweepSpec(
+      model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
+      search: search, shots: shots, budgets: budgets, seeds: seeds)
     return try jobs.submit(
       JobRecord(
-        kind: work.kind, key: "sweep\0\(work.spec.jsonText)", target: "sweep\0\(need.task.name)\0\(need.model.name)",
-        inputs: nil, priority: JobQueue.yieldingPriority, task: need.task.name, model: need.model.name,
-        spec: work.spec, who: who, reason: "sweep.run", created: .now))
+        spec, key: "\(spec.kind)\0\(spec.json.jsonText)",
+        target: "\(spec.kind)\0\(need.task.name)\0\(need.model.name)", priority: JobQueue.yieldingPriority,
+        task: need.task.name, model: need.model.name, who: who, reason: "sweep.run", created: .now))
   }
 }
+
+extension SweepSpec: HandledJob {}

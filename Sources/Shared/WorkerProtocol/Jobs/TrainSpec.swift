@@ -1,8 +1,12 @@
 package import Records
 package import Settings
+package import StrictJSON
 
 /// Make an expert: multipliers that a task's training rows, or labelled requests, have taught.
-package struct TrainSpec: Record {
+package struct TrainSpec: JobSpec {
+  package typealias Result = JSONValue
+  package static let kind = JobKind("train")
+
   package enum Lesson: WorkerMessage {
     /// The task's own choices.
     case task(TaskReference)

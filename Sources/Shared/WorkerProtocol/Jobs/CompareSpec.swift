@@ -1,35 +1,12 @@
 package import Records
 package import Settings
-
-/// Which weights answer the rows of a task.
-package enum RowWeights: WorkerMessage {
-  /// The same for all of them.
-  case fixed(Weights)
-  /// Those of the label that pass one gives to a row.
-  case dispatched(DispatchSpec)
-
-  private enum CodingKeys: String, CodingKey { case weights, dispatch }
-
-  package init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: CodingKeys.self)
-    if let dispatch = try container.decodeIfPresent(DispatchSpec.self, forKey: .dispatch) {
-      self = .dispatched(dispatch)
-    } else {
-      self = .fixed(try container.decode(Weights.self, forKey: .weights))
-    }
-  }
-
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    switch self {
-    case .fixed(let weights): try container.encode(weights, forKey: .weights)
-    case .dispatched(let dispatch): try container.encode(dispatch, forKey: .dispatch)
-    }
-  }
-}
+package import StrictJSON
 
 /// Score the same rows of a task under several strategies, in the manner of table 2 of arXiv 2501.06252.
-package struct CompareSpec: Record {
+package struct CompareSpec: JobSpec {
+  package typealias Result = JSONValue
+  package static let kind = JobKind("compare")
+
   package struct Column: WorkerMessage {
     /// `base`, an expert with its version, or the strategy.
     package var name: String

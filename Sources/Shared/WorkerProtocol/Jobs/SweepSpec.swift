@@ -1,9 +1,13 @@
 package import Records
 package import Settings
+package import StrictJSON
 
 /// Search a task's mixture again and again under settings of one kind, and publish nothing: the number of shots
 /// (arXiv 2501.06252, table 8) or the budget (table 10).
-package struct SweepSpec: Record {
+package struct SweepSpec: JobSpec {
+  package typealias Result = JSONValue
+  package static let kind = JobKind("sweep")
+
   /// How far a search may go; whatever else ends it stays.
   package enum Budget: WorkerMessage {
     case iterations(Int)

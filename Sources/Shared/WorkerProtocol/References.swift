@@ -1,0 +1,46 @@
+package import Records
+
+/// A model as the worker finds it.
+package struct ModelReference: WorkerMessage, Hashable {
+  /// A `.gguf` file or a Hugging Face directory.
+  package var path: String
+  /// What was found when the model was registered; a model that answers with another one is `model_changed`. Empty at
+  /// the first inspection.
+  @EmptyWhenAbsent package var digest: String
+  /// Where its factorization is kept between runs.
+  package var cacheDirectory: String
+
+  package init(path: String, digest: String, cacheDirectory: String) {
+    self.path = path
+    self.digest = digest
+    self.cacheDirectory = cacheDirectory
+  }
+}
+
+/// One version of an expert: its name for people, its digest for identity, and the read-only blob in the store.
+package struct ExpertReference: WorkerMessage, Hashable {
+  package var name: String
+  package var version: Int
+  package var digest: String
+  package var path: String
+
+  package init(name: String, version: Int, digest: String, path: String) {
+    self.name = name
+    self.version = version
+    self.digest = digest
+    self.path = path
+  }
+}
+
+/// A task as the daemon keeps it: the read-only copy of the file or directory that the user dropped.
+package struct TaskReference: WorkerMessage {
+  package var name: String
+  package var path: String
+  @EmptyWhenAbsent package var digest: String
+
+  package init(name: String, path: String, digest: String) {
+    self.name = name
+    self.path = path
+    self.digest = digest
+  }
+}
