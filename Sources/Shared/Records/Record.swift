@@ -87,16 +87,18 @@ extension Included: Codable {
 }
 
 /// A stored property of a record: a setting, or an included record.
-protocol RecordPart {
+protocol RecordPart: OwnReading, OwnWriting {
   /// - Parameter name: the property's, in snake_case.
   func definitions(declaredAs name: String) -> [MemberDefinition]
   func givenNames(declaredAs name: String) -> Set<String>
   func read(declaredAs name: String, from object: JSONObject, at place: String, by reader: RecordReader) throws -> Self
-  /// What there is to write.
-  func written(declaredAs name: String) -> [(name: String, json: JSONValue)]
 }
 
 extension Included: RecordPart {
+  package static func read(_ member: ObjectMember) throws -> Self {
+    try member.part(Self.self) ?? read(try member.json, at: member.place, by: member.values.reader)
+  }
+
   private func outer(_ name: String) -> String { renaming[name] ?? name }
 
   func definitions(declaredAs name: String) -> [MemberDefinition] {
@@ -124,8 +126,10 @@ extension Included: RecordPart {
     return copy
   }
 
-  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
-    RecordWriter.object(wrappedValue).members.filter { !omitted.contains($0.key) }.map { (outer($0.key), $0.value) }
+  package func write(as label: String, to content: RecordContent) {
+    for (name, json) in RecordWriter.object(wrappedValue).members where !omitted.contains(name) {
+      content.set(outer(name), json)
+    }
   }
 }
 

@@ -68,35 +68,12 @@ package struct RecordReader: Sendable {
   }
 
   func value<Value: Decodable>(_ type: Value.Type, _ json: JSONValue, at place: String) throws -> Value {
-    // What is handed through, in a job's journal by the megabyte, costs nothing.
-    // Each `as! Value` below hands back what was read as the very type that `type` was just seen to be, of which the
-    // compiler only remembers the protocol: it cannot fail.
-    if type == JSONValue.self { return json as! Value }
-    if type == [JSONValue].self {
-      guard case .array(let items) = json else {
-        throw RecordError(.invalid, at: place, "must be a list, and is \(json.asFound)")
-      }
-      return items as! Value
+    guard let own = type as? any OwnReading.Type else {
+      return try Value(from: ValueDecoder(json: json, place: place, reader: self, source: nil))
     }
-    if let record = type as? any Record.Type { return try standalone(record, json, at: place) as! Value }
-    // The quick way for what comes by the ten thousand: token ids, log-probabilities, multipliers.
-    if let quick = type as? any QuickList.Type { return try quick.read(json, at: place) as! Value }
-    if type == JSONObject.self {
-      guard case .object(let object) = json else {
-        throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
-      }
-      return object as! Value
-    }
-    if let choice = type as? any Choice.Type {
-      // The list of what is known is put together for an error only.
-      if case .string(let text) = json, let word = choice.init(rawValue: text) { return word as! Value }
-      throw RecordError(.invalid, at: place, choice.valueType.problem(with: json) ?? "is not known")
-    }
-    return try Value(from: ValueDecoder(json: json, place: place, reader: self, source: nil))
-  }
-
-  private func standalone<R: Record>(_ type: R.Type, _ json: JSONValue, at place: String) throws -> R {
-    try record(type, json, over: R(), at: place)
+    // What was read is of the very type that `type` was just seen to be, of which the compiler only remembers the
+    // protocol: the cast cannot fail.
+    return try own.read(json, at: place, by: self) as! Value
   }
 
   func unknown(_ key: String, among names: [String], at place: String) -> RecordError {
@@ -115,76 +92,21 @@ extension MemberDefinition {
 }
 
 /// The object of a record, with the parts that its members are read into.
-struct RecordSource {
+final class RecordSource {
   let object: JSONObject
   let parts: [String: any RecordPart]
   let place: String
   let reader: RecordReader
 
+  init(object: JSONObject, parts: [String: any RecordPart], place: String, reader: RecordReader) {
+    self.object = object
+    self.parts = parts
+    self.place = place
+    self.reader = reader
+  }
+
   func part(_ label: String) throws -> any RecordPart {
     guard let part = parts[label] else { preconditionFailure("the record has no member '\(label)'") }
     return try part.read(declaredAs: snakeCase(label), from: object, at: place, by: reader)
-  }
-}
-
-/// Lists of numbers, read without a decoder for each.
-private protocol QuickList { static func read(_ json: JSONValue, at place: String) throws -> Self }
-
-extension Array: QuickList where Element: QuickNumber {
-  fileprivate static func read(_ json: JSONValue, at place: String) throws -> [Element] {
-    guard case .array(let items) = json else {
-      throw RecordError(.invalid, at: place, "must be a list, and is \(json.asFound)")
-    }
-    var numbers: [Element] = []
-    numbers.reserveCapacity(items.count)
-    for (index, item) in items.enumerated() {
-      guard let number = Element(exactlyFrom: item) else {
-        throw RecordError(.invalid, at: "\(place)[\(index)]", "must be \(Element.expected), and is \(item.asFound)")
-      }
-      numbers.append(number)
-    }
-    return numbers
-  }
-}
-
-/// A number that JSON holds exactly, or to the nearest float.
-protocol QuickNumber {
-  static var expected: String { get }
-  init?(exactlyFrom json: JSONValue)
-}
-
-extension QuickNumber where Self: FixedWidthInteger {
-  static var expected: String {
-    Self.bitWidth < 64 ? "an integer from \(Self.min) to \(Self.max)" : "an integer"
-  }
-  init?(exactlyFrom json: JSONValue) {
-    guard case .integer(let value) = json, let exact = Self(exactly: value) else { return nil }
-    self = exact
-  }
-}
-extension Int: QuickNumber {}
-extension Int64: QuickNumber {}
-extension Int32: QuickNumber {}
-extension UInt8: QuickNumber {}
-extension UInt32: QuickNumber {}
-extension UInt64: QuickNumber {
-  static var expected: String { "an integer" }
-  init?(exactlyFrom json: JSONValue) {
-    guard case .integer(let value) = json else { return nil }
-    self = UInt64(bitPattern: value)
-  }
-}
-extension Double: QuickNumber {
-  static var expected: String { "a number" }
-  init?(exactlyFrom json: JSONValue) {
-    guard let value = json.doubleValue else { return nil }
-    self = value
-  }
-}
-extension Float: QuickNumber {
-  static var expected: String { "a number" }
-  init?(exactlyFrom json: JSONValue) {
-    guard let value = json.doubleValue else { return nil }
-    self = Float(value)
   }
 }

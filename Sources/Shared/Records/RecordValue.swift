@@ -1,7 +1,7 @@
 package import StrictJSON
 
 /// What a member of a record may be.
-package protocol RecordValue: Codable, Sendable, Equatable {
+package protocol RecordValue: OwnReading, Encodable, Sendable, Equatable {
   /// What a member of this type accepts, before a declaration narrows it.
   static var valueType: ValueType { get }
   /// The value of an absent member; nil where there is none.
@@ -10,6 +10,8 @@ package protocol RecordValue: Codable, Sendable, Equatable {
   var memberJSON: JSONValue? { get }
   /// - Parameter base: what the value is laid over, where records are nested.
   static func read(_ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader) throws -> Self
+  /// A list of such values. Those that come by the ten thousand need no place and no decoder for each.
+  static func readList(_ items: [JSONValue], at place: String, by reader: RecordReader) throws -> [Self]
 }
 
 extension RecordValue {
@@ -18,7 +20,32 @@ extension RecordValue {
   package static func read(
     _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
   ) throws -> Self {
-    try reader.value(Self.self, json, at: place)
+    try Self(from: ValueDecoder(json: json, place: place, reader: reader, source: nil))
+  }
+  package static func readList(_ items: [JSONValue], at place: String, by reader: RecordReader) throws -> [Self] {
+    var values: [Self] = []
+    values.reserveCapacity(items.count)
+    for (index, item) in items.enumerated() {
+      values.append(try read(item, over: nil, at: "\(place)[\(index)]", by: reader))
+    }
+    return values
+  }
+
+  package static func read(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self {
+    try read(json, over: nil, at: place, by: reader)
+  }
+}
+
+extension RecordValue where Self: PlainValue {
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self { try plain(json, at: place) }
+
+  package static func readList(_ items: [JSONValue], at place: String, by reader: RecordReader) throws -> [Self] {
+    var values: [Self] = []
+    values.reserveCapacity(items.count)
+    for (index, item) in items.enumerated() { values.append(try plain(item, at: "\(place)[\(index)]")) }
+    return values
   }
 }
 
@@ -51,6 +78,12 @@ extension Double: RangedValue {
   package static func valueType(in range: ClosedRange<Double>) -> ValueType { .number(range) }
 }
 
+/// Log-probabilities and coefficients.
+extension Float: RecordValue {
+  package static var valueType: ValueType { .number(-Double.infinity...Double.infinity) }
+}
+
+extension Optional: OwnReading where Wrapped: RecordValue {}
 extension Optional: RecordValue where Wrapped: RecordValue {
   package static var valueType: ValueType { Wrapped.valueType }
   package static var absent: Self? { .some(nil) }
@@ -65,8 +98,17 @@ extension Optional: RangedValue where Wrapped: RangedValue {
   package static func valueType(in range: ClosedRange<Wrapped.Bound>) -> ValueType { Wrapped.valueType(in: range) }
 }
 
+extension Array: OwnReading where Element: RecordValue {}
 extension Array: RecordValue where Element: RecordValue {
   package static var valueType: ValueType { .list(Element.valueType, atLeast: 0) }
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    guard case .array(let items) = json else {
+      throw RecordError(.invalid, at: place, "must be a list, and is \(json.asFound)")
+    }
+    return try Element.readList(items, at: place, by: reader)
+  }
 }
 /// A list whose numbers have a range has at least one of them.
 extension Array: RangedValue where Element: RangedValue {
@@ -76,8 +118,17 @@ extension Array: RangedValue where Element: RangedValue {
 }
 
 /// A word of the vocabulary: an enum whose raw values are its names on the wire.
-package protocol Choice: RecordValue, RawRepresentable<String>, CaseIterable {}
+package protocol Choice: RecordValue, OwnWriting, RawRepresentable<String>, CaseIterable {}
 
 extension Choice {
   package static var valueType: ValueType { .choice(allCases.map(\.rawValue)) }
+  package var written: JSONValue { .string(rawValue) }
+
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    // The list of what is known is put together for an error only.
+    if case .string(let text) = json, let word = Self(rawValue: text) { return word }
+    throw RecordError(.invalid, at: place, valueType.problem(with: json) ?? "is not known")
+  }
 }

@@ -19,199 +19,160 @@ package enum RecordWriter {
     return object
   }
 
-  fileprivate static func encoded<Value: Encodable>(_ value: Value) throws -> JSONValue {
-    if Value.self == JSONValue.self { return value as! JSONValue }
-    if Value.self == JSONObject.self { return .object(value as! JSONObject) }
-    if Value.self == [JSONValue].self { return .array(value as! [JSONValue]) }
-    if let list = value as? any QuickWritten { return list.json }
-    let encoder = ValueEncoder()
-    try value.encode(to: encoder)
-    return encoder.slot.json
+  static func encoded<Value: Encodable>(_ value: Value) throws -> JSONValue {
+    // What the type is costs a look; the cast of the value itself costs a copy.
+    if Value.self is any OwnWriting.Type, let own = value as? any OwnWriting { return try own.written }
+    return try encodedByParts(value)
+  }
+
+  fileprivate static func encodedByParts(_ value: some Encodable) throws -> JSONValue {
+    let content = RecordContent()
+    try value.encode(to: ValueEncoder(content: content))
+    return content.json
   }
 }
 
-/// Lists of numbers, written without an encoder for each.
-private protocol QuickWritten { var json: JSONValue { get } }
-extension Array: QuickWritten where Element: QuickNumberWritten {
-  var json: JSONValue { .array(map { $0.json }) }
+/// A type that has a way of its own to be written, beside the compiler's `encode(to:)`: the counterpart of ``OwnReading``.
+package protocol OwnWriting: Encodable {
+  var written: JSONValue { get throws }
+  /// As the member that a property is.
+  func write(as label: String, to content: RecordContent) throws
 }
-private protocol QuickNumberWritten { var json: JSONValue { get } }
-extension Int: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(self)) } }
-extension Int32: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(self)) } }
-extension Int64: QuickNumberWritten { fileprivate var json: JSONValue { .integer(self) } }
+
+extension OwnWriting {
+  package var written: JSONValue { get throws { try RecordWriter.encodedByParts(self) } }
+  package func write(as label: String, to content: RecordContent) throws {
+    content.set(snakeCase(label), try written)
+  }
+}
+
+extension JSONValue: OwnWriting { package var written: JSONValue { self } }
+extension JSONObject: OwnWriting { package var written: JSONValue { .object(self) } }
+extension Bool: OwnWriting { package var written: JSONValue { .bool(self) } }
+extension String: OwnWriting { package var written: JSONValue { .string(self) } }
+extension Int: OwnWriting { package var written: JSONValue { .integer(Int64(self)) } }
+extension Int32: OwnWriting { package var written: JSONValue { .integer(Int64(self)) } }
+extension Int64: OwnWriting { package var written: JSONValue { .integer(self) } }
 /// By its bits, above Int64.max.
-extension UInt64: QuickNumberWritten { fileprivate var json: JSONValue { .integer(Int64(bitPattern: self)) } }
-extension Double: QuickNumberWritten { fileprivate var json: JSONValue { isFinite ? .number(self) : .null } }
-extension Float: QuickNumberWritten { fileprivate var json: JSONValue { isFinite ? .float(self) : .null } }
+extension UInt64: OwnWriting { package var written: JSONValue { .integer(Int64(bitPattern: self)) } }
+extension Double: OwnWriting { package var written: JSONValue { isFinite ? .number(self) : .null } }
+extension Float: OwnWriting { package var written: JSONValue { isFinite ? .float(self) : .null } }
+extension Array: OwnWriting where Element: OwnWriting {
+  package var written: JSONValue { get throws { .array(try map { try $0.written }) } }
+}
 
-/// Where a value is put together: containers fill it while their encoder is alive.
-private final class Slot {
-  enum Content {
-    case empty
-    case value(JSONValue)
-    case object([(key: String, slot: Slot)])
-    case list([Slot])
-  }
-  var content = Content.empty
+/// What an encoder has written so far; containers fill it while their encoder is alive.
+package final class RecordContent {
+  private var value: JSONValue?
+  private var members = JSONObject()
+  private(set) var items: [JSONValue]?
 
   /// Nothing was written: an empty object, as a struct without members is.
-  var json: JSONValue {
-    switch content {
-    case .empty: return .object([:])
-    case .value(let value): return value
-    case .object(let members):
-      var object = JSONObject()
-      for (key, slot) in members { object[key] = slot.json }
-      return .object(object)
-    case .list(let items): return .array(items.map(\.json))
-    }
-  }
+  var json: JSONValue { value ?? items.map { .array($0) } ?? .object(members) }
 
-  func append(_ key: String, _ slot: Slot) {
-    guard case .object(var members) = content else { preconditionFailure("a member of what is no object") }
-    content = .empty
-    members.append((key, slot))
-    content = .object(members)
-  }
-
-  func append(_ slot: Slot) {
-    guard case .list(var items) = content else { preconditionFailure("an item of what is no list") }
-    content = .empty
-    items.append(slot)
-    content = .list(items)
-  }
+  func set(_ json: JSONValue) { value = json }
+  func set(_ name: String, _ json: JSONValue) { members[name] = json }
+  func beginList() { items = [] }
+  func append(_ json: JSONValue) { items?.append(json) }
 }
 
-private struct ValueEncoder: Encoder, SingleValueEncodingContainer {
-  let slot = Slot()
-  init() {}
+/// Nobody nests containers by hand: what has parts is a member of its own type.
+private func unsupported() -> Never { preconditionFailure("records are written member by member") }
+
+struct ValueEncoder: Encoder, SingleValueEncodingContainer {
+  let content: RecordContent
 
   var codingPath: [any CodingKey] { [] }
   var userInfo: [CodingUserInfoKey: Any] { [:] }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
-    if case .empty = slot.content { slot.content = .object([]) }
-    return KeyedEncodingContainer(KeyedWriter<Key>(slot: slot))
+    KeyedEncodingContainer(KeyedWriter<Key>(content: content))
   }
   func unkeyedContainer() -> any UnkeyedEncodingContainer {
-    if case .empty = slot.content { slot.content = .list([]) }
-    return ListWriter(slot: slot)
+    content.beginList()
+    return ListWriter(content: content)
   }
   func singleValueContainer() -> any SingleValueEncodingContainer { self }
 
-  private func put(_ json: JSONValue) { slot.content = .value(json) }
-  func encodeNil() { put(.null) }
-  func encode(_ value: Bool) { put(.bool(value)) }
-  func encode(_ value: String) { put(.string(value)) }
-  func encode(_ value: Double) { put(value.json) }
-  func encode(_ value: Float) { put(value.json) }
-  func encode(_ value: Int) { put(value.json) }
-  func encode(_ value: Int8) { put(.integer(Int64(value))) }
-  func encode(_ value: Int16) { put(.integer(Int64(value))) }
-  func encode(_ value: Int32) { put(value.json) }
-  func encode(_ value: Int64) { put(value.json) }
-  func encode(_ value: UInt) { put(.integer(Int64(bitPattern: UInt64(value)))) }
-  func encode(_ value: UInt8) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt16) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt32) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt64) { put(.integer(Int64(bitPattern: value))) }
-  func encode(_ value: some Encodable) throws { put(try RecordWriter.encoded(value)) }
+  func encodeNil() { content.set(.null) }
+  func encode(_ value: Bool) { content.set(.bool(value)) }
+  func encode(_ value: String) { content.set(.string(value)) }
+  func encode(_ value: Double) { content.set(value.written) }
+  func encode(_ value: Float) { content.set(value.written) }
+  func encode(_ value: Int) { content.set(value.written) }
+  func encode(_ value: Int8) { content.set(.integer(Int64(value))) }
+  func encode(_ value: Int16) { content.set(.integer(Int64(value))) }
+  func encode(_ value: Int32) { content.set(value.written) }
+  func encode(_ value: Int64) { content.set(value.written) }
+  func encode(_ value: UInt) { content.set(.integer(Int64(bitPattern: UInt64(value)))) }
+  func encode(_ value: UInt8) { content.set(.integer(Int64(value))) }
+  func encode(_ value: UInt16) { content.set(.integer(Int64(value))) }
+  func encode(_ value: UInt32) { content.set(.integer(Int64(value))) }
+  func encode(_ value: UInt64) { content.set(value.written) }
+  func encode(_ value: some Encodable) throws { content.set(try RecordWriter.encoded(value)) }
 }
 
 private struct KeyedWriter<Key: CodingKey>: KeyedEncodingContainerProtocol {
-  let slot: Slot
+  let content: RecordContent
   var codingPath: [any CodingKey] { [] }
 
-  private func put(_ json: JSONValue, _ key: Key) { put(json, named: snakeCase(key.stringValue)) }
-  private func put(_ json: JSONValue, named name: String) {
-    let member = Slot()
-    member.content = .value(json)
-    slot.append(name, member)
-  }
+  private func put(_ json: JSONValue, _ key: Key) { content.set(snakeCase(key.stringValue), json) }
 
   func encodeNil(forKey key: Key) { put(.null, key) }
   func encode(_ value: Bool, forKey key: Key) { put(.bool(value), key) }
   func encode(_ value: String, forKey key: Key) { put(.string(value), key) }
-  func encode(_ value: Double, forKey key: Key) { put(value.json, key) }
-  func encode(_ value: Float, forKey key: Key) { put(value.json, key) }
-  func encode(_ value: Int, forKey key: Key) { put(value.json, key) }
+  func encode(_ value: Double, forKey key: Key) { put(value.written, key) }
+  func encode(_ value: Float, forKey key: Key) { put(value.written, key) }
+  func encode(_ value: Int, forKey key: Key) { put(value.written, key) }
   func encode(_ value: Int8, forKey key: Key) { put(.integer(Int64(value)), key) }
   func encode(_ value: Int16, forKey key: Key) { put(.integer(Int64(value)), key) }
-  func encode(_ value: Int32, forKey key: Key) { put(value.json, key) }
-  func encode(_ value: Int64, forKey key: Key) { put(value.json, key) }
+  func encode(_ value: Int32, forKey key: Key) { put(value.written, key) }
+  func encode(_ value: Int64, forKey key: Key) { put(value.written, key) }
   func encode(_ value: UInt, forKey key: Key) { put(.integer(Int64(bitPattern: UInt64(value))), key) }
   func encode(_ value: UInt8, forKey key: Key) { put(.integer(Int64(value)), key) }
   func encode(_ value: UInt16, forKey key: Key) { put(.integer(Int64(value)), key) }
   func encode(_ value: UInt32, forKey key: Key) { put(.integer(Int64(value)), key) }
-  func encode(_ value: UInt64, forKey key: Key) { put(.integer(Int64(bitPattern: value)), key) }
+  func encode(_ value: UInt64, forKey key: Key) { put(value.written, key) }
 
-  func encode(_ value: some Encodable, forKey key: Key) throws {
-    if let part = value as? any RecordPart {
-      for (name, json) in part.written(declaredAs: snakeCase(key.stringValue)) { put(json, named: name) }
-      return
+  func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
+    if Value.self is any OwnWriting.Type, let own = value as? any OwnWriting {
+      try own.write(as: key.stringValue, to: content)
+    } else {
+      put(try RecordWriter.encodedByParts(value), key)
     }
-    put(try RecordWriter.encoded(value), key)
   }
 
   func nestedContainer<Nested: CodingKey>(
     keyedBy type: Nested.Type, forKey key: Key
-  ) -> KeyedEncodingContainer<Nested> {
-    let encoder = ValueEncoder()
-    slot.append(snakeCase(key.stringValue), encoder.slot)
-    return encoder.container(keyedBy: type)
-  }
-  func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
-    let encoder = ValueEncoder()
-    slot.append(snakeCase(key.stringValue), encoder.slot)
-    return encoder.unkeyedContainer()
-  }
-  func superEncoder() -> any Encoder { preconditionFailure("records have no superclass") }
-  func superEncoder(forKey key: Key) -> any Encoder {
-    let encoder = ValueEncoder()
-    slot.append(snakeCase(key.stringValue), encoder.slot)
-    return encoder
-  }
+  ) -> KeyedEncodingContainer<Nested> { unsupported() }
+  func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer { unsupported() }
+  func superEncoder() -> any Encoder { unsupported() }
+  func superEncoder(forKey key: Key) -> any Encoder { unsupported() }
 }
 
 private struct ListWriter: UnkeyedEncodingContainer {
-  let slot: Slot
+  let content: RecordContent
   var codingPath: [any CodingKey] { [] }
-  var count: Int {
-    if case .list(let items) = slot.content { items.count } else { 0 }
-  }
+  var count: Int { content.items?.count ?? 0 }
 
-  private func put(_ json: JSONValue) {
-    let item = Slot()
-    item.content = .value(json)
-    slot.append(item)
-  }
+  func encodeNil() { content.append(.null) }
+  func encode(_ value: Bool) { content.append(.bool(value)) }
+  func encode(_ value: String) { content.append(.string(value)) }
+  func encode(_ value: Double) { content.append(value.written) }
+  func encode(_ value: Float) { content.append(value.written) }
+  func encode(_ value: Int) { content.append(value.written) }
+  func encode(_ value: Int8) { content.append(.integer(Int64(value))) }
+  func encode(_ value: Int16) { content.append(.integer(Int64(value))) }
+  func encode(_ value: Int32) { content.append(value.written) }
+  func encode(_ value: Int64) { content.append(value.written) }
+  func encode(_ value: UInt) { content.append(.integer(Int64(bitPattern: UInt64(value)))) }
+  func encode(_ value: UInt8) { content.append(.integer(Int64(value))) }
+  func encode(_ value: UInt16) { content.append(.integer(Int64(value))) }
+  func encode(_ value: UInt32) { content.append(.integer(Int64(value))) }
+  func encode(_ value: UInt64) { content.append(value.written) }
+  func encode(_ value: some Encodable) throws { content.append(try RecordWriter.encoded(value)) }
 
-  func encodeNil() { put(.null) }
-  func encode(_ value: Bool) { put(.bool(value)) }
-  func encode(_ value: String) { put(.string(value)) }
-  func encode(_ value: Double) { put(value.json) }
-  func encode(_ value: Float) { put(value.json) }
-  func encode(_ value: Int) { put(value.json) }
-  func encode(_ value: Int8) { put(.integer(Int64(value))) }
-  func encode(_ value: Int16) { put(.integer(Int64(value))) }
-  func encode(_ value: Int32) { put(value.json) }
-  func encode(_ value: Int64) { put(value.json) }
-  func encode(_ value: UInt) { put(.integer(Int64(bitPattern: UInt64(value)))) }
-  func encode(_ value: UInt8) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt16) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt32) { put(.integer(Int64(value))) }
-  func encode(_ value: UInt64) { put(.integer(Int64(bitPattern: value))) }
-  func encode(_ value: some Encodable) throws { put(try RecordWriter.encoded(value)) }
-
-  func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) -> KeyedEncodingContainer<Nested> {
-    let encoder = ValueEncoder()
-    slot.append(encoder.slot)
-    return encoder.container(keyedBy: type)
-  }
-  func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer {
-    let encoder = ValueEncoder()
-    slot.append(encoder.slot)
-    return encoder.unkeyedContainer()
-  }
-  func superEncoder() -> any Encoder { preconditionFailure("records have no superclass") }
+  func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) -> KeyedEncodingContainer<Nested> { unsupported() }
+  func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer { unsupported() }
+  func superEncoder() -> any Encoder { unsupported() }
 }

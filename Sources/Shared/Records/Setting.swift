@@ -127,6 +127,10 @@ extension Setting: Equatable {
 }
 
 extension Setting: RecordPart {
+  package static func read(_ member: ObjectMember) throws -> Self {
+    try member.part(Self.self) ?? read(try member.json, at: member.place, by: member.values.reader)
+  }
+
   private func name(_ declared: String) -> String {
     self.declared.definition.name.isEmpty ? declared : self.declared.definition.name
   }
@@ -139,9 +143,8 @@ extension Setting: RecordPart {
 
   func givenNames(declaredAs name: String) -> Set<String> { isGiven ? [self.name(name)] : [] }
 
-  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
-    guard let json = value.flatMap({ $0.memberJSON }) else { return [] }
-    return [(self.name(name), json)]
+  package func write(as label: String, to content: RecordContent) {
+    if let json = value.flatMap({ $0.memberJSON }) { content.set(name(snakeCase(label)), json) }
   }
 
   func read(

@@ -16,7 +16,7 @@ struct ValueDecoder: Decoder {
       throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
     }
     return KeyedDecodingContainer(
-      KeyedValues<Key>(object: object, place: place, reader: reader, source: source))
+      KeyedValues<Key>(values: ObjectValues(object: object, place: place, reader: reader, source: source)))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -32,98 +32,90 @@ struct ValueDecoder: Decoder {
 extension ValueDecoder: SingleValueDecodingContainer {
   func decodeNil() -> Bool { json.isNull }
 
-  func decode(_ type: Bool.Type) throws -> Bool {
-    guard case .bool(let value) = json else { throw wrong("true or false") }
-    return value
-  }
-  func decode(_ type: String.Type) throws -> String {
-    guard case .string(let value) = json else { throw wrong("a string") }
-    return value
-  }
-  func decode(_ type: Double.Type) throws -> Double { try number() }
-  func decode(_ type: Float.Type) throws -> Float { try number() }
-  func decode(_ type: Int.Type) throws -> Int { try number() }
-  func decode(_ type: Int64.Type) throws -> Int64 { try number() }
-  func decode(_ type: Int32.Type) throws -> Int32 { try number() }
-  func decode(_ type: UInt8.Type) throws -> UInt8 { try number() }
-  func decode(_ type: UInt32.Type) throws -> UInt32 { try number() }
-  func decode(_ type: UInt64.Type) throws -> UInt64 { try number() }
-  func decode(_ type: Int8.Type) throws -> Int8 { throw wrong("of a type that records have") }
-  func decode(_ type: Int16.Type) throws -> Int16 { throw wrong("of a type that records have") }
-  func decode(_ type: UInt.Type) throws -> UInt { throw wrong("of a type that records have") }
-  func decode(_ type: UInt16.Type) throws -> UInt16 { throw wrong("of a type that records have") }
+  func decode(_ type: Bool.Type) throws -> Bool { try .plain(json, at: place) }
+  func decode(_ type: String.Type) throws -> String { try .plain(json, at: place) }
+  func decode(_ type: Double.Type) throws -> Double { try .plain(json, at: place) }
+  func decode(_ type: Float.Type) throws -> Float { try .plain(json, at: place) }
+  func decode(_ type: Int.Type) throws -> Int { try .plain(json, at: place) }
+  func decode(_ type: Int64.Type) throws -> Int64 { try .plain(json, at: place) }
+  func decode(_ type: Int32.Type) throws -> Int32 { try .plain(json, at: place) }
+  func decode(_ type: UInt8.Type) throws -> UInt8 { try .plain(json, at: place) }
+  func decode(_ type: UInt32.Type) throws -> UInt32 { try .plain(json, at: place) }
+  func decode(_ type: UInt64.Type) throws -> UInt64 { try .plain(json, at: place) }
+  func decode(_ type: Int8.Type) throws -> Int8 { throw unsupported() }
+  func decode(_ type: Int16.Type) throws -> Int16 { throw unsupported() }
+  func decode(_ type: UInt.Type) throws -> UInt { throw unsupported() }
+  func decode(_ type: UInt16.Type) throws -> UInt16 { throw unsupported() }
   func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try reader.value(type, json, at: place) }
 
-  private func number<Number: QuickNumber>() throws -> Number {
-    guard let number = Number(exactlyFrom: json) else { throw wrong(Number.expected) }
-    return number
-  }
-
-  private func wrong(_ expected: String) -> RecordError {
-    RecordError(.invalid, at: place, "must be \(expected), and is \(json.asFound)")
+  private func unsupported() -> RecordError {
+    RecordError(.invalid, at: place, "must be of a type that records have, and is \(json.asFound)")
   }
 }
 
 private struct KeyedValues<Key: CodingKey>: KeyedDecodingContainerProtocol {
-  let object: JSONObject
-  let place: String
-  let reader: RecordReader
-  let source: RecordSource?
+  let values: ObjectValues
 
   var codingPath: [any CodingKey] { [] }
-  var allKeys: [Key] { object.keys.compactMap { Key(stringValue: $0) } }
+  var allKeys: [Key] { values.object.keys.compactMap { Key(stringValue: $0) } }
 
-  private func inner(_ name: String) -> String { place.isEmpty ? name : place + "." + name }
+  private func member(_ key: Key) -> ObjectMember { values.member(key.stringValue) }
 
-  private func decoder(_ key: Key) throws -> ValueDecoder {
-    let name = snakeCase(key.stringValue)
-    guard let value = object[name], !value.isNull else {
-      throw RecordError(.missing, at: inner(name), "is missing")
-    }
-    return ValueDecoder(json: value, place: inner(name), reader: reader, source: nil)
+  private func plain<Value: PlainValue>(_ key: Key) throws -> Value {
+    let member = member(key)
+    return try .plain(try member.json, at: member.place)
+  }
+  private func plainIfPresent<Value: PlainValue>(_ key: Key) throws -> Value? {
+    let member = member(key)
+    return try member.found.map { try .plain($0, at: member.place) }
+  }
+  private func value<Value: Decodable>(_ type: Value.Type, _ member: ObjectMember) throws -> Value {
+    if let own = type as? any OwnReading.Type { return try own.read(member) as! Value }
+    return try Value(from: try decoder(member))
+  }
+  private func decoder(_ member: ObjectMember) throws -> ValueDecoder {
+    ValueDecoder(json: try member.json, place: member.place, reader: values.reader, source: nil)
   }
 
-  func contains(_ key: Key) -> Bool { object[snakeCase(key.stringValue)] != nil }
-  func decodeNil(forKey key: Key) throws -> Bool { object[snakeCase(key.stringValue)]?.isNull ?? true }
+  func contains(_ key: Key) -> Bool { values.object[snakeCase(key.stringValue)] != nil }
+  func decodeNil(forKey key: Key) throws -> Bool { member(key).found == nil }
 
-  func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try decoder(key).decode(type) }
-  func decode(_ type: String.Type, forKey key: Key) throws -> String { try decoder(key).decode(type) }
-  func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try decoder(key).decode(type) }
-  func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try decoder(key).decode(type) }
-  func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try decoder(key).decode(type) }
-  func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try decoder(key).decode(type) }
-  func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try decoder(key).decode(type) }
-  func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try decoder(key).decode(type) }
-  func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try decoder(key).decode(type) }
-  func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try decoder(key).decode(type) }
-  func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try decoder(key).decode(type) }
-  func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try decoder(key).decode(type) }
-  func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try decoder(key).decode(type) }
-  func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try decoder(key).decode(type) }
+  func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try plain(key) }
+  func decode(_ type: String.Type, forKey key: Key) throws -> String { try plain(key) }
+  func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try plain(key) }
+  func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try plain(key) }
+  func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try plain(key) }
+  func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try plain(key) }
+  func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try plain(key) }
+  func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try plain(key) }
+  func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try plain(key) }
+  func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try plain(key) }
+  func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try decoder(member(key)).decode(type) }
+  func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try decoder(member(key)).decode(type) }
+  func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try decoder(member(key)).decode(type) }
+  func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try decoder(member(key)).decode(type) }
+  func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value { try value(type, member(key)) }
 
-  func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
-    if let source, type is any RecordPart.Type { return try source.part(key.stringValue) as! Value }
-    if let flattened = type as? any FlattenedReadable.Type {
-      let decoder = ValueDecoder(json: .object(object), place: place, reader: reader, source: nil)
-      return try flattened.init(from: decoder) as! Value
-    }
-    // A wrapper that may be absent answers for itself, as Optional does.
-    if let wrapper = type as? any AbsentReadable.Type, object[snakeCase(key.stringValue)]?.isNull ?? true {
-      return wrapper.whenAbsent as! Value
-    }
-    return try decoder(key).decode(type)
+  // Those that messages have, which are looked up once; the others are by default, thrice.
+  func decodeIfPresent(_ type: Bool.Type, forKey key: Key) throws -> Bool? { try plainIfPresent(key) }
+  func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? { try plainIfPresent(key) }
+  func decodeIfPresent(_ type: Double.Type, forKey key: Key) throws -> Double? { try plainIfPresent(key) }
+  func decodeIfPresent(_ type: Int.Type, forKey key: Key) throws -> Int? { try plainIfPresent(key) }
+  func decodeIfPresent<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value? {
+    let member = member(key)
+    return member.found == nil ? nil : try value(type, member)
   }
 
   func nestedContainer<Nested: CodingKey>(
     keyedBy type: Nested.Type, forKey key: Key
-  ) throws -> KeyedDecodingContainer<Nested> { try decoder(key).container(keyedBy: type) }
+  ) throws -> KeyedDecodingContainer<Nested> { try decoder(member(key)).container(keyedBy: type) }
   func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-    try decoder(key).unkeyedContainer()
+    try decoder(member(key)).unkeyedContainer()
   }
   func superDecoder() throws -> any Decoder {
-    ValueDecoder(json: .object(object), place: place, reader: reader, source: nil)
+    ValueDecoder(json: .object(values.object), place: values.place, reader: values.reader, source: nil)
   }
-  func superDecoder(forKey key: Key) throws -> any Decoder { try decoder(key) }
+  func superDecoder(forKey key: Key) throws -> any Decoder { try decoder(member(key)) }
 }
 
 private struct ListedValues: UnkeyedDecodingContainer {
@@ -176,9 +168,4 @@ private struct ListedValues: UnkeyedDecodingContainer {
   ) throws -> KeyedDecodingContainer<Nested> { try next().container(keyedBy: type) }
   mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer { try next().unkeyedContainer() }
   mutating func superDecoder() throws -> any Decoder { try next() }
-}
-
-/// What has a value where it is absent.
-package protocol AbsentReadable {
-  static var whenAbsent: Self { get }
 }

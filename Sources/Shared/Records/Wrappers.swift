@@ -2,7 +2,9 @@ package import StrictJSON
 
 /// A member that is written as null where there is no value, and not left out: the answer "none" is an answer.
 @propertyWrapper
-package struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable, AbsentReadable {
+package struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable, AbsentReadable,
+  OwnWriting
+{
   package var wrappedValue: Value?
 
   package init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
@@ -17,12 +19,14 @@ package struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, S
     if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
   }
 
+  package var written: JSONValue { get throws { try wrappedValue.map { try RecordWriter.encoded($0) } ?? .null } }
+
   package static var whenAbsent: Self { Self(wrappedValue: nil) }
 }
 
 /// A number that may be −∞, for which JSON has no word: null.
 @propertyWrapper
-package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable {
+package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable, OwnWriting {
   package var wrappedValue: Double
 
   package init(wrappedValue: Double) { self.wrappedValue = wrappedValue }
@@ -37,12 +41,14 @@ package struct Logarithm: Codable, Sendable, Equatable, AbsentReadable {
     try container.encode(wrappedValue)
   }
 
+  package var written: JSONValue { wrappedValue.written }
+
   package static var whenAbsent: Self { Self(wrappedValue: -.infinity) }
 }
 
 /// A member that an older peer does not write: where it is absent it is empty, zero or false.
 @propertyWrapper
-package struct EmptyWhenAbsent<Value: Emptiable>: Codable, Sendable, Equatable, AbsentReadable {
+package struct EmptyWhenAbsent<Value: Emptiable>: Codable, Sendable, Equatable, AbsentReadable, OwnWriting {
   package var wrappedValue: Value
 
   package init(wrappedValue: Value) { self.wrappedValue = wrappedValue }
@@ -53,12 +59,17 @@ package struct EmptyWhenAbsent<Value: Emptiable>: Codable, Sendable, Equatable, 
     var container = encoder.singleValueContainer()
     try container.encode(wrappedValue)
   }
+  package var written: JSONValue { get throws { try RecordWriter.encoded(wrappedValue) } }
+
   package static var whenAbsent: Self { Self(wrappedValue: Value.empty) }
+  package static func read(_ json: JSONValue, at place: String, by reader: RecordReader) throws -> Self {
+    Self(wrappedValue: try Value.read(json, at: place, by: reader))
+  }
 }
 
 extension EmptyWhenAbsent: Hashable where Value: Hashable {}
 
-package protocol Emptiable: Codable, Sendable, Equatable { static var empty: Self { get } }
+package protocol Emptiable: RecordValue { static var empty: Self { get } }
 extension String: Emptiable { package static var empty: String { "" } }
 extension Bool: Emptiable { package static var empty: Bool { false } }
 extension Int: Emptiable { package static var empty: Int { 0 } }
@@ -90,6 +101,15 @@ package struct Flattened<Value: Codable & Sendable & Equatable>: Codable, Sendab
 }
 
 extension Flattened: RecordPart {
+  /// From the members of the object around it.
+  package static func read(_ member: ObjectMember) throws -> Self {
+    let values = member.values
+    if let part = try member.part(Self.self) { return part }
+    return Self(
+      wrappedValue: try Value(
+        from: ValueDecoder(json: .object(values.object), place: values.place, reader: values.reader, source: nil)))
+  }
+
   /// Not those of a record, so none that a description could name: `Included` is for these.
   func definitions(declaredAs name: String) -> [MemberDefinition] { [] }
   func givenNames(declaredAs name: String) -> Set<String> { [] }
@@ -98,14 +118,10 @@ extension Flattened: RecordPart {
   ) throws -> Self {
     try Self(from: ValueDecoder(json: .object(object), place: place, reader: reader, source: nil))
   }
-  func written(declaredAs name: String) -> [(name: String, json: JSONValue)] {
-    RecordWriter.object(wrappedValue).members.map { ($0.key, $0.value) }
+  package func write(as label: String, to content: RecordContent) throws {
+    try wrappedValue.encode(to: ValueEncoder(content: content))
   }
 }
-
-/// What is read from the members of the object around it.
-protocol FlattenedReadable: Decodable {}
-extension Flattened: FlattenedReadable {}
 
 // Members of records whose JSON is shown as it is. The reader and the writer hand them through; another encoder, such as
 // that of a test's arguments, gets their parts.
@@ -152,10 +168,21 @@ extension JSONObject: Codable {
   }
 }
 
+// Handed through, in a job's journal by the megabyte, they cost nothing.
 extension JSONValue: RecordValue {
   package static var valueType: ValueType { .any }
+  package static func read(_ json: Self, over base: Self?, at place: String, by reader: RecordReader) -> Self { json }
+  package static func readList(_ items: [Self], at place: String, by reader: RecordReader) -> [Self] { items }
 }
 
 extension JSONObject: RecordValue {
   package static var valueType: ValueType { .record }
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    guard case .object(let object) = json else {
+      throw RecordError(.invalid, at: place, "must be an object, and is \(json.asFound)")
+    }
+    return object
+  }
 }

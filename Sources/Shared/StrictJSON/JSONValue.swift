@@ -30,7 +30,9 @@ package enum JSONValue: Sendable, Equatable {
     .number(Double(value.description) ?? Double(value))
   }
 
-  package var isNull: Bool { self == .null }
+  package var isNull: Bool {
+    if case .null = self { true } else { false }
+  }
 
   package var boolValue: Bool? {
     if case .bool(let value) = self { value } else { nil }
