@@ -23,10 +23,12 @@ package struct MemberDefinition: Sendable, Equatable {
   /// Older spellings, which are read and never written.
   package let formerNames: [String]
   package let type: ValueType
+  /// The members of the record that it is; none where it is none, or may be absent.
+  package let nested: [MemberDefinition]
   /// Whether a record without it is refused.
   package let isRequired: Bool
   /// What holds where it is absent; nil where nothing does.
-  package let standard: JSONValue?
+  package internal(set) var standard: JSONValue?
   /// One line, without the default.
   package let summary: String
   package let option: Option
@@ -35,6 +37,17 @@ package struct MemberDefinition: Sendable, Equatable {
   package var summaryWithDefault: String {
     guard let shown = standard?.asDefault else { return summary }
     return summary.isEmpty ? "default \(shown)" : "\(summary); default \(shown)"
+  }
+
+  /// The member itself, or where it is a record its members: `rows` of `checks` is `checks.rows`.
+  var leaves: [MemberDefinition] {
+    guard !nested.isEmpty, case .object(let defaults)? = standard else { return [self] }
+    return nested.flatMap { member in
+      var member = member
+      member.standard = defaults[member.name]
+      member.name = name + "." + member.name
+      return member.leaves
+    }
   }
 }
 
@@ -45,9 +58,8 @@ extension JSONValue {
     case .null, .bool(false), .object: nil
     case .bool(true): "true"
     case .integer(let value): "\(value)"
-    // 0.01 and 1, not 0.01 and 1.0.
-    case .number(let value): value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
-    case .string(let text): text
+    case .number(let value): value.shown
+    case .string(let text): text.isEmpty ? nil : text
     case .array(let items): items.isEmpty ? nil : items.compactMap(\.asDefault).joined(separator: ", ")
     }
   }

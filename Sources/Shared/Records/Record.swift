@@ -14,6 +14,7 @@ package protocol Record: RecordValue {
 
 extension Record {
   package static var valueType: ValueType { .record }
+  package static var nestedMembers: [MemberDefinition] { members }
 
   package mutating func validate() throws(RecordError) {}
 
@@ -25,6 +26,9 @@ extension Record {
 
   /// The members in the order of their declaration, those of included records in their place.
   package static var members: [MemberDefinition] { RecordMembers.of(Self.self).flatMap(\.definitions) }
+
+  /// The same with the members of each nested record in its place, under dotted names: all that a file can set.
+  package static var leaves: [MemberDefinition] { members.flatMap(\.leaves) }
 
   /// The names of the members that were given, and not taken from a default.
   package var given: Set<String> {
@@ -102,10 +106,13 @@ extension Included: RecordPart {
   private func outer(_ name: String) -> String { renaming[name] ?? name }
 
   func definitions(declaredAs name: String) -> [MemberDefinition] {
-    Part.members.compactMap { member in
+    // The defaults are those that hold here, not those of the included record alone.
+    let defaults = RecordWriter.object(wrappedValue)
+    return Part.members.compactMap { member in
       guard !omitted.contains(member.name) else { return nil }
       var renamed = member
       renamed.name = outer(member.name)
+      renamed.standard = defaults[member.name]
       return renamed
     }
   }

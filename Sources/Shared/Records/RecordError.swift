@@ -24,4 +24,9 @@ package struct RecordError: Error, Sendable, Equatable, CustomStringConvertible 
   package var description: String {
     (place.isEmpty ? problem : "'\(place)' \(problem)") + (hint.map { "; \($0)" } ?? "")
   }
+
+  /// The whole sentence where `subject` is what was read: "t2d.json5 has no member 'x'", "t2d.json5: 'x' is missing".
+  package func description(of subject: String) -> String {
+    subject + (place.isEmpty ? " " : ": ") + description
+  }
 }

@@ -4,6 +4,8 @@ package import StrictJSON
 package protocol RecordValue: OwnReading, Encodable, Sendable, Equatable {
   /// What a member of this type accepts, before a declaration narrows it.
   static var valueType: ValueType { get }
+  /// Those of a record; of any other value none.
+  static var nestedMembers: [MemberDefinition] { get }
   /// The value of an absent member; nil where there is none.
   static var absent: Self? { get }
   /// As it is written; nil where the member is left out.
@@ -15,6 +17,7 @@ package protocol RecordValue: OwnReading, Encodable, Sendable, Equatable {
 }
 
 extension RecordValue {
+  package static var nestedMembers: [MemberDefinition] { [] }
   package static var absent: Self? { nil }
   package var memberJSON: JSONValue? { RecordWriter.json(self) }
   package static func read(
@@ -83,6 +86,19 @@ extension Float: RecordValue {
   package static var valueType: ValueType { .number(-Double.infinity...Double.infinity) }
 }
 
+/// Seconds, whole or not.
+extension Duration: RangedValue {
+  /// 30 years: what is given without a range fits too.
+  package static var valueType: ValueType { .number(-1e9...1e9) }
+  package static func valueType(in range: ClosedRange<Double>) -> ValueType { .number(range) }
+  package var memberJSON: JSONValue? { .number(self / .seconds(1)) }
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    .seconds(try reader.value(Double.self, json, at: place))
+  }
+}
+
 extension Optional: OwnReading where Wrapped: RecordValue {}
 extension Optional: RecordValue where Wrapped: RecordValue {
   package static var valueType: ValueType { Wrapped.valueType }
@@ -114,6 +130,52 @@ extension Array: RecordValue where Element: RecordValue {
 extension Array: RangedValue where Element: RangedValue {
   package static func valueType(in range: ClosedRange<Element.Bound>) -> ValueType {
     .list(Element.valueType(in: range), atLeast: 1)
+  }
+}
+
+/// A list that may be written as its only item.
+package struct OneOrMore<Element: RecordValue>: RecordValue, ExpressibleByArrayLiteral {
+  package var items: [Element]
+
+  package init(_ items: [Element]) { self.items = items }
+  package init(arrayLiteral items: Element...) { self.init(items) }
+
+  package static var valueType: ValueType {
+    .custom("\(Element.valueType.name), or list of \(Element.valueType.name)s")
+  }
+  package var memberJSON: JSONValue? { .array(items.compactMap(\.memberJSON)) }
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    func item(_ json: JSONValue, at place: String) throws -> Element {
+      if let problem = Element.valueType.problem(with: json) { throw RecordError(.invalid, at: place, problem) }
+      return try Element.read(json, over: nil, at: place, by: reader)
+    }
+    guard case .array(let items) = json else { return [try item(json, at: place)] }
+    return Self(try items.enumerated().map { try item($1, at: "\(place)[\($0)]") })
+  }
+}
+
+/// A value that is written as a text in a form of its own: the mode of a file, the template of a prompt.
+package protocol TextValue: RecordValue {
+  /// The problem that it throws is the rest of a sentence that begins with the place.
+  init(text: String) throws(RecordError)
+  var text: String { get }
+}
+
+extension TextValue {
+  package static var valueType: ValueType { .string }
+
+  package init(from decoder: any Decoder) throws {
+    let text = try decoder.singleValueContainer().decode(String.self)
+    do throws(RecordError) { try self.init(text: text) } catch {
+      throw RecordError(.invalid, in: decoder, error.problem, hint: error.hint)
+    }
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(text)
   }
 }
 

@@ -43,7 +43,8 @@ package struct Setting<Value: RecordValue>: Sendable {
     declared = Declared(
       MemberDefinition(
         name: name ?? "", formerNames: formerly, type: type ?? Value.valueType,
-        isRequired: value == nil, standard: value.flatMap { $0.memberJSON }, summary: summary, option: option))
+        nested: Value.nestedMembers, isRequired: value == nil, standard: value.flatMap { $0.memberJSON },
+        summary: summary, option: option))
   }
 
   /// Any value of its type.

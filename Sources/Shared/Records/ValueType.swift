@@ -47,6 +47,28 @@ package indirect enum ValueType: Sendable, Equatable {
     }
   }
 
+  /// The name with the range or the words that it allows: "integer from 1 to 4096", "sum, delta".
+  package var allowed: String {
+    switch self {
+    case .choice(let words): words.joined(separator: ", ")
+    case .integer(let range): Self.bounds(range).map { "integer \($0)" } ?? name
+    case .number(let range): Self.bounds(range).map { "number \($0)" } ?? name
+    case .list(.integer(let range), _): Self.bounds(range).map { "list of integers \($0)" } ?? name
+    case .list(.number(let range), _): Self.bounds(range).map { "list of numbers \($0)" } ?? name
+    case .list(.choice(let words), _): "list of \(words.joined(separator: ", "))"
+    case .list, .string, .boolean, .tokens, .text, .coefficients, .messages, .custom, .record, .any: name
+    }
+  }
+
+  /// "from 1 to 4096", "at least 0"; nil where any number does.
+  private static func bounds(_ range: ClosedRange<Int64>) -> String? {
+    if range.upperBound < Int64.max { return "from \(range.lowerBound) to \(range.upperBound)" }
+    return range.lowerBound == Int64.min ? nil : "at least \(range.lowerBound)"
+  }
+  private static func bounds(_ range: ClosedRange<Double>) -> String? {
+    range.upperBound.isFinite ? "from \(range.lowerBound.shown) to \(range.upperBound.shown)" : nil
+  }
+
   /// Why the value does not do, as the rest of a sentence; nil where it does.
   package func problem(with value: JSONValue) -> String? {
     func wrong(_ expected: String) -> String { "must be \(expected), and is \(value.asFound)" }
@@ -66,16 +88,10 @@ package indirect enum ValueType: Sendable, Equatable {
       return "must be one of \(list), and is \(quoted(text))" + (near.map { "; did you mean '\($0)'?" } ?? "")
     case .integer(let range):
       guard case .integer(let number) = value else { return wrong("an integer") }
-      guard range.contains(number) else {
-        return range.upperBound == Int64.max
-          ? "must be at least \(range.lowerBound), and is \(number)"
-          : "must be from \(range.lowerBound) to \(range.upperBound), and is \(number)"
-      }
+      if !range.contains(number), let bounds = Self.bounds(range) { return "must be \(bounds), and is \(number)" }
     case .number(let range):
       guard let number = value.doubleValue else { return wrong("a number") }
-      guard range.contains(number) else {
-        return "must be from \(range.lowerBound) to \(range.upperBound), and is \(number)"
-      }
+      if !range.contains(number) { return "must be \(Self.bounds(range) ?? "finite"), and is \(number.shown)" }
     case .boolean:
       guard case .bool = value else { return wrong("true or false") }
     case .list(let element, let least):
@@ -127,6 +143,11 @@ package indirect enum ValueType: Sendable, Equatable {
     guard case .array(let items) = value else { return fits(value) }
     return !items.isEmpty && items.allSatisfy(fits)
   }
+}
+
+extension Double {
+  /// 1 and 0.01, not 1.0 and 0.01.
+  var shown: String { self == rounded() && abs(self) < 1e15 ? "\(Int64(self))" : "\(self)" }
 }
 
 extension JSONValue {

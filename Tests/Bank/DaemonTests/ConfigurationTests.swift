@@ -85,7 +85,7 @@ import Testing
     ("{ promotion: 'never' }", "allowed are immediate, manual"),
     ("{ socket_mode: '0999' }", "octal"),
     ("{ search: { lower: 2 } }", "not below 'upper'"),
-    ("{ search: { lower: -1e308, upper: 1e308 } }", "'search.lower' must be from -100.0 to 100.0, and is -1e+308"),
+    ("{ search: { lower: -1e308, upper: 1e308 } }", "'search.lower' must be from -100 to 100, and is -1e+308"),
     ("{ search: { elites: 40 } }", "of a population of 32"),
     ("{ search: { mix: 'product' } }", "must be one of sum, delta, and is 'product'"),
     ("{", "t2d.json5"),

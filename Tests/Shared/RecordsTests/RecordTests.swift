@@ -33,6 +33,40 @@ private struct Outer: Record {
   init() {}
 }
 
+/// As a file that a person writes has it.
+private struct Settings: Record {
+  @Setting("after which it ends", 0...60, name: "limit_seconds") var limit: Duration = .seconds(2)
+  @Setting("texts") var stop: OneOrMore<String>?
+  @Setting("nothing, by default") var title = ""
+  @Setting("a word in brackets") var word: Bracketed?
+  @Setting("the interval") var range = Inner()
+  @Setting("another interval, where there is one") var other: Inner?
+  @Included var widened = Self.widened
+  init() {}
+
+  private static var widened: Part {
+    var part = Part()
+    part.width = 7
+    return part
+  }
+
+  struct Part: Record {
+    @Setting("how wide") var width = 1
+    init() {}
+  }
+}
+
+private struct Bracketed: TextValue {
+  let word: String
+  init(text: String) throws(RecordError) {
+    guard text.hasPrefix("["), text.hasSuffix("]"), text.count > 2 else {
+      throw RecordError(.invalid, at: "", "must stand in brackets, and is \(quoted(text))", hint: "write [word]")
+    }
+    word = String(text.dropFirst().dropLast())
+  }
+  var text: String { "[\(word)]" }
+}
+
 private func json(_ text: String) throws -> JSONValue { try parseJSON(text) }
 
 @Suite struct RecordTests {
@@ -201,5 +235,63 @@ private struct Row: Codable, Equatable {
     #expect(problem { $0["values"] = [1, "x"] } == "'result.values[1]' must be a number, and is the string 'x'")
     #expect(problem { $0["nested"] = [[1], ["x"]] } == "'result.nested[1][0]' must be a number, and is the string 'x'")
     #expect(problem { $0["job"] = 1.5 } == "'result.job' must be an integer, and is the number 1.5")
+  }
+}
+
+/// What the records of files have, beside the others.
+@Suite struct FileRecordTests {
+  private let strict = RecordReader(unknownMembers: .refused)
+
+  private func settingsProblem(_ text: String) throws -> String {
+    let value = try json(text)
+    do throws(RecordError) {
+      let settings: Settings = try strict.read(value)
+      return "read \(RecordWriter.json(settings).jsonText)"
+    } catch { return error.description(of: "file") }
+  }
+
+  @Test func durationsTextsAndListsOfOneAreReadAndWritten() throws {
+    let settings: Settings = try strict.read(json(#"{"limit_seconds": 0.5, "stop": "a", "word": "[b]", "width": 3}"#))
+    #expect(settings.limit == .milliseconds(500) && settings.stop == ["a"] && settings.word?.word == "b")
+    #expect(settings.widened.width == 3)
+    let written = RecordWriter.json(settings)
+    #expect(
+      written.jsonText
+        == #"{"limit_seconds":0.5,"stop":["a"],"title":"","word":"[b]","range":{"low":0.0,"high":1.0},"width":3}"#)
+    #expect(try strict.read(written) == settings)
+  }
+
+  @Test func theirErrorsNameThePlaceToo() throws {
+    #expect(
+      try settingsProblem(#"{"limit_seconds": 61}"#) == "file: 'limit_seconds' must be from 0 to 60, and is 61")
+    #expect(try settingsProblem(#"{"stop": ["a", 2]}"#) == "file: 'stop[1]' must be a string, and is the integer 2")
+    #expect(try settingsProblem(#"{"stop": 2}"#) == "file: 'stop' must be a string, and is the integer 2")
+    #expect(
+      try settingsProblem(#"{"word": "b"}"#) == "file: 'word' must stand in brackets, and is 'b'; write [word]")
+    #expect(try settingsProblem(#"{"word": 1}"#) == "file: 'word' must be a string, and is the integer 1")
+    #expect(try settingsProblem(#"{"rang": 1}"#) == "file has no member 'rang'; did you mean 'range'?")
+    #expect(try settingsProblem("[]") == "file must be an object, and is a list")
+  }
+
+  /// A list of all that a file can set.
+  @Test func theLeavesAreTheMembersOfNestedRecordsWithTheDefaultsThatHoldThere() {
+    let leaves = Settings.leaves
+    #expect(
+      leaves.map(\.name) == ["limit_seconds", "stop", "title", "word", "range.low", "range.high", "other", "width"])
+    #expect(
+      leaves.map(\.summaryWithDefault) == [
+        "after which it ends; default 2", "texts", "nothing, by default", "a word in brackets", "low; default 0",
+        "high; default 1",
+        "another interval, where there is one", "how wide; default 7",
+      ])
+    #expect(
+      leaves.map(\.type.allowed) == [
+        "number from 0 to 60", "string, or list of strings", "string", "string", "number", "number", "object",
+        "integer",
+      ])
+    #expect(
+      Sample.members.map(\.type.allowed).prefix(4) == [
+        "string", "integer from 1 to 4096", "number from 1e-09 to 1000", "list of integers from 0 to 100",
+      ])
   }
 }
