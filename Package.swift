@@ -77,7 +77,7 @@ let package = Package(
     shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
-    shared.part("Sandbox", ["StrictJSON", "SystemSupport"]),
+    shared.part("Sandbox", ["Records", "SystemSupport"]),
     shared.part("Evaluation", ["Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
     shared.part("WorkerProtocol", ["Results", "Records", "Settings", "StrictJSON", "Multipliers"]),
 
@@ -152,7 +152,8 @@ let package = Package(
 
     // What tests of several targets need.
     .target(
-      name: "TestSupport", dependencies: ["StrictJSON", "SystemSupport"], path: "Tests/Shared/TestSupport",
+      name: "TestSupport", dependencies: ["Records", "Search", "Settings", "StrictJSON", "SystemSupport"],
+      path: "Tests/Shared/TestSupport",
       swiftSettings: settings),
     shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     shared.tests("Records", ["Records", "StrictJSON"]),
@@ -168,9 +169,9 @@ let package = Package(
     shared.tests(
       "Experts",
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
-    shared.tests("Sandbox", ["Sandbox", "SystemSupport", "TestSupport"]),
+    shared.tests("Sandbox", ["Sandbox", "Records", "SystemSupport", "TestSupport"]),
     shared.tests(
-      "Evaluation", ["Evaluation", "Sandbox", "StrictJSON", "SystemSupport", "TestSupport"],
+      "Evaluation", ["Evaluation", "Sandbox", "Records", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     shared.tests(
       "WorkerProtocol", ["WorkerProtocol", "Results", "Records", "Settings", "Multipliers", "StrictJSON"],

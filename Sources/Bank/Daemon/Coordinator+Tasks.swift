@@ -129,7 +129,7 @@ extension TaskSettings {
   fileprivate var stored: JSONObject {
     var object: JSONObject = ["search": .object(search.givenMembers)]
     if let model { object["model"] = .string(model) }
-    if let experts { object["experts"] = JSONValue(experts) }
+    if let experts { object["experts"] = JSONValue(experts.items) }
     if let description { object["description"] = .string(description) }
     return object
   }

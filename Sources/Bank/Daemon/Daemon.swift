@@ -1,4 +1,5 @@
 import Evaluation
+import Records
 import Registry
 import RPCServer
 package import SystemSupport
@@ -100,7 +101,7 @@ package final class Daemon: Sendable {
       board.setWarnings(
         others
           + [problem].compactMap(\.self).map {
-            DaemonWarning(code: code, message: $0.description, help: "mend the file and send SIGHUP again")
+            DaemonWarning(code: code, message: $0.description, help: "correct the file and send SIGHUP again")
           })
     }
   }
@@ -136,13 +137,15 @@ package final class Daemon: Sendable {
     if let name = configuration.adminGroup {
       guard let group = groupNumber(name) else {
         throw .configuration(
-          .content(path: "t2d.json5", "\"admin_group\" is \"\(name)\", and this system has no such group"))
+          .content(
+            path: "t2d.json5",
+            RecordError(.invalid, at: "admin_group", "is \(quoted(name)), and this system has no such group")))
       }
       authority.adminGroup = group
     }
     do throws(RPCServerError) {
       let server = try RPCServer(
-        path: paths.socket, mode: configuration.socketMode, authority: authority, logger: log, handler: service)
+        path: paths.socket, mode: configuration.socketMode.bits, authority: authority, logger: log, handler: service)
       try server.start()
       return server
     } catch {

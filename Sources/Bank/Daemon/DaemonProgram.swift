@@ -10,9 +10,9 @@ package enum DaemonProgram {
     usage: t2d [--prefix DIR] [--socket PATH] [--config FILE]
            t2d --help | --version
 
-      --prefix DIR   where etc/, var/spool/t2d, var/lib/t2d and var/run/t2d are ('/' unless given)
-      --socket PATH  the API's socket (DIR/var/run/t2d/t2d.sock, or what the configuration says)
-      --config FILE  the configuration (DIR/etc/t2d/t2d.json5 where it exists)
+      --prefix DIR   where etc/, var/spool/t2d, var/lib/t2d and var/run/t2d are (default /)
+      --socket PATH  the API's socket (default the configuration's, DIR/var/run/t2d/t2d.sock)
+      --config FILE  the configuration (default DIR/etc/t2d/t2d.json5 where it exists)
 
     It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it, SIGHUP makes it look at the
     watched directories again. See t2d(8).
@@ -133,15 +133,15 @@ package enum DaemonProgram {
 
   private static func configuration(_ options: Options, prefix: String) throws(DaemonError) -> Configuration {
     let path = options.config ?? (prefix == "/" ? "" : prefix) + "/etc/t2d/t2d.json5"
-    do {
-      guard try options.config != nil || FileSystem.status(path) != nil else { return Configuration() }
-      return try Configuration(json5: try FileSystem.readAll(path, maximumBytes: 1 << 20), path: path)
-    } catch let error as ConfigurationError {
-      throw .configuration(error)
-    } catch let error as SystemCallError {
-      throw .configuration(.unreadable(error))
+    let bytes: [UInt8]
+    do throws(SystemCallError) {
+      if options.config == nil, try FileSystem.status(path) == nil { return Configuration() }
+      bytes = try FileSystem.readAll(path, maximumBytes: 1 << 20)
     } catch {
-      throw .configuration(.content(path: path, "\(error)"))
+      throw .configuration(.unreadable(error))
+    }
+    do throws(ConfigurationError) { return try Configuration(json5: bytes, path: path) } catch {
+      throw .configuration(error)
     }
   }
 

@@ -1,3 +1,5 @@
+import Records
+import StrictJSON
 package import SystemSupport
 
 /// A worker that was started: its end of the socketpair is elsewhere, ours is here.
@@ -23,24 +25,24 @@ package struct ProgramLauncher: WorkerLauncher {
   package var arguments: [String]
 
   /// The configured program, or the one beside our own.
-  package init(_ whole: Configuration, prefix: String) throws(SystemCallError) {
-    let configuration = whole.worker
+  package init(_ configuration: Configuration, prefix: String) throws(SystemCallError) {
+    let worker = configuration.worker
     func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : prefix + "/" + path }
-    if let path = configuration.path {
+    if let path = worker.path {
       executable = absolute(path)
     } else {
       executable = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2-worker"
     }
     arguments = ["t2-worker"]
     let settings = [
-      ("--data-limit", configuration.memoryLimit), ("--memory-budget", configuration.memoryBudget),
-      ("--threads", Int64(configuration.threads)),
+      ("--data-limit", worker.memoryLimit), ("--memory-budget", configuration.memoryBudget),
+      ("--threads", Int64(worker.threads)),
     ]
     for (name, value) in settings where value > 0 { arguments += [name, "\(value)"] }
-    if whole.code.isEnabled {
-      var sandbox = whole.code.sandbox
+    if configuration.code.isEnabled {
+      var sandbox = configuration.code.sandbox
       sandbox.interpreter = absolute(sandbox.interpreter)
-      arguments += ["--code", sandbox.json.jsonText]
+      arguments += ["--code", RecordWriter.json(sandbox).jsonText]
     }
   }
 

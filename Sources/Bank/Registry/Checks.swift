@@ -1,9 +1,10 @@
+import Records
 package import Settings
 package import StrictJSON
 import WorkerProtocol
 
 /// What the policy made of a verdict.
-package enum CheckAction: String, Sendable, CaseIterable {
+package enum CheckAction: String, Choice {
   /// It is shown and logged, and nothing else.
   case warn
   /// A version that waits becomes the active one.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import LinearAlgebra
+import Records
 import Sandbox
 import StrictJSON
 import SystemSupport
@@ -29,9 +30,9 @@ package enum WorkerProgram {
       while let name = rest.popFirst() {
         guard let text = rest.popFirst() else { return nil }
         if name == "--code" {
-          guard let json = try? parseJSON(Array(text.utf8)), let settings = try? SandboxSettings(json: json) else {
-            return nil
-          }
+          guard let json = try? parseJSON(Array(text.utf8)),
+            let settings = try? RecordReader(unknownMembers: .refused).read(json, as: SandboxSettings.self)
+          else { return nil }
           code = settings
           continue
         }

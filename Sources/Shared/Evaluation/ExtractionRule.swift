@@ -1,27 +1,35 @@
-import StrictJSON
+package import Records
+package import StrictJSON
 
 /// How the answer is found in a generated text. A rule has a name, which every scored item gives.
-package struct ExtractionRule: Sendable, Equatable {
-  package enum Pick: String, Sendable, CaseIterable { case first, last }
+package struct ExtractionRule: Record {
+  package enum Pick: String, Choice { case first, last }
+  package enum Comparison: String, Choice { case text, number }
 
-  package let name: String
-  /// Swift's `Regex` syntax, matched by Unicode scalars.
-  package let pattern: String
-  /// The capture that is the answer; nil is the first that took part in the match, or all of it where there is none.
-  package let group: Int?
-  package let pick: Pick
-  /// Whether answers are compared as lm-evaluation-harness compares numbers, or as texts.
-  package let isNumeric: Bool
+  /// Empty until the rule has its place in a task.
+  @Setting("name of the rule in results; default rule1 for the first, and so on") package var name = ""
+  @Setting("regular expression in Swift's syntax, matched by Unicode scalars; required", name: "regex")
+  package var pattern: String
+  @Setting(
+    "capture that is the answer; default the first that took part in the match, or the whole match without any", 0...99)
+  package var group: Int?
+  @Setting("which match gives the answer") package var pick = Pick.last
+  @Setting(
+    "how answers are compared: text, without case, white space and a last full stop; number, as lm-evaluation-harness does"
+  )
+  package var compare = Comparison.text
+
+  package init() {}
 
   /// lm-evaluation-harness's `strict-match` of GSM8K. The first match: what a model says after its answer does not count.
   package static let strict = ExtractionRule(
-    name: "strict", pattern: #"#### (\-?[0-9\.\,]+)"#, group: nil, pick: .first, isNumeric: true)
+    name: "strict", pattern: #"#### (\-?[0-9\.\,]+)"#, pick: .first, compare: .number)
   /// lm-evaluation-harness's `flexible-extract` of GSM8K: the last number.
   package static let flexible = ExtractionRule(
-    name: "flexible", pattern: "(-?[$0-9.,]{2,})|(-?[0-9]+)", group: nil, pick: .last, isNumeric: true)
+    name: "flexible", pattern: "(-?[$0-9.,]{2,})|(-?[0-9]+)", compare: .number)
   /// All of the text.
   package static let whole = ExtractionRule(
-    name: "whole", pattern: #"(?s).+"#, group: nil, pick: .first, isNumeric: false)
+    name: "whole", pattern: #"(?s).+"#, pick: .first)
 
   /// The rules for a gold answer where the task names none.
   package static func defaults(for gold: GoldAnswer) -> [ExtractionRule] {
@@ -31,36 +39,31 @@ package struct ExtractionRule: Sendable, Equatable {
     }
   }
 
-  init(name: String, pattern: String, group: Int?, pick: Pick, isNumeric: Bool) {
-    self.name = name
-    self.pattern = pattern
-    self.group = group
-    self.pick = pick
-    self.isNumeric = isNumeric
+  init(name: String = "", pattern: String, pick: Pick = .last, compare: Comparison = .text) {
+    (self.name, self.pattern, self.pick, self.compare) = (name, pattern, pick, compare)
   }
 
-  /// `"strict"`, `"flexible"`, `"whole"`, another text as an expression, or `{name, regex, group, pick, compare}`.
-  init(_ value: JSONValue, position: Int) throws {
-    if let text = value.stringValue {
-      if let known = [Self.strict, .flexible, .whole].first(where: { $0.name == text }) {
-        self = known
-        return
-      }
-      self.init(name: "rule\(position + 1)", pattern: text, group: nil, pick: .last, isNumeric: false)
-    } else {
-      var reader = try ObjectReader(reading: value, path: "extract[\(position)]")
-      let name = try reader.optionalString("name") ?? "rule\(position + 1)"
-      let pattern = try reader.string("regex")
-      let group = try reader.optionalInt("group", in: 0...99)
-      let pick = try reader.optionalChoice("pick", Pick.self) ?? .last
-      let compare = try reader.optionalChoice("compare", Comparison.self) ?? .text
-      try reader.finish()
-      self.init(name: name, pattern: pattern, group: group, pick: pick, isNumeric: compare == .number)
+  package static var valueType: ValueType { .custom("rule") }
+
+  /// `"strict"`, `"flexible"`, `"whole"`, another text as an expression, or the object.
+  package static func read(
+    _ json: JSONValue, over base: Self?, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    switch json {
+    case .string(let text):
+      if let known = [strict, flexible, whole].first(where: { $0.name == text }) { return known }
+      if let problem = AnswerExtractor.problem(of: text) { throw RecordError(.invalid, at: place, problem) }
+      return Self(pattern: text)
+    case .object: return try reader.read(json, over: Self(), at: place)
+    case .null, .bool, .integer, .number, .array:
+      throw RecordError(
+        .invalid, at: place, "must be a regular expression or an object with one, and is \(json.asFound)")
     }
-    _ = try AnswerExtractor([self])
   }
 
-  private enum Comparison: String, CaseIterable { case text, number }
+  package func validate() throws(RecordError) {
+    if let problem = AnswerExtractor.problem(of: pattern) { throw RecordError(.invalid, at: "regex", problem) }
+  }
 }
 
 /// The rules of a task, compiled. Not `Sendable`, since `Regex` is not: each thread makes its own.
@@ -70,14 +73,28 @@ package struct AnswerExtractor {
   package init(_ rules: [ExtractionRule]) throws(EvaluationError) {
     var compiled: [(rule: ExtractionRule, regex: Regex<AnyRegexOutput>)] = []
     for rule in rules {
-      if let problem = Self.problem(of: rule.pattern) { throw .invalidPattern(rule: rule.name, problem: problem) }
-      do {
-        compiled.append((rule, try Regex(rule.pattern).matchingSemantics(.unicodeScalar)))
+      do throws(RegexProblem) {
+        compiled.append((rule, try Self.compiled(rule.pattern)))
       } catch {
-        throw .invalidPattern(rule: rule.name, problem: "\(error)")
+        throw .invalidPattern(rule: rule.name, problem: error.text)
       }
     }
     self.rules = compiled
+  }
+
+  private struct RegexProblem: Error { let text: String }
+
+  private static func compiled(_ pattern: String) throws(RegexProblem) -> Regex<AnyRegexOutput> {
+    if let excess = excess(of: pattern) { throw RegexProblem(text: excess) }
+    do { return try Regex(pattern).matchingSemantics(.unicodeScalar) } catch { throw RegexProblem(text: "\(error)") }
+  }
+
+  /// As the rest of a sentence; nil where the expression can be used.
+  static func problem(of pattern: String) -> String? {
+    do throws(RegexProblem) { _ = try compiled(pattern) } catch {
+      return "is not a valid regular expression: \(error.text)"
+    }
+    return nil
   }
 
   private static let (maximumPatternBytes, maximumBrackets, maximumCount) = (1024, 64, 1000)
@@ -85,7 +102,7 @@ package struct AnswerExtractor {
   /// What `Regex` would take and choke on; nil where it would not. Its compiler calls itself for each bracket of a class
   /// and each operator between classes, and a thousand of them overflow the stack of a thread, which ends the process;
   /// and a count of a billion is tried out.
-  private static func problem(of pattern: String) -> String? {
+  private static func excess(of pattern: String) -> String? {
     guard pattern.utf8.count <= maximumPatternBytes else {
       return "it has \(pattern.utf8.count) bytes, at most \(maximumPatternBytes) are allowed"
     }
@@ -135,7 +152,7 @@ package struct AnswerExtractor {
   }
 
   private static func isEqual(_ answer: String, _ gold: GoldAnswer, _ rule: ExtractionRule) -> Bool {
-    if rule.isNumeric { return normalizedNumber(answer) == normalizedNumber(gold.text) }
+    if rule.compare == .number { return normalizedNumber(answer) == normalizedNumber(gold.text) }
     switch gold {
     case .number(let number) where normalizedNumber(answer) == normalizedNumber(number): return true
     case .number, .text: return normalizedText(answer) == normalizedText(gold.text)

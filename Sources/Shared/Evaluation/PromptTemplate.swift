@@ -1,7 +1,8 @@
+package import Records
 import StrictJSON
 
 /// A text with row fields in braces: `Q: {question}\nA:`. `{{` and `}}` stand for the braces themselves.
-package struct PromptTemplate: Sendable, Equatable {
+package struct PromptTemplate: TextValue {
   private enum Part: Sendable, Equatable {
     case literal(String)
     case field(String)
@@ -13,7 +14,7 @@ package struct PromptTemplate: Sendable, Equatable {
   package let text: String
   private let parts: [Part]
 
-  package init(_ text: String) throws(TaskFileError) {
+  package init(text: String) throws(RecordError) {
     var parts: [Part] = []
     var literal = String.UnicodeScalarView()
     var rest = text.unicodeScalars[...]
@@ -27,13 +28,13 @@ package struct PromptTemplate: Sendable, Equatable {
         literal.append(scalar)
         continue
       }
-      guard scalar == "{" else { throw .template(problem: "has a '}' without '{'; write '}}' for a brace") }
+      guard scalar == "{" else { throw Self.problem("has a '}' without '{'", hint: "write '}}' for a brace") }
       guard let end = rest.firstIndex(of: "}") else {
-        throw .template(problem: "has a '{' without '}'; write '{{' for a brace")
+        throw Self.problem("has a '{' without '}'", hint: "write '{{' for a brace")
       }
       let name = String(rest[..<end])
       guard !name.isEmpty, !name.contains("{"), !name.contains("\n") else {
-        throw .template(problem: "has the field '{\(name.excerpt)}'; a field is the name of one of the row's keys")
+        throw Self.problem("has the field '{\(name.excerpt)}'", hint: "a field is the name of one of the row's members")
       }
       rest = rest[rest.index(after: end)...]
       if !literal.isEmpty { parts.append(.literal(String(literal))) }
@@ -42,10 +43,14 @@ package struct PromptTemplate: Sendable, Equatable {
     }
     if !literal.isEmpty { parts.append(.literal(String(literal))) }
     guard parts.contains(where: { if case .field = $0 { true } else { false } }) else {
-      throw .template(problem: "has no field in braces, so that every row would ask the same")
+      throw Self.problem("has no field in braces, so that every row would ask the same", hint: nil)
     }
     self.text = text
     self.parts = parts
+  }
+
+  private static func problem(_ text: String, hint: String?) -> RecordError {
+    RecordError(.invalid, at: "", text, hint: hint)
   }
 
   /// The template with the row's own values. `{choices}` is one line a choice, "A. text".

@@ -56,7 +56,7 @@ extension TaskDefinition {
   /// The texts that end a generation. Where the task names none: nothing behind a chat template, which has its own end; the next
   /// question, as in lm-evaluation-harness, without one; of code what follows a function.
   package func stops(chat: Bool) -> [String] {
-    if let stop = settings.stop { return stop }
+    if let stop = settings.stop { return stop.items }
     if chat { return [] }
     guard case .code(let problem) = shots[0].content else { return ["Question:"] }
     // bigcode-evaluation-harness's of HumanEval, whose prompt has begun a function, and of MBPP, whose answer may be several.

@@ -62,8 +62,9 @@ package struct TaskDefinition: Sendable {
     self.metric = settings.metric ?? Self.defaultMetric(scoring)
     if !metric.fits(scoring) {
       throw .settings(
-        file: files.settings?.name ?? files.fewshot.name,
-        problem: "the metric \"\(metric.rawValue)\" does not go with rows for \"\(scoring.rawValue)\"")
+        problem:
+          "\(files.settings?.name ?? files.fewshot.name): the metric '\(metric.rawValue)' does not go with rows for "
+          + "'\(scoring.rawValue)'")
     }
 
     let parts = [(files.fewshot.name, shots), (files.eval?.name ?? "", eval), (files.train?.name ?? "", train)]

@@ -11,7 +11,8 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
   case tooManyRows(file: String, allowed: Int)
   case empty(file: String)
   case json(file: String, line: Int, problem: String)
-  case settings(file: String, problem: String)
+  /// With the file's name.
+  case settings(problem: String)
   case notAnObject(file: String, line: Int, found: String)
   case unknownShape(file: String, line: Int, keys: [String])
   case field(file: String, line: Int, field: String, problem: String)
@@ -20,7 +21,6 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
   case equalChoices(file: String, line: Int, first: Int, second: Int, text: String)
   case duplicate(file: String, line: Int, otherFile: String, otherLine: Int)
   case leak(file: String, line: Int, evalFile: String, evalLine: Int)
-  case template(problem: String)
   case promptTooLong(file: String, line: Int, allowed: Int)
   case templateField(file: String, line: Int, field: String, keys: [String])
   case scoring(file: String, line: Int, wanted: String, found: String)
@@ -45,8 +45,8 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
       "'\(file)' has no rows; a few-shot file needs at least one"
     case .json(let file, let line, let problem):
       "\(file), line \(line): not JSON: \(problem)"
-    case .settings(let file, let problem):
-      "\(file): \(problem)"
+    case .settings(let problem):
+      problem
     case .notAnObject(let file, let line, let found):
       "\(file), line \(line): a row is a JSON object, found \(found)"
     case .unknownShape(let file, let line, let keys):
@@ -63,8 +63,6 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
       "\(file), line \(line): the same row stands in \(otherFile), line \(otherLine); remove one"
     case .leak(let file, let line, let evalFile, let evalLine):
       "\(file), line \(line): the row also stands in \(evalFile), line \(evalLine); a score on rows that the search has seen means nothing"
-    case .template(let problem):
-      "the template \(problem)"
     case .promptTooLong(let file, let line, let allowed):
       "\(file), line \(line): the template makes a prompt of more than \(allowed) bytes of the row"
     case .templateField(let file, let line, let field, let keys):

@@ -1,3 +1,4 @@
+import Records
 package import StrictJSON
 
 /// One example of a task: what is asked and what is right.
@@ -64,7 +65,7 @@ package struct TaskRow: Sendable, Equatable {
 }
 
 /// How rows are scored.
-package enum Scoring: String, Sendable, CaseIterable {
+package enum Scoring: String, Choice {
   case choice, generate, code
 }
 

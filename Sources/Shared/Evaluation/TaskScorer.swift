@@ -21,7 +21,7 @@ package struct TaskScorer {
       protections = []
     }
     self.task = task
-    extractor = try task.settings.extract.map { rules throws(EvaluationError) in try AnswerExtractor(rules) }
+    extractor = try task.settings.extract.map { rules throws(EvaluationError) in try AnswerExtractor(rules.items) }
     numberExtractor = try AnswerExtractor([.strict, .flexible])
     textExtractor = try AnswerExtractor([.whole])
   }

@@ -1,89 +1,60 @@
-import Records
+package import Records
 package import Settings
 import StrictJSON
 
-/// What `task.json5` says; a key that is not known is an error that names the nearest known one.
-package struct TaskSettings: Sendable, Equatable {
-  package var description: String?
-  package var license: String?
-  package var scoring: Scoring?
+/// What `task.json5` says: t2-task(5).
+package struct TaskSettings: Record {
+  @Setting("what the task is about, for people") package var description: String?
+  @Setting("licence of the rows, for people") package var license: String?
+  @Setting("how rows are scored; default by their shape") package var scoring: Scoring?
+  @Setting("what a score counts; default acc for choice, exact_match for generate, pass@1 for code")
   package var metric: Metric?
+  @Setting("prompt of a row, with the row's members in braces, such as {question}; default by the row's shape")
   package var template: PromptTemplate?
-  package var system: String?
-  /// Whether prompts go through the model's chat template; nil: rows to be generated do where the model has one.
+  @Setting("system prompt") package var system: String?
+  @Setting("put prompts through the model's chat template; default true for generate where the model has one")
   package var chat: Bool?
-  package var maximumTokens = 256
-  /// Generation ends where one of these appears; nil: see `TaskDefinition.stops(chat:)`.
-  package var stop: [String]?
-  /// Tried in order, the first that matches gives the answer; nil: by the kind of the gold answer.
-  package var extract: [ExtractionRule]?
-  /// The only model to adapt the task on.
-  package var model: String?
-  /// The only experts to mix; nil: all active ones of the model.
-  package var experts: [String]?
+  @Setting("maximum number of generated tokens", 1...65_536, name: "max_tokens") package var maximumTokens = 256
+  /// See `TaskDefinition.stops(chat:)`.
+  @Setting("texts before which generation ends; default by the kind of the rows") package var stop: OneOrMore<String>?
+  /// The first that matches gives the answer.
+  @Setting("rules that find the answer in a generated text, tried in order; default strict and flexible for a number")
+  package var extract: OneOrMore<ExtractionRule>?
+  @Setting("only model that the task is adapted on; default every model with active experts") package var model: String?
+  @Setting("only experts that are mixed; default *, all active ones") package var experts: OneOrMore<String>?
   /// What is given is laid over the configuration.
-  package var search = SearchSettings()
+  @Setting("settings of the task's searches, over those of the configuration") package var search = SearchSettings()
 
   package init() {}
 
   /// - Parameter file: for messages.
   package init(json5 bytes: [UInt8], file: String) throws(TaskFileError) {
-    do {
-      let value = try parseJSON(bytes, dialect: .json5)
-      var reader = try ObjectReader(reading: value)
-      try read(&reader)
-    } catch let error as TaskFileError {
-      throw error
-    } catch {
-      throw .settings(file: file, problem: "\(error)")
+    let value: JSONValue
+    do { value = try parseJSON(bytes, dialect: .json5) } catch { throw .settings(problem: "\(file): \(error)") }
+    do throws(RecordError) { self = try RecordReader(unknownMembers: .refused).read(value) } catch {
+      throw .settings(problem: error.description(of: file))
     }
   }
 
-  private mutating func read(_ reader: inout ObjectReader) throws {
-    description = try reader.optionalString("description")
-    license = try reader.optionalString("license")
-    scoring = try reader.optionalChoice("scoring")
-    metric = try reader.optionalChoice("metric")
-    template = try reader.optionalString("template").map { try PromptTemplate($0) }
-    system = try reader.optionalString("system")
-    chat = try reader.optionalBool("chat")
-    maximumTokens = try reader.optionalInt("max_tokens", in: 1...65_536) ?? 256
-    stop = try Self.oneOrMore("stop", &reader)
-    if let empty = stop?.firstIndex(where: \.isEmpty) { throw outOfRange("stop[\(empty)]", "is empty") }
-    if let rules = reader.optionalValue("extract") {
-      extract = try (rules.arrayValue ?? [rules]).enumerated().map { try ExtractionRule($1, position: $0) }
-      if extract?.isEmpty == true { throw outOfRange("extract", "has no rule") }
+  package mutating func validate() throws(RecordError) {
+    if let empty = stop?.items.firstIndex(where: \.isEmpty) {
+      throw RecordError(.invalid, at: "stop[\(empty)]", "is an empty string")
     }
-    model = try reader.optionalString("model")
-    experts = try Self.oneOrMore("experts", &reader)
+    if let count = extract?.items.count {
+      if count == 0 { throw RecordError(.invalid, at: "extract", "is an empty list") }
+      for index in 0..<count where extract?.items[index].name == "" { extract?.items[index].name = "rule\(index + 1)" }
+    }
     if experts == ["*"] { experts = nil }
-    if experts?.isEmpty == true { throw outOfRange("experts", "names no expert") }
-    if let json = reader.optionalValue("search") {
-      search = try RecordReader(unknownMembers: .refused).read(json, over: SearchSettings(), at: "search")
-    }
-    try reader.finish()
+    if experts == [] { throw RecordError(.invalid, at: "experts", "is an empty list") }
     if let scoring, let metric, !metric.fits(scoring) {
-      throw outOfRange(
-        "metric", "is \"\(metric.rawValue)\", which does not go with the scoring \"\(scoring.rawValue)\"")
+      throw RecordError(
+        .invalid, at: "metric", "is '\(metric.rawValue)', which does not go with the scoring '\(scoring.rawValue)'")
     }
-  }
-
-  private func outOfRange(_ key: String, _ problem: String) -> ObjectReaderError {
-    ObjectReaderError(kind: .outOfRange, path: "", key: key, problem: "\"\(key)\" \(problem)")
-  }
-
-  /// A text, or an array of texts.
-  private static func oneOrMore(_ key: String, _ reader: inout ObjectReader) throws -> [String]? {
-    if let text = reader.object[key]?.stringValue {
-      _ = reader.optionalValue(key)
-      return [text]
-    }
-    return try reader.optionalStrings(key)
   }
 }
 
 /// What a score counts, by lm-evaluation-harness's names.
-package enum Metric: String, Sendable, CaseIterable {
+package enum Metric: String, Choice {
   /// The choice of the highest summed log-probability.
   case acc
   /// The same, divided by the characters of the choice.

@@ -13,11 +13,14 @@ import SystemSupport
 package struct Sandbox: Sendable {
   package let settings: SandboxSettings
   private let helper: String?
+  private let omitted: [SandboxProtection]
 
-  /// `helper` is the program t2-sandbox, beside our own by default. Nothing is looked at before a program is run.
-  package init(_ settings: SandboxSettings, helper: String? = nil) {
+  /// `helper` is the program t2-sandbox, beside our own by default. Nothing is looked at before a program is run. Only
+  /// tests omit a protection: they see so what the others hold by themselves.
+  package init(_ settings: SandboxSettings, helper: String? = nil, omitting omitted: [SandboxProtection] = []) {
     self.settings = settings
     self.helper = helper
+    self.omitted = omitted
   }
 
   /// The protections that are in force here; throws where nothing could be run.
@@ -72,7 +75,7 @@ package struct Sandbox: Sendable {
       arguments: [
         "t2-sandbox", directory, settings.interpreter, settings.user,
         "\(settings.timeout.inNanoseconds / 1_000_000)", "\(settings.memoryBytes)", list(settings.required),
-        list(settings.omitted),
+        list(omitted),
       ], environment: [], socket: theirs)
     try theirs.close()
     let epoll = try Epoll()

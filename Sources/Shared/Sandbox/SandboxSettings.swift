@@ -1,61 +1,27 @@
-package import StrictJSON
+package import Records
 
-/// What runs programs, as whom, and how much they may use.
-package struct SandboxSettings: Sendable, Equatable {
+/// What runs programs, as whom, and how much they may use: the configuration's `code`, and what the worker is told of it.
+package struct SandboxSettings: Record {
+  @Setting("path of python3, or of what stands for it: a program and not a script, which every user may read")
   package var interpreter = "/usr/bin/python3"
-  /// Who the program is where the worker is root; it must not be root itself.
+  /// It must not be root.
+  @Setting("user that the programs run as where t2d runs as root; where it does not, they run as t2d's own user")
   package var user = "nobody"
+  @Setting("seconds after which a program is ended, with all that it started", 0.1...3600, name: "timeout_seconds")
   package var timeout: Duration = .seconds(5)
-  /// Of address space.
+  /// Less than 32 MiB does not hold an interpreter.
+  @Setting("bytes of address space of a program", 32 << 20...1 << 40, name: "memory_limit")
   package var memoryBytes: Int64 = 512 << 20
-  /// A program is not run where one of these is not in force.
+  @Setting("protections without which no program is run", name: "require")
   package var required: [SandboxProtection] = []
-  /// Left out, so that a test can see what the others hold by themselves.
-  package var omitted: [SandboxProtection] = []
 
   package init() {}
-
-  /// As the daemon hands it to its worker. Nothing is omitted by a daemon.
-  package var json: JSONValue {
-    [
-      "interpreter": .string(interpreter), "user": .string(user),
-      "timeout_seconds": .number(timeout / .seconds(1)), "memory_limit": .integer(memoryBytes),
-      "require": .array(required.map { .string($0.rawValue) }),
-    ]
-  }
-
-  package init(json: JSONValue) throws(ObjectReaderError) {
-    var reader = try ObjectReader(reading: json)
-    interpreter = try reader.string("interpreter")
-    user = try reader.string("user")
-    timeout = .seconds(try reader.double("timeout_seconds"))
-    memoryBytes = try reader.integer("memory_limit")
-    required = try Self.protections(try reader.strings("require"), key: "require")
-    try reader.finish()
-  }
-
-  /// Protections by their names.
-  package static func protections(
-    _ names: [String], key: String
-  ) throws(ObjectReaderError) -> [SandboxProtection] {
-    var protections: [SandboxProtection] = []
-    for name in names {
-      guard let protection = SandboxProtection(rawValue: name) else {
-        throw ObjectReaderError(
-          kind: .outOfRange, path: "", key: key,
-          problem: "\"\(key)\" names \"\(name.excerpt)\", allowed are "
-            + SandboxProtection.allCases.map(\.rawValue).joined(separator: ", "))
-      }
-      protections.append(protection)
-    }
-    return protections
-  }
 }
 
 /// What keeps a program from doing harm. Each stands by itself: where the kernel or a container lacks one, the others hold.
 ///
 /// The names are those of `t2-sandbox`, of the configuration's `code.require`, and of results.
-package enum SandboxProtection: String, Sendable, CaseIterable {
+package enum SandboxProtection: String, Choice {
   /// Not root: another user where the worker is root, the worker's own otherwise (man 2 setresuid).
   case user
   /// No program that it starts gains rights (man 2 prctl, PR_SET_NO_NEW_PRIVS).

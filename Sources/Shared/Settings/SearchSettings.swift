@@ -10,7 +10,9 @@ package struct SearchSettings: Record {
   @Setting(
     "one coefficient per expert (vector), per expert and layer, or per expert and matrix", option: .init(nil, "G"))
   package var granularity: Granularity?
-  @Setting("several granularities, compared on the folds") package var granularities = [Granularity.vector]
+  @Setting("several granularities: each is searched, and the best on the folds is served") package var granularities = [
+    Granularity.vector
+  ]
   @Setting(
     "how experts are mixed; default delta for experts without rescale, sum for the others", option: .init(nil, "RULE"))
   package var mix: MixRule?
@@ -18,7 +20,9 @@ package struct SearchSettings: Record {
   package var objective = Objective.accuracy
   @Setting("maximum number of generations", 1...10_000) package var iterations = 100
   @Setting("candidates per generation", 2...4_096) package var population = 32
-  @Setting("best candidates that the next generation is drawn around; default a fifth of the population", 2...4_096)
+  @Setting(
+    "best candidates that the next generation is drawn around, a fifth of the population where only that is set",
+    2...4_096)
   package var elites = 6
   @Setting("the same as a share of the population", 0.01...1) package var elite: Double?
   @Setting("lower bound of a coefficient", -100...100) package var lower = 0.0

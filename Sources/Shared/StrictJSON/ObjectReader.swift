@@ -18,7 +18,8 @@ package struct ObjectReaderError: Error, Sendable, Equatable, CustomStringConver
   package var description: String { path.isEmpty ? problem : "\(path): \(problem)" }
 }
 
-/// Typed reading of an object that refuses what it does not know.
+/// Typed reading of an object of someone else's format, such as a tokenizer or the header of a safetensors file. What is
+/// ours is a record; see the target `Records`.
 ///
 /// Take every member that is known, then call `finish()`: a member that nobody took is an error that names it and the
 /// nearest known one, so that a mistyped option is never silently a default. An optional member may be absent or null.
@@ -89,12 +90,6 @@ package struct ObjectReader {
     return value
   }
 
-  package mutating func integer(
-    _ key: String, in range: ClosedRange<Int64> = Int64.min...Int64.max
-  ) throws(ObjectReaderError) -> Int64 {
-    try required(key, optionalInteger(key, in: range))
-  }
-
   package mutating func optionalInt(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max)
     throws(ObjectReaderError) -> Int?
   {
@@ -117,35 +112,8 @@ package struct ObjectReader {
     return value
   }
 
-  package mutating func double(
-    _ key: String, in range: ClosedRange<Double> = -Double.infinity...Double.infinity
-  ) throws(ObjectReaderError) -> Double {
-    try required(key, optionalDouble(key, in: range))
-  }
-
   package mutating func optionalBool(_ key: String) throws(ObjectReaderError) -> Bool? {
     try optional(key, "true or false", \.boolValue)
-  }
-
-  package mutating func bool(_ key: String) throws(ObjectReaderError) -> Bool {
-    try required(key, optionalBool(key))
-  }
-
-  /// A string that must be the raw value of one of an enum's cases; the error names them.
-  package mutating func optionalChoice<Choice: RawRepresentable<String> & CaseIterable>(
-    _ key: String, _ type: Choice.Type = Choice.self
-  ) throws(ObjectReaderError) -> Choice? {
-    guard let text = try optionalString(key) else { return nil }
-    if let choice = Choice(rawValue: text) { return choice }
-    let names = Choice.allCases.map(\.rawValue)
-    let hint = nearestName(to: text, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
-    throw error(.outOfRange, key, "is \"\(text.excerpt)\", allowed are \(names.joined(separator: ", "))\(hint)")
-  }
-
-  package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
-    _ key: String, _ type: Choice.Type = Choice.self
-  ) throws(ObjectReaderError) -> Choice {
-    try required(key, optionalChoice(key, type))
   }
 
   // MARK: Containers
@@ -156,22 +124,6 @@ package struct ObjectReader {
 
   package mutating func array(_ key: String) throws(ObjectReaderError) -> [JSONValue] {
     try required(key, optionalArray(key))
-  }
-
-  package mutating func optionalStrings(_ key: String) throws(ObjectReaderError) -> [String]? {
-    guard let values = try optionalArray(key) else { return nil }
-    var strings: [String] = []
-    for (index, value) in values.enumerated() {
-      guard let string = value.stringValue else {
-        throw error(.wrongKind, "\(key)[\(index)]", "must be a string, found \(value.kindName)")
-      }
-      strings.append(string)
-    }
-    return strings
-  }
-
-  package mutating func strings(_ key: String) throws(ObjectReaderError) -> [String] {
-    try required(key, optionalStrings(key))
   }
 
   package mutating func optionalObject(_ key: String) throws(ObjectReaderError) -> JSONObject? {

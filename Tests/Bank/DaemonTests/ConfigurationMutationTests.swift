@@ -1,3 +1,4 @@
+import Records
 import TestSupport
 import SystemSupport
 import Testing
@@ -22,7 +23,7 @@ import Testing
         """
       let problem = withstand([Array(text.utf8)]) { bytes in
         let configuration = try Configuration(json5: bytes, path: "t2d.json5")
-        _ = configuration.code.sandbox.json
+        _ = RecordWriter.json(configuration)
       }
       #expect(problem == nil, "\(problem ?? "")")
     }

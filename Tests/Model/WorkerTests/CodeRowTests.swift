@@ -1,4 +1,5 @@
 import ModelSamples
+import Records
 import Sandbox
 import Settings
 import StrictJSON
@@ -128,9 +129,11 @@ struct CodeRowTests {
   @Test func theWorkersArgumentsSayHowCodeIsRun() {
     var settings = SandboxSettings()
     settings.user = "runner"
-    #expect(WorkerProgram.Options(["--threads", "2", "--code", settings.json.jsonText])?.code == settings)
+    #expect(
+      WorkerProgram.Options(["--threads", "2", "--code", RecordWriter.json(settings).jsonText])?.code == settings)
     for wrong in [
-      "", "{}", "7", #"{"interpreter":"/x","user":"u","timeout_seconds":1,"memory_limit":1,"require":["no"]}"#,
+      "", "[]", "7", #"{"interpretr":"/x"}"#,
+      #"{"interpreter":"/x","user":"u","timeout_seconds":1,"memory_limit":1,"require":["no"]}"#,
     ] {
       #expect(WorkerProgram.Options(["--code", wrong]) == nil, "\(wrong)")
     }

@@ -61,7 +61,7 @@ import Testing
         let task = try Self.task(rows, settings: bytes)
         Self.use(task)
         if let rules = task.settings.extract {
-          _ = try AnswerExtractor(rules).score("aab 12 x", gold: .number("12"))
+          _ = try AnswerExtractor(rules.items).score("aab 12 x", gold: .number("12"))
         }
       }
       #expect(problem == nil, "\(problem ?? "")")

@@ -28,13 +28,13 @@ import Testing
   func anExpressionThatIsTooMuchForTheCompilerIsRefused(pattern: String, found: String) {
     let text = problem("{ extract: { regex: \"\(pattern)\" } }")
     #expect(
-      text.contains("the extraction rule 'rule1' is not a valid regular expression: it") && text.contains(found),
+      text.contains("'extract.regex' is not a valid regular expression: it") && text.contains(found),
       "\(text)")
   }
 
   @Test func longNumbersThatAreNoCountsMayStandInAnExpression() throws {
     let settings = try read(#"{ extract: ["12345", "\\u{10348}", "[a,99999]", "x{1000}"] }"#)
-    #expect(settings.extract?.count == 4)
+    #expect(settings.extract?.items.count == 4)
   }
 
   @Test func everyKeyIsRead() throws {
@@ -52,7 +52,7 @@ import Testing
     #expect(settings.scoring == .generate && settings.metric == .exactMatch)
     #expect(settings.template?.text == "{question} =")
     #expect(settings.system == "S" && settings.chat == false && settings.maximumTokens == 32 && settings.stop == ["\n"])
-    #expect(settings.extract?.map(\.name) == ["strict", "boxed"])
+    #expect(settings.extract?.items.map(\.name) == ["strict", "boxed"])
     #expect(settings.model == "m" && settings.experts == ["a", "b"])
     let search = settings.search
     #expect(
@@ -96,6 +96,6 @@ import Testing
     let found = TaskFixture.error { () throws(TaskFileError) in
       try TaskFixture.task(TaskFixture.arc("Q"), settings: "{metric: 'exact_match'}")
     }
-    #expect("\(found!)".contains("\"exact_match\" does not go with rows for \"choice\""))
+    #expect("\(found!)".contains("the metric 'exact_match' does not go with rows for 'choice'"))
   }
 }

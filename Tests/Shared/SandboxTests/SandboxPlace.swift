@@ -18,8 +18,7 @@ enum SandboxPlace {
     var settings = SandboxSettings()
     settings.timeout = .seconds(seconds)
     settings.memoryBytes = memory
-    settings.omitted = omitted
-    return Sandbox(settings)
+    return Sandbox(settings, omitting: omitted)
   }
 
   /// All but the limits and the user: what is left in the poorest of containers.
