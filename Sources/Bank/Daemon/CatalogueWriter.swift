@@ -51,7 +51,7 @@ final class CatalogueWriter {
       board.setWarnings(
         board.warnings.filter { $0.code != "store" } + [
           DaemonWarning(
-            code: "store", message: "cannot \(what): \(error)", help: "see the log; free space or mend the disk")
+            code: "store", message: "cannot \(what): \(error)", help: "see the log; free space, or repair the disk")
         ])
     }
   }

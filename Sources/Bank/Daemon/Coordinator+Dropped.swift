@@ -45,14 +45,14 @@ extension Coordinator {
     // The names that files have while they are being written: they come and go, and are meant for nobody.
     case .ignored(_, _, "hidden"), .ignored(_, _, "temporary"): break
     case .ignored(let label, let name, let rule):
-      show(label, name, Refusal(.ignored, kind: rule, "the name is not one of ours (\(rule))"))
+      show(label, name, Refusal(.ignored, kind: rule, "the name is that of no expert and no task (\(rule))"))
     case .rejected(let label, let name, let reason):
       let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
       show(label, name, Refusal(kind: kind, reason))
     case .incomplete(let label, let name):
       show(
         label, name,
-        Refusal(.incomplete, kind: "incomplete", "it has not been complete for a while; is its writer still at work?"))
+        Refusal(.incomplete, kind: "incomplete", "it has been incomplete for a while; is it still being written?"))
     case .condition(let label, let condition):
       let code = "watch_\(label)"
       var warnings = board.warnings.filter { $0.code != code }

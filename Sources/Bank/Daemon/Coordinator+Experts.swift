@@ -83,7 +83,7 @@ extension Coordinator {
         "version": JSONValue(number), "model": .string(expert.model), "digest": .string(version.digest),
         "who": .string(who), "file": .string(source),
       ], now: .now)
-    // A version for another base waits for a transfer check or for someone who insists.
+    // A version for another base waits for a transfer check or for someone who promotes it all the same.
     if configuration.promotion == .immediate, !expert.isForeign {
       try promote(expert.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
     }

@@ -136,7 +136,7 @@ extension Coordinator {
     let isCurrent = snapshot.need(task, on: model, options: job.options)?.inputs == inputs
     if !isCurrent, let served = snapshot.mixture(pair), served.staleReason == nil {
       // It came to its end before it could be stopped; what is served is made of what there is now.
-      log.info("a mixture of inputs that have gone is not served", ["job": job.id])
+      log.info("a mixture whose inputs are gone is not served", ["job": job.id])
       return RecordWriter.json(record)
     }
     let mixture = MixtureRevision(

@@ -96,7 +96,7 @@ extension Coordinator {
       (try? catalogue.job(id))?.spec(as: TrainSpec.self)?.statePath
     }
     for path in old where !live.contains(where: { path.hasPrefix($0) }) {
-      log.info("a training's state is given up", ["path": path])
+      log.info("the state of a training is dropped", ["path": path])
       _ = try? FileSystem.remove(path)
     }
   }

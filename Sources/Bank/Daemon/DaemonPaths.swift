@@ -53,7 +53,8 @@ package struct DaemonPaths: Sendable {
     }
     guard status.mode & 0o022 == 0 else {
       throw .unsafeState(
-        "'\(state)' can be written by others (mode \(String(status.mode, radix: 8))); mend it: chmod 0700 '\(state)'")
+        "'\(state)' can be written by others (mode \(String(status.mode, radix: 8))); correct it with: chmod 0700 '\(state)'"
+      )
     }
   }
 
@@ -62,7 +63,7 @@ package struct DaemonPaths: Sendable {
     [experts, tasks].compactMap { path in
       guard let status = (try? FileSystem.status(path)) ?? nil, status.mode & 0o1002 == 0o0002 else { return nil }
       return DaemonWarning(
-        code: "unsafe_directory", message: "everybody can replace what others dropped into '\(path)'",
+        code: "unsafe_directory", message: "anyone can replace what others dropped into '\(path)'",
         help: "chmod o-w '\(path)', or chmod +t '\(path)'")
     }
   }

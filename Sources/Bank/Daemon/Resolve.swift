@@ -33,7 +33,7 @@ extension Snapshot {
     let ready = models.filter { $0.state == .ready }
     if models.count == 1 || ready.isEmpty { return try self.ready(first) }
     throw RPCError(
-      .ambiguousModel, "there are the models \(models.map(\.name).joined(separator: ", ")), and none is the default",
+      .ambiguousModel, "none of the models \(models.map(\.name).joined(separator: ", ")) is the default",
       hint: "name one with --model, or set default_model in t2d.json5")
   }
 
@@ -133,7 +133,7 @@ extension Service {
     default:
       throw RPCError(
         .badMixture,
-        "\(count) coefficients an expert fit neither the \(facts.layers) layers nor the \(facts.targets.count) matrices "
+        "\(count) coefficients per expert fit neither the \(facts.layers) layers nor the \(facts.targets.count) matrices "
           + "of model '\(model.name)'")
     }
     let rescale = try rescale(of: versions)
@@ -177,7 +177,7 @@ extension Service {
     guard let status = snapshot.pairs(of: record).first(where: { sameName($0.pair.model, model) }) else {
       throw RPCError(
         .noMixtureYet, "task '\(task)' is not adapted on model '\(model)'",
-        hint: "t2ctl task register \(task) --model \(model) would do it")
+        hint: "t2ctl task register \(task) --model \(model) adapts it")
     }
     switch status.state {
     case .waitingForExperts:
@@ -186,12 +186,13 @@ extension Service {
         hint: "drop one into \(paths.experts)")
     case .queued, .running:
       throw RPCError(
-        .noMixtureYet, "task '\(task)' has no mixture on model '\(model)' yet; job \(status.job ?? 0) searches one",
+        .noMixtureYet,
+        "task '\(task)' has no mixture on model '\(model)' yet; job \(status.job ?? 0) is searching for one",
         hint: "t2ctl job wait \(status.job ?? 0)", details: ["job": status.job.map { .integer($0) } ?? .null])
     case .pending, .ready, .stale, .failed:
       throw RPCError(
         .noMixtureYet, "task '\(task)' has no mixture on model '\(model)' yet",
-        hint: "its search begins in a moment, unless it failed: t2ctl task show \(task)")
+        hint: "its search starts soon, unless it has failed: see t2ctl task show \(task)")
     }
   }
 }

@@ -60,7 +60,7 @@ extension Snapshot {
     }
     guard known.count == 1 else {
       throw RPCError(
-        .noDispatcher, "there are the dispatchers \(known.map(\.name).joined(separator: ", "))",
+        .noDispatcher, "several dispatchers are active: \(known.map(\.name).joined(separator: ", "))",
         hint: "name one with --dispatcher")
     }
     return first
@@ -76,7 +76,7 @@ extension Snapshot {
   }
 }
 
-/// Pass one as a request asks for it, with every version as it is now.
+/// The first pass as a request asks for it, with every version as it is now.
 struct ResolvedDispatch {
   var spec: DispatchSpec
   var labels: [DispatchLabel]
@@ -108,7 +108,7 @@ struct ResolvedDispatch {
 }
 
 extension Service {
-  /// Pass one of a strategy, `prompt` or `classifier`.
+  /// The first pass of a strategy, `prompt` or `classifier`.
   func resolveDispatch(
     _ strategy: FirstPass, _ asked: DecisionParameters, model: ModelRecord
   ) throws(RPCError) -> ResolvedDispatch {
@@ -120,7 +120,8 @@ extension Service {
     let template: DispatchTemplate
     do throws(DispatchTemplateError) { template = try templates.get() } catch {
       throw RPCError(
-        .badTemplate, error.description, hint: "mend the file and send t2d SIGHUP, or remove it for the built-in one")
+        .badTemplate, error.description, hint: "correct the file and send t2d SIGHUP, or remove it for the built-in one"
+      )
     }
     guard model.facts?.hasTokenizer != false else {
       throw RPCError(

@@ -109,7 +109,7 @@ package struct BlobStore: Sendable {
   }
 
   private static func changed(_ path: String) -> SystemCallError {
-    SystemCallError("publish", path, number: ESTALE, hint: "it has changed since it was read; it is taken anew")
+    SystemCallError("publish", path, number: ESTALE, hint: "it changed since it was read, and is read again")
   }
 
   /// Publishes a file of `staging` under its digest and removes it there. Returns when it is durable. Content that is in

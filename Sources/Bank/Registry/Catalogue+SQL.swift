@@ -12,7 +12,7 @@ final class StoredRow {
     case .text(let text): return text
     case .null: return nil
     case .integer, .real, .blob:
-      problem = "column \(column) is no text"
+      problem = "column \(column) is not a text"
       return nil
     }
   }
@@ -22,7 +22,7 @@ final class StoredRow {
     case .integer(let number): return number
     case .null: return nil
     case .text, .real, .blob:
-      problem = "column \(column) is no integer"
+      problem = "column \(column) is not an integer"
       return nil
     }
   }

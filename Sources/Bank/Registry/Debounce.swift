@@ -1,7 +1,7 @@
 package import SystemSupport
 
 /// Holds back work on a thing that keeps changing: it is due once it was quiet for a while, and at the latest some time
-/// after its first change, so that a stream of changes cannot put it off for ever.
+/// after its first change, so that a stream of changes cannot put it off forever.
 ///
 /// A pure struct: the caller brings the time and sleeps until `nextDeadline`.
 package struct Debounce<Key: Hashable & Sendable>: Sendable {

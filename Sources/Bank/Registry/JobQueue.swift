@@ -6,7 +6,7 @@ package import Settings
 /// A pure state machine: no clock, no lock, no I/O. Each call returns the changes for the caller to store, in order,
 /// and then to act upon (`start` and `stop` are messages to the worker).
 package struct JobQueue: Sendable {
-  /// A job is given up after so many starts.
+  /// A job is given up after this many starts.
   package static let maximumAttempts = 3
   /// A job of this priority that runs is put back when one of higher priority comes: its journal keeps what it did.
   package static let yieldingPriority = -10

@@ -106,7 +106,7 @@ private func lease(
     unsafe clock_gettime(CLOCK_REALTIME, &now)
     let last = max(status.identity.modifiedNanoseconds, status.identity.changedNanoseconds)
     let quiet = Int64(now.tv_sec) &* 1_000_000_000 &+ Int64(now.tv_nsec) &- last
-    // A time in the future says nothing, so it must not hold the file up for ever.
+    // A time in the future says nothing, so it must not hold the file up forever.
     if quiet >= 0, quiet < limits.quietWithoutLease.inNanoseconds {
       throw .incomplete(name: name, reason: "it was written a moment ago")
     }

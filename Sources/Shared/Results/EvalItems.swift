@@ -1,7 +1,7 @@
 /// The eval rows that a search's mixture wins or loses against the base or against the best single expert, with what
 /// each of the three answered, so that people can see what a score is made of.
 package struct EvalItems: Codable, Sendable, Equatable {
-  /// More are counted and not kept; and of a text so many characters. A result stays some hundred kilobytes.
+  /// More are counted and not kept; and so are characters of a text beyond this. A result stays some hundred kilobytes.
   package static let maximumItems = 200
   package static let maximumQuestion = 600
   package static let maximumAnswer = 160

@@ -174,7 +174,7 @@ package struct GenerateAnswer: WorkerResult {
     package var ids: [Int32]
     /// `eos`, `stop`, `length` or `context`.
     package var finish: String
-    /// Where there was a pass one.
+    /// Where there was a first pass.
     package var decision: Decision?
     /// Of the multipliers under which the text was made; nil for the base.
     package var digest: String?

@@ -48,7 +48,7 @@ package struct DispatchSpec: WorkerMessage {
   package var names: [String] { labels.map(\.label) + [Self.other] }
 }
 
-/// What pass one came to.
+/// What the first pass came to.
 package struct Decision: WorkerMessage {
   package struct Probability: WorkerMessage {
     package var label: String
@@ -86,7 +86,7 @@ package struct Decision: WorkerMessage {
   }
 }
 
-/// Pass one alone.
+/// The first pass alone.
 package struct DispatchCall: WorkerMessage {
   package var model: ModelReference
   package var prompt: String

@@ -36,7 +36,7 @@ package enum WorkerProtocolError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notJSON(let problem): "a worker message is not JSON: \(problem)"
     case .malformed(let error): error.place.isEmpty ? "a worker message \(error)" : "worker message: \(error)"
-    case .lineTooLong(let limit): "a worker message is longer than \(limit) bytes; the connection is given up"
+    case .lineTooLong(let limit): "a worker message is longer than \(limit) bytes; the connection is closed"
     }
   }
 }

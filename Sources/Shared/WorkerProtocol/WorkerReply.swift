@@ -47,7 +47,7 @@ package enum WorkerEvent: WorkerMessage {
   case cancelled(job: Int64)
   /// Text of one request of a streaming `generate`, which the answer repeats whole.
   case token(id: Int64, request: Int, token: Int32, text: String)
-  /// What pass one of a request of a streaming `generate` came to.
+  /// What the first pass of a request of a streaming `generate` came to.
   case decided(id: Int64, request: Int, Decision)
 }
 

@@ -189,7 +189,7 @@ package struct GenerateCall: WorkerMessage {
       }
     }
     @Flattened package var input: Input
-    /// Those of pass two; with `dispatch`, its labels say which.
+    /// Those of the second pass; with `dispatch`, its labels say which.
     package var weights: Weights
     package var dispatch: DispatchSpec?
 

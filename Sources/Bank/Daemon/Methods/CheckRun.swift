@@ -103,7 +103,8 @@ extension Snapshot {
       return home
     }
     guard let name else {
-      throw RPCError(.invalidParams, "a transfer check needs 'model': to which one", hint: "see: t2ctl model list")
+      throw RPCError(
+        .invalidParams, "a transfer check needs 'model', the one to check on", hint: "see: t2ctl model list")
     }
     let model = try resolveModel(name)
     if sameName(model.name, home.name), !version.isForeign {

@@ -24,7 +24,7 @@ extension ExpertPromote: HandledMethod {
           .foreignExpert,
           "'\(version.name)@\(version.version)' was made for another base than model '\(version.model)', and no transfer "
             + "check has passed",
-          hint: "t2ctl check transfer \(text) --to \(version.model), or insist with --allow-base")
+          hint: "t2ctl check transfer \(text) --to \(version.model), or use --allow-base")
       }
       guard version.state != .quarantined || overrules else {
         throw RPCError(
@@ -32,7 +32,7 @@ extension ExpertPromote: HandledMethod {
           "'\(version.name)@\(version.version)' is quarantined: "
             + "\(version.quarantine?["kind"]?.stringValue ?? "by a check"), check "
             + "\(version.quarantine?["check"]?.integerValue ?? 0)",
-          hint: "see 't2ctl expert show \(text)', or insist with --allow-quarantined")
+          hint: "see 't2ctl expert show \(text)', or use --allow-quarantined")
       }
       try coordinator.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
     }

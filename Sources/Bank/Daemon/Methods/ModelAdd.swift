@@ -9,7 +9,7 @@ extension ModelAdd: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let path = asked.path
     guard path.hasPrefix("/") else {
-      throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be absolute")
+      throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be an absolute path")
     }
     let name = asked.name ?? modelName(path)
     guard ExpertName.isValid(name) else {

@@ -47,7 +47,7 @@ extension SweepRun: HandledMethod {
     }
   }
 
-  /// `20` is so many generations, `500p` so many scored prompts.
+  /// `20` is a number of generations, `500p` one of evaluations.
   private static func sweptBudgets(_ asked: Parameters) throws(RPCError) -> [SweepSpec.Budget]? {
     guard let texts = asked.budgets else { return nil }
     if asked.given.contains("iterations") {

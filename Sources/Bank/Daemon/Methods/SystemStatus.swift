@@ -74,7 +74,7 @@ extension Service {
       DaemonWarning(
         code: "blas_kernel",
         message:
-          "OpenBLAS runs its kernel '\(hello.kernel)', this CPU deserves '\(hello.deservedKernel)': slower by far",
+          "OpenBLAS runs its kernel '\(hello.kernel)', and this CPU can run '\(hello.deservedKernel)': which is much faster",
         help: "unset OPENBLAS_CORETYPE in t2d's environment, or install a newer libopenblas")
     ]
   }

@@ -10,7 +10,7 @@ extension SystemSync: HandledMethod {
     let timeout = Duration.milliseconds(asked.timeout)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       guard let watcher = coordinator.watcher else {
-        throw RPCError(.shuttingDown, "t2d is starting or ending")
+        throw RPCError(.shuttingDown, "t2d is starting or stopping")
       }
       watcher.sync(until: .after(timeout)) { result in
         // From the watcher's thread; what it announced before was posted before.
@@ -19,7 +19,7 @@ extension SystemSync: HandledMethod {
           case .done: break
           case .timedOut:
             throw RPCError(
-              .timeout, "not everything in the watched directories could be decided upon in \(timeout.inSeconds) s",
+              .timeout, "t2d is not done with the watched directories after \(timeout.inSeconds) s",
               hint: "a file is still being written, or a large one is being read; see: t2ctl status")
           case .stopped: throw RPCError(.shuttingDown, "t2d is ending")
           }

@@ -82,7 +82,7 @@ extension Snapshot {
     guard let name = asked.mixWith else { return nil }
     guard settings.method == .lora, settings.divergenceWeights.count == 1 else {
       throw RPCError(
-        .invalidParams, "'mix_with' is of method 'lora', with one weight of the divergence",
+        .invalidParams, "'mix_with' is for the method 'lora', and of a single weight 'kl'",
         hint: "experts are mixed by searches; see task.adapt")
     }
     let task = try resolveTask(name)
@@ -138,7 +138,7 @@ struct TrainingPlan {
     }
     sources += others.map { Source(label: DispatchSpec.other, task: $0) }
     if others.isEmpty {
-      warnings.append("no task that no expert is for has training rows, so 'other' will hardly be given")
+      warnings.append("no task without an expert has training rows, so the label 'other' will hardly be given")
     }
     guard Set(sources.compactMap(\.label)).count > 1 else {
       throw RPCError(
@@ -159,7 +159,7 @@ struct TrainingPlan {
 }
 
 extension TrainingSettings {
-  /// Of a dispatcher so many rows for each label, unless a request says otherwise: sorting needs no more.
+  /// Rows for each label of a dispatcher where a request does not say: sorting needs no more.
   static let dispatcherRows = 300
 
   /// What was asked, with what follows from it.
@@ -178,14 +178,15 @@ extension TrainingSettings {
     if method == .svf {
       guard rank == nil else {
         throw RPCError(
-          .invalidParams, "'rank' is that of method 'lora'; an expert has a number for each singular value")
+          .invalidParams, "'rank' is for the method 'lora'; an expert has one number per singular value")
       }
     } else {
       let given = asked.given
       for name in ["dispatcher", "label", "top", "param_space"] where given.contains(name) {
         guard name != "dispatcher" || asked.dispatcher else { continue }
         throw RPCError(
-          .invalidParams, "'\(name)' is of experts, and method 'lora' makes none: it is trained for comparison only")
+          .invalidParams,
+          "'\(name)' is for experts, and the method 'lora' makes none: it is trained for comparison only")
       }
     }
   }

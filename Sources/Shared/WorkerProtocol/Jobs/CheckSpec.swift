@@ -14,7 +14,7 @@ package struct CheckSpec: JobSpec {
   /// How many permutations; the k-th is drawn from `seed` + k.
   @Setting package var shuffles = 5
   @Setting package var seed: UInt64 = 1
-  /// At most so many rows, the first ones; nil: all.
+  /// At most this many rows, the first ones; nil: all.
   @Setting() package var rows: Int?
 
   package init() {}

@@ -45,7 +45,7 @@ package struct CompareSpec: JobSpec {
   @Setting() package var columns: [Column]
   @Setting package var skipped: [Skipped] = []
   @Setting package var split = RowSplit.automatic
-  /// At most so many rows, the first ones.
+  /// At most this many rows, the first ones.
   @Setting() package var limit: Int?
 
   package init() {}

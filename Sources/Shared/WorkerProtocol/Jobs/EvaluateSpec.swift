@@ -11,7 +11,7 @@ package struct EvaluateSpec: JobSpec {
   @Setting() package var task: TaskReference
   @Flattened package var weights = RowWeights.fixed(.base)
   @Setting package var split = RowSplit.automatic
-  /// At most so many rows, the first ones.
+  /// At most this many rows, the first ones.
   @Setting() package var limit: Int?
 
   package init() {}
@@ -31,7 +31,7 @@ package struct EvaluateSpec: JobSpec {
 package enum RowWeights: WorkerMessage {
   /// The same for all of them.
   case fixed(Weights)
-  /// Those of the label that pass one gives to a row.
+  /// Those of the label that the first pass gives to a row.
   case dispatched(DispatchSpec)
 
   private enum CodingKeys: String, CodingKey { case weights, dispatch }
