@@ -73,7 +73,7 @@ let package = Package(
     // The words and settings of the domain, each declared once.
     shared.part("Settings", ["Search", "Records", "Multipliers", "StrictJSON"]),
     // What searches, checks, trainings and evaluations find: from the worker to the catalogue and to clients.
-    shared.part("Results", ["Records", "Settings", "Multipliers", "StrictJSON"]),
+    shared.part("Results", ["Records", "Settings", "Multipliers"]),
     shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
@@ -133,8 +133,8 @@ let package = Package(
     client.part(
       "ControlCommands",
       [
-        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Results", "Records", "Search",
-        "StrictJSON", "SystemSupport", "CLinux",
+        "Report", "ResultText", "Experts", "ModelFormats", "RPCClient", "RPCProtocol", "Results", "Records", "Settings",
+        "Search", "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     programs.program("t2d", ["Daemon"]),

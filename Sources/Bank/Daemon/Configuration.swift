@@ -1,6 +1,5 @@
 package import Evaluation
 package import Records
-package import Registry
 package import Sandbox
 package import Settings
 package import StrictJSON

@@ -1,6 +1,7 @@
 import Settings
 import Experts
 import Multipliers
+import Records
 import Registry
 import Results
 import RPCProtocol
@@ -72,7 +73,7 @@ extension Coordinator {
     guard let modelName = job.model, let taskName = job.task,
       let version = snapshot.expert(spec.expert.name)?.version(spec.expert.version)
     else { throw RegistryError.conflict("the expert, the task or the model of the check is gone") }
-    guard let first = result.outcomes.first else { throw RegistryError.conflict("the check has no outcome") }
+    let first = result.decisive
     let action = action(on: version, job, result, first.verdict)
     let record = CheckRecord(
       kind: result.kind, expert: version.name, version: version.version, model: modelName,
@@ -86,7 +87,7 @@ extension Coordinator {
         [
           "check": .integer(id), "kind": .string(result.kind.rawValue), "version": JSONValue(version.version),
           "model": .string(modelName), "task": .string(taskName), "verdict": .string(first.verdict.rawValue),
-          "p": .number(first.versusShuffles.pValue), "effect": .number(first.versusShuffles.effect),
+          "p": .number(first.versusShuffles.p), "effect": .number(first.versusShuffles.effect),
           "passes": .bool(result.passes), "action": .string(action.rawValue), "job": .integer(job.id),
           "reason": .string(
             "\(result.kind.rawValue) check on '\(modelName)', task '\(taskName)': \(first.verdict.rawValue)"),
@@ -103,10 +104,9 @@ extension Coordinator {
       log.info(
         "check", ["expert": about, "kind": result.kind.rawValue, "verdict": first.verdict.rawValue, "check": id])
     }
-    var shown = result.json.objectValue ?? [:]
-    shown["action"] = .string(action.rawValue)
-    shown["id"] = .integer(id)
-    return .object(shown)
+    var shown = result
+    (shown.action, shown.id) = (action, id)
+    return shown.json
   }
 
   /// The policy acts on checks that t2d queued itself, on the model that the version is bound to, on rows that were held
@@ -137,13 +137,12 @@ extension Coordinator {
     case .warn: break
     case .promote: try promote(version.name, to: version.version, .promote, who: "t2d", why: why)
     case .quarantine:
-      let reason: JSONObject = [
-        "kind": .string(record.verdict.rawValue), "check": .integer(id), "check_kind": .string(record.kind.rawValue),
-        "task": .string(record.task), "model": .string(record.model),
-      ]
+      let reason = Quarantine(
+        kind: record.verdict.rawValue, check: id, checkKind: record.kind.rawValue, task: record.task,
+        model: record.model)
       let move = try catalogue.quarantine(
         version.name, version: version.version, reason: reason, who: "t2d", why: why, now: .now)
-      var detail = reason
+      var detail = RecordWriter.object(reason)
       detail["version"] = JSONValue(version.version)
       detail["who"] = "t2d"
       detail["reason"] = .string(why)

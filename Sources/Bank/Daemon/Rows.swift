@@ -7,58 +7,20 @@ import WorkerProtocol
 // How things of the catalogue look in answers. One thing has one shape everywhere.
 
 extension ModelRecord {
-  func json(experts: Int) -> JSONObject {
-    var row: JSONObject = [
-      "name": .string(name), "state": .string(state.rawValue), "architecture": JSONValue(facts?.architecture),
-      "parameters": facts.map { .integer($0.parameters) } ?? .null,
-      "layers": facts.map { JSONValue($0.layers) } ?? .null,
-      "context": facts.map { JSONValue($0.contextLength) } ?? .null, "quantization": JSONValue(facts?.quantization),
-      "digest": JSONValue(facts?.digest), "path": .string(path), "experts": JSONValue(experts),
-    ]
-    if let problem { row["problem"] = .string(problem) }
-    return row
-  }
-
-  func fullJSON(experts: Int) -> JSONObject {
-    var row = json(experts: experts)
-    if let facts {
-      row["model_id"] = .string(facts.modelID)
-      row["hidden"] = JSONValue(facts.hidden)
-      row["vocabulary"] = JSONValue(facts.vocabulary)
-      row["tokenizer"] = .bool(facts.hasTokenizer)
-      row["chat_template"] = JSONValue(facts.chatTemplate)
-      if let problem = facts.chatTemplateProblem { row["chat_template_problem"] = .string(problem) }
-      row["target_matrices"] = JSONValue(facts.targets.count)
-      row["factorization"] = ["seconds": .number(facts.factorizationSeconds)]
-    }
-    row["added"] = .string(added.description)
-    row["added_by"] = .string(addedBy)
-    return row
+  func row(experts: Int) -> ModelRow {
+    ModelRow(
+      name: name, state: state.rawValue, architecture: facts?.architecture, parameters: facts?.parameters,
+      layers: facts?.layers, context: facts?.contextLength, quantization: facts?.quantization, digest: facts?.digest,
+      path: path, experts: experts, problem: problem)
   }
 }
 
 extension ExpertVersion {
-  func json(active: Int?) -> JSONObject {
-    var row: JSONObject = [
-      "name": .string(name), "label": JSONValue(label), "version": JSONValue(version),
-      "active": active.map { JSONValue($0) } ?? .null, "state": .string(state.rawValue), "model": .string(model),
-      "kind": .string(kind), "task": JSONValue(task), "digest": .string(digest), "bytes": JSONValue(blob.bytes),
-      "added": .string(added.description), "warnings": JSONValue(warnings),
-    ]
-    if isForeign { row["foreign"] = true }
-    if let quarantine { row["quarantine"] = .object(quarantine) }
-    return row
-  }
-}
-
-extension TaskRecord {
-  /// Without the state of its mixtures, which `Snapshot.taskRow` adds.
-  var json: JSONObject {
-    [
-      "name": .string(name), "revision": JSONValue(current.revision), "rows": JSONValue(current.rows),
-      "eval_rows": JSONValue(current.evalRows), "scoring": .string(current.scoring),
-      "metric": .string(current.metric),
-    ]
+  func row(active: Int?) -> ExpertRow {
+    ExpertRow(
+      name: name, label: label, version: version, active: active, state: state.rawValue, model: model, kind: kind,
+      task: task, digest: digest, bytes: blob.bytes, added: added.description, warnings: warnings,
+      foreign: isForeign ? true : nil, quarantine: quarantine)
   }
 }
 
@@ -72,15 +34,10 @@ extension ServedMixture {
 }
 
 extension IngestRecord {
-  func json(directory path: String) -> JSONObject {
-    var row: JSONObject = [
-      "path": .string(path + "/" + file), "state": .string(state.rawValue), "kind": JSONValue(kind),
-      "message": JSONValue(message), "time": .string(time.description),
-    ]
-    if let subject { row["name"] = .string(subject) }
-    if let version { row["version"] = JSONValue(version) }
-    if !warnings.isEmpty { row["warnings"] = JSONValue(warnings) }
-    return row
+  func row(directory path: String) -> IngestRow {
+    IngestRow(
+      path: path + "/" + file, state: state.rawValue, kind: kind, message: message, time: time.description,
+      name: subject, version: version, warnings: warnings.isEmpty ? nil : warnings)
   }
 }
 
@@ -132,14 +89,19 @@ extension JSONValue {
   }
 }
 
+extension FailedSearch {
+  var problem: Problem {
+    Problem(kind: error["kind"]?.stringValue ?? state.rawValue, message: error["message"]?.stringValue ?? "")
+  }
+}
+
 extension Snapshot {
   /// `rejected`: files that are not what they should be, and those that are not there yet.
-  func rejected(_ directory: IngestRecord.Directory?, _ paths: DaemonPaths) -> JSONValue {
-    .array(
-      ingested.filter { record in
-        (directory.map { $0 == record.directory } ?? true)
-          && [.rejected, .incomplete, .waitingForModel].contains(record.state)
-      }.map { .object($0.json(directory: paths.directory($0.directory))) })
+  func rejected(_ directory: IngestRecord.Directory?, _ paths: DaemonPaths) -> [IngestRow] {
+    ingested.filter { record in
+      (directory.map { $0 == record.directory } ?? true)
+        && [.rejected, .incomplete, .waitingForModel].contains(record.state)
+    }.map { $0.row(directory: paths.directory($0.directory)) }
   }
 
   func experts(ofModel name: String) -> Int {
@@ -147,16 +109,15 @@ extension Snapshot {
   }
 
   /// A task with the state of its mixtures. `state` is that of its only or its worst pair.
-  func taskRow(_ task: TaskRecord) -> JSONObject {
+  func row(of task: TaskRecord) -> TaskRow {
     let pairs = pairs(of: task)
-    var row = task.json
-    row["models"] = JSONValue(pairs.map(\.pair.model))
     let order: [PairState] = [.failed, .running, .queued, .pending, .stale, .waitingForExperts, .ready]
     let worst = order.first { state in pairs.contains { $0.state == state } }
-    row["state"] = .string(worst?.rawValue ?? "waiting_for_model")
-    row["job"] = pairs.compactMap(\.job).first.map { .integer($0) } ?? .null
-    row["stale"] = .bool(pairs.contains { mixture($0.pair)?.staleReason != nil })
-    return row
+    return TaskRow(
+      name: task.name, revision: task.current.revision, rows: task.current.rows, evalRows: task.current.evalRows,
+      scoring: task.current.scoring, metric: task.current.metric, models: pairs.map(\.pair.model),
+      state: worst?.rawValue ?? "waiting_for_model", job: pairs.compactMap(\.job).first,
+      stale: pairs.contains { mixture($0.pair)?.staleReason != nil })
   }
 
   /// How far a pair's mixture is.

@@ -68,6 +68,23 @@ final class WorkerCalls {
     return lastNumber
   }
 
+  /// The same, with the answer read.
+  @discardableResult
+  func send<Answer: WorkerResult>(
+    _ call: WorkerCall, as type: Answer.Type, _ answer: @escaping (Result<Answer, RPCError>) -> Void
+  ) -> Int64? {
+    send(call) { result in
+      answer(
+        result.flatMap { json in
+          do throws(WorkerProtocolError) {
+            return .success(try Answer(decoding: json))
+          } catch {
+            return .failure(RPCError(.internal, "the worker's answer to '\(call.method)' cannot be read: \(error)"))
+          }
+        })
+    }
+  }
+
   /// Asks for a text that `reply`'s client waits for: it reads along where the call streams, and nothing more is
   /// computed once it has gone.
   func generate(

@@ -1,17 +1,7 @@
+package import RPCProtocol
 import Records
+package import Results
 package import Settings
-package import StrictJSON
-import WorkerProtocol
-
-/// What the policy made of a verdict.
-package enum CheckAction: String, Choice {
-  /// It is shown and logged, and nothing else.
-  case warn
-  /// A version that waits becomes the active one.
-  case promote
-  /// The version is taken out of every coming search.
-  case quarantine
-}
 
 /// What a check found of one version on one model, immutable. Its items are in its job's result.
 package struct CheckRecord: Sendable, Equatable {
@@ -28,14 +18,13 @@ package struct CheckRecord: Sendable, Equatable {
   /// Whether the version may be used on this model.
   package var passes: Bool
   package var action: CheckAction
-  /// p, effect, interval, scores, metric: `CheckResult.summary`.
-  package var summary: JSONObject
+  package var summary: CheckSummary
   package var added: Timestamp
 
   package init(
     id: Int64 = 0, kind: CheckKind, expert: String, version: Int, model: String, modelDigest: String, task: String,
     taskDigest: String, job: Int64, verdict: CheckVerdict, passes: Bool, action: CheckAction,
-    summary: JSONObject, added: Timestamp
+    summary: CheckSummary, added: Timestamp
   ) {
     self.id = id
     self.kind = kind
@@ -94,7 +83,7 @@ extension Catalogue {
         version: Int(row.integer(3)), model: row.text(4), modelDigest: row.text(5), task: row.text(6),
         taskDigest: row.text(7), job: row.integer(8), verdict: try storedName(row.text(9), table: "checks"),
         passes: row.integer(10) != 0, action: try storedName(row.text(11), table: "checks"),
-        summary: try storedObject(row.text(12), table: "checks"), added: Timestamp(milliseconds: row.integer(13)))
+        summary: try stored(row.text(12), table: "checks"), added: Timestamp(milliseconds: row.integer(13)))
     }
   }
 
@@ -111,14 +100,14 @@ extension Catalogue {
         summary, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, check.kind.rawValue, check.expert, check.version, check.model, check.modelDigest, check.task,
       check.taskDigest, check.job, check.verdict.rawValue, check.passes ? 1 : 0, check.action.rawValue,
-      JSONValue.object(check.summary).jsonText, check.added.milliseconds)
+      RecordWriter.json(check.summary).jsonText, check.added.milliseconds)
     return (try integer("SELECT last_insert_rowid()"), true)
   }
 
-  /// Takes a version out of use, with a reason that programs can read. Where it was active, the version that was active
+  /// Takes a version out of use, with the reason. Where it was active, the version that was active
   /// before it takes its place, if there is one that is not quarantined too. Returns that move, if there was one.
   package func quarantine(
-    _ expert: String, version: Int, reason: JSONObject, who: String, why: String, now: Timestamp
+    _ expert: String, version: Int, reason: Quarantine, who: String, why: String, now: Timestamp
   ) throws(RegistryError) -> AliasMove? {
     let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) })
     guard let active = active.first else { throw .unknownExpert(expert) }
@@ -131,7 +120,7 @@ extension Catalogue {
     }
     try run(
       "UPDATE expert_versions SET state = 'quarantined', quarantine = ? WHERE expert = ? AND version = ?",
-      JSONValue.object(reason).jsonText, expert, version)
+      RecordWriter.json(reason).jsonText, expert, version)
     return move
   }
 }

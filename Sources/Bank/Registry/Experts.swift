@@ -1,4 +1,5 @@
-package import StrictJSON
+package import RPCProtocol
+import StrictJSON
 
 package enum VersionState: String, Sendable {
   /// Stored, and not (yet) used by searches; usable by NAME@V.
@@ -38,8 +39,8 @@ package struct ExpertVersion: Sendable, Equatable {
   package var source: String
   package var added: Timestamp
   package var addedBy: String
-  /// Why it is quarantined: `kind`, `check`, `task`, `model`; nil where it is not.
-  package var quarantine: JSONObject?
+  /// Why it is quarantined; nil where it is not.
+  package var quarantine: Quarantine?
 
   package init(
     name: String, version: Int, state: VersionState, model: String, modelDigest: String, digest: String,
@@ -189,7 +190,7 @@ extension Catalogue {
         label: row.optionalText(9), task: row.optionalText(10), rescale: row.text(11), isForeign: row.integer(12) != 0,
         details: row.text(13), warnings: try storedStrings(row.text(14), table: "expert_versions"),
         source: row.text(15), added: Timestamp(milliseconds: row.integer(16)), addedBy: row.text(17))
-      if let text = row.optionalText(18) { version.quarantine = try storedObject(text, table: "expert_versions") }
+      if let text = row.optionalText(18) { version.quarantine = try stored(text, table: "expert_versions") }
       return version
     }
   }

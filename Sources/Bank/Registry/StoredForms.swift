@@ -123,22 +123,27 @@ extension Catalogue {
       members["search"] = .object(search)
       json = .object(members)
     }
-    do throws(RecordError) {
-      return try RecordReader(unknownMembers: .ignored).read(json)
-    } catch {
-      throw .damagedRow(table: "mixtures", problem: error.description)
-    }
+    return try read(json, table: "mixtures")
   }
 
-  func stored<R: StoredRecord>(
-    _ text: String, table: String, as type: R.Type = R.self
-  ) throws(RegistryError) -> R {
-    let json = try storedJSON(text, table: table)
-    try checkForm(json, known: R.newestForm, table: table)
+  /// What is kept as it is shown.
+  func stored<Value: Decodable>(_ text: String, table: String) throws(RegistryError) -> Value {
+    try read(try storedJSON(text, table: table), table: table)
+  }
+
+  private func read<Value: Decodable>(_ json: JSONValue, table: String) throws(RegistryError) -> Value {
     do throws(RecordError) {
       return try RecordReader(unknownMembers: .ignored).read(json)
     } catch {
       throw .damagedRow(table: table, problem: error.description)
     }
+  }
+
+  func stored<R: StoredRecord>(
+    _ text: String, table: String, as type: R.Type
+  ) throws(RegistryError) -> R {
+    let json = try storedJSON(text, table: table)
+    try checkForm(json, known: R.newestForm, table: table)
+    return try read(json, table: table)
   }
 }

@@ -1,4 +1,8 @@
+import RPCClient
+import RPCProtocol
 import ResultText
+import Results
+import Settings
 import StrictJSON
 import SystemSupport
 
@@ -16,36 +20,35 @@ extension Verb {
       "Is an expert better than shuffled copies of itself?",
       notes: "Compares it row by row with permutations of its own multipliers. Ends with status 5 where it is no "
         + "better than they are."
-    ) { invocation throws(ControlError) in try invocation.runCheck("shuffle") },
+    ) { invocation throws(ControlError) in try invocation.runCheck(.shuffle) },
     make(
       "check transfer", [.one("EXPERT", "expert")],
       [.value("--to", "MODEL", "model", "the model that it is tried on")] + checkOptions,
       methods: ["check.run", "job.wait"], "Does an expert help another model of the same shapes?",
       notes: "Compares it there with the base and with permutations of its own multipliers. Ends with status 5 where "
         + "it is no better than they are."
-    ) { invocation throws(ControlError) in try invocation.runCheck("transfer") },
+    ) { invocation throws(ControlError) in try invocation.runCheck(.transfer) },
     make(
       "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit")],
       methods: ["check.list"], "The checks that were made, and those on their way."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("check.list", try invocation.parameters(for: "check.list"))
-      invocation.answer(result) {
+      let list = try invocation.call(CheckList.self, try invocation.parameters(for: CheckList.self))
+      invocation.answer(list) { list in
         var table = Table(
           [
             ("CHECK", .right), ("KIND", .left), ("EXPERT", .left), ("MODEL", .left), ("TASK", .left),
             ("VERDICT", .left), ("P", .right), ("EFFECT", .right), ("CI95", .left), ("N", .right),
           ], keys: 1)
-        for job in result["pending"]?.arrayValue ?? [] {
+        for job in list.pending {
           table.add([
-            "-", job["kind"].cell, "\(job["expert"].cell)@\(job["version"].cell)", job["model"].cell,
-            job["task"].cell, "\(job["state"].cell) (job \(job["job"].cell))", "-", "-", "-", "-",
+            "-", job.kind.rawValue, "\(job.expert)@\(job.version)", job.model ?? "-", job.task ?? "-",
+            "\(job.state) (job \(job.job))", "-", "-", "-", "-",
           ])
         }
-        for check in result["checks"]?.arrayValue ?? [] {
+        for check in list.checks {
           table.add([
-            check["check"].cell, check["kind"].cell, "\(check["expert"].cell)@\(check["version"].cell)",
-            check["model"].cell, check["task"].cell, check["verdict"].cell, shortP(check["p"]),
-            signed(check["effect"]), interval(check["ci95"]), check["n"].cell,
+            "\(check.check)", check.kind.rawValue, "\(check.expert)@\(check.version)", check.model, check.task,
+            check.verdict.rawValue, shortP(check.p), signed(check.effect), interval(check.ci95), "\(check.n)",
           ])
         }
         invocation.print(table, empty: "no checks yet; make one with: t2ctl check shuffle EXPERT")
@@ -53,52 +56,63 @@ extension Verb {
     },
     make("check show", [.one("CHECK", "check")], methods: ["check.show"], "One check with all its numbers.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("check.show", try invocation.parameters(for: "check.show"))
-      invocation.answer(result) { invocation.showCheck(result) }
+      let check = try invocation.call(CheckShow.self, try invocation.parameters(for: CheckShow.self))
+      invocation.answer(check) { check in
+        let row = check.row
+        invocation.showCheck(
+          "\(row.kind.rawValue) check of \(row.expert)@\(row.version) on \(row.model), task \(row.task)", row.kind,
+          row.verdict, passes: row.passes, count: row.n, split: row.split, check.byMetric)
+      }
     },
   ]
 }
 
 extension Invocation {
-  fileprivate func runCheck(_ kind: String) throws(ControlError) {
-    var params = try parameters(for: "check.run")
-    params["kind"] = .string(kind)
-    let started = try call("check.run", params)
-    guard let job = try jobToWaitFor(started) else {
-      return answer(started) { console.print("job \(started["job"].cell)") }
+  fileprivate func runCheck(_ kind: CheckKind) throws(ControlError) {
+    var params = try parameters(for: CheckRun.self)
+    params["kind"] = .string(kind.rawValue)
+    let started = try call(CheckRun.self, params)
+    guard let job = try jobToWaitFor(started.job) else { return answer(started) { console.print("job \($0.job)") } }
+    let result = try read(job["result"] ?? .null, as: CheckResult.self, of: "job.wait")
+    // As it came, with what was asked.
+    var whole = job["result"]?.objectValue ?? [:]
+    for key in ["expert", "version", "model", "task", "kind"] { whole[key] = started.json[key] }
+    let about = "\(started.expert)@\(started.version)"
+    answer(.object(whole)) {
+      showCheck(
+        "\(kind.rawValue) check of \(about) on \(started.model), task \(started.task)", kind, result.decisive.verdict,
+        passes: result.passes, count: result.count, split: result.split, result.outcomes)
     }
-    var check = (job["result"] ?? job).objectValue ?? [:]
-    for key in ["expert", "version", "model", "task", "kind"] { check[key] = started[key] }
-    let result = JSONValue.object(check)
-    answer(result) { showCheck(result) }
-    if result["verdict"] == "no_better_than_shuffled" {
-      throw .bad(
-        "\(escaped(started["expert"].cell))@\(started["version"].cell) is no better than shuffled copies of itself")
+    if result.decisive.verdict == .noBetterThanShuffled {
+      throw .bad("\(escaped(about)) is no better than shuffled copies of itself")
     }
   }
 
   /// A check as its verdict, then a table of what was scored, then the two comparisons.
-  fileprivate func showCheck(_ check: JSONValue) {
-    let verdict = check["verdict"]?.stringValue ?? "-"
-    let color: Console.Style = verdict == "ordered" ? .green : verdict == "inconclusive" ? .yellow : .red
+  fileprivate func showCheck(
+    _ title: String, _ kind: CheckKind, _ verdict: CheckVerdict, passes: Bool, count: Int, split: String,
+    _ outcomes: [CheckResult.Outcome]
+  ) {
+    let color: Console.Style =
+      switch verdict {
+      case .ordered: .green
+      case .inconclusive: .yellow
+      case .noBetterThanShuffled: .red
+      }
     console.print(
-      "\(escaped(check["kind"].cell)) check of \(escaped(check["expert"].cell))@\(check["version"].cell) on "
-        + "\(escaped(check["model"].cell)), task \(escaped(check["task"].cell)), \(check["n"].cell) "
-        + "\(escaped(check["split"].cell)) rows: "
-        + console.styled(escaped(verdict.replacing("_", with: " ")), color))
-    if check["split"] == "fewshot" {
+      escaped(title) + ", \(count) \(escaped(split)) rows: "
+        + console.styled(verdict.rawValue.replacing("_", with: " "), color))
+    if split == "fewshot" {
       console.print("the task has no eval rows, and few-shot rows prove nothing: no verdict but inconclusive")
     }
     console.print("")
     var table = Table(
       ("METRIC", .left), ("BASE", .right), ("EXPERT", .right), ("SHUFFLES", .left), ("VERDICT", .left))
-    for outcome in check["by_metric"]?.arrayValue ?? [] {
-      let scores = outcome["scores"]
-      let shuffles = (scores?["shuffles"]?.arrayValue ?? []).compactMap(\.doubleValue)
+    for outcome in outcomes {
+      let scores = outcome.scores
       table.add([
-        outcome["metric"].cell, fixed(scores?["base"]?.doubleValue ?? .nan, 4),
-        fixed(scores?["expert"]?.doubleValue ?? .nan, 4), shuffles.map { fixed($0, 4) }.joined(separator: " "),
-        outcome["verdict"].cell,
+        outcome.metric, fixed(scores.base, 4), fixed(scores.expert, 4),
+        scores.shuffles.map { fixed($0, 4) }.joined(separator: " "), outcome.verdict.rawValue,
       ])
     }
     print(table, empty: "no scores")
@@ -108,23 +122,20 @@ extension Invocation {
         ("EXPERT AGAINST", .left), ("METRIC", .left), ("EFFECT", .right), ("CI95", .left), ("P", .right),
         ("WON", .left), ("LOST", .left),
       ], keys: 2)
-    for outcome in check["by_metric"]?.arrayValue ?? [] {
-      for (name, key) in [("its shuffles", "versus_shuffles"), ("the base", "versus_base")] {
-        let comparison = outcome[key]
-        func counts(_ key: String) -> String {
-          (comparison?[key]?.arrayValue ?? []).map(\.cell).joined(separator: " ")
-        }
+    for outcome in outcomes {
+      for (name, comparison) in [("its shuffles", outcome.versusShuffles), ("the base", outcome.versusBase)] {
         comparisons.add([
-          name, outcome["metric"].cell, signed(comparison?["effect"]), interval(comparison?["ci95"]),
-          shortP(comparison?["p"]), counts("won"), counts("lost"),
+          name, outcome.metric, signed(comparison.effect), interval(comparison.ci95), shortP(comparison.p),
+          comparison.won.map { "\($0)" }.joined(separator: " "),
+          comparison.lost.map { "\($0)" }.joined(separator: " "),
         ])
       }
     }
     print(comparisons, empty: "")
-    if check["kind"] == "transfer" {
+    if kind == .transfer {
       console.print("")
       console.print(
-        check["passes"] == true
+        passes
           ? "it passes: ordered, and no harm to the base"
           : "it does not pass: it must be ordered and do the base no harm")
     }
@@ -132,8 +143,8 @@ extension Invocation {
 }
 
 /// A check in one line.
-func shortCheck(_ check: JSONValue) -> String {
-  let action = check["action"]?.stringValue.flatMap { $0 == "warn" ? nil : ", \($0)" } ?? ""
-  return "\(check["kind"].cell) on \(check["model"].cell), task \(check["task"].cell): \(check["verdict"].cell) "
-    + "(p \(shortP(check["p"])), effect \(signed(check["effect"])), n \(check["n"].cell)\(action))"
+func shortCheck(_ check: CheckRow) -> String {
+  let action = check.action == .warn ? "" : ", \(check.action.rawValue)"
+  return "\(check.kind.rawValue) on \(check.model), task \(check.task): \(check.verdict.rawValue) "
+    + "(p \(shortP(check.p)), effect \(signed(check.effect)), n \(check.n)\(action))"
 }

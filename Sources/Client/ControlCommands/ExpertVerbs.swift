@@ -1,5 +1,7 @@
 import Experts
 import ModelFormats
+import RPCClient
+import RPCProtocol
 import ResultText
 import StrictJSON
 import SystemSupport
@@ -39,34 +41,34 @@ extension Verb {
       ],
       methods: ["expert.list"], "The experts with their versions."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("expert.list", try invocation.parameters(for: "expert.list"))
-      invocation.answer(result) {
+      let list = try invocation.call(ExpertList.self, try invocation.parameters(for: ExpertList.self))
+      invocation.answer(list) { list in
         var table = Table(
           ("NAME", .left), ("VERSION", .right), ("ACTIVE", .right), ("STATE", .left), ("LABEL", .left),
           ("MODEL", .left),
           ("ADDED", .left))
-        for expert in result["experts"]?.arrayValue ?? [] {
+        for expert in list.experts {
           table.add([
-            expert["name"].cell, expert["version"].cell, expert["active"].cell, expert["state"].cell,
-            expert["label"].cell, expert["model"].cell, expert["added"].cell,
+            expert.name, "\(expert.version)", cell(expert.active), expert.state, expert.label ?? "-", expert.model,
+            expert.added,
           ])
         }
         invocation.print(table, empty: "no experts; register one with: t2ctl expert register FILE")
-        for expert in result["experts"]?.arrayValue ?? [] {
-          for warning in expert["warnings"]?.arrayValue ?? [] {
-            invocation.console.note("\(escaped(expert["name"].cell)): warning: \(escaped(warning.cell))")
+        for expert in list.experts {
+          for warning in expert.warnings {
+            invocation.console.note("\(escaped(expert.name)): warning: \(escaped(warning))")
           }
         }
-        invocation.noteRejected(result)
+        invocation.noteRejected(list.rejected)
       }
     },
     make("expert show", [.one("NAME[@V]", "expert")], methods: ["expert.show"], "One version of an expert.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("expert.show", try invocation.parameters(for: "expert.show"))
-      invocation.answer(result) {
-        var shown = result.objectValue ?? [:]
+      let expert = try invocation.call(ExpertShow.self, try invocation.parameters(for: ExpertShow.self))
+      invocation.answer(expert) { value in
+        var shown = expert.json.objectValue ?? [:]
         var checks = JSONObject()
-        for check in result["checks"]?.arrayValue ?? [] { checks[check["check"].cell] = .string(shortCheck(check)) }
+        for check in value.checks { checks["\(check.check)"] = .string(shortCheck(check)) }
         shown["checks"] = .object(checks)
         invocation.showMembers(.object(shown))
       }
@@ -75,15 +77,15 @@ extension Verb {
       "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit")],
       methods: ["expert.log"], "What happened to an expert."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("expert.log", try invocation.parameters(for: "expert.log"))
-      invocation.answer(result) {
+      let log = try invocation.call(ExpertLog.self, try invocation.parameters(for: ExpertLog.self))
+      invocation.answer(log) { log in
         var table = Table(
           ("TIME", .left), ("EVENT", .left), ("VERSION", .right), ("FROM", .right), ("TO", .right), ("WHO", .left),
           ("REASON", .left))
-        for event in result["events"]?.arrayValue ?? [] {
+        for event in log.events {
           table.add([
-            event["time"].cell, event["event"].cell, event["version"].cell, event["from"].cell, event["to"].cell,
-            event["who"].cell, event["reason"].cell,
+            event.time, event.event, cell(event.version), cell(event.from), cell(event.to), event.who ?? "-",
+            event.reason ?? "-",
           ])
         }
         invocation.print(table, empty: "nothing happened to it")
@@ -93,23 +95,18 @@ extension Verb {
       "expert verify", [.one("FILE")], [model], methods: ["expert.verify"],
       "Read an expert file by every rule, and store nothing.", notes: "Ends with status 5 where the file is refused."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: "expert.verify")
+      var params = try invocation.parameters(for: ExpertVerify.self)
       params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
-      let result = try invocation.call("expert.verify", params)
-      invocation.answer(result) {
-        for warning in result["warnings"]?.arrayValue ?? [] {
-          invocation.console.note("warning: \(escaped(warning.cell))")
-        }
-        if result["ok"] == true {
+      let verdict = try invocation.call(ExpertVerify.self, params)
+      let file = escaped(invocation.argument(0))
+      invocation.answer(verdict) { verdict in
+        for warning in verdict.warnings { invocation.console.note("warning: \(escaped(warning))") }
+        if verdict.ok {
           invocation.console.print(
-            "\(escaped(invocation.argument(0))): good: \(escaped(result["name"].cell)) for \(escaped(result["model"].cell))"
-          )
+            "\(file): good: \(escaped(verdict.name ?? "-")) for \(escaped(verdict.model ?? "-"))")
         }
       }
-      if result["ok"] != true {
-        throw .bad(
-          "\(escaped(invocation.argument(0))): \(escaped((result["error"]?["message"] ?? "it is refused").cell))")
-      }
+      if !verdict.ok { throw .bad("\(file): \(escaped(verdict.error?.message ?? "it is refused"))") }
     },
     make(
       "expert promote", [.one("NAME@V", "expert")],
@@ -118,38 +115,39 @@ extension Verb {
         .flag("--allow-quarantined", "allow_quarantined"),
       ],
       methods: ["expert.promote"], "Make a version the active one."
-    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.promote") },
+    ) { invocation throws(ControlError) in try invocation.changeExpert(ExpertPromote.self) },
     make(
       "expert rollback", [.one("NAME", "expert")], [reason], methods: ["expert.rollback"],
       "Make the version active that was active before."
-    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.rollback") },
+    ) { invocation throws(ControlError) in try invocation.changeExpert(ExpertRollback.self) },
     make(
       "expert retire", [.one("NAME", "expert")], [reason], methods: ["expert.retire"],
       "Take an expert out of every coming search; its versions stay."
-    ) { invocation throws(ControlError) in try invocation.changeExpert("expert.retire") },
+    ) { invocation throws(ControlError) in try invocation.changeExpert(ExpertRetire.self) },
     make(
       "expert export", [.one("NAME[@V]", "expert"), .one("FILE")], methods: ["expert.export"],
       "Write the stored file of a version."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: "expert.export")
+      var params = try invocation.parameters(for: ExpertExport.self)
       params["pass_fd"] = true
-      let result = try invocation.call("expert.export", params)
-      try invocation.writePassedFile(to: invocation.argument(1), bytes: result["bytes"]?.intValue ?? 0)
-      invocation.answer(result) {
+      let file = try invocation.call(ExpertExport.self, params)
+      try invocation.writePassedFile(to: invocation.argument(1), bytes: file.bytes)
+      invocation.answer(file) { file in
         invocation.console.note(
-          "wrote \(escaped(result["name"].cell))@\(result["version"].cell) to \(escaped(invocation.argument(1)))")
+          "wrote \(escaped(file.name))@\(file.version) to \(escaped(invocation.argument(1)))")
       }
     },
   ]
 }
 
 extension Invocation {
-  fileprivate func changeExpert(_ method: String) throws(ControlError) {
-    let result = try call(method, try parameters(for: method))
-    answer(result) {
-      let active = result["active"]?.integerValue.map { "version \($0) is active" } ?? "no version is active"
-      let before = result["previous"]?.integerValue.map { " (before: \($0))" } ?? ""
-      console.print("\(escaped(result["name"].cell)): \(active)\(before)")
+  fileprivate func changeExpert<Method: RPCMethodDeclaration>(
+    _ method: Method.Type
+  ) throws(ControlError) where Method.Result == AliasMoved {
+    answer(try call(method, try parameters(for: method))) { moved in
+      let active = moved.active.map { "version \($0) is active" } ?? "no version is active"
+      let before = moved.previous.map { " (before: \($0))" } ?? ""
+      console.print("\(escaped(moved.name)): \(active)\(before)")
     }
   }
 
@@ -206,13 +204,13 @@ extension Invocation {
 
   /// The identity and the target matrices of a model, as the daemon gives them.
   private func signature(of model: String) throws(ControlError) -> ModelSignature {
-    let shown = try call("model.show", ["name": .string(model), "matrices": true])
-    guard shown["matrices"] != nil else {
-      throw .failed(
-        "model '\(escaped(model))' is \(escaped(shown["state"].cell)); see: t2ctl model show \(escaped(model))")
+    let shown = try call(ModelShow.self, ["name": .string(model), "matrices": true])
+    guard shown.matrices != nil else {
+      throw .failed("model '\(escaped(model))' is \(escaped(shown.row.state)); see: t2ctl model show \(escaped(model))")
     }
+    // The signature has a reader of its own, for files and for this.
     var facts = JSONObject()
-    for key in ["name", "model_id", "digest", "architecture", "matrices"] { facts[key] = shown[key] }
+    for key in ["name", "model_id", "digest", "architecture", "matrices"] { facts[key] = shown.json[key] }
     do { return try ModelSignature(json: .object(facts)) } catch {
       throw .failed("the daemon's answer to model.show is not understood: \(escaped(error.description))")
     }
@@ -220,7 +218,7 @@ extension Invocation {
 
   /// Puts a file into the watched directory and prints the version that it became. `path` is what the user calls it.
   private func register(_ file: ExpertFileCopy, from path: String) throws(ControlError) {
-    let spool = try spoolDirectory("experts")
+    let spool = try spool().experts
     let target = "\(spool)/\(file.fileName)"
     do {
       // A name that the watcher ignores, in the same directory; then the rename that it sees.
@@ -228,32 +226,25 @@ extension Invocation {
     } catch {
       throw .file(error)
     }
-    let sync = try call("system.sync", [:], timeout: .seconds(40))
-    let list = try call("expert.list")
-    for source in [sync, list] {
-      for refused in source["rejected"]?.arrayValue ?? [] {
-        let name = refused["path"]?.stringValue.map { FileSystem.split($0).name }
-        if name == file.fileName { throw .bad("\(escaped(path)): \(escaped(refused["message"].cell))") }
-      }
+    let sync = try call(SystemSync.self, [:], timeout: .seconds(40))
+    let list = try call(ExpertList.self)
+    for refused in sync.rejected + list.rejected where FileSystem.split(refused.path).name == file.fileName {
+      throw .bad("\(escaped(path)): \(escaped(refused.message ?? "-"))")
     }
-    guard let expert = list["experts"]?.arrayValue?.first(where: { $0["name"]?.stringValue == file.expertName }) else {
+    guard let index = list.experts.firstIndex(where: { $0.name == file.expertName }) else {
       throw .failed(
         "'\(escaped(target))' is there, but the daemon lists no expert '\(escaped(file.expertName))'; see: t2ctl events"
       )
     }
-    answer(expert) {
-      let version = expert["version"].cell
-      console.print("\(escaped(file.expertName))@\(version) (\(escaped(expert["state"].cell)))")
-      for warning in expert["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
+    let expert = list.experts[index]
+    answer(list.json["experts"]?.arrayValue?[index] ?? .null) {
+      console.print("\(escaped(file.expertName))@\(expert.version) (\(escaped(expert.state)))")
+      for warning in expert.warnings { console.note("warning: \(escaped(warning))") }
     }
   }
 
-  /// A watched directory, as the daemon names it.
-  func spoolDirectory(_ kind: String) throws(ControlError) -> String {
-    let hello = try call("system.hello", ["client": "t2ctl", "version": .string(programVersion)])
-    guard let path = hello["spool"]?[kind]?.stringValue else {
-      throw .failed("the daemon does not say where its directory of \(kind) is")
-    }
-    return path
+  /// The watched directories, as the daemon names them.
+  func spool() throws(ControlError) -> Spool {
+    try call(SystemHello.self, ["client": "t2ctl", "version": .string(programVersion)]).spool
   }
 }

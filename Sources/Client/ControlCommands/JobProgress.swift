@@ -53,7 +53,11 @@ extension Invocation {
 
   /// For a verb whose result may name a job: waits for it unless told not to. Nil where there is none to wait for.
   func jobToWaitFor(_ result: JSONValue) throws(ControlError) -> JSONValue? {
-    guard command.waits, let number = result["job"]?.integerValue else { return nil }
+    try jobToWaitFor(result["job"]?.integerValue)
+  }
+
+  func jobToWaitFor(_ number: Int64?) throws(ControlError) -> JSONValue? {
+    guard command.waits, let number else { return nil }
     return try waitForJob(number)
   }
 }

@@ -1,3 +1,4 @@
+import RPCProtocol
 import ResultText
 import StrictJSON
 import SystemSupport
@@ -10,42 +11,40 @@ extension Verb {
       notes: "PATH is a .gguf file or a Hugging Face directory, and is read by the daemon. The first time the model is "
         + "digested and factorized, which is a job; the command waits for it."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: "model.add")
+      var params = try invocation.parameters(for: ModelAdd.self)
       params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
-      let result = try invocation.call("model.add", params, timeout: .seconds(120))
-      guard try invocation.jobToWaitFor(result) != nil, let name = result["name"] else {
-        return invocation.answer(result) { invocation.showMembers(result) }
+      let added = try invocation.call(ModelAdd.self, params, timeout: .seconds(120))
+      guard try invocation.jobToWaitFor(added.job) != nil else {
+        return invocation.answer(added) { _ in invocation.showMembers(added.json) }
       }
-      let model = try invocation.call("model.show", ["name": name])
-      invocation.answer(model) { invocation.showModels([model]) }
+      let model = try invocation.call(ModelShow.self, ["name": .string(added.name)])
+      invocation.answer(model) { invocation.showModels([$0.row]) }
     },
     make("model list", methods: ["model.list"], "The registered models.") { invocation throws(ControlError) in
-      let result = try invocation.call("model.list")
-      invocation.answer(result) { invocation.showModels(result["models"]?.arrayValue ?? []) }
+      invocation.answer(try invocation.call(ModelList.self)) { invocation.showModels($0.models) }
     },
     make(
       "model show", [.one("NAME", "name")], [.flag("--matrices", "matrices", "list its target matrices too")],
       methods: ["model.show"], "One model with all that is known of it."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("model.show", try invocation.parameters(for: "model.show"))
-      invocation.answer(result) { invocation.showMembers(result) }
+      let model = try invocation.call(ModelShow.self, try invocation.parameters(for: ModelShow.self))
+      invocation.answer(model) { _ in invocation.showMembers(model.json) }
     },
   ]
 }
 
 extension Invocation {
-  fileprivate func showModels(_ models: [JSONValue]) {
+  fileprivate func showModels(_ models: [ModelRow]) {
     var table = Table(
       [
         ("NAME", .left), ("STATE", .left), ("ARCHITECTURE", .left), ("PARAMETERS", .right), ("LAYERS", .right),
         ("CONTEXT", .right), ("WEIGHTS", .left), ("EXPERTS", .right), ("PATH", .left),
       ], keys: 1)
     for model in models {
-      let parameters = model["parameters"]?.integerValue.map { fixed(Double($0) / 1e6, 1) + " M" } ?? "-"
-      let experts = model["experts"]?.arrayValue.map { "\($0.count)" } ?? model["experts"].cell
+      let parameters = model.parameters.map { fixed(Double($0) / 1e6, 1) + " M" } ?? "-"
       table.add([
-        model["name"].cell, model["state"].cell, model["architecture"].cell, parameters, model["layers"].cell,
-        model["context"].cell, model["quantization"].cell, experts, model["path"].cell,
+        model.name, model.state, model.architecture ?? "-", parameters, cell(model.layers), cell(model.context),
+        model.quantization ?? "-", "\(model.experts)", model.path,
       ])
     }
     print(table, empty: "no model is registered; add one with: t2ctl model add PATH")

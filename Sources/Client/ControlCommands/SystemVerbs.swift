@@ -1,4 +1,5 @@
 import RPCClient
+import RPCProtocol
 import ResultText
 import StrictJSON
 import SystemSupport
@@ -7,21 +8,15 @@ extension Verb {
   static let systemVerbs: [Verb] = [
     make("status", methods: ["system.status"], "What runs, what is queued, what needs attention.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("system.status")
-      invocation.answer(result) { invocation.showStatus(result) }
+      invocation.answer(try invocation.call(SystemStatus.self)) { invocation.showStatus($0) }
     },
     make("methods", methods: ["system.methods"], "The methods of the protocol, with their parameters.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("system.methods")
-      invocation.answer(result) {
+      invocation.answer(try invocation.call(SystemMethods.self)) { list in
         var table = Table(("METHOD", .left), ("ACCESS", .left), ("PARAMETERS", .left), ("SUMMARY", .left))
-        for method in result["methods"]?.arrayValue ?? [] {
-          let parameters = (method["params"]?.arrayValue ?? []).map { parameter in
-            (parameter["name"]?.stringValue ?? "") + (parameter["required"] == true ? "" : "?")
-          }
-          table.add([
-            method["name"].cell, method["access"].cell, parameters.joined(separator: " "), method["summary"].cell,
-          ])
+        for method in list.methods {
+          let parameters = method.params.map { $0.name + ($0.required ? "" : "?") }
+          table.add([method.name, method.access, parameters.joined(separator: " "), method.summary])
         }
         invocation.print(table, empty: "no methods")
       }
@@ -64,10 +59,9 @@ extension Verb {
       } else {
         params = [:]
       }
-      let result = try invocation.call("system.sync", params, timeout: .seconds(40))
-      invocation.answer(result) {
-        invocation.console.print("generation \(result["generation"].cell)")
-        invocation.noteRejected(result)
+      invocation.answer(try invocation.call(SystemSync.self, params, timeout: .seconds(40))) { sync in
+        invocation.console.print("generation \(sync.generation)")
+        invocation.noteRejected(sync.rejected)
       }
     },
   ]
@@ -84,44 +78,32 @@ extension Invocation {
   }
 
   /// Files that were refused, on standard error: they are no part of a list.
-  func noteRejected(_ result: JSONValue) {
-    for file in result["rejected"]?.arrayValue ?? [] {
-      console.note("refused: \(escaped(file["path"].cell)): \(escaped(file["message"].cell))")
-    }
+  func noteRejected(_ files: [IngestRow]) {
+    for file in files { console.note("refused: \(escaped(file.path)): \(escaped(file.message ?? "-"))") }
   }
 
-  fileprivate func showStatus(_ status: JSONValue) {
+  fileprivate func showStatus(_ status: SystemStatus.Result) {
     func line(_ name: String, _ text: String) {
       console.print(name + String(repeating: " ", count: max(1, 12 - name.count)) + escaped(text))
     }
-    func count(_ key: String) -> String {
-      let value = status[key]
-      return (value?.arrayValue.map { .integer(Int64($0.count)) } ?? value).cell
+    line("t2d", "\(status.version), pid \(status.pid), up \(secondsText(status.uptimeSeconds))")
+    line("memory", "\(bytesText(Int64(status.memoryBytes))), \(status.connections) connections")
+    line("watching", "\(status.spool.experts) and \(status.spool.tasks)")
+    line("models", "\(status.models)")
+    line("experts", "\(status.experts)")
+    line("tasks", "\(status.tasks)")
+    line("mixtures", "\(status.mixtures)")
+    let worker = status.worker
+    var text = worker.state
+    if let memory = worker.memoryBytes {
+      text += ", \(bytesText(memory))"
+      if let limit = worker.memoryLimitBytes { text += " of \(bytesText(limit))" }
     }
-    let uptime = status["uptime_seconds"]?.doubleValue.map { ", up \(secondsText($0))" } ?? ""
-    line("t2d", "\(status["version"].cell), pid \(status["pid"].cell)\(uptime)")
-    if let memory = status["memory_bytes"]?.integerValue {
-      line("memory", "\(bytesText(memory)), \(count("connections")) connections")
-    }
-    if let spool = status["spool"] { line("watching", "\(spool["experts"].cell) and \(spool["tasks"].cell)") }
-    line("models", count("models"))
-    line("experts", count("experts"))
-    line("tasks", count("tasks"))
-    line("mixtures", count("mixtures"))
-    if let worker = status["worker"] {
-      var text = worker["state"].cell
-      if let memory = worker["memory_bytes"]?.integerValue {
-        text += ", \(bytesText(memory))"
-        if let limit = worker["memory_limit_bytes"]?.integerValue { text += " of \(bytesText(limit))" }
-      }
-      if let kernel = worker["blas"]?["running"]?.stringValue { text += ", OpenBLAS kernel \(kernel)" }
-      line("worker", text)
-      if let held = worker["code"]?["protections"]?.arrayValue, !held.isEmpty {
-        line("code", "held by \(held.map(\.cell).joined(separator: ", "))")
-      }
-    }
-    if let jobs = status["jobs"] { line("jobs", "\(jobs["running"].cell) running, \(jobs["queued"].cell) queued") }
-    for job in status["running"]?.arrayValue ?? [] {
+    if let kernel = worker.blas?.running { text += ", OpenBLAS kernel \(kernel)" }
+    line("worker", text)
+    if let held = worker.code?.protections, !held.isEmpty { line("code", "held by \(held.joined(separator: ", "))") }
+    line("jobs", "\(status.jobs.running) running, \(status.jobs.queued) queued")
+    for job in status.running {
       let name = "\(job["job"].cell) \(job["kind"].cell) \((job["task"] ?? job["model"]).cell) "
       let room = max(30, (console.out.columns ?? 80) - 12 - name.count)
       line(
@@ -131,8 +113,8 @@ extension Invocation {
             ? ProgressLine.text(job, columns: min(60, room), drawsBlocks: console.drawsBlocks)
             : ProgressLine.plain(job)))
     }
-    for warning in status["warnings"]?.arrayValue ?? [] {
-      console.note(console.styledNote("warning: ", .yellow) + escaped(warning["message"]?.stringValue ?? warning.cell))
+    for warning in status.warnings {
+      console.note(console.styledNote("warning: ", .yellow) + escaped(warning.message))
     }
   }
 

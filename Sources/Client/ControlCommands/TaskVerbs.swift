@@ -20,24 +20,23 @@ extension Verb {
     ) { invocation throws(ControlError) in try invocation.registerTask() },
     make("task list", methods: ["task.list"], "The tasks and the state of their mixtures.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("task.list")
-      invocation.answer(result) {
+      invocation.answer(try invocation.call(TaskList.self)) { list in
         var table = Table(
           ("NAME", .left), ("STATE", .left), ("ROWS", .right), ("EVAL", .right), ("METRIC", .left), ("MODELS", .left),
           ("JOB", .right))
-        for task in result["tasks"]?.arrayValue ?? [] {
+        for task in list.tasks {
           table.add([
-            task["name"].cell, task["state"].cell + (task["stale"] == true ? " (stale)" : ""), task["rows"].cell,
-            task["eval_rows"].cell, task["metric"].cell, task["models"].cell, task["job"].cell,
+            task.name, task.state + (task.stale ? " (stale)" : ""), "\(task.rows)", "\(task.evalRows)", task.metric,
+            task.models.joined(separator: ", "), cell(task.job),
           ])
         }
         invocation.print(table, empty: "no tasks; register one with: t2ctl task register NAME FILE.jsonl")
-        invocation.noteRejected(result)
+        invocation.noteRejected(list.rejected)
       }
     },
     make("task show", [.one("NAME", "task")], methods: ["task.show"], "One task.") { invocation throws(ControlError) in
-      let result = try invocation.call("task.show", try invocation.parameters(for: "task.show"))
-      invocation.answer(result) { invocation.showMembers(result) }
+      let task = try invocation.call(TaskShow.self, try invocation.parameters(for: TaskShow.self))
+      invocation.answer(task) { _ in invocation.showMembers(task.json) }
     },
     make(
       "task adapt", [.one("NAME", "task")],
@@ -46,14 +45,13 @@ extension Verb {
       notes: "Prints the mixture that it found. The search goes on where Ctrl-C ends the waiting.",
       glossaries: [searchMethods]
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("task.adapt", try invocation.parameters(for: "task.adapt"))
-      guard let job = try invocation.jobToWaitFor(result) else {
-        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
+      let started = try invocation.call(TaskAdapt.self, try invocation.parameters(for: TaskAdapt.self))
+      guard let job = try invocation.jobToWaitFor(started.job) else {
+        return invocation.answer(started) { invocation.console.print("job \($0.job)") }
       }
       if invocation.command.json { return invocation.console.print((job["result"] ?? job).jsonText) }
-      var params: JSONObject = ["task": .string(invocation.argument(0))]
-      params["model"] = result["model"]?.stringValue.map { .string($0) }
-      invocation.showMixture(try invocation.mixture(params).value)
+      invocation.showMixture(
+        try invocation.mixture(["task": .string(started.task), "model": .string(started.model)]).value)
       invocation.showSearch(try invocation.read(job["result"] ?? .null, as: Mixture.self, of: "job.wait").search)
     },
     make(
@@ -90,13 +88,11 @@ extension Invocation {
         if refusal.kind == "waiting_for_experts" { state = refusal.kind }
       }
       if job == nil {
-        let task = try call("task.show", ["task": params["task"] ?? .null])
-        job = task["job"]?.integerValue
-        state = task["state"]?.stringValue
+        let task = try call(TaskShow.self, ["task": params["task"] ?? .null])
+        job = task.row.job
+        state = task.row.state
         if state == "failed" {
-          throw .failed(
-            "the search for '\(escaped(task["name"].cell))' failed: \(escaped((task["error"]?["message"] ?? task["error"]).cell))"
-          )
+          throw .failed("the search for '\(escaped(task.row.name))' failed: \(escaped(task.error?.message ?? "-"))")
         }
       }
       if let job, seenJobs.insert(job).inserted {
@@ -130,7 +126,7 @@ extension Invocation {
     }
     let files = Array(command.arguments.dropFirst())
     let contents = try taskFiles(files)
-    let spool = try spoolDirectory("tasks")
+    let spool = try spool().tasks
     do throws(SystemCallError) {
       if contents.count == 1, let only = contents.first, only.name == "fewshot.jsonl" {
         try FileSystem.writeAtomically("\(spool)/\(name).jsonl", only.bytes, mode: 0o644)
@@ -140,23 +136,18 @@ extension Invocation {
     } catch {
       throw .file(error)
     }
-    let sync = try call("system.sync", [:], timeout: .seconds(40))
-    for source in [sync, try call("task.list")] {
-      for refused in source["rejected"]?.arrayValue ?? [] {
-        guard let path = refused["path"]?.stringValue else { continue }
-        let parts = path.split(separator: "/").map(String.init)
-        if parts.contains(name) || parts.last == name + ".jsonl" {
-          throw .bad("\(escaped(path)): \(escaped(refused["message"].cell))")
-        }
+    let sync = try call(SystemSync.self, [:], timeout: .seconds(40))
+    for refused in sync.rejected + (try call(TaskList.self)).rejected {
+      let parts = refused.path.split(separator: "/").map(String.init)
+      if parts.contains(name) || parts.last == name + ".jsonl" {
+        throw .bad("\(escaped(refused.path)): \(escaped(refused.message ?? "-"))")
       }
     }
     var params: JSONObject = ["task": .string(name)]
     params["model"] = command.value("--model").map { .string($0) }
-    let task = try call("task.register", params)
-    guard command.waits, task["job"]?.integerValue != nil else {
-      return answer(task) {
-        console.print("\(escaped(name)): \(task["rows"].cell) rows, \(escaped(task["state"].cell))")
-      }
+    let task = try call(TaskRegister.self, params)
+    guard command.waits, task.row.job != nil else {
+      return answer(task) { console.print("\(escaped(name)): \($0.row.rows) rows, \(escaped($0.row.state))") }
     }
     let mixture = try waitForMixture(params)
     answer(mixture) { showMixture($0) }

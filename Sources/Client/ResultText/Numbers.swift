@@ -39,8 +39,8 @@ package func secondsText(_ seconds: Double) -> String {
 }
 
 /// 0.0031, or 2e-7 where that says nothing.
-package func shortP(_ value: JSONValue?) -> String {
-  guard let p = value?.doubleValue, p.isFinite else { return "-" }
+package func shortP(_ p: Double) -> String {
+  guard p.isFinite else { return "-" }
   if p >= 0.0001 { return fixed(p, 4) }
   guard p > 0 else { return "0" }
   var exponent = 0
@@ -53,8 +53,8 @@ package func shortP(_ value: JSONValue?) -> String {
 }
 
 /// `+0.1300`: a difference, with its sign.
-package func signed(_ value: JSONValue?) -> String {
-  guard let number = value?.doubleValue, number.isFinite else { return "-" }
+package func signed(_ number: Double) -> String {
+  guard number.isFinite else { return "-" }
   return (number > 0 ? "+" : "") + fixed(number, 4)
 }
 
@@ -63,6 +63,12 @@ package func cell(_ number: Double?) -> String {
   guard let number, number.isFinite else { return "-" }
   return fixed(number, abs(number) < 1 ? 4 : 3)
 }
+
+/// An integer in a cell; "-" where there is none.
+package func cell(_ number: (some BinaryInteger)?) -> String { number.map { "\($0)" } ?? "-" }
+
+package func shortP(_ value: JSONValue?) -> String { shortP(value?.doubleValue ?? .nan) }
+package func signed(_ value: JSONValue?) -> String { signed(value?.doubleValue ?? .nan) }
 
 extension JSONValue {
   /// A value in a cell: strings as they are, numbers short, lists and objects as JSON.

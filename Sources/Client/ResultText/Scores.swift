@@ -20,6 +20,8 @@ package func paired(_ test: JSONValue?) -> String {
   return "+\(test["wins"].cell) -\(test["losses"].cell), p \(p < 0.001 ? "< 0.001" : fixed(p, 3))"
 }
 
+package func interval(_ value: Interval) -> String { "\(signed(value.lower)) to \(signed(value.upper))" }
+
 package func interval95(_ interval: Interval) -> String { "\(fixed(interval.lower, 3)) to \(fixed(interval.upper, 3))" }
 
 package func evalInterval(_ eval: EvalSummary?) -> String {

@@ -147,8 +147,9 @@ struct CheckJob {
           base: share(base), expert: share(expert), shuffles: shuffles.map(share)))
     }
     return CheckResult(
-      kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split.rawValue,
-      seed: spec.seed, template: task.templateName, kernel: BLAS.kernel.running, seconds: job.seconds,
+      summary: CheckSummary(
+        kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split.rawValue,
+        seed: spec.seed, template: task.templateName, kernel: BLAS.kernel.running, seconds: job.seconds),
       rowIDs: rows.map(\.id), items: items)
   }
 }

@@ -1,5 +1,3 @@
-package import StrictJSON
-
 extension RPCMethod {
   /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
   /// retyped under one major version of t2d.
@@ -53,11 +51,9 @@ extension RPCMethod {
   package static func named(_ name: String) -> RPCMethod? { byName[name] }
 
   /// The result of `system.methods`.
-  package static var description: JSONValue {
-    [
-      "protocol": .integer(Int64(protocolVersion)), "methods": .array(all.map(\.json)),
-      "notifications": .array(RPCNotification.allCases.map(\.json)),
-    ]
+  package static var description: SystemMethods.Result {
+    SystemMethods.Result(
+      protocol: protocolVersion, methods: all.map(\.shown), notifications: RPCNotification.allCases.map(\.shown))
   }
 
   // Names are ASCII, so canonical equivalence of Swift's String cannot confuse two of them: what a client sends

@@ -1,5 +1,5 @@
 package import Records
-package import StrictJSON
+import StrictJSON
 
 /// One row of the visible table of methods, from which the server checks requests, `system.methods` answers,
 /// t2ctl gets its completion and the page t2-protocol(7) is checked.
@@ -34,33 +34,29 @@ package struct RPCMethod: Sendable, Equatable {
   }
 
   /// As `system.methods` shows it.
-  package var json: JSONValue {
-    [
-      "name": .string(name), "access": .string(access.rawValue), "since": .integer(Int64(since)),
-      "summary": .string(summary), "result": .string(result), "verb": .string(verb),
-      "params": .array(parameters.map(\.json)),
-    ]
+  package var shown: SystemMethods.Method {
+    .init(
+      name: name, access: access.rawValue, since: since, summary: summary, result: result, verb: verb,
+      params: parameters.map(\.shown))
   }
 }
 
 extension MemberDefinition {
   /// As `system.methods` shows a parameter.
-  var json: JSONValue {
-    var object: JSONObject = [
-      "name": .string(name), "type": .string(type.name), "required": .bool(isRequired), "summary": .string(summary),
-    ]
-    if let standard, !standard.isNull { object["default"] = standard }
+  var shown: SystemMethods.Parameter {
+    var shown = SystemMethods.Parameter(name: name, type: type.name, required: isRequired, summary: summary)
+    if let standard, !standard.isNull { shown.default = standard }
     let bounded: ValueType = if case .list(let element, _) = type { element } else { type }
     switch bounded {
-    case .choice(let values): object["values"] = .array(values.map { .string($0) })
+    case .choice(let values): shown.values = values
     case .integer(let range):
-      object["minimum"] = .integer(range.lowerBound)
-      object["maximum"] = .integer(range.upperBound)
+      shown.minimum = .integer(range.lowerBound)
+      shown.maximum = .integer(range.upperBound)
     case .number(let range):
-      object["minimum"] = .number(range.lowerBound)
-      object["maximum"] = .number(range.upperBound)
+      shown.minimum = .number(range.lowerBound)
+      shown.maximum = .number(range.upperBound)
     case .string, .boolean, .list, .text, .tokens, .coefficients, .messages, .custom, .record, .any: break
     }
-    return .object(object)
+    return shown
   }
 }

@@ -1,5 +1,3 @@
-import StrictJSON
-
 /// What the daemon sends unasked on a connection that asked for it; t2-protocol(7) lists them, and a test compares.
 package enum RPCNotification: String, CaseIterable, Sendable {
   case event
@@ -21,7 +19,5 @@ package enum RPCNotification: String, CaseIterable, Sendable {
     }
   }
 
-  var json: JSONValue {
-    ["name": .string(rawValue), "summary": .string(summary), "params": .string(params)]
-  }
+  var shown: SystemMethods.Notification { .init(name: rawValue, summary: summary, params: params) }
 }

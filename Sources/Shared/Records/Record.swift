@@ -42,15 +42,10 @@ extension Record {
   /// What a reader would say of the values as they are now; nil where it would take them. For a record whose members the
   /// program has set itself.
   package var problem: RecordError? {
-    for (label, part) in parts(of: self) {
-      let name = snakeCase(label)
-      let written = part.written(declaredAs: name)
-      for definition in part.definitions(declaredAs: name) {
-        guard let value = written.first(where: { $0.name == definition.name })?.json,
-          let problem = definition.type.problem(with: value)
-        else { continue }
-        return RecordError(.invalid, at: definition.name, problem, hint: definition.summary)
-      }
+    let written = RecordWriter.object(self)
+    for definition in Self.members {
+      guard let value = written[definition.name], let problem = definition.type.problem(with: value) else { continue }
+      return RecordError(.invalid, at: definition.name, problem, hint: definition.summary)
     }
     var copy = self
     do throws(RecordError) { try copy.validate() } catch { return error }

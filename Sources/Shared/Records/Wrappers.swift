@@ -123,6 +123,47 @@ extension Flattened: RecordPart {
   }
 }
 
+/// The same of members that may all be missing.
+@propertyWrapper
+package struct FlattenedIfPresent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
+  package var wrappedValue: Value?
+
+  package init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+  package init(from decoder: any Decoder) throws {
+    do {
+      wrappedValue = try Value(from: decoder)
+    } catch let error as RecordError where error.kind == .missing {
+      wrappedValue = nil
+    }
+  }
+  package func encode(to encoder: any Encoder) throws { try wrappedValue?.encode(to: encoder) }
+}
+
+extension FlattenedIfPresent: RecordPart {
+  package static func read(_ member: ObjectMember) throws -> Self {
+    let values = member.values
+    if let part = try member.part(Self.self) { return part }
+    return try Self(
+      from: ValueDecoder(json: .object(values.object), place: values.place, reader: values.reader, source: nil))
+  }
+
+  func definitions(declaredAs name: String) -> [MemberDefinition] { [] }
+  func givenNames(declaredAs name: String) -> Set<String> { [] }
+  func read(
+    declaredAs name: String, from object: JSONObject, at place: String, by reader: RecordReader
+  ) throws -> Self {
+    try Self(from: ValueDecoder(json: .object(object), place: place, reader: reader, source: nil))
+  }
+  package func write(as label: String, to content: RecordContent) throws {
+    try wrappedValue?.encode(to: ValueEncoder(content: content))
+  }
+}
+
+/// What is read from the members of the object around it.
+protocol FlattenedReadable: Decodable {}
+extension Flattened: FlattenedReadable {}
+extension FlattenedIfPresent: FlattenedReadable {}
+
 // Members of records whose JSON is shown as it is. The reader and the writer hand them through; another encoder, such as
 // that of a test's arguments, gets their parts.
 extension JSONValue: Codable {

@@ -1,17 +1,82 @@
 package import Records
 package import Settings
-package import StrictJSON
 
-/// What a check found: the verdict by the task's metric, the numbers behind it, and every item.
+/// What a check found: the verdict by the task's metric, and the numbers behind it. The catalogue keeps it and lists show
+/// it; the items are in `CheckResult`.
+package struct CheckSummary: Codable, Sendable, Equatable {
+  package var kind: CheckKind
+  /// By the task's own metric: what is found by it is what is found.
+  @Flattened package var decisive: CheckResult.Outcome
+  /// Whether the expert may be used on this model: ordered, and no harm to the base.
+  package var passes: Bool
+  package var count: Int
+  /// `eval` or `fewshot`; the latter prove nothing.
+  package var split: String
+  package var seed: UInt64
+  package var template: String
+  package var kernel: String
+  package var seconds: Double
+  /// The task's own metric first.
+  @NotEmpty package var outcomes: [CheckResult.Outcome]
+
+  private enum CodingKeys: String, CodingKey {
+    case kind = "check"
+    case decisive, passes
+    case count = "n"
+    case split, seed, template, kernel, seconds
+    case outcomes = "by_metric"
+  }
+
+  /// - Parameter outcomes: at least one.
+  package init(
+    kind: CheckKind, outcomes: [CheckResult.Outcome], passes: Bool, count: Int, split: String, seed: UInt64,
+    template: String, kernel: String, seconds: Double
+  ) {
+    precondition(!outcomes.isEmpty, "a check without an outcome")
+    self.kind = kind
+    decisive = outcomes[0]
+    self.passes = passes
+    self.count = count
+    self.split = split
+    self.seed = seed
+    self.template = template
+    self.kernel = kernel
+    self.seconds = seconds
+    self.outcomes = outcomes
+  }
+}
+
+/// The same with every item, the result of a check's job.
+@dynamicMemberLookup
 package struct CheckResult: Codable, Sendable, Equatable {
+  @Flattened package var summary: CheckSummary
+  package var rowIDs: [String]
+  package var items: [Items]
+  /// What the policy made of it, and its number in the catalogue: the daemon's.
+  package var action: CheckAction?
+  package var id: Int64?
+
+  package init(summary: CheckSummary, rowIDs: [String], items: [Items]) {
+    self.summary = summary
+    self.rowIDs = rowIDs
+    self.items = items
+  }
+
+  package subscript<Member>(dynamicMember path: WritableKeyPath<CheckSummary, Member>) -> Member {
+    get { summary[keyPath: path] }
+    set { summary[keyPath: path] = newValue }
+  }
+
   /// An expert's items less those of what it is compared with.
   package struct Comparison: Codable, Sendable, Equatable {
-    package var effect: Double
-    package var ci95: Interval
+    /// What decides: both tests must agree.
+    package var p: Double
     /// Of McNemar's exact test; against several shuffles the median.
     package var mcNemar: Double
     /// Against several shuffles; nil against the base.
     package var signFlip: Double?
+    package var effect: Double
+    package var ci95: Interval
     /// Items that only the expert has right, and those that only the other has; against several shuffles one pair each.
     package var won: [Int]
     package var lost: [Int]
@@ -19,34 +84,20 @@ package struct CheckResult: Codable, Sendable, Equatable {
     package init(
       effect: Double, low: Double, high: Double, mcNemar: Double, signFlip: Double? = nil, won: [Int], lost: [Int]
     ) {
-      self.effect = effect
-      ci95 = Interval(low, high)
+      p = max(mcNemar, signFlip ?? 0)
       self.mcNemar = mcNemar
       self.signFlip = signFlip
+      self.effect = effect
+      ci95 = Interval(low, high)
       self.won = won
       self.lost = lost
     }
 
-    /// What decides: both tests must agree.
-    package var pValue: Double { max(mcNemar, signFlip ?? 0) }
-
     private enum CodingKeys: String, CodingKey {
+      case p
       case mcNemar = "p_mcnemar"
       case signFlip = "p_sign_flip"
       case effect, ci95, won, lost
-    }
-    private enum Decisive: String, CodingKey { case pValue = "p" }
-
-    package func encode(to encoder: any Encoder) throws {
-      var decisive = encoder.container(keyedBy: Decisive.self)
-      try decisive.encode(pValue, forKey: .pValue)
-      var container = encoder.container(keyedBy: CodingKeys.self)
-      try container.encode(mcNemar, forKey: .mcNemar)
-      try container.encodeIfPresent(signFlip, forKey: .signFlip)
-      try container.encode(effect, forKey: .effect)
-      try container.encode(ci95, forKey: .ci95)
-      try container.encode(won, forKey: .won)
-      try container.encode(lost, forKey: .lost)
     }
   }
 
@@ -64,10 +115,6 @@ package struct CheckResult: Codable, Sendable, Equatable {
       package var expert: Double
       package var shuffles: [Double]
     }
-
-    package var base: Double { scores.base }
-    package var expert: Double { scores.expert }
-    package var shuffles: [Double] { scores.shuffles }
 
     package init(
       metric: String, verdict: CheckVerdict, versusShuffles: Comparison, versusBase: Comparison, base: Double,
@@ -96,72 +143,5 @@ package struct CheckResult: Codable, Sendable, Equatable {
       self.name = name
       self.right = right
     }
-  }
-
-  package var kind: CheckKind
-  /// The task's own metric first: it decides.
-  @NotEmpty package var outcomes: [Outcome]
-  /// Whether the expert may be used on this model: ordered, and no harm to the base.
-  package var passes: Bool
-  package var count: Int
-  /// `eval` or `fewshot`; the latter prove nothing.
-  package var split: String
-  package var seed: UInt64
-  package var template: String
-  package var kernel: String
-  package var seconds: Double
-  package var rowIDs: [String]
-  package var items: [Items]
-
-  package init(
-    kind: CheckKind, outcomes: [Outcome], passes: Bool, count: Int, split: String, seed: UInt64, template: String,
-    kernel: String, seconds: Double, rowIDs: [String], items: [Items]
-  ) {
-    self.kind = kind
-    self.outcomes = outcomes
-    self.passes = passes
-    self.count = count
-    self.split = split
-    self.seed = seed
-    self.template = template
-    self.kernel = kernel
-    self.seconds = seconds
-    self.rowIDs = rowIDs
-    self.items = items
-  }
-
-  /// What a catalogue keeps and a list shows: all but the items.
-  package var summary: JSONObject {
-    var members = RecordWriter.object(self)
-    members[CodingKeys.rowIDs.rawValue] = nil
-    members[CodingKeys.items.rawValue] = nil
-    return members
-  }
-
-  private enum CodingKeys: String, CodingKey {
-    case kind = "check"
-    case passes
-    case count = "n"
-    case split, seed, template, kernel, seconds
-    case outcomes = "by_metric"
-    case rowIDs = "row_ids"
-    case items
-  }
-
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(kind, forKey: .kind)
-    // What is found by the task's own metric is what is found.
-    try outcomes.first?.encode(to: encoder)
-    try container.encode(passes, forKey: .passes)
-    try container.encode(count, forKey: .count)
-    try container.encode(split, forKey: .split)
-    try container.encode(seed, forKey: .seed)
-    try container.encode(template, forKey: .template)
-    try container.encode(kernel, forKey: .kernel)
-    try container.encode(seconds, forKey: .seconds)
-    try container.encode(outcomes, forKey: .outcomes)
-    try container.encode(rowIDs, forKey: .rowIDs)
-    try container.encode(items, forKey: .items)
   }
 }

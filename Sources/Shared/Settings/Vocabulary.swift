@@ -109,6 +109,16 @@ package enum CheckVerdict: String, Choice {
   case inconclusive
 }
 
+/// What the policy made of a verdict.
+package enum CheckAction: String, Choice {
+  /// It is shown and logged, and nothing else.
+  case warn
+  /// A version that waits becomes the active one.
+  case promote
+  /// The version is taken out of every coming search.
+  case quarantine
+}
+
 /// How far a job is.
 package enum JobState: String, Choice {
   case queued, running, done, failed, cancelled, interrupted

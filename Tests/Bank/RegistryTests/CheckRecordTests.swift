@@ -1,3 +1,5 @@
+import RPCProtocol
+import Results
 import SQLite
 import StrictJSON
 import SystemSupport
@@ -10,8 +12,21 @@ import Testing
     CheckRecord(
       kind: .shuffle, expert: "science", version: 1, model: "tiny", modelDigest: Sample.digest("a"), task: "arc",
       taskDigest: Sample.digest("7"), job: job, verdict: .noBetterThanShuffled, passes: false, action: .quarantine,
-      summary: ["n": 200, "scores": ["base": 0.5]], added: Sample.now)
+      summary: Self.found, added: Sample.now)
   }
+
+  private static let found: CheckSummary = {
+    let comparison = CheckResult.Comparison(effect: 0.1, low: -0.1, high: 0.3, mcNemar: 0.5, won: [3], lost: [2])
+    return CheckSummary(
+      kind: .shuffle,
+      outcomes: [
+        .init(
+          metric: "acc", verdict: .noBetterThanShuffled, versusShuffles: comparison, versusBase: comparison, base: 0.5,
+          expert: 0.6, shuffles: [0.5])
+      ], passes: false, count: 200, split: "eval", seed: 1, template: "{question}", kernel: "Haswell", seconds: 1)
+  }()
+  private static let quarantine = Quarantine(
+    kind: "no_better_than_shuffled", check: 1, checkKind: "shuffle", task: "arc", model: "tiny")
 
   private func fill(_ catalogue: Catalogue, versions: [Character]) throws -> Int64 {
     try catalogue.store(Sample.model())
@@ -49,7 +64,7 @@ import Testing
       func quarantine(_ version: Int) throws -> AliasMove? {
         try catalogue.change { () throws in
           try catalogue.quarantine(
-            "science", version: version, reason: ["kind": "no_better_than_shuffled"], who: "t2d", why: "check 1",
+            "science", version: version, reason: Self.quarantine, who: "t2d", why: "check 1",
             now: Sample.now)
         }
       }
@@ -60,7 +75,7 @@ import Testing
       let expert = try #require(try catalogue.experts().first)
       #expect(expert.active == 1)
       #expect(expert.versions.map(\.state) == [.active, .quarantined, .quarantined])
-      #expect(expert.versions[2].quarantine == ["kind": "no_better_than_shuffled"])
+      #expect(expert.versions[2].quarantine == Self.quarantine)
       #expect(try catalogue.versionBefore("science") == nil)
       // The last one leaves nothing.
       #expect(try quarantine(1)?.to == nil)

@@ -78,7 +78,7 @@ import Testing
         "pending": [
           [
             "job": 9, "kind": "transfer", "expert": "science", "version": 2, "model": "sibling", "task": "easy",
-            "state": "running",
+            "state": "running", "fraction": 0.5, "reason": "a model of the same shapes",
           ]
         ],
         "checks": [

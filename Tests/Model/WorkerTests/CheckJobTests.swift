@@ -45,7 +45,8 @@ import WorkerProtocol
         #expect(result.items[number].right[0] == right)
       }
       let shares = result.items.map { Double($0.right[0].utf8.count { $0 == UInt8(ascii: "1") }) / 33 }
-      #expect([result.outcomes[0].base, result.outcomes[0].expert] + result.outcomes[0].shuffles == shares)
+      let scores = result.outcomes[0].scores
+      #expect([scores.base, scores.expert] + scores.shuffles == shares)
       let effect = shares[1] - (shares[2] + shares[3] + shares[4]) / 3
       #expect(abs(result.outcomes[0].versusShuffles.effect - effect) < 1e-12)
       #expect(abs(result.outcomes[0].versusBase.effect - (shares[1] - shares[0])) < 1e-12)

@@ -69,11 +69,11 @@ import Testing
   }
 
   @Test func theDescriptionNamesEveryMethodAndParameter() throws {
-    let methods = try #require(RPCMethod.description["methods"]?.arrayValue)
+    let methods = RPCMethod.description.methods
     #expect(methods.count == RPCMethod.all.count)
-    let get = try #require(methods.first { $0["name"] == "mixture.get" })
-    #expect(get["access"] == "read")
-    #expect(get["params"]?.arrayValue?.first?["name"] == "task")
+    let get = try #require(methods.first { $0.name == "mixture.get" })
+    #expect(get.access == "read" && get.params.first?.name == "task")
+    #expect(get.result.hasPrefix("not_modified, task, model, alpha {NAME}, granularity"))
   }
 }
 

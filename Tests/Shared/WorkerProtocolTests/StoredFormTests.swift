@@ -45,16 +45,17 @@ import WorkerProtocol
   static var check: CheckResult {
     let comparison = CheckResult.Comparison(
       effect: 0.1, low: -0.05, high: 0.25, mcNemar: 0.03, signFlip: 0.04, won: [5, 6], lost: [1, 0])
-    var versusBase = comparison
-    versusBase.signFlip = nil
+    let versusBase = CheckResult.Comparison(
+      effect: 0.1, low: -0.05, high: 0.25, mcNemar: 0.03, won: [5, 6], lost: [1, 0])
     func outcome(_ metric: String) -> CheckResult.Outcome {
       .init(
         metric: metric, verdict: .ordered, versusShuffles: comparison, versusBase: versusBase, base: 0.5, expert: 0.6,
         shuffles: [0.4, 0.5])
     }
     return CheckResult(
-      kind: .transfer, outcomes: [outcome("acc"), outcome("acc_norm")], passes: true, count: 12, split: "eval",
-      seed: .max, template: "Question: {question}", kernel: "Haswell", seconds: 2.5, rowIDs: ["a", "b"],
+      summary: CheckSummary(
+        kind: .transfer, outcomes: [outcome("acc"), outcome("acc_norm")], passes: true, count: 12, split: "eval",
+        seed: .max, template: "Question: {question}", kernel: "Haswell", seconds: 2.5), rowIDs: ["a", "b"],
       items: [.init(name: "base", right: ["10", "01"]), .init(name: "expert", right: ["11", "11"])])
   }
 
@@ -70,7 +71,7 @@ import WorkerProtocol
       form("EvalItems", items), form("Mixture", mixture), form("Mixture.Scores", mixture.scores),
       form("SearchSummary", mixture.search),
       ("CheckResult", check.json, { try CheckResult(decoding: $0).json }),
-      ("CheckResult.summary", .object(check.summary), { _ in nil }),
+      form("CheckResult.summary", check.summary),
       ("Decision", WorkerMessageTests.decision.json, { try Decision(decoding: $0).json }),
       (
         "ScoreAnswer",

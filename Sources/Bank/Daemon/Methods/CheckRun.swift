@@ -1,7 +1,7 @@
 import Registry
 import RPCProtocol
-import RPCServer
 import Records
+import Results
 import Settings
 import StrictJSON
 import WorkerProtocol
@@ -19,11 +19,10 @@ extension CheckRun: HandledMethod {
         try coordinator.check(
           version, kind, on: model, task: task, options: asked.options, who: who, reason: "check.run")
       }
-      reply.succeed([
-        "job": .integer(job), "kind": .string(kind.rawValue), "expert": .string(version.name),
-        "version": JSONValue(version.version), "model": .string(model.name), "task": .string(task.name),
-        "rows": .string(task.current.evalRows > 0 ? "eval" : "fewshot"),
-      ])
+      reply.succeed(
+        Result(
+          job: job, kind: kind, expert: version.name, version: version.version, model: model.name, task: task.name,
+          rows: task.current.evalRows > 0 ? "eval" : "fewshot"))
     }
   }
 }
@@ -33,12 +32,12 @@ extension CheckList: HandledMethod {
     let snapshot = service.snapshots.get()
     let limit = asked.limit
     let wanted = try asked.expert.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
-    func isWanted(_ name: String?) -> Bool { wanted.map { sameName($0.name, name ?? "") } ?? true }
-    let live = snapshot.jobs.filter { $0.spec(as: CheckSpec.self).map { isWanted($0.expert.name) } ?? false }
-    reply.succeed([
-      "checks": .array(snapshot.checks.reversed().filter { isWanted($0.expert) }.prefix(limit).map { .object($0.row) }),
-      "pending": .array(live.map { .object($0.checkRow(service.board.progress(of: $0.id))) }),
-    ])
+    func isWanted(_ name: String) -> Bool { wanted.map { sameName($0.name, name) } ?? true }
+    let live = snapshot.jobs.compactMap { $0.pendingCheck(service.board.progress(of: $0.id)) }
+    reply.succeed(
+      Result(
+        checks: snapshot.checks.reversed().filter { isWanted($0.expert) }.prefix(limit).map(\.row),
+        pending: live.filter { isWanted($0.expert) }))
   }
 }
 
@@ -50,12 +49,13 @@ extension CheckShow: HandledMethod {
     }
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in try coordinator.catalogue.job(check.job) }
-      var shown = check.row
-      for (key, value) in check.summary.members { shown[key] = value }
-      shown["check"] = .integer(check.id)
-      shown["kind"] = .string(check.kind.rawValue)
-      for key in ["row_ids", "items"] { shown[key] = job.result?[key] }
-      reply.succeed(.object(shown))
+      let whole = job.result.flatMap { try? CheckResult(decoding: $0) }
+      let summary = check.summary
+      reply.succeed(
+        Result(
+          row: check.row, versusShuffles: summary.decisive.versusShuffles, versusBase: summary.decisive.versusBase,
+          seed: summary.seed, template: summary.template, kernel: summary.kernel, seconds: summary.seconds,
+          byMetric: summary.outcomes, rowIDs: whole?.rowIDs, items: whole?.items))
     }
   }
 }
@@ -125,26 +125,22 @@ extension Snapshot {
 
 extension CheckRecord {
   /// A line of `check.list` and of `expert.show`.
-  var row: JSONObject {
-    let versusShuffles = summary["versus_shuffles"]
-    return [
-      "check": .integer(id), "kind": .string(kind.rawValue), "expert": .string(expert), "version": JSONValue(version),
-      "model": .string(model), "task": .string(task), "verdict": .string(verdict.rawValue), "passes": .bool(passes),
-      "metric": summary["metric"] ?? .null, "n": summary["n"] ?? .null, "split": summary["split"] ?? .null,
-      "p": versusShuffles?["p"] ?? .null, "effect": versusShuffles?["effect"] ?? .null,
-      "ci95": versusShuffles?["ci95"] ?? .null, "scores": summary["scores"] ?? .null,
-      "action": .string(action.rawValue), "job": .integer(job), "time": .string(added.description),
-    ]
+  var row: CheckRow {
+    let found = summary.decisive
+    return CheckRow(
+      check: id, kind: kind, expert: expert, version: version, model: model, task: task, verdict: verdict,
+      passes: passes, metric: found.metric, n: summary.count, split: summary.split, p: found.versusShuffles.p,
+      effect: found.versusShuffles.effect, ci95: found.versusShuffles.ci95, scores: found.scores, action: action,
+      job: job, time: added.description)
   }
 }
 
 extension JobRecord {
-  /// A check that is on its way.
-  fileprivate func checkRow(_ progress: JobProgress?) -> JSONObject {
-    [
-      "job": .integer(id), "kind": spec["check"] ?? .null, "expert": spec["expert"]?["name"] ?? .null,
-      "version": spec["expert"]?["version"] ?? .null, "model": JSONValue(model), "task": JSONValue(task),
-      "state": .string(state.rawValue), "fraction": .number(progress?.fraction ?? 0), "reason": .string(reason),
-    ]
+  /// A check that is on its way; nil for another job.
+  fileprivate func pendingCheck(_ progress: JobProgress?) -> CheckList.Pending? {
+    guard let check = spec(as: CheckSpec.self) else { return nil }
+    return CheckList.Pending(
+      job: id, kind: check.kind, expert: check.expert.name, version: check.expert.version, model: model, task: task,
+      state: state.rawValue, fraction: progress?.fraction ?? 0, reason: reason)
   }
 }

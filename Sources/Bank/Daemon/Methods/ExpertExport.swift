@@ -1,17 +1,13 @@
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 import SystemSupport
 
 extension ExpertExport: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let (_, version) = try service.snapshots.get().resolveExpert(asked.expert)
     let path = service.paths.store.path(version.blob)
-    let result: JSONValue = [
-      "name": .string(version.name), "version": JSONValue(version.version), "digest": .string(version.digest),
-      "path": .string(path), "bytes": JSONValue(version.blob.bytes),
-    ]
+    let result = Result(
+      name: version.name, version: version.version, digest: version.digest, path: path, bytes: version.blob.bytes)
     let descriptor = asked.passFD ? try Service.openBlob(path) : nil
     reply.succeed(result, descriptor: descriptor)
   }

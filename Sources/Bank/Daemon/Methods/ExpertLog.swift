@@ -1,7 +1,5 @@
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 
 extension ExpertLog: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
@@ -17,7 +15,9 @@ extension ExpertLog: HandledMethod {
             "check.done",
           ])
       }
-      reply.succeed(["name": .string(expert.name), "events": .array(events.map { .object($0.json) })])
+      reply.succeed(
+        Result(
+          name: expert.name, events: try events.map { (event) throws(RPCError) in try event.read(as: Event.self) }))
     }
   }
 }

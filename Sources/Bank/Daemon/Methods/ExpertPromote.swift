@@ -1,8 +1,6 @@
 import Records
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 
 extension ExpertPromote: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
@@ -30,8 +28,7 @@ extension ExpertPromote: HandledMethod {
         throw RPCError(
           .conflict,
           "'\(version.name)@\(version.version)' is quarantined: "
-            + "\(version.quarantine?["kind"]?.stringValue ?? "by a check"), check "
-            + "\(version.quarantine?["check"]?.integerValue ?? 0)",
+            + "\(version.quarantine?.kind ?? "by a check"), check \(version.quarantine?.check ?? 0)",
           hint: "see 't2ctl expert show \(text)', or use --allow-quarantined")
       }
       try coordinator.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
@@ -70,7 +67,7 @@ extension ExpertRetire: HandledMethod {
 extension Coordinator {
   /// Moves an alias on a client's request, and answers.
   func move(
-    _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: Reply<JSONValue>
+    _ name: String, _ action: AliasMove.Action, to version: Int?, who: String, why: String, _ reply: Reply<AliasMoved>
   ) throws(RPCError) {
     let move = try answering { () throws(RegistryError) in
       try writer.change { () throws(RegistryError) in try promote(name, to: version, action, who: who, why: why) }
@@ -78,9 +75,6 @@ extension Coordinator {
     reconcile()
     let shown = version ?? move.from
     let state = shown.flatMap { snapshot.expert(name)?.version($0)?.state.rawValue }
-    reply.succeed([
-      "name": .string(name), "version": shown.map { JSONValue($0) } ?? .null, "state": JSONValue(state),
-      "active": version.map { JSONValue($0) } ?? .null, "previous": move.from.map { JSONValue($0) } ?? .null,
-    ])
+    reply.succeed(AliasMoved(name: name, version: shown, state: state, active: version, previous: move.from))
   }
 }

@@ -1,35 +1,36 @@
+import Records
 import Registry
 import RPCProtocol
-import RPCServer
 import StrictJSON
 
 extension ExpertShow: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let (expert, version) = try service.snapshots.get().resolveExpert(asked.expert)
-    var row = version.json(active: expert.active)
-    row["versions"] = .array(expert.versions.map { JSONValue($0.version) })
-    let details: JSONObject
-    do { details = try parseJSON(version.details).objectValue ?? [:] } catch {
+    let snapshot = service.snapshots.get()
+    let stored: StoredDetails
+    do {
+      stored = try RecordReader(unknownMembers: .ignored).read(try parseJSON(version.details))
+    } catch {
       throw RPCError(.internal, "the stored details of '\(version.name)@\(version.version)' are damaged: \(error)")
     }
-    for key in ["param_space", "max_mult", "rescale", "matrices", "parameters"] { row[key] = details[key] }
-    row["base"] = [
-      "model_id": details["base_model_id"] ?? .null, "digest": details["base_digest"] ?? .null,
-      "arch": details["base_arch"] ?? .null, "match": details["base_match"] ?? .null,
-    ]
-    var metadata = JSONObject()
-    for key in ["description", "license", "created", "metrics", "trained_with", "parents"] {
-      if let value = details[key] { metadata[key] = value }
-    }
-    row["metadata"] = .object(metadata)
-    let snapshot = service.snapshots.get()
     let checks = snapshot.checks.filter { sameName($0.expert, version.name) && $0.version == version.version }
-    row["checks"] = .array(checks.map { .object($0.row) })
-    if let reason = snapshot.whyUnchecked(version, isOnArrival: service.configuration.checks.onArrival) {
-      row["unchecked_because"] = .string(reason)
-    }
-    row["source"] = .string(version.source)
-    row["added_by"] = .string(version.addedBy)
-    reply.succeed(.object(row))
+    reply.succeed(
+      Result(
+        row: version.row(active: expert.active), versions: expert.versions.map(\.version), details: stored.details,
+        base: Base(
+          modelID: stored.baseModelID, digest: stored.baseDigest, arch: stored.baseArch, match: stored.baseMatch),
+        metadata: stored.metadata, checks: checks.map(\.row),
+        uncheckedBecause: snapshot.whyUnchecked(version, isOnArrival: service.configuration.checks.onArrival),
+        source: version.source, addedBy: version.addedBy))
+  }
+
+  /// What the catalogue keeps of the file: `ValidatedExpert.summary`.
+  private struct StoredDetails: Codable {
+    @Flattened var details: Details
+    var baseModelID: String?
+    var baseDigest: String?
+    var baseArch: String?
+    var baseMatch: String?
+    @Flattened var metadata: Metadata
   }
 }

@@ -1,8 +1,6 @@
 import Experts
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 import SystemSupport
 
 extension ExpertVerify: HandledMethod {
@@ -19,18 +17,14 @@ extension ExpertVerify: HandledMethod {
     }
   }
 
-  private static func verdict(on path: String, _ signatures: [ModelSignature]) -> JSONValue {
+  private static func verdict(on path: String, _ signatures: [ModelSignature]) -> Result {
     do throws(ExpertFileError) {
       let expert = try ExpertFile.read(path: path, fileName: FileSystem.split(path).name).validated(against: signatures)
-      return [
-        "ok": true, "name": .string(expert.name), "model": .string(expert.model),
-        "digest": .string(expert.contentDigest.description), "matrices": JSONValue(expert.parameters.count),
-        "warnings": JSONValue(expert.warnings.map(\.description)),
-      ]
+      return Result(
+        ok: true, name: expert.name, model: expert.model, digest: expert.contentDigest.description,
+        matrices: expert.parameters.count, warnings: expert.warnings.map(\.description))
     } catch {
-      return [
-        "ok": false, "warnings": [], "error": ["kind": .string(error.code), "message": .string(error.description)],
-      ]
+      return Result(ok: false, warnings: [], error: Problem(kind: error.code, message: error.description))
     }
   }
 }

@@ -1,8 +1,6 @@
 import Experts
 import RPCProtocol
-import RPCServer
 import Records
-import StrictJSON
 import SystemSupport
 
 extension ModelAdd: HandledMethod {
@@ -20,11 +18,7 @@ extension ModelAdd: HandledMethod {
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let (model, job) = try coordinator.addModel(name: name, path: path, who: who)
-      var result: JSONObject = [
-        "name": .string(model.name), "path": .string(model.path), "state": .string(model.state.rawValue),
-      ]
-      if let job { result["job"] = .integer(job) }
-      reply.succeed(.object(result))
+      reply.succeed(Result(name: model.name, path: model.path, state: model.state.rawValue, job: job))
     }
   }
 

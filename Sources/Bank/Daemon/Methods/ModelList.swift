@@ -1,15 +1,12 @@
 import Records
 import Registry
 import RPCProtocol
-import RPCServer
 import StrictJSON
 
 extension ModelList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    reply.succeed([
-      "models": .array(snapshot.models.map { .object($0.json(experts: snapshot.experts(ofModel: $0.name))) })
-    ])
+    reply.succeed(Result(models: snapshot.models.map { $0.row(experts: snapshot.experts(ofModel: $0.name)) }))
   }
 }
 
@@ -22,10 +19,19 @@ extension ModelShow: HandledMethod {
         .unknownModel, "there is no model \(quoted(name))",
         hint: nearestName(to: name, among: snapshot.models.map(\.name)).map { "did you mean '\($0)'?" })
     }
-    var row = model.fullJSON(experts: snapshot.experts(ofModel: model.name))
-    if asked.matrices, let signature = model.signature {
-      row["matrices"] = signature.json["matrices"]
+    let facts = model.facts.map {
+      Facts(
+        modelID: $0.modelID, hidden: $0.hidden, vocabulary: $0.vocabulary, hasTokenizer: $0.hasTokenizer,
+        chatTemplate: $0.chatTemplate, chatTemplateProblem: $0.chatTemplateProblem, targetMatrices: $0.targets.count,
+        factorization: Factorization(seconds: $0.factorizationSeconds))
     }
-    reply.succeed(.object(row))
+    reply.succeed(
+      Result(
+        row: model.row(experts: snapshot.experts(ofModel: model.name)), facts: facts, added: model.added.description,
+        addedBy: model.addedBy,
+        matrices: asked.matrices
+          ? model.signature?.layout.matrices.map {
+            Matrix(name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer)
+          } : nil))
   }
 }

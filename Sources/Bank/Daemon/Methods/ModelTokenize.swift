@@ -1,7 +1,5 @@
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 import WorkerProtocol
 
 extension ModelTokenize: HandledMethod {
@@ -10,8 +8,9 @@ extension ModelTokenize: HandledMethod {
     let special = asked.special
     let model = try service.snapshots.get().resolveModel(asked.model)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      coordinator.calls.send(.tokenize(model: coordinator.reference(model), text: text, special: special)) { answer in
-        reply.finish(answer)
+      let call = WorkerCall.tokenize(model: coordinator.reference(model), text: text, special: special)
+      coordinator.calls.send(call, as: TokenizeAnswer.self) { answer in
+        reply.finish(answer.map { Result(ids: $0.ids) })
       }
     }
   }

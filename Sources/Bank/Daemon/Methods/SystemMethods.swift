@@ -1,6 +1,4 @@
 import RPCProtocol
-import RPCServer
-import StrictJSON
 
 extension SystemMethods: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {

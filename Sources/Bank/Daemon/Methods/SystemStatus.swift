@@ -1,6 +1,5 @@
 import Registry
 import RPCProtocol
-import RPCServer
 import SQLite
 import StrictJSON
 import SystemSupport
@@ -8,56 +7,40 @@ import WorkerProtocol
 
 extension SystemStatus: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
-    reply.succeed(.object(service.status()))
+    reply.succeed(service.status())
   }
 }
 
 extension Service {
   /// From the snapshot and the board: answers while everything else is busy.
-  func status() -> JSONObject {
+  func status() -> SystemStatus.Result {
     let snapshot = snapshots.get()
     let running = snapshot.jobs.filter { $0.state == .running }
     let queued = snapshot.jobs.filter { $0.state == .queued }
-    return [
-      "version": .string(programVersion), "pid": JSONValue(Int(ownProcessID())),
-      "uptime_seconds": .number((MonotonicInstant.now - started).inSeconds),
-      "generation": .integer(snapshot.generation),
-      "prefix": .string(shownPrefix), "socket": .string(paths.socket), "spool": spool,
-      "sqlite": .string(Connection.libraryVersion), "models": JSONValue(snapshot.models.count),
-      "experts": JSONValue(snapshot.experts.count), "tasks": JSONValue(snapshot.tasks.count),
-      "mixtures": JSONValue(snapshot.mixtures.count),
-      "jobs": ["queued": JSONValue(queued.count), "running": JSONValue(running.count)],
-      "running": .array(running.map { .object($0.json(board.progress(of: $0.id), full: false)) }),
-      "queue": .array(queued.map { .object($0.json(nil, full: false)) }),
-      "worker": workerStatus(), "connections": JSONValue(counters?.connections ?? 0),
-      "memory_bytes": JSONValue(ProcessMemory.of()?.resident ?? 0),
-      "ingest": .array(snapshot.ingested.map { .object($0.json(directory: paths.directory($0.directory))) }),
-      "warnings": .array(
-        (board.warnings + kernelWarnings() + codeWarnings()).map {
-          ["code": .string($0.code), "message": .string($0.message), "help": .string($0.help)]
-        }),
-    ]
+    return SystemStatus.Result(
+      version: programVersion, pid: Int(ownProcessID()), uptimeSeconds: (MonotonicInstant.now - started).inSeconds,
+      generation: snapshot.generation, prefix: shownPrefix, socket: paths.socket, spool: spool,
+      sqlite: Connection.libraryVersion, models: snapshot.models.count, experts: snapshot.experts.count,
+      tasks: snapshot.tasks.count, mixtures: snapshot.mixtures.count,
+      jobs: .init(queued: queued.count, running: running.count),
+      running: running.map { .object($0.json(board.progress(of: $0.id), full: false)) },
+      queue: queued.map { .object($0.json(nil, full: false)) }, worker: workerStatus(),
+      connections: counters?.connections ?? 0, memoryBytes: ProcessMemory.of()?.resident ?? 0,
+      ingest: snapshot.ingested.map { $0.row(directory: paths.directory($0.directory)) },
+      warnings: (board.warnings + kernelWarnings() + codeWarnings()).map {
+        .init(code: $0.code, message: $0.message, help: $0.help)
+      })
   }
 
-  private func workerStatus() -> JSONValue {
+  private func workerStatus() -> SystemStatus.Worker {
     let worker = board.worker
-    var row: JSONObject = ["state": .string(worker.state.rawValue), "restarts": JSONValue(worker.restarts)]
-    if let hello = worker.hello {
-      row["pid"] = JSONValue(hello.pid)
-      row["cores"] = JSONValue(hello.cores)
-      row["blas"] = [
-        "running": .string(hello.kernel), "deserved": .string(hello.deservedKernel),
-        "too_old": .bool(hello.kernelTooOld),
-      ]
-      row["code"] = hello.code?.json
-    }
-    if let memory = worker.memory {
-      row["memory_bytes"] = .integer(memory.resident)
-      if memory.limit > 0 { row["memory_limit_bytes"] = .integer(memory.limit) }
-      row["models"] = .array(memory.models.map { ["path": .string($0.path), "bytes": .integer($0.bytes)] })
-    }
-    if let problem = worker.problem { row["problem"] = .string(problem) }
-    return .object(row)
+    let (hello, memory) = (worker.hello, worker.memory)
+    return SystemStatus.Worker(
+      state: worker.state.rawValue, restarts: worker.restarts, pid: hello?.pid, cores: hello?.cores,
+      blas: hello.map { .init(running: $0.kernel, deserved: $0.deservedKernel, tooOld: $0.kernelTooOld) },
+      code: hello?.code.map { .init(protections: $0.protections, problem: $0.problem) },
+      memoryBytes: memory?.resident, memoryLimitBytes: memory.flatMap { $0.limit > 0 ? $0.limit : nil },
+      models: memory?.models.map { .init(path: $0.path, bytes: $0.bytes) }, problem: worker.problem)
   }
 
   private func codeWarnings() -> [DaemonWarning] {

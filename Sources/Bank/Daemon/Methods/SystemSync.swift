@@ -1,7 +1,5 @@
 import Registry
 import RPCProtocol
-import RPCServer
-import StrictJSON
 import SystemSupport
 import Watcher
 
@@ -26,10 +24,10 @@ extension SystemSync: HandledMethod {
           for model in coordinator.snapshot.models { coordinator.lookAgain(at: model) }
           coordinator.stopWaiting()
           let snapshot = coordinator.snapshot
-          reply.succeed([
-            "generation": .integer(snapshot.generation), "experts": JSONValue(snapshot.experts.count),
-            "tasks": JSONValue(snapshot.tasks.count), "rejected": snapshot.rejected(nil, service.paths),
-          ])
+          reply.succeed(
+            Result(
+              generation: snapshot.generation, experts: snapshot.experts.count, tasks: snapshot.tasks.count,
+              rejected: snapshot.rejected(nil, service.paths)))
         }
       }
     }

@@ -1,8 +1,6 @@
 import Registry
 import RPCProtocol
-import RPCServer
 import Records
-import StrictJSON
 
 extension TaskAdapt: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
@@ -23,7 +21,7 @@ extension TaskAdapt: HandledMethod {
       let job = try answering { () throws(RegistryError) in
         try coordinator.adapt(need, options: standing, who: Service.who(reply), reason: "task.adapt")
       }
-      reply.succeed(["job": .integer(job), "task": .string(task.name), "model": .string(model.name)])
+      reply.succeed(Result(job: job, task: task.name, model: model.name))
     }
   }
 }

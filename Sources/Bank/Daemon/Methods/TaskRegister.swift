@@ -1,6 +1,5 @@
 import Registry
 import RPCProtocol
-import RPCServer
 import StrictJSON
 
 extension TaskRegister: HandledMethod {
@@ -22,9 +21,7 @@ extension TaskRegister: HandledMethod {
       coordinator.reconcile()
       coordinator.stopWaiting()
       let snapshot = coordinator.snapshot
-      var row = snapshot.taskRow(try snapshot.resolveTask(name))
-      row["model"] = JSONValue(only)
-      reply.succeed(.object(row))
+      reply.succeed(Result(row: snapshot.row(of: try snapshot.resolveTask(name)), model: only))
     }
   }
 }

@@ -1,6 +1,5 @@
 package import Records
 package import Settings
-package import StrictJSON
 
 package enum CheckRun: RPCMethodDeclaration {
   package static let name = "check.run"
@@ -8,7 +7,8 @@ package enum CheckRun: RPCMethodDeclaration {
   package static let verb = "check transfer"
   package static let summary =
     "Queues a check: an expert against shuffled copies of itself and the base, on its model or on another one."
-  package static let resultSummary = "job, kind, expert, version, model, task, rows; the job's result is as check.show"
+  package static let resultNotes =
+    "the job's result is as check.show"
 
   package struct Parameters: Record {
     @Setting("on its own model, or on another one of the same shapes") package var kind: CheckKind
@@ -21,5 +21,20 @@ package enum CheckRun: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var job: Int64
+    package var kind: CheckKind
+    package var expert: String
+    package var version: Int
+    package var model: String
+    package var task: String
+    /// `eval` or `fewshot`.
+    package var rows: String
+
+    package init(job: Int64, kind: CheckKind, expert: String, version: Int, model: String, task: String, rows: String) {
+      (self.job, self.kind, self.expert, self.version, self.model, self.task, self.rows) = (
+        job, kind, expert, version, model, task, rows
+      )
+    }
+  }
 }

@@ -1,14 +1,12 @@
 package import Records
-package import StrictJSON
 
 package enum ExpertList: RPCMethodDeclaration {
   package static let name = "expert.list"
   package static let access = RPCMethod.Access.read
   package static let verb = "expert list"
   package static let summary = "The experts, each with its newest and its active version."
-  package static let resultSummary =
-    "experts [{name, label, version, active, state, model, kind, digest, bytes, added, warnings}], "
-    + "rejected [{path, kind, message}]"
+  package static let resultNotes =
+    "quarantine and foreign only where it is so"
 
   package struct Parameters: Record {
     @Setting("only those of this model") package var model: String?
@@ -16,5 +14,61 @@ package enum ExpertList: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var experts: [ExpertRow]
+    package var rejected: [IngestRow]
+
+    package init(experts: [ExpertRow], rejected: [IngestRow]) {
+      (self.experts, self.rejected) = (experts, rejected)
+    }
+  }
+}
+
+/// One version of an expert.
+package struct ExpertRow: Codable, Sendable, Equatable {
+  package var name: String
+  @NullWhenAbsent package var label: String?
+  package var version: Int
+  /// The version that the name stands for.
+  @NullWhenAbsent package var active: Int?
+  /// `candidate`, `active`, `superseded`, `retired` or `quarantined`.
+  package var state: String
+  package var model: String
+  package var kind: String
+  @NullWhenAbsent package var task: String?
+  package var digest: String
+  package var bytes: Int
+  package var added: String
+  package var warnings: [String]
+  /// Made for another base.
+  package var foreign: Bool?
+  package var quarantine: Quarantine?
+
+  package init(
+    name: String, label: String? = nil, version: Int, active: Int? = nil, state: String, model: String, kind: String,
+    task: String? = nil, digest: String, bytes: Int, added: String, warnings: [String], foreign: Bool? = nil,
+    quarantine: Quarantine? = nil
+  ) {
+    (self.name, self.version, self.state, self.model, self.kind, self.digest, self.bytes, self.added) = (
+      name, version, state, model, kind, digest, bytes, added
+    )
+    (self.warnings, self.foreign, self.quarantine) = (warnings, foreign, quarantine)
+    self.label = label
+    self.active = active
+    self.task = task
+  }
+}
+
+/// Why a version is kept out.
+package struct Quarantine: Codable, Sendable, Equatable {
+  /// The verdict.
+  package var kind: String
+  package var check: Int64
+  package var checkKind: String
+  package var task: String
+  package var model: String
+
+  package init(kind: String, check: Int64, checkKind: String, task: String, model: String) {
+    (self.kind, self.check, self.checkKind, self.task, self.model) = (kind, check, checkKind, task, model)
+  }
 }

@@ -1,12 +1,10 @@
 package import Records
-package import StrictJSON
 
 package enum ExpertRetire: RPCMethodDeclaration {
   package static let name = "expert.retire"
   package static let access = RPCMethod.Access.change
   package static let verb = "expert retire"
   package static let summary = "Takes an expert out of every coming search; its versions stay."
-  package static let resultSummary = "name, version, state, active, previous"
 
   package struct Parameters: Record {
     @Setting("its name") package var expert: String
@@ -14,5 +12,5 @@ package enum ExpertRetire: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package typealias Result = AliasMoved
 }

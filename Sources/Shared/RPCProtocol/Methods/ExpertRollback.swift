@@ -1,12 +1,10 @@
 package import Records
-package import StrictJSON
 
 package enum ExpertRollback: RPCMethodDeclaration {
   package static let name = "expert.rollback"
   package static let access = RPCMethod.Access.change
   package static let verb = "expert rollback"
   package static let summary = "Makes the version active that was active before."
-  package static let resultSummary = "name, version, state, active, previous"
 
   package struct Parameters: Record {
     @Setting("its name") package var expert: String
@@ -14,5 +12,5 @@ package enum ExpertRollback: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package typealias Result = AliasMoved
 }

@@ -1,12 +1,10 @@
 package import Records
-package import StrictJSON
 
 package enum ExpertVerify: RPCMethodDeclaration {
   package static let name = "expert.verify"
   package static let access = RPCMethod.Access.read
   package static let verb = "expert verify"
   package static let summary = "Reads an expert file by every rule, and stores nothing."
-  package static let resultSummary = "ok, name, model, digest, matrices, warnings, error {kind, message}"
 
   package struct Parameters: Record {
     @Setting("absolute path of the file, readable by the daemon") package var path: String
@@ -14,5 +12,32 @@ package enum ExpertVerify: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var ok: Bool
+    package var name: String?
+    package var model: String?
+    package var digest: String?
+    package var matrices: Int?
+    package var warnings: [String]
+    package var error: Problem?
+
+    package init(
+      ok: Bool, name: String? = nil, model: String? = nil, digest: String? = nil, matrices: Int? = nil,
+      warnings: [String], error: Problem? = nil
+    ) {
+      (self.ok, self.name, self.model, self.digest, self.matrices, self.warnings, self.error) = (
+        ok, name, model, digest, matrices, warnings, error
+      )
+    }
+  }
+}
+
+/// Why something is refused, or failed.
+package struct Problem: Codable, Sendable, Equatable {
+  package var kind: String
+  package var message: String
+
+  package init(kind: String, message: String) {
+    (self.kind, self.message) = (kind, message)
+  }
 }

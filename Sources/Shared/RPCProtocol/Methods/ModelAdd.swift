@@ -1,5 +1,4 @@
 package import Records
-package import StrictJSON
 
 package enum ModelAdd: RPCMethodDeclaration {
   package static let name = "model.add"
@@ -7,7 +6,6 @@ package enum ModelAdd: RPCMethodDeclaration {
   package static let verb = "model add"
   package static let summary =
     "Registers a base model; digest and factorization are a job. The same model again is no error."
-  package static let resultSummary = "name, path, state, job (where one was started)"
 
   package struct Parameters: Record {
     @Setting("absolute path of a .gguf file or a Hugging Face directory, readable by the daemon")
@@ -16,5 +14,15 @@ package enum ModelAdd: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var name: String
+    package var path: String
+    package var state: String
+    /// Where one was started.
+    package var job: Int64?
+
+    package init(name: String, path: String, state: String, job: Int64? = nil) {
+      (self.name, self.path, self.state, self.job) = (name, path, state, job)
+    }
+  }
 }

@@ -1,17 +1,51 @@
-import Records
-package import StrictJSON
+package import Records
 
 package enum ModelList: RPCMethodDeclaration {
   package static let name = "model.list"
   package static let access = RPCMethod.Access.read
   package static let verb = "model list"
   package static let summary = "The registered models."
-  package static let resultSummary =
-    "models [{name, state, architecture, parameters, layers, context, quantization, digest, path, experts}]"
 
   package struct Parameters: Record {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var models: [ModelRow]
+
+    package init(models: [ModelRow]) {
+      self.models = models
+    }
+  }
+}
+
+/// A registered model; what is null is known when it is ready.
+package struct ModelRow: Codable, Sendable, Equatable {
+  package var name: String
+  /// `inspecting`, `ready` or `failed`.
+  package var state: String
+  @NullWhenAbsent package var architecture: String?
+  @NullWhenAbsent package var parameters: Int64?
+  @NullWhenAbsent package var layers: Int?
+  @NullWhenAbsent package var context: Int?
+  @NullWhenAbsent package var quantization: String?
+  @NullWhenAbsent package var digest: String?
+  package var path: String
+  /// Active ones.
+  package var experts: Int
+  package var problem: String?
+
+  package init(
+    name: String, state: String, architecture: String? = nil, parameters: Int64? = nil, layers: Int? = nil,
+    context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, experts: Int,
+    problem: String? = nil
+  ) {
+    (self.name, self.state, self.path, self.experts, self.problem) = (name, state, path, experts, problem)
+    self.architecture = architecture
+    self.parameters = parameters
+    self.layers = layers
+    self.context = context
+    self.quantization = quantization
+    self.digest = digest
+  }
 }

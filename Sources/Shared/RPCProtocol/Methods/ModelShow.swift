@@ -1,14 +1,12 @@
 package import Records
-package import StrictJSON
 
 package enum ModelShow: RPCMethodDeclaration {
   package static let name = "model.show"
   package static let access = RPCMethod.Access.read
   package static let verb = "model show"
   package static let summary = "One model with all that is known of it."
-  package static let resultSummary =
-    "as in model.list, and model_id, tokenizer, chat_template, target_matrices, factorization, added; where asked "
-    + "for, matrices [{name, rows, columns, layer}]"
+  package static let resultNotes =
+    "matrices where asked for"
 
   package struct Parameters: Record {
     @Setting("the model's name") package var name: String
@@ -16,5 +14,67 @@ package enum ModelShow: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    @Flattened package var row: ModelRow
+    /// A model's that has been read.
+    @FlattenedIfPresent package var facts: Facts?
+    package var added: String
+    package var addedBy: String
+    /// Where asked for, of a model that is ready.
+    package var matrices: [Matrix]?
+
+    package init(row: ModelRow, facts: Facts? = nil, added: String, addedBy: String, matrices: [Matrix]? = nil) {
+      (self.added, self.addedBy, self.matrices) = (added, addedBy, matrices)
+      self.row = row
+      self.facts = facts
+    }
+  }
+
+  package struct Facts: Codable, Sendable, Equatable {
+    package var modelID: String
+    package var hidden: Int
+    package var vocabulary: Int
+    package var hasTokenizer: Bool
+    @NullWhenAbsent package var chatTemplate: String?
+    package var chatTemplateProblem: String?
+    package var targetMatrices: Int
+    package var factorization: Factorization
+
+    private enum CodingKeys: String, CodingKey {
+      case modelID, hidden, vocabulary
+      case hasTokenizer = "tokenizer"
+      case chatTemplate, chatTemplateProblem, targetMatrices, factorization
+    }
+
+    package init(
+      modelID: String, hidden: Int, vocabulary: Int, hasTokenizer: Bool, chatTemplate: String? = nil,
+      chatTemplateProblem: String? = nil, targetMatrices: Int, factorization: Factorization
+    ) {
+      (
+        self.modelID, self.hidden, self.vocabulary, self.hasTokenizer, self.chatTemplateProblem, self.targetMatrices,
+        self.factorization
+      ) = (modelID, hidden, vocabulary, hasTokenizer, chatTemplateProblem, targetMatrices, factorization)
+      self.chatTemplate = chatTemplate
+    }
+  }
+
+  package struct Factorization: Codable, Sendable, Equatable {
+    package var seconds: Double
+
+    package init(seconds: Double) {
+      self.seconds = seconds
+    }
+  }
+
+  package struct Matrix: Codable, Sendable, Equatable {
+    package var name: String
+    package var rows: Int
+    package var columns: Int
+    @NullWhenAbsent package var layer: Int?
+
+    package init(name: String, rows: Int, columns: Int, layer: Int? = nil) {
+      (self.name, self.rows, self.columns) = (name, rows, columns)
+      self.layer = layer
+    }
+  }
 }

@@ -1,12 +1,10 @@
 package import Records
-package import StrictJSON
 
 package enum ModelTokenize: RPCMethodDeclaration {
   package static let name = "model.tokenize"
   package static let access = RPCMethod.Access.read
   package static let verb = "tokenize"
   package static let summary = "The token ids of a text as it is: no template, no added tokens."
-  package static let resultSummary = "ids"
 
   package struct Parameters: Record {
     @Setting("the text") package var text: String
@@ -15,5 +13,11 @@ package enum ModelTokenize: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var ids: [Int32]
+
+    package init(ids: [Int32]) {
+      self.ids = ids
+    }
+  }
 }

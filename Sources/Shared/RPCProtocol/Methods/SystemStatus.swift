@@ -6,14 +6,117 @@ package enum SystemStatus: RPCMethodDeclaration {
   package static let access = RPCMethod.Access.read
   package static let verb = "status"
   package static let summary = "What runs, what is queued, what needs attention."
-  package static let resultSummary =
-    "version, pid, uptime_seconds, generation, spool {experts, tasks}, models, experts, tasks, mixtures, "
-    + "jobs {queued, running}, running, queue, worker {state, pid, memory_bytes, memory_limit_bytes, blas {running, "
-    + "deserved, too_old}}, connections, memory_bytes, warnings"
 
   package struct Parameters: Record {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var version: String
+    package var pid: Int
+    package var uptimeSeconds: Double
+    package var generation: Int64
+    package var prefix: String
+    package var socket: String
+    package var spool: Spool
+    package var sqlite: String
+    package var models: Int
+    package var experts: Int
+    package var tasks: Int
+    package var mixtures: Int
+    package var jobs: Jobs
+    package var running: [JSONValue]
+    package var queue: [JSONValue]
+    package var worker: Worker
+    package var connections: Int
+    package var memoryBytes: Int
+    package var ingest: [IngestRow]
+    package var warnings: [Warning]
+
+    package init(
+      version: String, pid: Int, uptimeSeconds: Double, generation: Int64, prefix: String, socket: String, spool: Spool,
+      sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JSONValue],
+      queue: [JSONValue], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], warnings: [Warning]
+    ) {
+      (self.version, self.pid, self.uptimeSeconds, self.generation, self.prefix, self.socket, self.spool, self.sqlite) =
+        (version, pid, uptimeSeconds, generation, prefix, socket, spool, sqlite)
+      (self.models, self.experts, self.tasks, self.mixtures, self.jobs, self.running, self.queue, self.worker) = (
+        models, experts, tasks, mixtures, jobs, running, queue, worker
+      )
+      (self.connections, self.memoryBytes, self.ingest, self.warnings) = (connections, memoryBytes, ingest, warnings)
+    }
+  }
+
+  package struct Jobs: Codable, Sendable, Equatable {
+    package var queued: Int
+    package var running: Int
+
+    package init(queued: Int, running: Int) {
+      (self.queued, self.running) = (queued, running)
+    }
+  }
+
+  package struct Worker: Codable, Sendable, Equatable {
+    /// `starting`, `ready` or `failed`.
+    package var state: String
+    package var restarts: Int
+    package var pid: Int?
+    package var cores: Int?
+    package var blas: Kernels?
+    /// Where programs of code rows are run.
+    package var code: Code?
+    package var memoryBytes: Int64?
+    package var memoryLimitBytes: Int64?
+    package var models: [Model]?
+    /// Why the last one ended.
+    package var problem: String?
+
+    package init(
+      state: String, restarts: Int, pid: Int? = nil, cores: Int? = nil, blas: Kernels? = nil, code: Code? = nil,
+      memoryBytes: Int64? = nil, memoryLimitBytes: Int64? = nil, models: [Model]? = nil, problem: String? = nil
+    ) {
+      (self.state, self.restarts, self.pid, self.cores, self.blas, self.code, self.memoryBytes, self.memoryLimitBytes) =
+        (state, restarts, pid, cores, blas, code, memoryBytes, memoryLimitBytes)
+      (self.models, self.problem) = (models, problem)
+    }
+  }
+
+  /// OpenBLAS's.
+  package struct Kernels: Codable, Sendable, Equatable {
+    package var running: String
+    package var deserved: String
+    package var tooOld: Bool
+
+    package init(running: String, deserved: String, tooOld: Bool) {
+      (self.running, self.deserved, self.tooOld) = (running, deserved, tooOld)
+    }
+  }
+
+  package struct Code: Codable, Sendable, Equatable {
+    package var protections: [String]
+    package var problem: String?
+
+    package init(protections: [String], problem: String? = nil) {
+      (self.protections, self.problem) = (protections, problem)
+    }
+  }
+
+  package struct Model: Codable, Sendable, Equatable {
+    package var path: String
+    package var bytes: Int64
+
+    package init(path: String, bytes: Int64) {
+      (self.path, self.bytes) = (path, bytes)
+    }
+  }
+
+  package struct Warning: Codable, Sendable, Equatable {
+    package var code: String
+    package var message: String
+    package var help: String
+
+    package init(code: String, message: String, help: String) {
+      (self.code, self.message, self.help) = (code, message, help)
+    }
+  }
 }

@@ -1,13 +1,11 @@
 package import Records
 package import Settings
-package import StrictJSON
 
 package enum TaskAdapt: RPCMethodDeclaration {
   package static let name = "task.adapt"
   package static let access = RPCMethod.Access.change
   package static let verb = "task adapt"
   package static let summary = "Queues a search for the best mixture."
-  package static let resultSummary = "job, task, model"
 
   package struct Parameters: Record {
     @Setting("its name") package var task: String
@@ -17,5 +15,13 @@ package enum TaskAdapt: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var job: Int64
+    package var task: String
+    package var model: String
+
+    package init(job: Int64, task: String, model: String) {
+      (self.job, self.task, self.model) = (job, task, model)
+    }
+  }
 }

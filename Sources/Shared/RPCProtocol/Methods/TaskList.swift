@@ -1,18 +1,48 @@
-import Records
-package import StrictJSON
+package import Records
 
 package enum TaskList: RPCMethodDeclaration {
   package static let name = "task.list"
   package static let access = RPCMethod.Access.read
   package static let verb = "task list"
   package static let summary = "The tasks and the state of their mixtures."
-  package static let resultSummary =
-    "tasks [{name, revision, rows, eval_rows, scoring, metric, models, state, job, stale}], "
-    + "rejected [{path, kind, message}]"
 
   package struct Parameters: Record {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var tasks: [TaskRow]
+    package var rejected: [IngestRow]
+
+    package init(tasks: [TaskRow], rejected: [IngestRow]) {
+      (self.tasks, self.rejected) = (tasks, rejected)
+    }
+  }
+}
+
+/// A task with the state of its mixtures.
+package struct TaskRow: Codable, Sendable, Equatable {
+  package var name: String
+  package var revision: Int
+  package var rows: Int
+  package var evalRows: Int
+  package var scoring: String
+  package var metric: String
+  package var models: [String]
+  /// Of its only pair with a model, or of its worst: `ready`, `stale`, `queued`, `running`, `failed`, `pending`,
+  /// `waiting_for_experts` or `waiting_for_model`.
+  package var state: String
+  @NullWhenAbsent package var job: Int64?
+  package var stale: Bool
+
+  package init(
+    name: String, revision: Int, rows: Int, evalRows: Int, scoring: String, metric: String, models: [String],
+    state: String, job: Int64? = nil, stale: Bool
+  ) {
+    (self.name, self.revision, self.rows, self.evalRows, self.scoring, self.metric, self.models, self.state) = (
+      name, revision, rows, evalRows, scoring, metric, models, state
+    )
+    self.stale = stale
+    self.job = job
+  }
 }

@@ -1,5 +1,4 @@
 package import Records
-package import StrictJSON
 
 package enum TaskRegister: RPCMethodDeclaration {
   package static let name = "task.register"
@@ -7,7 +6,6 @@ package enum TaskRegister: RPCMethodDeclaration {
   package static let verb = "task register"
   package static let summary =
     "Binds a task whose files lie in the watched directory to a model, and queues its adaptation."
-  package static let resultSummary = "name, revision, rows, eval_rows, state, model, job"
 
   package struct Parameters: Record {
     @Setting("its name") package var task: String
@@ -15,5 +13,13 @@ package enum TaskRegister: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    @Flattened package var row: TaskRow
+    @NullWhenAbsent package var model: String?
+
+    package init(row: TaskRow, model: String? = nil) {
+      self.row = row
+      self.model = model
+    }
+  }
 }
