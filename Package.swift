@@ -73,12 +73,12 @@ let package = Package(
     // The words and settings of the domain, each declared once.
     shared.part("Settings", ["Search", "Records", "Multipliers", "StrictJSON"]),
     // What searches, checks, trainings and evaluations find: from the worker to the catalogue and to clients.
-    shared.part("Results", ["Records", "Settings", "Multipliers"]),
+    shared.part("Results", ["Records", "Search", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["Records", "SystemSupport"]),
-    shared.part("Evaluation", ["Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
+    shared.part("Evaluation", ["Results", "Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
     shared.part("WorkerProtocol", ["Results", "Records", "Settings", "StrictJSON", "Multipliers"]),
 
     bank.system("CSQLite"),
@@ -115,8 +115,8 @@ let package = Package(
     model.part(
       "Training",
       [
-        "Adaptation", "Search", "Evaluation", "Sandbox", "Settings", "Transformer", "ModelFormats", "Multipliers",
-        "LinearAlgebra", "StrictJSON",
+        "Adaptation", "Search", "Evaluation", "Sandbox", "Results", "Records", "Settings", "Transformer",
+        "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON",
       ]),
     model.part(
       "Worker",
@@ -129,7 +129,7 @@ let package = Package(
     client.part("RPCClient", ["CLinux", "RPCProtocol", "Records", "StrictJSON", "SystemSupport"]),
     client.part("ResultText", ["RPCProtocol", "Results", "Records", "StrictJSON"]),
     // Answers in, HTML and SVG out: reads no file and opens no socket.
-    client.part("Report", ["ResultText", "StrictJSON"]),
+    client.part("Report", ["ResultText", "Results", "StrictJSON"]),
     client.part(
       "ControlCommands",
       [
@@ -217,7 +217,8 @@ let package = Package(
     model.tests(
       "Adaptation", ["Adaptation", "Search", "Multipliers", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
-    model.tests("Training", ["Training", "Transformer", "ModelFormats", "Settings", "SystemSupport", "TestSupport"]),
+    model.tests(
+      "Training", ["Training", "Transformer", "ModelFormats", "Results", "Settings", "SystemSupport", "TestSupport"]),
     model.tests(
       "Worker",
       [
@@ -239,7 +240,7 @@ let package = Package(
       "Golden",
       [
         "Daemon", "Worker", "LinearAlgebra", "ModelFormats", "ModelSamples", "RPCClient", "RPCProtocol", "Records",
-        "SQLite", "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
+        "Results", "SQLite", "StrictJSON", "SystemSupport", "TestSupport", "CLinux",
       ]),
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(

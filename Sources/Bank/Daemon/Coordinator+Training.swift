@@ -2,6 +2,7 @@ import Digests
 import Experts
 import Records
 import Registry
+import Results
 import Settings
 import StrictJSON
 import SystemSupport
@@ -45,7 +46,7 @@ extension Coordinator {
   }
 
   /// Makes what a training has made the next version of its name, and returns what the job shows of it.
-  fileprivate func trained(_ job: JobRecord, _ spec: TrainSpec, _ result: JSONValue) throws -> JSONValue {
+  fileprivate func trained(_ job: JobRecord, _ spec: TrainSpec, _ result: TrainResult) throws -> TrainResult {
     guard !spec.isEstimate else { return result }
     guard spec.settings.method == .svf else {
       removeStates(of: spec)
@@ -61,6 +62,9 @@ extension Coordinator {
       _ = try? FileSystem.remove(spec.expertPath)
       throw RegistryError.conflict("the trained expert is refused: \(error.message)")
     }
+    guard case .expert(let training, _) = result else {
+      throw RegistryError.conflict("the job's result is not that of an expert's training")
+    }
     let before = snapshot.expert(expert.name)?.active
     let blob = try store.publish(content)
     let known = try catalogue.version(
@@ -71,12 +75,9 @@ extension Coordinator {
       return try addVersion(expert, blob, source: "job \(job.id)", who: job.who)
     }
     removeStates(of: spec)
-    var shown = result.objectValue ?? [:]
-    shown["name"] = .string(expert.name)
-    shown["version"] = JSONValue(version)
-    shown["previous"] = before.map { JSONValue($0) } ?? .null
-    shown["state"] = .string(snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? "")
-    return .object(shown)
+    let state = snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? ""
+    let made = TrainedVersion(name: expert.name, version: version, previous: before, state: state)
+    return .expert(training, made)
   }
 
   // MARK: - States
@@ -113,7 +114,7 @@ extension Coordinator {
 
 extension TrainSpec: HandledJob {
   func finished(_ job: JobRecord, _ result: JSONValue, on coordinator: Coordinator) throws -> JSONValue {
-    try coordinator.trained(job, self, result)
+    RecordWriter.json(try coordinator.trained(job, self, result))
   }
 
   /// A training that failed for good would come to the same end if it were asked for again, so its state is of no use.

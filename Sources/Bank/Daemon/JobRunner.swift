@@ -237,7 +237,7 @@ final class JobRunner {
   func wait(for id: Int64, _ reply: Reply<JobWait.Result>, until deadline: Deadline) throws(RegistryError) {
     let job = try catalogue.job(id)
     if job.state.isFinal || deadline.hasPassed {
-      reply.succeed(.object(job.json(board.progress(of: id), full: true)))
+      reply.succeed(job.shown(board.progress(of: id)))
     } else {
       waiters.add(reply, for: id, until: deadline)
     }
@@ -247,7 +247,7 @@ final class JobRunner {
     guard !replies.isEmpty else { return }
     writer.attempt("read a job") { () throws(RegistryError) in
       let job = try catalogue.job(id)
-      for reply in replies { reply.succeed(.object(job.json(board.progress(of: id), full: true))) }
+      for reply in replies { reply.succeed(job.shown(board.progress(of: id))) }
     }
   }
 

@@ -80,7 +80,7 @@ extension Service {
   /// `shown` is how the answer names them.
   func resolveWeights(
     expert: String?, mixture task: String?, alpha: JSONObject?, mix: MixRule?, model: ModelRecord
-  ) throws(RPCError) -> (weights: Weights, shown: JSONValue) {
+  ) throws(RPCError) -> (weights: Weights, shown: ShownWeights) {
     let given = [("expert", expert != nil), ("mixture", task != nil), ("alpha", alpha != nil)].filter(\.1).map(\.0)
     guard given.count <= 1 else {
       throw RPCError(.invalidParams, "'\(given.joined(separator: "' and '"))' exclude each other")
@@ -88,7 +88,7 @@ extension Service {
     let snapshot = snapshots.get()
     if let expert {
       let (_, version) = try snapshot.resolveExpert(expert)
-      return (try weights(of: version, on: model), ["expert": .string("\(version.name)@\(version.version)")])
+      return (try weights(of: version, on: model), .of(expert: "\(version.name)@\(version.version)"))
     }
     if let task {
       let found = try served(task, model: model.name)
@@ -99,11 +99,11 @@ extension Service {
         path: paths.store.path(mixture.blob))
       return (
         .expert(vectors, rescale: .none),
-        ["mixture": .string(task), "digest": .string(vectors.digest), "generation": .integer(found.generation)]
+        .of(mixture: task, digest: vectors.digest, generation: found.generation)
       )
     }
-    if let alpha { return (try mixed(alpha, mix: mix, model: model, snapshot), ["alpha": .object(alpha)]) }
-    return (.base, ["base": true])
+    if let alpha { return (try mixed(alpha, mix: mix, model: model, snapshot), .of(alpha: alpha)) }
+    return (.base, .of(expert: nil))
   }
 
   /// One expert alone.

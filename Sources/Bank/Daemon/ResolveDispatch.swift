@@ -3,7 +3,6 @@ import Experts
 import Registry
 import RPCProtocol
 import Settings
-import StrictJSON
 import WorkerProtocol
 
 /// A label and the version of the expert that it stands for.
@@ -83,28 +82,22 @@ struct ResolvedDispatch {
   var dispatcher: ExpertVersion?
 
   /// The decision as clients see it: with the version of each label's expert.
-  func shown(_ decision: JSONValue?) -> JSONValue {
-    guard let object = decision?.objectValue else { return .null }
-    let chosen = object["label"]?.stringValue ?? DispatchSpec.other
-    var shown: JSONObject = ["label": .string(chosen), "expert": expert(of: chosen)]
-    for (key, value) in object.members where key != "label" && key != "probabilities" { shown[key] = value }
-    shown["probabilities"] = .array(
-      (object["probabilities"]?.arrayValue ?? []).map { entry in
-        let label = entry["label"]?.stringValue ?? ""
-        return [
-          "label": .string(label), "probability": entry["probability"] ?? .null, "expert": expert(of: label),
-        ]
+  func shown(_ decision: Decision) -> ShownDecision {
+    ShownDecision(
+      label: decision.label, expert: expert(of: decision.label), read: decision.reading, text: decision.text,
+      note: decision.note,
+      probabilities: decision.probabilities.map {
+        .init(label: $0.label, probability: $0.probability, expert: expert(of: $0.label))
       })
-    return .object(shown)
   }
 
-  /// `science@2`, or null for the base.
-  func expert(of label: String) -> JSONValue {
-    guard let version = labels.first(where: { sameName($0.label, label) })?.version else { return .null }
-    return .string("\(version.name)@\(version.version)")
+  /// `science@2`, or nil for the base.
+  private func expert(of label: String) -> String? {
+    guard let version = labels.first(where: { sameName($0.label, label) })?.version else { return nil }
+    return "\(version.name)@\(version.version)"
   }
 
-  var shownDispatcher: JSONValue { dispatcher.map { .string("\($0.name)@\($0.version)") } ?? .null }
+  var shownDispatcher: String? { dispatcher.map { "\($0.name)@\($0.version)" } }
 }
 
 extension Service {

@@ -42,50 +42,51 @@ extension IngestRecord {
 }
 
 extension JobRecord {
-  func json(_ progress: JobProgress?, full: Bool) -> JSONObject {
-    var row: JSONObject = [
-      "job": .integer(id), "kind": .string(kind.name), "state": .string(state.rawValue), "task": JSONValue(task),
-      "model": JSONValue(model), "attempts": JSONValue(attempts),
-      "fraction": .number(state == .done ? 1 : progress?.fraction ?? 0),
-      "created": .string(created.description), "started": JSONValue(started?.description),
-      "ended": JSONValue(ended?.description), "reason": .string(reason),
-    ]
+  /// A line of a list.
+  func row(_ progress: JobProgress?) -> JobRow {
+    var row = JobRow(
+      job: id, kind: kind.name, state: state, task: task, model: model, attempts: attempts,
+      fraction: state == .done ? 1 : progress?.fraction ?? 0, created: created.description,
+      started: started?.description, ended: ended?.description, reason: reason,
+      error: error.map {
+        .init(kind: $0["kind"]?.stringValue ?? "job_failed", message: $0["message"]?.stringValue ?? "")
+      })
     if let progress, !state.isFinal {
-      row["phase"] = .string(progress.phase)
-      row["detail"] = .string(progress.detail)
-      if let best = progress.best, best.isFinite { row["best"] = .number(best) }
-      if let seconds = progress.etaSeconds, seconds.isFinite { row["eta_seconds"] = .number(seconds) }
-    }
-    if let error { row["error"] = error }
-    if full {
-      row["who"] = .string(who)
-      row["spec"] = spec.forClients
-      if !options.isEmpty { row["options"] = .object(options) }
-      if let result { row["result"] = result }
+      (row.phase, row.detail) = (progress.phase, progress.detail)
+      row.best = progress.best.flatMap { $0.isFinite ? $0 : nil }
+      row.etaSeconds = progress.etaSeconds.flatMap { $0.isFinite ? $0 : nil }
     }
     return row
+  }
+
+  /// All that is known of it.
+  func shown(_ progress: JobProgress?) -> Job {
+    Job(
+      row: row(progress), who: who, spec: spec.forClients, options: options.isEmpty ? nil : options, result: result)
   }
 }
 
 extension JSONValue {
   /// A job's spec without what is the daemon's own: where it keeps and stages files, and the form that it is stored in.
-  fileprivate var forClients: JSONValue {
+  fileprivate var forClients: JSONObject {
     func withoutPaths(_ value: JSONValue) -> JSONValue {
       switch value {
-      case .object(let object):
-        var kept = JSONObject()
-        for (name, member) in object.members
-        where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
-          kept[name] = withoutPaths(member)
-        }
-        return .object(kept)
+      case .object(let object): return .object(withoutPaths(object))
       case .array(let items): return .array(items.map(withoutPaths))
       case .null, .bool, .integer, .number, .string: return value
       }
     }
-    guard case .object(var spec) = withoutPaths(self) else { return .null }
+    func withoutPaths(_ object: JSONObject) -> JSONObject {
+      var kept = JSONObject()
+      for (name, member) in object.members
+      where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
+        kept[name] = withoutPaths(member)
+      }
+      return kept
+    }
+    var spec = withoutPaths(objectValue ?? [:])
     spec["version"] = nil
-    return .object(spec)
+    return spec
   }
 }
 

@@ -1,3 +1,4 @@
+import Records
 import Registry
 import RPCProtocol
 import RPCServer
@@ -15,11 +16,11 @@ final class WorkerCalls {
   private struct Stream {
     let reply: Reply<Generate.Result>
     /// A decision as clients see it.
-    let decided: (JSONValue) -> JSONValue
+    let decided: (Decision) -> ShownDecision?
     var number = 0
 
-    mutating func send(_ members: JSONObject) {
-      reply.part(number, members)
+    mutating func send(_ part: Generate.Part) {
+      reply.part(number, RecordWriter.object(part))
       number += 1
     }
   }
@@ -88,14 +89,15 @@ final class WorkerCalls {
   /// Asks for a text that `reply`'s client waits for: it reads along where the call streams, and nothing more is
   /// computed once it has gone.
   func generate(
-    _ call: GenerateCall, for reply: Reply<Generate.Result>, decided: @escaping (JSONValue) -> JSONValue,
-    _ answer: @escaping WorkerAnswer
+    _ call: GenerateCall, for reply: Reply<Generate.Result>, decided: @escaping (Decision) -> ShownDecision?,
+    _ answer: @escaping (Result<GenerateAnswer.Generation, RPCError>) -> Void
   ) {
     let own = OwnRequest()
-    let number = send(.generate(call)) { [unowned self] result in
+    let number = send(.generate(call), as: GenerateAnswer.self) { [unowned self] result in
       if let number = own.number { streams[number] = nil }
       reply.connection.forget(own.observer)
-      answer(result)
+      answer(
+        result.flatMap { $0.generations.first.map { .success($0) } ?? .failure(RPCError(.internal, "no text came")) })
     }
     guard let number else { return }
     own.number = number
@@ -147,11 +149,11 @@ final class WorkerCalls {
   }
 
   func decided(_ number: Int64, _ decision: Decision) {
-    if let shown = streams[number]?.decided(decision.json) { streams[number]?.send(["decision": shown]) }
+    if let shown = streams[number]?.decided(decision) { streams[number]?.send(.init(decision: shown)) }
   }
 
   func generated(_ number: Int64, token: Int32, _ text: String) {
-    streams[number]?.send(["text": .string(text), "ids": [.integer(Int64(token))]])
+    streams[number]?.send(.init(text: text, ids: [token]))
   }
 
   // MARK: - The end

@@ -1,5 +1,7 @@
-import ResultText
 import RPCProtocol
+import Records
+import ResultText
+import Results
 import StrictJSON
 import SystemSupport
 
@@ -29,17 +31,11 @@ extension Verb {
         + "question alone, or the whole of a template of the task's own. Rows of code are run with their tests, in a "
         + "sandbox, where the configuration has code.enabled."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("evaluate.run", try invocation.parameters(for: "evaluate.run"))
-      guard let job = try invocation.jobToWaitFor(result) else {
-        return invocation.answer(result) { invocation.console.print("job \(result["job"].cell)") }
-      }
-      let scores = job["result"] ?? job
-      invocation.answer(scores) {
-        if invocation.command.has("--compare") {
-          invocation.showComparison(scores)
-        } else {
-          invocation.showEvaluation(scores)
-        }
+      let started = try invocation.call(EvaluateRun.self, try invocation.parameters(for: EvaluateRun.self))
+      if invocation.command.has("--compare") {
+        try invocation.finish(started, job: started.job, CompareResult.self) { invocation.showComparison($0) }
+      } else {
+        try invocation.finish(started, job: started.job, EvaluateResult.self) { invocation.showEvaluation($0) }
       }
     },
     make(
@@ -58,65 +54,61 @@ extension Verb {
 
 extension Invocation {
   /// The scores of one evaluation; its items are for programs.
-  fileprivate func showEvaluation(_ scores: JSONValue) {
-    var shown = scores.objectValue ?? [:]
-    let items = shown["items"]?.arrayValue?.count
-    shown["items"] = nil
-    let labels = shown["labels"]
-    shown["labels"] = nil
-    showMembers(.object(shown))
-    if let labels { console.print("labels: \(escaped(Self.labelShares(labels)))") }
-    if let items { console.note("\(items) items; --json has them") }
+  fileprivate func showEvaluation(_ result: EvaluateResult) {
+    var members = RecordWriter.object(result)
+    for hidden in ["items", "labels"] { members[hidden] = nil }
+    showMembers(.object(members))
+    if let labels = result.sorting.labels { console.print("labels: \(escaped(Self.shares(labels)))") }
+    console.note("\(result.items.count) items; --json has them")
   }
 
   /// In the manner of table 2 of arXiv 2501.06252: a line for each strategy.
-  fileprivate func showComparison(_ result: JSONValue) {
-    let columns = result["columns"]?.arrayValue ?? []
-    let metric = result["metric"]?.stringValue ?? ""
+  fileprivate func showComparison(_ result: CompareResult) {
+    let columns = result.columns
     console.print(
-      "task \(escaped(result["task"].cell)): \(result["n"].cell) \(escaped(result["split"].cell)) rows, metric "
-        + "\(escaped(metric)), template \(escaped(result["template"].cell))")
+      "task \(escaped(result.task)): \(result.count) \(result.split.rawValue) rows, metric "
+        + "\(escaped(result.metric)), template \(escaped(result.template))")
     // The metric that decides comes first, the other one beside it.
-    let others = ["acc", "acc_norm"].filter { name in name != metric && columns.contains { $0[name] != nil } }
+    let metrics: [(name: String, path: KeyPath<MetricScores, Double?>)] = [("acc", \.acc), ("acc_norm", \.accNorm)]
+    let others = metrics.filter { metric in
+      metric.name != result.metric && columns.contains { $0.scores[keyPath: metric.path] != nil }
+    }
     var table = Table(
-      headings: ["STRATEGY", "N", metric.uppercased()] + others.map { $0.uppercased() } + [
+      headings: ["STRATEGY", "N", result.metric.uppercased()] + others.map { $0.name.uppercased() } + [
         "95 %", "AGAINST BASE", "AGAINST BEST EXPERT", "LABELS", "SECONDS",
       ])
     for column in columns {
       table.add(
-        [Self.columnName(column), column["n"].cell, column["score"].cell] + others.map { column[$0].cell } + [
-          interval95(column["ci95"]), paired(column["versus_base"]),
-          paired(column["versus_best_expert"]), column["labels"].map { Self.labelShares($0) } ?? "-",
-          fixed(column["seconds"]?.doubleValue ?? 0, 1),
-        ])
+        [Self.name(of: column), "\(column.count)", cell(column.score)]
+          + others.map { cell(column.scores[keyPath: $0.path]) } + [
+            interval95(column.ci95), paired(column.versusBase), paired(column.versusBestExpert),
+            column.sorting.labels.map { Self.shares($0) } ?? "-", fixed(column.seconds, 1),
+          ])
     }
     print(table, empty: "no columns")
-    if let best = result["best_expert"]?.stringValue {
+    if let best = result.bestExpert {
       console.note("the best expert is \(escaped(best)): picked on these very rows, which flatters it")
     }
-    if columns.contains(where: { $0["labels"] != nil }) {
+    if columns.contains(where: { $0.sorting.labels != nil }) {
       console.note(
         "rows that are sorted have the answers of the base and the experts above; their seconds are those of deciding")
     }
-    for note in result["notes"]?.arrayValue ?? [] { console.note(escaped(note.cell)) }
-    for skipped in result["skipped"]?.arrayValue ?? [] {
-      console.note("no \(escaped(skipped["column"].cell)): \(escaped(skipped["reason"].cell))")
-    }
+    for note in result.notes { console.note(escaped(note)) }
+    for skipped in result.skipped { console.note("no \(escaped(skipped.name)): \(escaped(skipped.reason))") }
   }
 
   /// The paper's letters beside the names that other commands take.
-  private static func columnName(_ column: JSONValue) -> String {
-    switch column["strategy"]?.stringValue {
-    case "prompt": "A prompt"
-    case "classifier": "B classifier"
-    case "mixture": "C mixture"
-    default: column["column"].cell
+  private static func name(of column: CompareResult.Column) -> String {
+    switch column.strategy {
+    case .prompt: "A prompt"
+    case .classifier: "B classifier"
+    case .mixture: "C mixture"
+    case .base, .expert: column.name
     }
   }
 
   /// "science 0.62, other 0.38".
-  static func labelShares(_ labels: JSONValue) -> String {
-    (labels.arrayValue ?? []).map { "\($0["label"].cell) \(fixed($0["share"]?.doubleValue ?? 0, 2))" }
-      .joined(separator: ", ")
+  private static func shares(_ labels: [RowSorting.Label]) -> String {
+    labels.map { "\($0.label) \(fixed($0.share, 2))" }.joined(separator: ", ")
   }
 }

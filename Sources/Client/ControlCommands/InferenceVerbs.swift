@@ -1,3 +1,4 @@
+import RPCProtocol
 import ResultText
 import StrictJSON
 import SystemSupport
@@ -26,8 +27,8 @@ extension Verb {
       ],
       methods: ["score"], "Log-probabilities of a continuation, token by token."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("score", try invocation.parameters(for: "score"), timeout: .seconds(300))
-      invocation.answer(result) { invocation.showScore(result) }
+      let params = try invocation.parameters(for: Score.self)
+      invocation.answer(try invocation.call(Score.self, params, timeout: .seconds(300))) { invocation.showScore($0) }
     },
     make(
       "ask", [.optional("PROMPT", "prompt")],
@@ -58,21 +59,17 @@ extension Verb {
 }
 
 extension Invocation {
-  fileprivate func showScore(_ result: JSONValue) {
+  fileprivate func showScore(_ result: Score.Result) {
     var table = Table(("TOKEN", .right), ("LOGPROB", .right))
-    let ids = result["continuation_ids"]?.arrayValue ?? []
-    let logprobs = (result["logprobs"]?.arrayValue ?? []).compactMap(\.doubleValue)
-    for (id, logprob) in zip(ids, logprobs) { table.add([id.cell, fixed(logprob, 5)]) }
-    table.add(["sum", fixed(logprobs.reduce(0, +), 5)])
-    print(table, empty: "")
-    guard let top = result["top"]?.arrayValue, !top.isEmpty else { return }
-    console.print("")
-    var logits = Table(("TOP TOKEN", .right), ("LOGIT", .right), ("TEXT", .left))
-    for entry in top {
-      logits.add([
-        entry["id"].cell, fixed(entry["logit"]?.doubleValue ?? .nan, 5), entry["text"]?.stringValue ?? "",
-      ])
+    for (id, logprob) in zip(result.continuationIDs, result.logprobs) {
+      table.add(["\(id)", fixed(Double(logprob), 5)])
     }
+    table.add(["sum", fixed(result.sum, 5)])
+    print(table, empty: "")
+    guard !result.top.isEmpty else { return }
+    console.print("")
+    var logits = Table(("TOP TOKEN", .right), ("LOGIT", .right))
+    for entry in result.top { logits.add(["\(entry.id)", fixed(Double(entry.logit), 5)]) }
     print(logits, empty: "")
   }
 }

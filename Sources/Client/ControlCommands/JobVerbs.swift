@@ -1,6 +1,5 @@
+import RPCProtocol
 import ResultText
-import StrictJSON
-import SystemSupport
 
 extension Verb {
   static let jobVerbs: [Verb] = [
@@ -12,42 +11,40 @@ extension Verb {
       ],
       methods: ["job.list"], "The newest jobs."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call("job.list", try invocation.parameters(for: "job.list"))
-      invocation.answer(result) {
+      let result = try invocation.call(JobList.self, try invocation.parameters(for: JobList.self))
+      invocation.answer(result) { result in
         var table = Table(
           [
             ("JOB", .right), ("KIND", .left), ("STATE", .left), ("TASK", .left), ("MODEL", .left), ("DONE", .right),
             ("BEST", .right), ("CREATED", .left), ("DETAIL", .left),
           ], keys: 1)
-        for job in result["jobs"]?.arrayValue ?? [] {
-          let done = job["fraction"] == nil ? "-" : ProgressLine.percent(job)
+        for job in result.jobs {
           table.add([
-            job["job"].cell, job["kind"].cell, job["state"].cell, job["task"].cell, job["model"].cell, done,
-            (job["best"]?["score"] ?? job["best"]).cell, job["created"].cell, job["detail"].cell,
+            "\(job.job)", job.kind, job.state.rawValue, job.task ?? "-", job.model ?? "-", ProgressLine.percent(job),
+            cell(job.best), job.created, job.detail ?? "-",
           ])
         }
         invocation.print(table, empty: "no jobs")
       }
     },
     make("job show", [.one("ID", "job")], methods: ["job.show"], "One job.") { invocation throws(ControlError) in
-      let result = try invocation.call("job.show", try invocation.parameters(for: "job.show"))
-      invocation.answer(result) { invocation.showMembers(result) }
+      let result = try invocation.call(JobShow.self, try invocation.parameters(for: JobShow.self))
+      // Its spec and its result are of its kind.
+      invocation.answer(result.json) { invocation.showMembers(result.json) }
     },
     make(
       "job wait", [.one("ID", "job")], methods: ["job.wait"], "Wait until a job has ended.",
       notes: "Ctrl-C ends the waiting and not the job. A job that failed or was cancelled is status 1, the end of "
         + "--timeout 4."
     ) { invocation throws(ControlError) in
-      let number = try invocation.parameters(for: "job.wait")["job"]?.integerValue ?? 0
+      let number = try invocation.parameters(for: JobWait.self)["job"]?.integerValue ?? 0
       let job = try invocation.waitForJob(number)
-      invocation.answer(job) { invocation.console.print("job \(number) is \(escaped(job["state"].cell))") }
+      invocation.answer(job) { invocation.console.print("job \($0.row.job) is \($0.row.state.rawValue)") }
     },
     make("job cancel", [.one("ID", "job")], methods: ["job.cancel"], "End a job that is queued or running.") {
       invocation throws(ControlError) in
-      let result = try invocation.call("job.cancel", try invocation.parameters(for: "job.cancel"))
-      invocation.answer(result) {
-        invocation.console.print("job \(result["job"].cell) is \(escaped(result["state"].cell))")
-      }
+      let result = try invocation.call(JobCancel.self, try invocation.parameters(for: JobCancel.self))
+      invocation.answer(result) { invocation.console.print("job \($0.job) is \($0.state.rawValue)") }
     },
   ]
 }

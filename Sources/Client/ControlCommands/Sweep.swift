@@ -1,23 +1,20 @@
+import RPCProtocol
 import Report
 import ResultText
-import StrictJSON
+import Results
 import SystemSupport
 
 extension Invocation {
   func sweep() throws(ControlError) {
-    let params = try parameters(for: "sweep.run")
+    let params = try parameters(for: SweepRun.self)
     let file = command.value("--output")
     if let file {
       guard command.waits else { throw .usage("-o needs the result, which --no-wait does not wait for", hint: nil) }
       try requireDirectory(of: file)
     }
-    let started = try call("sweep.run", params)
-    guard let job = try jobToWaitFor(started) else {
-      return answer(started) { console.print("job \(started["job"].cell)") }
-    }
-    let result = job["result"] ?? job
-    answer(result) { showSweep(result) }
-    guard let file else { return }
+    let started = try call(SweepRun.self, params)
+    let result = try finish(started, job: started.job, SweepResult.self) { showSweep($0) }
+    guard let file, let result else { return }
     do throws(SystemCallError) {
       try FileSystem.writeAtomically(file, Array(SweepPlot(result).svg.utf8), mode: 0o644)
     } catch {
@@ -37,17 +34,16 @@ extension Invocation {
     throw .usage("there is no directory '\(escaped(directory))' for \(escaped(file))", hint: nil)
   }
 
-  private func showSweep(_ result: JSONValue) {
-    let cells = result["cells"]?.arrayValue ?? []
-    let base = result["base"]
+  private func showSweep(_ result: SweepResult) {
+    let base = result.base
     console.print(
-      "task \(escaped(result["task"].cell)): \(result["n"].cell) eval rows, metric \(escaped(result["metric"].cell)), search "
-        + "\(escaped(result["method"].cell)), objective \(escaped(result["objective"].cell))")
-    console.print("base: \(base?["value"].cell ?? "-") (95 % \(interval95(base?["ci95"])))")
-    for (name, score) in result["best_experts"]?.objectValue?.members ?? [] {
+      "task \(escaped(result.task)): \(result.count) eval rows, metric \(escaped(result.metric)), search "
+        + "\(result.method.rawValue), objective \(result.objective.rawValue)")
+    console.print("base: \(cell(base.value)) (95 % \(interval95(base.ci95)))")
+    for expert in result.bestExperts.entries {
       console.print(
-        "best expert \(escaped(name)): \(score["value"].cell) (95 % \(interval95(score["ci95"]))), against base "
-          + paired(score["versus_base"]))
+        "best expert \(escaped(expert.name)): \(cell(expert.value.value)) (95 % \(interval95(expert.value.ci95))), "
+          + "against base \(paired(expert.value.versusBase))")
     }
     console.print("")
     var headings = [
@@ -56,23 +52,22 @@ extension Invocation {
     ]
     if console.out.isTerminal { headings.append("EVAL") }
     var table = Table(headings: headings, keys: 3)
-    let ruler = IntervalRuler(cells.map { $0["eval"] } + [base], mark: base?["value"]?.doubleValue)
-    for cell in cells {
+    let ruler = IntervalRuler(result.cells.map(\.eval) + [base], mark: base.value)
+    for one in result.cells {
+      let (eval, found) = (one.eval, one.configuration)
       var row = [
-        cell["shots"].cell, budgetText(cell["budget"]), cell["seed"].cell,
-        cell["scores"]?["fit"].cell ?? "-", cell["scores"]?["held_out"].cell ?? "-",
-        (cell["eval"]?["value"]).cell, interval95(cell["eval"]?["ci95"]),
-        paired(cell["eval"]?["versus_base"]), paired(cell["eval"]?["versus_best_expert"]),
-        cell["served"].cell, cell["prompts"].cell, fixed(cell["seconds"]?.doubleValue ?? 0, 1),
+        "\(one.shots)", budgetText(one.budget), "\(one.seed)", cell(found.scores.fit), cell(found.scores.heldOut),
+        cell(eval.value), interval95(eval.ci95), paired(eval.versusBase), paired(eval.versusBestExpert), one.served,
+        "\(found.costs.prompts)", fixed(found.seconds, 1),
       ]
-      if console.out.isTerminal { row.append(ruler?.strip(cell["eval"]) ?? "") }
+      if console.out.isTerminal { row.append(ruler?.strip(eval) ?? "") }
       table.add(row)
     }
     print(table, empty: "no searches")
     if let ruler, console.out.isTerminal {
       console.note("the last column spans \(fixed(ruler.low, 3)) to \(fixed(ruler.high, 3)); │ is the base")
     }
-    let warned = cells.count { $0["warnings"]?.arrayValue?.isEmpty == false }
+    let warned = result.cells.count { !$0.warnings.isEmpty }
     if warned > 0 { console.note("\(warned) searches have warnings; --json has them") }
   }
 }
@@ -81,13 +76,12 @@ extension Invocation {
 struct IntervalRuler {
   let low: Double
   let high: Double
-  private let mark: Double?
+  private let mark: Double
   private static let width = 16
 
-  /// Nil where no score has an interval.
-  init?(_ scores: [JSONValue?], mark: Double?) {
-    let ends = scores.flatMap { ($0?["ci95"]?.arrayValue ?? []).compactMap(\.doubleValue) }
-    guard let low = ends.min(), let high = ends.max(), low < high else { return nil }
+  /// Nil where no interval has a length.
+  init?(_ scores: [EvalSummary], mark: Double) {
+    guard let low = scores.map(\.lower).min(), let high = scores.map(\.upper).max(), low < high else { return nil }
     (self.low, self.high, self.mark) = (low, high, mark)
   }
 
@@ -96,12 +90,11 @@ struct IntervalRuler {
   }
 
   /// `  ──●──│  `: the interval, the score, and the mark.
-  func strip(_ score: JSONValue?) -> String {
-    let ends = (score?["ci95"]?.arrayValue ?? []).compactMap(\.doubleValue)
-    guard ends.count == 2, let value = score?["value"]?.doubleValue else { return "" }
-    var cells = (0..<Self.width).map { (cell(ends[0])...max(cell(ends[0]), cell(ends[1]))).contains($0) ? "─" : " " }
-    if let mark { cells[cell(mark)] = "│" }
-    cells[cell(value)] = "●"
+  func strip(_ score: EvalSummary) -> String {
+    let (first, last) = (cell(score.lower), cell(score.upper))
+    var cells = (0..<Self.width).map { (first...max(first, last)).contains($0) ? "─" : " " }
+    cells[cell(mark)] = "│"
+    cells[cell(score.value)] = "●"
     return cells.joined()
   }
 }

@@ -104,7 +104,7 @@ extension Invocation {
     if let held = worker.code?.protections, !held.isEmpty { line("code", "held by \(held.joined(separator: ", "))") }
     line("jobs", "\(status.jobs.running) running, \(status.jobs.queued) queued")
     for job in status.running {
-      let name = "\(job["job"].cell) \(job["kind"].cell) \((job["task"] ?? job["model"]).cell) "
+      let name = "\(job.job) \(job.kind) \(job.task ?? job.model ?? "-") "
       let room = max(30, (console.out.columns ?? 80) - 12 - name.count)
       line(
         "",

@@ -1,6 +1,6 @@
-import ResultText
 import RPCProtocol
-import StrictJSON
+import ResultText
+import Results
 import SystemSupport
 
 extension Verb {
@@ -18,103 +18,105 @@ extension Verb {
 
 extension Invocation {
   fileprivate func train() throws(ControlError) {
-    let started = try call("train.start", try parameters(for: "train.start"))
-    for warning in started["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
-    if let replaced = started["replaces"]?.stringValue {
-      console.note("this will be a new version of \(escaped(replaced))")
-    }
-    guard let job = try jobToWaitFor(started) else {
-      return answer(started) { console.print("job \(started["job"].cell)") }
-    }
-    let result = job["result"] ?? job
-    answer(result) {
-      if result["dry_run"] == true { showEstimate(result) } else { showTraining(result) }
+    let started = try call(TrainStart.self, try parameters(for: TrainStart.self))
+    for warning in started.warnings { console.note("warning: \(escaped(warning))") }
+    if let replaced = started.replaces { console.note("this will be a new version of \(escaped(replaced))") }
+    try finish(started, job: started.job, TrainResult.self) { result in
+      switch result {
+      case .expert(let training, let version): showTraining(training, version)
+      case .adapters(let training): showComparison(training)
+      case .estimate(let estimate): showEstimate(estimate)
+      }
     }
   }
 
-  private func showEstimate(_ result: JSONValue) {
-    let memory = (result["memory_bytes"]?.doubleValue ?? 0) / 1e6
+  private func showEstimate(_ result: TrainEstimate) {
     console.print(
-      "\(escaped(result["name"].cell)) would have \(result["parameters"].cell) parameters, from "
-        + "\(result["training_rows"].cell) of \(result["rows"].cell) rows")
+      "\(escaped(result.name)) would have \(result.parameters) parameters, from \(result.trainingRows) of "
+        + "\(result.rows) rows")
     console.print("")
     var table = Table(("ESTIMATE", .left), ("", .right))
-    table.add(["tokens of a step", result["step_tokens"].cell])
-    table.add(["a step", secondsText(result["step_seconds"]?.doubleValue ?? 0)])
-    table.add(["a validation", secondsText(result["validation_seconds"]?.doubleValue ?? 0)])
-    table.add(["the training, at most", secondsText(result["seconds"]?.doubleValue ?? 0)])
-    table.add(["memory of the worker", "\(fixed(memory, 0)) MB"])
+    table.add(["tokens of a step", "\(result.stepTokens)"])
+    table.add(["a step", secondsText(result.stepSeconds)])
+    table.add(["a validation", secondsText(result.validationSeconds)])
+    table.add(["the training, at most", secondsText(result.seconds)])
+    table.add(["memory of the worker", "\(fixed(Double(result.memoryBytes) / 1e6, 0)) MB"])
     print(table, empty: "")
     console.note("nothing was trained; a few rows were, once, to measure by")
   }
 
+  private func warn(_ course: TrainingCourse) {
+    for warning in course.warnings { console.note("warning: \(escaped(warning))") }
+  }
+
   /// What came of it, the learning curve where something was held out, and the two scores.
-  private func showTraining(_ result: JSONValue) {
-    for warning in result["warnings"]?.arrayValue ?? [] { console.note("warning: \(escaped(warning.cell))") }
-    if result["method"] == "lora" { return showComparison(result) }
+  private func showTraining(_ training: ExpertTraining, _ version: TrainedVersion?) {
+    let (course, choice) = (training.course, training.choice)
+    warn(course)
     console.print(
-      "\(escaped(result["name"].cell))@\(result["version"].cell) (\(escaped(result["state"].cell))), "
-        + "step \(result["best_step"].cell) of \(result["steps"].cell), \(result["training_rows"].cell) rows, "
-        + secondsText(result["seconds"]?.doubleValue ?? 0))
+      (version.map { "\(escaped($0.name))@\($0.version) (\(escaped($0.state))), " } ?? "")
+        + "step \(course.bestStep) of \(course.steps), \(course.trainingRows) rows, \(secondsText(course.seconds))")
     console.print("")
-    if let sweep = result["sweep"]?.arrayValue {
+    if let sweep = choice.sweep {
       var table = Table(("WEIGHT", .right), ("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right))
       for one in sweep {
-        let weight = one["kl_weight"].cell + (one["kl_weight"] == result["kl_weight"] ? " *" : "")
         table.add(
-          [weight, one["best_step"].cell] + ["reward", "acc", "kl"].map { number(one["held_out"]?[$0]) })
+          [
+            cell(one.divergenceWeight) + (one.divergenceWeight == choice.divergenceWeight ? " *" : ""),
+            one.bestStep.map { "\($0)" } ?? "-",
+          ] + number(one.heldOut?.reward, one.heldOut?.right, one.heldOut?.divergence))
       }
       print(table, empty: "")
       for one in sweep {
-        if let problem = one["problem"] { console.note("weight \(one["kl_weight"].cell): \(escaped(problem.cell))") }
+        if let problem = one.problem { console.note("weight \(cell(one.divergenceWeight)): \(escaped(problem))") }
       }
       console.print("")
     }
     var table = Table(("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right), ("LOSS", .right))
-    for point in result["curve"]?.arrayValue ?? [] {
-      guard let held = point["validation"] else { continue }
-      let step = point["step"].cell + (point["step"] == result["best_step"] ? " *" : "")
-      table.add([step] + ["reward", "acc", "kl", "loss"].map { number(held[$0]) })
+    for point in course.curve {
+      guard let held = point.validation else { continue }
+      table.add(
+        ["\(point.step)" + (point.step == course.bestStep ? " *" : "")]
+          + number(held.reward, held.right, held.divergence, held.loss))
     }
     print(table, empty: "")
-    console.note(
-      "on \(result["held_out"]?["n"].cell ?? "-") training rows held out; step 0 is the base, * is what is kept")
+    console.note("on \(course.heldOut.count) training rows held out; step 0 is the base, * is what is kept")
   }
 
   /// What LoRA came to, on the rows held out and on the eval rows.
-  private func showComparison(_ result: JSONValue) {
+  private func showComparison(_ training: AdapterTraining) {
+    let course = training.course
+    warn(course)
     console.print(
-      "lora of rank \(result["rank"].cell), \(result["parameters"].cell) parameters, step \(result["best_step"].cell) of "
-        + "\(result["steps"].cell), \(result["training_rows"].cell) rows, "
-        + secondsText(result["seconds"]?.doubleValue ?? 0))
+      "lora of rank \(training.rank), \(training.choice.parameters) parameters, step \(course.bestStep) of "
+        + "\(course.steps), \(course.trainingRows) rows, \(secondsText(course.seconds))")
     console.print("")
     var table = Table(("ROWS", .left), ("N", .right), ("WEIGHTS", .left), ("ACC", .right), ("ACC_NORM", .right))
-    let held = result["held_out"]
-    for (name, key) in [("base", "base"), ("lora", "expert")] {
-      table.add(["held out", held?["n"].cell ?? "-", name, number(held?[key]?["acc"]), "-"])
+    for (name, standing) in [("base", course.heldOut.base), ("lora", course.heldOut.expert)] {
+      table.add(["held out", "\(course.heldOut.count)", name] + number(standing.right, nil))
     }
-    for name in ["base", "lora"] {
-      guard let score = result["eval"]?[name] else { continue }
-      table.add(["eval", result["eval"]?["n"].cell ?? "-", name, number(score["acc"]), number(score["acc_norm"])])
+    if let eval = training.eval {
+      for (name, scores) in [("base", eval.base), ("lora", eval.lora)] {
+        table.add(["eval", "\(eval.count)", name] + number(scores.acc, scores.accNorm))
+      }
     }
     print(table, empty: "")
-    if let mixtures = result["mixing"]?.arrayValue { showMixing(mixtures) }
+    if let mixtures = training.mixing { showMixing(mixtures) }
     console.note("no expert was made: lora is trained to be compared with")
   }
 
   /// A line for each mixture of two LoRAs, with its acc on both tasks.
-  private func showMixing(_ mixtures: [JSONValue]) {
-    let tasks = (mixtures.first?["scores"]?.arrayValue ?? []).map { $0["task"].cell }
+  private func showMixing(_ mixtures: [AdapterTraining.Mixed]) {
+    let tasks = (mixtures.first?.scores ?? []).map(\.task)
     var table = Table(headings: ["WEIGHTS", "SHARE"] + tasks.map { "ACC ON \($0)" })
     for mixture in mixtures {
-      let scores = mixture["scores"]?.arrayValue ?? []
       table.add(
-        [mixture["weights"].cell, fixed(mixture["share"]?.doubleValue ?? 0, 2)] + scores.map { number($0["acc"]) })
+        [mixture.weights, fixed(Double(mixture.share), 2)] + mixture.scores.map { fixed($0.scores.acc, 4) })
     }
     console.print("")
     print(table, empty: "")
     console.note("share is that of the second; parameters averages A and B, products what they add")
   }
 
-  private func number(_ value: JSONValue?) -> String { value?.doubleValue.map { fixed($0, 4) } ?? "-" }
+  private func number(_ values: Double?...) -> [String] { values.map { $0.map { fixed($0, 4) } ?? "-" } }
 }

@@ -45,8 +45,15 @@ package func bounds(_ ci95: JSONValue?) -> ClosedRange<Double>? {
   return ends.count == 2 && ends[0] <= ends[1] ? ends[0]...ends[1] : nil
 }
 
+/// An interval to draw; nil of one that has none.
+package func bounds(_ ci95: Interval) -> ClosedRange<Double>? {
+  ci95.lower <= ci95.upper ? ci95.lower...ci95.upper : nil
+}
+
 /// How far a search of a sweep may go: "20 gen" or "500 prompts".
-package func budgetText(_ budget: JSONValue?) -> String {
-  if let prompts = budget?["prompts"]?.integerValue { return "\(prompts) prompts" }
-  return "\((budget?["iterations"]).cell) gen"
+package func budgetText(_ budget: SweepBudget) -> String {
+  switch budget {
+  case .iterations(let number): "\(number) gen"
+  case .prompts(let number): "\(number) prompts"
+  }
 }

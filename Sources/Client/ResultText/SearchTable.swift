@@ -15,7 +15,7 @@ package enum SearchTable {
   package static func cells(_ line: ConfigurationSummary) -> [String] {
     let (scores, costs) = (line.scores, line.costs)
     return [
-      line.method + (line.isChosen ? " *" : ""), line.granularity.rawValue, cell(scores.fit),
+      line.method + (line.isChosen == true ? " *" : ""), line.granularity.rawValue, cell(scores.fit),
       cell(scores.fitLogLikelihood), cell(scores.heldOut), cell(scores.heldOutLogLikelihood), "\(line.generations)",
       line.stopReason, "\(costs.prompts)", fixed(line.seconds, 1), "\(costs.savedByCache)",
       "\(costs.savedByPruning)", "\(costs.savedByConvergence)",

@@ -1,5 +1,6 @@
-package import Settings
 import LinearAlgebra
+package import Results
+package import Settings
 package import Transformer
 
 /// A row with choices, in tokens: of a task, or a request and the labels that a dispatcher may give it.

@@ -1,8 +1,9 @@
-package import Settings
 package import Adaptation
 package import Evaluation
 import LinearAlgebra
+package import Results
 package import Sandbox
+package import Settings
 import Transformer
 
 /// A language model that learns to answer: rows have no choices, and the task's own rules say whether a text is right.

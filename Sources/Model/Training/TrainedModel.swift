@@ -1,3 +1,4 @@
+package import Results
 import Transformer
 
 /// What is trained: a network in the worker, an invented function in a test. Rows are known by their numbers.

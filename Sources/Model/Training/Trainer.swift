@@ -1,3 +1,4 @@
+package import Results
 package import Settings
 
 /// Trains: batch, gradient, step, and every few steps a validation on rows that no step sees.
@@ -30,13 +31,13 @@ package struct Trainer {
   private let model: any TrainedModel
   private let order: RowOrder
   /// Told of each point of the curve when it is complete.
-  private let report: (TrainingState.Point) -> Void
+  private let report: (CurvePoint) -> Void
   /// Makes a state last; called after each validation.
   private let save: (TrainingState) throws(TrainingError) -> Void
 
   package init(
     _ settings: TrainingSettings, model: any TrainedModel, state: TrainingState,
-    report: @escaping (TrainingState.Point) -> Void,
+    report: @escaping (CurvePoint) -> Void,
     save: @escaping (TrainingState) throws(TrainingError) -> Void
   ) throws(TrainingError) {
     precondition(settings.trainingProblem == nil, "settings that were not checked: \(settings.trainingProblem ?? "")")
@@ -54,8 +55,8 @@ package struct Trainer {
   /// Runs to the end. Cancelled, ``state`` is that after the last whole step.
   package mutating func run() throws(TrainingError) -> Outcome {
     if state.curve.isEmpty {
-      let point = TrainingState.Point(
-        step: 0, rate: 0, gradientNorm: 0, validation: try model.standing(of: order.validation, at: state.parameters))
+      let point = CurvePoint(
+        step: 0, validation: try model.standing(of: order.validation, at: state.parameters))
       state.curve = [point]
       report(point)
     }
@@ -93,7 +94,7 @@ package struct Trainer {
     state.validations.count { $0.step > state.bestStep } >= settings.patience
   }
 
-  private mutating func step() throws(TrainingError) -> TrainingState.Point {
+  private mutating func step() throws(TrainingError) -> CurvePoint {
     let number = state.step + 1
     let (gradient, standing) = try model.gradient(
       of: order.batch(settings.batch, step: state.step), step: state.step, at: state.parameters)
@@ -110,7 +111,7 @@ package struct Trainer {
     if let index = next.parameters.firstIndex(where: { !$0.isFinite }) {
       throw .diverged(step: number, what: "multiplier \(index) is \(next.parameters[index])")
     }
-    var point = TrainingState.Point(step: number, rate: rate, batch: standing, gradientNorm: norm)
+    var point = CurvePoint(step: number, learningRate: rate, gradientNorm: norm, batch: standing)
     if number % settings.validationInterval == 0 || number == settings.steps {
       let validation = try model.standing(of: order.validation, at: next.parameters)
       guard let reward = validation.reward, reward.isFinite else {
@@ -140,7 +141,7 @@ package struct Trainer {
     guard isFruitless(standing, norm) else { return }
     guard model.rewardIsSampled else { throw .noReward(step: number, reward: standing.reward ?? 0) }
     let before = state.curve.suffix(Self.unluckySteps - 1)
-    let fruitless = before.count { point in point.batch.map { isFruitless($0, point.gradientNorm) } ?? false }
+    let fruitless = before.count { point in point.batch.map { isFruitless($0, point.gradientNorm ?? 0) } ?? false }
     if fruitless == Self.unluckySteps - 1 { throw .noAnswerRight(step: number, steps: Self.unluckySteps) }
   }
 

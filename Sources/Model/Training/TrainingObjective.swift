@@ -1,4 +1,5 @@
 import Glibc
+package import Results
 package import Settings
 
 /// On rows with choices what is minimised is a function of the choices' summed log-likelihoods L_c, and of the model
@@ -67,24 +68,7 @@ package struct RowOutcome: Sendable, Equatable {
   package var derivatives: [Double]
 }
 
-/// How some rows fare on the mean.
-package struct Standing: Sendable, Equatable {
-  package var rows: Int
-  package var loss: Double
-  /// Nil where nothing was answered: a step of `next-token` on rows without choices.
-  package var reward: Double?
-  /// The share that is right: `acc`, or `exact_match`.
-  package var right: Double?
-  package var divergence: Double
-
-  package init(rows: Int, loss: Double, reward: Double?, right: Double?, divergence: Double = 0) {
-    self.rows = rows
-    self.loss = loss
-    self.reward = reward
-    self.right = right
-    self.divergence = divergence
-  }
-
+extension Standing {
   package init(_ outcomes: [RowOutcome]) {
     precondition(!outcomes.isEmpty, "the mean of no rows")
     func mean(_ value: (RowOutcome) -> Double) -> Double {

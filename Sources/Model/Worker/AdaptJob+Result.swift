@@ -104,7 +104,7 @@ extension CostSummary {
 }
 
 extension ConfigurationSummary {
-  init(_ search: AdaptationOutcome.SearchOutcome, isChosen: Bool) {
+  init(_ search: AdaptationOutcome.SearchOutcome, isChosen: Bool?) {
     let space = search.configuration.space
     self.init(
       method: search.configuration.method.name.rawValue, granularity: space.granularity, mix: space.mix,

@@ -1,13 +1,12 @@
-import Settings
 import Evaluation
 import LinearAlgebra
 import Records
 import Results
-import StrictJSON
+import Settings
 import WorkerProtocol
 
 extension CompareSpec: RunnableJob {
-  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try CompareJob(spec: self, job: job).run() }
+  func run(as job: RunningJob) throws(WorkerFault) -> CompareResult { try CompareJob(spec: self, job: job).run() }
 }
 
 /// Scores the same rows under the base, every expert, and the strategies A, B and C (arXiv 2501.06252, table 2), and
@@ -24,7 +23,7 @@ struct CompareJob {
     var seconds: Double
   }
 
-  func run() throws(WorkerFault) -> JSONValue {
+  func run() throws(WorkerFault) -> CompareResult {
     let task = try loadTask(spec.task)
     let (split, rows) = try task.rows(spec.split, limit: spec.limit)
     return try job.using(spec.model) { (model) throws(WorkerFault) in
@@ -63,7 +62,7 @@ struct CompareJob {
 
   private func result(
     _ scored: [Scored], _ rows: [TaskRow], of task: TaskDefinition, _ split: RowSplit
-  ) -> JSONValue {
+  ) -> CompareResult {
     let table = ComparisonTable(
       scored.map { one in
         ComparisonTable.Column(
@@ -74,51 +73,42 @@ struct CompareJob {
     if split != .eval, scored.contains(where: { $0.column.strategy == .mixture }) {
       notes.append("mixture: these are not eval rows; it may have been fitted to them")
     }
-    return [
-      "n": JSONValue(rows.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),
-      "scoring": .string(task.scoring.rawValue), "template": .string(task.templateName),
-      "split": .string(split.rawValue), "best_expert": JSONValue(table.bestExpert),
-      "columns": .array(zip(scored, table.lines).map { summary($0, $1, task) }),
-      "skipped": .array(spec.skipped.map(\.json)), "notes": JSONValue(notes),
-      "items": .array(rows.enumerated().map { item($0, $1, scored, task) }),
-      "kernel": .string(BLAS.kernel.running), "seconds": .number(scored.reduce(0) { $0 + $1.seconds }),
-    ]
+    return CompareResult(
+      count: rows.count, task: task.name, metric: task.metric.rawValue, scoring: task.scoring.rawValue,
+      template: task.templateName, split: split, bestExpert: table.bestExpert,
+      columns: zip(scored, table.lines).map { summary($0, $1, task) }, skipped: spec.skipped, notes: notes,
+      items: rows.enumerated().map { item($0, $1, scored, task) }, kernel: BLAS.kernel.running,
+      seconds: scored.reduce(0) { $0 + $1.seconds })
   }
 
-  private func summary(_ scored: Scored, _ line: ComparisonTable.Line, _ task: TaskDefinition) -> JSONValue {
-    let scores = EvaluationResult(task: task, items: scored.items)
-    var summary: JSONObject = [
-      "column": .string(line.name), "strategy": .string(scored.column.strategy.rawValue),
-      "n": JSONValue(line.count), "correct": JSONValue(line.correct), "score": .number(line.share),
-    ]
-    for metric in task.scoring == .choice ? [Metric.acc, .accNorm] : [task.metric] {
-      summary[metric.rawValue] = .number(scores.share(metric))
-    }
-    summary["ci95"] = [.number(line.interval.low), .number(line.interval.high)]
-    summary["versus_base"] = line.versusBase.map { RecordWriter.json(EvalSummary.Paired($0)) } ?? .null
-    summary["versus_best_expert"] = line.versusBestExpert.map { RecordWriter.json(EvalSummary.Paired($0)) } ?? .null
+  private func summary(_ scored: Scored, _ line: ComparisonTable.Line, _ task: TaskDefinition) -> CompareResult.Column {
+    var scores = EvaluationResult(task: task, items: scored.items).scores
+    // What is behind a score is for evaluations.
+    (scores.exactMatchByRule, scores.outcomes) = (nil, nil)
+    var sorting = RowSorting()
     if case .dispatched(let dispatch) = scored.column.weights, let decisions = scored.decisions {
-      summary.describe(decisions, of: dispatch)
+      sorting = RowSorting(decisions, of: dispatch)
     }
-    summary["seconds"] = .number(scored.seconds)
-    return .object(summary)
+    return CompareResult.Column(
+      name: line.name, strategy: scored.column.strategy, count: line.count, correct: line.correct, score: line.share,
+      scores: scores, ci95: Interval(line.interval), versusBase: line.versusBase.map { EvalSummary.Paired($0) },
+      versusBestExpert: line.versusBestExpert.map { EvalSummary.Paired($0) }, sorting: sorting, seconds: scored.seconds)
   }
 
   /// What every column made of one row.
-  private func item(_ number: Int, _ row: TaskRow, _ scored: [Scored], _ task: TaskDefinition) -> JSONValue {
-    let metric = task.metric
-    var columns = JSONObject()
-    for one in scored {
-      let item = one.items[number]
-      var shown: JSONObject = ["right": .bool(item.isCorrect(metric)), "answer": .string(item.answer(metric))]
-      if let decisions = one.decisions {
-        shown.describe(decisions[number])
-      }
-      columns[one.column.name] = .object(shown)
+  private func item(
+    _ number: Int, _ row: TaskRow, _ scored: [Scored], _ task: TaskDefinition
+  ) -> CompareResult.Item {
+    let columns = scored.map { one in
+      let (item, decision) = (one.items[number], one.decisions?[number])
+      return (
+        one.column.name,
+        CompareResult.Item.Cell(
+          isRight: item.isCorrect(task.metric), answer: item.answer(task.metric), label: decision?.label,
+          labelProbability: decision?.probability)
+      )
     }
-    return [
-      "id": .string(row.id), "line": JSONValue(row.line), "question": .string(task.request(of: row)),
-      "gold": .string(row.goldAnswer), "columns": .object(columns),
-    ]
+    return CompareResult.Item(
+      id: row.id, line: row.line, question: task.request(of: row), gold: row.goldAnswer, columns: ByName(columns))
   }
 }

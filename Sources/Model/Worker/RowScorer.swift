@@ -1,5 +1,6 @@
 import Adaptation
 import Evaluation
+import Results
 import StrictJSON
 import Transformer
 import WorkerProtocol
@@ -213,31 +214,23 @@ struct RowScorer {
   }
 }
 
-extension JSONObject {
-  /// How rows were sorted: by what, and how many got each label, with the expert that it means; null is the base.
-  mutating func describe(_ decisions: [RowScorer.Decision], of dispatch: DispatchSpec) {
-    self["labels"] = .array(
-      dispatch.names.map { name in
+extension RowSorting {
+  /// By what rows were sorted, and how many got each label, with the expert that it means.
+  init(_ decisions: [RowScorer.Decision], of dispatch: DispatchSpec) {
+    self.init(
+      labels: dispatch.names.map { name in
         let count = decisions.count { $0.label == name }
-        return [
-          "label": .string(name), "expert": dispatch.labels.first { $0.label == name }?.weights.expertName ?? .null,
-          "n": JSONValue(count), "share": .number(Double(count) / Double(max(1, decisions.count))),
-        ]
-      })
-    self["read"] = .string(dispatch.reading.rawValue)
-    self["dispatch_template"] = .string(dispatch.templateSource)
-  }
-
-  mutating func describe(_ decision: RowScorer.Decision) {
-    self["label"] = .string(decision.label)
-    self["label_probability"] = .number(decision.probability)
+        return Label(
+          label: name, expert: dispatch.labels.first { $0.label == name }?.weights.expertName, count: count,
+          share: Double(count) / Double(max(1, decisions.count)))
+      }, read: dispatch.reading, dispatchTemplate: dispatch.templateSource)
   }
 }
 
 extension Weights {
   /// `science@2`, where they are one expert's.
-  fileprivate var expertName: JSONValue? {
+  fileprivate var expertName: String? {
     guard case .mixture(let mixture) = self, mixture.experts.count == 1 else { return nil }
-    return .string("\(mixture.experts[0].name)@\(mixture.experts[0].version)")
+    return "\(mixture.experts[0].name)@\(mixture.experts[0].version)"
   }
 }

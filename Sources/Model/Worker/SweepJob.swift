@@ -9,7 +9,7 @@ import StrictJSON
 import WorkerProtocol
 
 extension SweepSpec: RunnableJob {
-  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try SweepJob(spec: self, job: job).run() }
+  func run(as job: RunningJob) throws(WorkerFault) -> SweepResult { try SweepJob(spec: self, job: job).run() }
 }
 
 /// Searches a task's mixture under one setting after the other and publishes none; runs in the thread of jobs.
@@ -27,7 +27,7 @@ struct SweepJob {
   /// One search of the sweep.
   private struct Cell {
     var shots: [Int]
-    var budget: SweepSpec.Budget
+    var budget: SweepBudget
     var search: SearchSettings
     var settings: AdaptationSettings
 
@@ -49,7 +49,7 @@ struct SweepJob {
     }
   }
 
-  func run() throws(WorkerFault) -> JSONValue {
+  func run() throws(WorkerFault) -> SweepResult {
     let task = try loadTask(spec.task, onlyShots: true)
     return try job.using(spec.model) { (model) throws(WorkerFault) in
       let inputs = try SearchInputs(task, model, spec.experts)
@@ -167,46 +167,32 @@ struct SweepJob {
 
   private func result(
     _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ inputs: SearchInputs
-  ) -> JSONValue {
+  ) -> SweepResult {
     let search = spec.search
-    var experts = JSONObject()
-    for score in scores { experts[inputs.experts[score.best].reference.name] = RecordWriter.json(score.expert) }
-    return [
-      "task": .string(inputs.task.name), "metric": .string(inputs.task.metric.rawValue),
-      "template": .string(inputs.task.templateName), "split": "eval", "n": JSONValue(scores[0].base.count),
-      "rows": JSONValue(inputs.rows.count), "method": .string(search.method.rawValue),
-      "granularities": JSONValue(search.granularities.map(\.rawValue)),
-      "objective": .string(search.objective.rawValue),
-      "population": JSONValue(search.population),
-      "experts": JSONValue(inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }),
-      "base": RecordWriter.json(scores[0].base), "best_experts": .object(experts),
-      "cells": .array(cells.indices.map { cell($0, cells, outcomes, scores, inputs) }),
-      "kernel": .string(BLAS.kernel.running), "seconds": .number(job.seconds),
-    ]
+    var experts: [(String, EvalSummary)] = []
+    for score in scores {
+      let name = inputs.experts[score.best].reference.name
+      if !experts.contains(where: { $0.0 == name }) { experts.append((name, score.expert)) }
+    }
+    return SweepResult(
+      task: inputs.task.name, metric: inputs.task.metric.rawValue, template: inputs.task.templateName, split: .eval,
+      count: scores[0].base.count, rows: inputs.rows.count, method: search.method, granularities: search.granularities,
+      objective: search.objective, population: search.population,
+      experts: inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }, base: scores[0].base,
+      bestExperts: ByName(experts), cells: cells.indices.map { cell(cells[$0], outcomes[$0], scores[$0], inputs) },
+      kernel: BLAS.kernel.running, seconds: job.seconds)
   }
 
   private func cell(
-    _ number: Int, _ cells: [Cell], _ outcomes: [AdaptationOutcome], _ scores: [CellScores], _ inputs: SearchInputs
-  ) -> JSONValue {
-    let (cell, outcome, score) = (cells[number], outcomes[number], scores[number])
-    let chosen = outcome.searches[outcome.configuration]
-    var shown: JSONObject = [
-      "shots": JSONValue(cell.shots.count), "budget": cell.budget.json,
-      "seed": .integer(Int64(bitPattern: cell.search.seed)),
-      "shot_ids": JSONValue(cell.shots.map { inputs.task.shots[$0].id }),
-    ]
-    for (key, value) in RecordWriter.object(ConfigurationSummary(chosen, isChosen: true)).members {
-      if key != "chosen" { shown[key] = value }
-    }
-    // Of the whole cell, with its baselines and whatever else was searched beside what was chosen.
-    let costs = CostSummary(outcome.costs)
-    shown["prompts"] = JSONValue(costs.prompts)
-    shown["seconds"] = .number(outcome.costs.seconds)
-    shown["served"] = .string(inputs.name(of: outcome.served))
-    shown["best_expert"] = .string(inputs.experts[score.best].reference.name)
-    shown["eval"] = RecordWriter.json(score.found)
-    shown["served_eval"] = RecordWriter.json(score.served)
-    shown["warnings"] = JSONValue(inputs.warnings(outcome, shots: cell.shots.count))
-    return .object(shown)
+    _ cell: Cell, _ outcome: AdaptationOutcome, _ score: CellScores, _ inputs: SearchInputs
+  ) -> SweepResult.Cell {
+    var configuration = ConfigurationSummary(outcome.searches[outcome.configuration], isChosen: nil)
+    configuration.costs.prompts = outcome.costs.prompts
+    configuration.seconds = outcome.costs.seconds
+    return SweepResult.Cell(
+      shots: cell.shots.count, budget: cell.budget, seed: cell.search.seed,
+      shotIDs: cell.shots.map { inputs.task.shots[$0].id }, configuration: configuration,
+      served: inputs.name(of: outcome.served), bestExpert: inputs.experts[score.best].reference.name,
+      eval: score.found, servedEval: score.served, warnings: inputs.warnings(outcome, shots: cell.shots.count))
   }
 }

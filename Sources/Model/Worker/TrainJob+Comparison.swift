@@ -1,7 +1,8 @@
-import Settings
 import Adaptation
 import Evaluation
-import StrictJSON
+import Records
+import Results
+import Settings
 import Training
 import Transformer
 import WorkerProtocol
@@ -19,13 +20,12 @@ extension TrainJob {
       model.model, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
   }
 
-  func compared(_ view: WeightView, _ task: TaskDefinition, on model: LoadedModel) throws(WorkerFault) -> JSONValue {
-    let base = try scores(of: .base, task, on: model)
-    let lora = try scores(of: view, task, on: model)
-    return [
-      "n": JSONValue(task.eval.count), "task": .string(task.name), "metric": .string(task.metric.rawValue),
-      "template": .string(task.templateName), "base": .object(base), "lora": .object(lora),
-    ]
+  func compared(
+    _ view: WeightView, _ task: TaskDefinition, on model: LoadedModel
+  ) throws(WorkerFault) -> AdapterTraining.Evaluated {
+    AdapterTraining.Evaluated(
+      count: task.eval.count, task: task.name, metric: task.metric.rawValue, template: task.templateName,
+      base: try scores(of: .base, task, on: model), lora: try scores(of: view, task, on: model))
   }
 
   /// Trains on a second task, from another seed, and scores what lies between the two on the eval rows of both
@@ -33,7 +33,7 @@ extension TrainJob {
   func mixing(
     _ first: [Float], _ data: TrainingData, with partner: TaskReference, number: Int,
     settings: TrainingSettings, _ matrices: [Int], on model: LoadedModel
-  ) throws(WorkerFault) -> JSONValue {
+  ) throws(WorkerFault) -> [AdapterTraining.Mixed] {
     let other = TrainJob(spec: spec.on(partner), job: job)
     let otherData = try TrainingData(other.spec)
     let tasks = [data.evaluated, otherData.evaluated].compactMap(\.self)
@@ -56,31 +56,28 @@ extension TrainJob {
       mixtures.append(("products", share, { weights.view(adding: first, second, share: share) }))
     }
     mixtures.append(("second", 1, { weights.view(at: second) }))
-    return .array(
-      try mixtures.map { (mixture) throws(WorkerFault) in
-        let view = mixture.view()
-        let scores = try tasks.map { (task) throws(WorkerFault) -> JSONValue in
-          var scores = try self.scores(of: view, task, on: model)
-          scores["task"] = .string(task.name)
-          scores["n"] = JSONValue(task.eval.count)
-          return .object(scores)
-        }
-        return ["weights": .string(mixture.name), "share": .float(mixture.share), "scores": .array(scores)]
-      })
+    return try mixtures.map { (mixture) throws(WorkerFault) in
+      let view = mixture.view()
+      let scores = try tasks.map { (task) throws(WorkerFault) in
+        AdapterTraining.Mixed.TaskScores(
+          scores: try self.scores(of: view, task, on: model), task: task.name, count: task.eval.count)
+      }
+      return AdapterTraining.Mixed(weights: mixture.name, share: mixture.share, scores: scores)
+    }
   }
 
+  /// Of a task with choices, which is all that LoRA is trained on.
   private func scores(
     of view: WeightView, _ task: TaskDefinition, on model: LoadedModel
-  ) throws(WorkerFault) -> JSONObject {
+  ) throws(WorkerFault) -> AdapterTraining.Scores {
     job.report(1, "evaluating", "\(task.eval.count) rows of \(task.name)")
     let items = try faulting {
       try RowEvaluator(task, model: model.model, sandbox: job.sandbox).evaluate(
         task.eval, under: view, shouldStop: { job.isCancelled })
     }
-    let shown = EvaluationResult(task: task, items: items).json
-    var scores = JSONObject()
-    for key in ["acc", "acc_norm", "ci95"] { scores[key] = shown[key] }
-    return scores
+    let scored = EvaluationResult(task: task, items: items)
+    return AdapterTraining.Scores(
+      acc: scored.share(.acc), accNorm: scored.share(.accNorm), ci95: Interval(scored.interval))
   }
 }
 

@@ -6,6 +6,7 @@ import LinearAlgebra
 import ModelFormats
 import Multipliers
 import Records
+import Results
 import Settings
 import StrictJSON
 import SystemSupport
@@ -14,7 +15,7 @@ import Transformer
 import WorkerProtocol
 
 extension TrainSpec: RunnableJob {
-  func run(as job: RunningJob) throws(WorkerFault) -> JSONValue { try TrainJob(spec: self, job: job).run() }
+  func run(as job: RunningJob) throws(WorkerFault) -> TrainResult { try TrainJob(spec: self, job: job).run() }
 }
 
 /// Trains an expert and writes its file; runs in the thread of jobs.
@@ -30,7 +31,7 @@ struct TrainJob {
   let spec: TrainSpec
   let job: RunningJob
 
-  func run() throws(WorkerFault) -> JSONValue {
+  func run() throws(WorkerFault) -> TrainResult {
     let settings = try spec.settings.divergenceWeights.map { (weight) throws(WorkerFault) in
       try spec.settings.training(withDivergence: weight)
     }
@@ -40,7 +41,7 @@ struct TrainJob {
 
   private func run(
     _ sweep: [TrainingSettings], _ data: TrainingData, on model: LoadedModel
-  ) throws(WorkerFault) -> JSONValue {
+  ) throws(WorkerFault) -> TrainResult {
     let matrices = try model.model.layout.matrices(of: spec.settings)
     let space = spec.settings.parameterSpace
     let method = spec.settings.method
@@ -50,7 +51,7 @@ struct TrainJob {
         TrainedMultipliers(model.model, space: space, matrices: matrices, components: spec.settings.components)
       case .lora: try adapters(matrices, seed: spec.settings.seed, on: model)
       }
-    if spec.isEstimate { return try estimate(sweep, data, weights, on: model) }
+    if spec.isEstimate { return .estimate(try estimate(sweep, data, weights, on: model)) }
     var runs: [(settings: TrainingSettings, result: Result<Trainer.Outcome, TrainingError>)] = []
     var rowCount = 0
     for (number, settings) in sweep.enumerated() {
@@ -70,33 +71,33 @@ struct TrainJob {
     }
     let best = runs.indices.reduce(0) { reward(runs[$1].result) > reward(runs[$0].result) ? $1 : $0 }
     let outcome = try faulting { try runs[best].result.get() }
-    var result = result(outcome, data, rowCount)
+    let choice = TrainingChoice(
+      parameters: weights.trainedCount, divergenceWeight: runs[best].settings.divergenceWeight,
+      sweep: runs.count > 1 ? runs.map { Self.tried($0.settings, $0.result) } : nil)
     switch method {
-    case .svf: try write(outcome, runs[best].settings, data, matrices, space, on: model)
+    case .svf:
+      try write(outcome, runs[best].settings, data, matrices, space, on: model)
+      return .expert(ExpertTraining(course: course(outcome, data, rowCount), choice: choice), nil)
     case .lora:
-      result["name"] = .string(spec.name)
-      result["method"] = .string(method.rawValue)
-      result["rank"] = JSONValue(spec.settings.rank ?? TrainingSettings.standardRank)
-      if let task = data.evaluated {
-        result["eval"] = try compared(weights.view(at: outcome.state.best), task, on: model)
+      let eval = try data.evaluated.map { (task) throws(WorkerFault) in
+        try compared(weights.view(at: outcome.state.best), task, on: model)
       }
-      if let partner = spec.partner {
-        result["mixing"] = try mixing(
+      let mixed = try spec.partner.map { (partner) throws(WorkerFault) in
+        try mixing(
           outcome.state.best, data, with: partner, number: runs.count, settings: runs[best].settings, matrices,
           on: model)
       }
-      result["seconds"] = .number(job.seconds)
+      return .adapters(
+        AdapterTraining(
+          course: course(outcome, data, rowCount), name: spec.name, method: method,
+          rank: spec.settings.rank ?? TrainingSettings.standardRank, eval: eval, mixing: mixed, choice: choice))
     }
-    result["parameters"] = JSONValue(weights.trainedCount)
-    result["kl_weight"] = .number(runs[best].settings.divergenceWeight)
-    if runs.count > 1 { result["sweep"] = .array(runs.map { Self.shown($0.settings, $0.result) }) }
-    return .object(result)
   }
 
   /// What it would take; of a sweep all of it.
   private func estimate(
     _ sweep: [TrainingSettings], _ data: TrainingData, _ weights: any TrainedParameters, on model: LoadedModel
-  ) throws(WorkerFault) -> JSONValue {
+  ) throws(WorkerFault) -> TrainEstimate {
     job.report(0, "estimating", "a few rows")
     let job = job
     // One that weighs the divergence takes longest.
@@ -105,14 +106,11 @@ struct TrainJob {
     let estimate = try faulting {
       try TrainingEstimate(settings, of: trainee, start: weights.start, clock: { job.seconds })
     }
-    return [
-      "name": .string(spec.name), "dry_run": true, "parameters": JSONValue(weights.trainedCount),
-      "rows": JSONValue(trainee.rowCount), "training_rows": JSONValue(estimate.trainingRows),
-      "step_tokens": JSONValue(estimate.step.tokens), "step_seconds": .number(estimate.stepSeconds),
-      "validation_seconds": .number(estimate.validationSeconds),
-      "seconds": .number(estimate.seconds * Double(sweep.count)),
-      "memory_bytes": JSONValue(estimate.step.memoryBytes), "kernel": .string(BLAS.kernel.running),
-    ]
+    return TrainEstimate(
+      name: spec.name, parameters: weights.trainedCount, rows: trainee.rowCount, trainingRows: estimate.trainingRows,
+      stepTokens: estimate.step.tokens, stepSeconds: estimate.stepSeconds,
+      validationSeconds: estimate.validationSeconds, seconds: estimate.seconds * Double(sweep.count),
+      memoryBytes: estimate.step.memoryBytes, kernel: BLAS.kernel.running)
   }
 
   /// One training of a sweep, or the only one.
@@ -132,9 +130,8 @@ struct TrainJob {
     let path = statePath(run)
     // What an interrupted run of this very training left.
     let state = TrainingState(path: path, identity: run.identity) ?? fresh
-    let known =
-      job.journal.filter { ($0["training"]?.intValue ?? 0) == run.number }
-      .compactMap { $0["step"]?.intValue }.max() ?? -1
+    let points = job.journal.compactMap { try? RecordReader(unknownMembers: .ignored).read($0, as: CurvePoint.self) }
+    let known = points.filter { ($0.training ?? 0) == run.number }.map(\.step).max() ?? -1
     // What another job came to before it was cut is part of this one's curve.
     for point in state.curve where point.step > known { job.record(entry(point, run)) }
     var best = state.bestValidation?.reward
@@ -154,10 +151,10 @@ struct TrainJob {
   }
 
   /// A point as the journal has it: where there are several trainings, with the number of its own.
-  private func entry(_ point: TrainingState.Point, _ run: Run) -> JSONValue {
-    guard run.count > 1, case .object(var object) = point.json else { return point.json }
-    object["training"] = JSONValue(run.number)
-    return .object(object)
+  private func entry(_ point: CurvePoint, _ run: Run) -> JSONValue {
+    var point = point
+    if run.count > 1 { point.training = run.number }
+    return RecordWriter.json(point)
   }
 
   // MARK: - state
@@ -185,7 +182,7 @@ struct TrainJob {
     }
   }
 
-  private func report(_ point: TrainingState.Point, _ run: Run, best: Double?) {
+  private func report(_ point: CurvePoint, _ run: Run, best: Double?) {
     let steps = run.settings.steps
     var parts = ["step \(point.step) of \(steps)"]
     if run.count > 1 { parts[0] = "KL weight \(run.settings.divergenceWeight), " + parts[0] }
@@ -223,7 +220,7 @@ struct TrainJob {
       name: spec.name, kind: data.kind, label: spec.label, task: data.task,
       parameters: outcome.state.best, space: space, maximumMultiplier: TrainedMultipliers.maximumMultiplier,
       matrices: matrices, model: try model.signature, trainedWith: .object(trainedWith),
-      metrics: ["held_out": heldOut(outcome)])
+      metrics: ["held_out": RecordWriter.json(heldOut(outcome))])
     do throws(SafetensorsError) {
       try expert.write(to: spec.expertPath)
     } catch {
@@ -231,34 +228,31 @@ struct TrainJob {
     }
   }
 
-  private func heldOut(_ outcome: Trainer.Outcome) -> JSONValue {
-    ["n": JSONValue(outcome.base.rows), "base": outcome.base.json, "expert": outcome.best.json]
+  private func heldOut(_ outcome: Trainer.Outcome) -> TrainingCourse.HeldOut {
+    TrainingCourse.HeldOut(count: outcome.base.rows, base: outcome.base, expert: outcome.best)
   }
 
-  private func result(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> JSONObject {
-    [
-      "kind": .string(data.kind.rawValue), "objective": .string(spec.settings.objective.rawValue),
-      "steps": JSONValue(outcome.state.step), "best_step": JSONValue(outcome.state.bestStep),
-      "stop_reason": .string(outcome.stopReason.rawValue),
-      "warnings": .array([outcome.problem].compactMap { $0.map { .string("stopped early: " + $0) } }),
-      "rows": JSONValue(rows), "training_rows": JSONValue(outcome.order.training.count), "held_out": heldOut(outcome),
-      "curve": .array(outcome.state.curve.map(\.json)), "kernel": .string(BLAS.kernel.running),
-      "seconds": .number(job.seconds),
-    ]
+  private func course(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> TrainingCourse {
+    TrainingCourse(
+      kind: data.kind.rawValue, objective: spec.settings.objective, steps: outcome.state.step,
+      bestStep: outcome.state.bestStep, stopReason: outcome.stopReason.rawValue,
+      warnings: [outcome.problem].compactMap { $0.map { "stopped early: " + $0 } }, rows: rows,
+      trainingRows: outcome.order.training.count, heldOut: heldOut(outcome), curve: outcome.state.curve,
+      kernel: BLAS.kernel.running, seconds: job.seconds)
   }
 
   /// A training of a sweep.
-  private static func shown(_ settings: TrainingSettings, _ result: Result<Trainer.Outcome, TrainingError>) -> JSONValue
-  {
-    var shown: JSONObject = ["kl_weight": .number(settings.divergenceWeight)]
+  private static func tried(
+    _ settings: TrainingSettings, _ result: Result<Trainer.Outcome, TrainingError>
+  ) -> TrainingChoice.Tried {
+    let weight = settings.divergenceWeight
     switch result {
     case .success(let outcome):
-      shown["best_step"] = JSONValue(outcome.state.bestStep)
-      shown["stop_reason"] = .string(outcome.stopReason.rawValue)
-      shown["held_out"] = outcome.best.json
-    case .failure(let error): shown["problem"] = .string(error.description)
+      return .init(
+        divergenceWeight: weight, bestStep: outcome.state.bestStep, stopReason: outcome.stopReason.rawValue,
+        heldOut: outcome.best)
+    case .failure(let error): return .init(divergenceWeight: weight, problem: error.description)
     }
-    return .object(shown)
   }
 }
 

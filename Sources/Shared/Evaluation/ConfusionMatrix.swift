@@ -1,5 +1,3 @@
-package import StrictJSON
-
 /// How often each true label was given each label (arXiv 2501.06252, figure 6).
 package struct ConfusionMatrix: Sendable, Equatable {
   /// The last is `other`, the base model.
@@ -25,14 +23,7 @@ package struct ConfusionMatrix: Sendable, Equatable {
   /// How many were given to the base, whatever their label.
   package var other: Int { counts.reduce(0) { $0 + ($1.last ?? 0) } }
 
-  package var json: JSONObject {
-    let interval = WilsonInterval(successes: correct, of: total)
-    let n = Double(max(1, total))
-    return [
-      "n": JSONValue(total), "correct": JSONValue(correct), "accuracy": .number(Double(correct) / n),
-      "ci95": [.number(interval.low), .number(interval.high)], "other_share": .number(Double(other) / n),
-      "labels": .array(labels.map { .string($0) }),
-      "matrix": .array(counts.map { .array($0.map { JSONValue($0) }) }),
-    ]
-  }
+  package var accuracy: Double { Double(correct) / Double(max(1, total)) }
+  package var otherShare: Double { Double(other) / Double(max(1, total)) }
+  package var interval: WilsonInterval { WilsonInterval(successes: correct, of: total) }
 }

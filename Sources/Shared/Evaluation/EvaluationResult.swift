@@ -1,8 +1,8 @@
+import Records
+package import Results
 package import StrictJSON
 
 /// The scores of one scorer (the base, an expert, a mixture) on the rows of a task, item by item.
-///
-/// As JSON: `{"n", "acc", "acc_norm", "exact_match" or "pass@1", "ci95", "items", "metric", "scoring", "template"}`.
 package struct EvaluationResult: Sendable {
   package struct Item: Sendable {
     package enum Outcome: Sendable {
@@ -55,58 +55,42 @@ package struct EvaluationResult: Sendable {
   /// Of the task's metric.
   package var interval: WilsonInterval { WilsonInterval(successes: correctCount(metric), of: items.count) }
 
-  package var json: JSONValue {
-    var object: JSONObject = ["n": JSONValue(count)]
+  package var scores: MetricScores {
+    var scores = MetricScores()
     switch scoring {
-    case .choice:
-      object["acc"] = JSONValue(share(.acc))
-      object["acc_norm"] = JSONValue(share(.accNorm))
-    case .generate:
-      object["exact_match"] = JSONValue(share(.exactMatch))
-      object["exact_match_by_rule"] = byRule
-    case .code:
-      object["pass@1"] = JSONValue(share(.passAt1))
-      object["outcomes"] = outcomes
+    case .choice: (scores.acc, scores.accNorm) = (share(.acc), share(.accNorm))
+    case .generate: (scores.exactMatch, scores.exactMatchByRule) = (share(.exactMatch), byRule)
+    case .code: (scores.passAt1, scores.outcomes) = (share(.passAt1), outcomes)
     }
-    object["ci95"] = [JSONValue(interval.low), JSONValue(interval.high)]
-    object["task"] = JSONValue(task)
-    object["metric"] = JSONValue(metric.rawValue)
-    object["scoring"] = JSONValue(scoring.rawValue)
-    object["template"] = JSONValue(template)
-    object["items"] = .array(items.map(\.json))
-    return .object(object)
+    return scores
   }
 
   /// How many programs ended in each way that occurred, in the order of their first.
-  private var outcomes: JSONValue {
-    var counts = JSONObject()
-    for item in items {
-      guard case .code(_, let verdict) = item.outcome else { continue }
-      counts[verdict.outcome] = JSONValue((counts[verdict.outcome]?.intValue ?? 0) + 1)
-    }
-    return .object(counts)
+  private var outcomes: ByName<Int> {
+    let ends = items.compactMap { if case .code(_, let verdict) = $0.outcome { verdict.outcome } else { nil } }
+    return ByName(inOrder(ends).map { end in (end, ends.count { $0 == end }) })
   }
 
   /// Each extraction rule by itself, over all items.
-  private var byRule: JSONValue {
-    var names: [String] = []
-    var right: [String: Int] = [:]
-    for item in items {
-      guard case .generation(_, let score, _) = item.outcome else { continue }
-      for (name, isCorrect) in score.byRule {
-        if right[name] == nil { names.append(name) }
-        right[name, default: 0] += isCorrect ? 1 : 0
-      }
+  private var byRule: ByName<Double> {
+    let found = items.flatMap { item -> [(name: String, isCorrect: Bool)] in
+      if case .generation(_, let score, _) = item.outcome { score.byRule } else { [] }
     }
-    var object = JSONObject()
-    for name in names { object[name] = JSONValue(Double(right[name] ?? 0) / Double(max(1, items.count))) }
-    return .object(object)
+    return ByName(
+      inOrder(found.map(\.name)).map { name in
+        (name, Double(found.count { $0.name == name && $0.isCorrect }) / Double(max(1, items.count)))
+      })
+  }
+
+  /// Each name once, in the order of its first.
+  private func inOrder(_ names: [String]) -> [String] {
+    names.reduce(into: []) { known, name in if !known.contains(name) { known.append(name) } }
   }
 }
 
 extension EvaluationResult.Item {
   /// The item with what was extracted and the rule that matched, so that a score can be checked by eye.
-  package var json: JSONValue {
+  package var json: JSONObject {
     switch outcome {
     case .choice(let score, let choices):
       return [

@@ -83,8 +83,8 @@ package struct ConfigurationSummary: Codable, Sendable, Equatable {
   package var generations: Int
   package var stopReason: String
   package var seconds: Double
-  /// Whether the folds chose this one.
-  package var isChosen: Bool
+  /// Whether the folds chose this one; nil of a sweep, which shows no others.
+  package var isChosen: Bool?
   @Flattened package var costs: CostSummary
   /// Generation by generation, of its search on all shots; only a job shows it.
   package var history: [GenerationSummary]?
@@ -97,7 +97,7 @@ package struct ConfigurationSummary: Codable, Sendable, Equatable {
 
   package init(
     method: String, granularity: Granularity, mix: MixRule, coefficients: Int, alpha: [[Float]], scores: ScoreSummary,
-    generations: Int, stopReason: String, seconds: Double, costs: CostSummary, isChosen: Bool,
+    generations: Int, stopReason: String, seconds: Double, costs: CostSummary, isChosen: Bool?,
     history: [GenerationSummary]
   ) {
     self.method = method

@@ -24,7 +24,9 @@ import Testing
       }
     } _: { daemon, options, directory in
       let arguments = arguments.map { $0.replacing("DIR", with: directory) }
-      outcome = run(arguments + options, terminal: terminal, columns: columns)
+      let run = run(arguments + options, terminal: terminal, columns: columns)
+      outcome = run
+      if run.status == 1 { Issue.record("\(run.error)") }
       try check(daemon.calls(of: method).first, directory)
     }
     return try #require(outcome)
@@ -89,7 +91,7 @@ import Testing
 
   @Test func anEvaluationRowByRowShowsItsLabels() throws {
     let result: JSONValue = [
-      "n": 2, "acc": 0.5, "ci95": [0.1, 0.9], "items": [1, 2],
+      "n": 2, "acc": 0.5, "ci95": [0.1, 0.9], "items": [["id": "a"], ["id": "b"]],
       "labels": [["label": "physics", "share": 0.5], ["label": "other", "share": 0.5]],
     ]
     let shown = try finish(["evaluate", "arc", "--strategy", "prompt", "--read", "score"], "evaluate.run", result) {

@@ -133,10 +133,13 @@ struct Recording: Sendable {
 extension [JSONValue] {
   /// The element that has the most members of another.
   fileprivate subscript(like other: JSONValue) -> JSONValue? {
-    guard let keys = other.objectValue?.keys else { return first }
-    return self.max { left, right in
-      keys.count { left[$0] != nil } < keys.count { right[$0] != nil }
+    func shared(_ value: JSONValue, _ other: JSONValue) -> Int {
+      (other.objectValue?.members ?? []).reduce(0) { count, member in
+        value[member.key].map { count + 1 + shared($0, member.value) } ?? count
+      }
     }
+    guard other.objectValue != nil else { return first }
+    return self.max { shared($0, other) < shared($1, other) }
   }
 }
 

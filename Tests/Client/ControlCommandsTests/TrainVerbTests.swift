@@ -13,8 +13,9 @@ import Testing
   }
 
   private static let result: JSONValue = [
-    "name": "mine", "version": 2, "state": "active", "steps": 40, "best_step": 20, "training_rows": 240,
-    "seconds": 75.0,
+    "kind": "expert", "objective": "reinforce", "stop_reason": "steps", "warnings": [], "rows": 300, "kernel": "Zen",
+    "parameters": 400, "kl_weight": 0.0, "name": "mine", "version": 2, "previous": 1, "state": "active", "steps": 40,
+    "best_step": 20, "training_rows": 240, "seconds": 75.0,
     "held_out": ["n": 60, "base": standing(-0.1, 0.5), "expert": standing(0.2, 0.65)],
     "curve": [
       ["step": 0, "validation": standing(-0.1, 0.5)], ["step": 1, "batch": standing(-0.2, 0.4)],
@@ -22,13 +23,23 @@ import Testing
     ],
   ]
 
+  /// A job with what every job has.
+  private func whole(_ job: JSONValue) -> JSONValue {
+    var whole: JSONObject = [
+      "kind": "train", "task": "easy", "model": "smollm2", "attempts": 1, "fraction": 0, "created": "T", "started": "T",
+      "ended": "T", "reason": "train.start", "who": "uid 1000", "spec": [:],
+    ]
+    for (name, value) in job.objectValue?.members ?? [] { whole[name] = value }
+    return .object(whole)
+  }
+
   private func train(
     _ arguments: [String], job: JSONValue = ["job": 7, "state": "done", "fraction": 1, "result": result]
   ) throws -> (outcome: Outcome, asked: JSONObject) {
     var found: (Outcome, JSONObject)?
     try withDaemon { request, reply in
       // Of a curve's points only some have a validation, which these lists show.
-      if request.method.name == "train.start" { reply.succeed(Self.started) } else { reply.succeed(only: job) }
+      if request.method.name == "train.start" { reply.succeed(Self.started) } else { reply.succeed(only: whole(job)) }
     } _: { daemon, options, _ in
       let outcome = run(["train"] + arguments + options)
       found = (outcome, try #require(daemon.calls(of: "train.start").first))
@@ -74,12 +85,17 @@ import Testing
     result["rank"] = 16
     result["parameters"] = 1000
     result["eval"] = [
-      "n": 400, "base": ["acc": 0.5, "acc_norm": 0.475], "lora": ["acc": 0.6, "acc_norm": 0.55],
+      "n": 400, "task": "easy", "metric": "acc", "template": "T",
+      "base": ["acc": 0.5, "acc_norm": 0.475, "ci95": [0.4, 0.6]],
+      "lora": ["acc": 0.6, "acc_norm": 0.55, "ci95": [0.5, 0.7]],
     ]
     result["mixing"] = [
       [
         "weights": "products", "share": 0.5,
-        "scores": [["task": "easy", "acc": 0.58], ["task": "other", "acc": 0.41]],
+        "scores": [
+          ["task": "easy", "n": 400, "acc": 0.58, "acc_norm": 0.5, "ci95": [0.5, 0.6]],
+          ["task": "other", "n": 90, "acc": 0.41, "acc_norm": 0.4, "ci95": [0.3, 0.5]],
+        ],
       ]
     ]
     let (outcome, asked) = try train(
@@ -116,6 +132,7 @@ import Testing
       "result": [
         "name": "mine", "dry_run": true, "parameters": 400, "rows": 80, "training_rows": 60, "step_tokens": 900,
         "step_seconds": 2.5, "validation_seconds": 4.0, "seconds": 120.0, "memory_bytes": 1_500_000_000,
+        "kernel": "Zen",
       ],
     ]
     let (outcome, asked) = try train(["mine", "--task", "easy", "--dry-run"], job: job)

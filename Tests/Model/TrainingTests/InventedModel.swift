@@ -1,3 +1,4 @@
+import Results
 import Settings
 import Training
 

@@ -1,5 +1,6 @@
-import Settings
 import ModelFormats
+import Results
+import Settings
 import SystemSupport
 import TestSupport
 import Testing
@@ -246,7 +247,7 @@ import Testing
     var state = TrainingState(identity: "one", parameters: [1, 1.5], decay: 0, origin: 1)
     let standing = Standing(rows: 4, loss: 0.25, reward: -0.125, right: 0.5, divergence: 0.0625)
     state.curve = (0...steps).map {
-      TrainingState.Point(step: $0, rate: 0.125, batch: standing, gradientNorm: 1.0 / 3, validation: standing)
+      CurvePoint(step: $0, learningRate: 0.125, gradientNorm: 1.0 / 3, batch: standing, validation: standing)
     }
     state.optimizer = AdamW(first: [0, 0.5], second: [0, 0.25], steps: steps, decay: 0, origin: 1)
     return state

@@ -28,7 +28,7 @@ import WorkerProtocol
       let result = try WorkerServiceTests.timeless(whole.ending)
       let table = result.search.configurations
       #expect(table.map(\.method) == Self.methods.map(\.rawValue) && result.search.method == "all")
-      #expect(table.count { $0.isChosen } == 1)
+      #expect(table.count { $0.isChosen == true } == 1)
       for line in table {
         #expect(line.generations <= 2 && line.coefficients == 2 && line.scores.heldOut != nil)
         #expect(line.history?.count == line.generations && line.history?.last?.best == line.scores.fit)
@@ -40,7 +40,7 @@ import WorkerProtocol
         #expect(made + line.costs.savedByConvergence == 2 * 6 * (4 + 4), "\(line.method)")
       }
       #expect(result.search.costs.prompts >= table.reduce(0) { $0 + $1.costs.prompts })
-      let chosen = try #require(table.first { $0.isChosen })
+      let chosen = try #require(table.first { $0.isChosen == true })
       #expect(chosen.scores.fit == result.scores.mixture.fit)
       for kept in [3, whole.journal.count / 2, whole.journal.count] {
         let resumed = try TestWorker(threads: 1).run(spec, journal: Array(whole.journal.prefix(kept)))
@@ -63,7 +63,7 @@ import WorkerProtocol
           $0.isNormalized = normalised
         }
         let result = try WorkerServiceTests.timeless(try worker.run(spec).ending)
-        let found = try #require(result.search.configurations.first { $0.isChosen })
+        let found = try #require(result.search.configurations.first { $0.isChosen == true })
         #expect(found.granularity == granularity && found.alpha.map(\.count) == [units, units])
         if normalised {
           // Populations lie on a grid of 1/64, where the sum is exact; a gradient's point does not.

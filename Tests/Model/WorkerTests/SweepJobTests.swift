@@ -1,5 +1,6 @@
 import ModelSamples
 import Multipliers
+import Results
 import Settings
 import StrictJSON
 import SystemSupport
@@ -9,7 +10,7 @@ import WorkerProtocol
 /// Sweeps of the worker: every cell is searched, and the eval file stays closed until all are.
 @Suite struct SweepJobTests {
   private func spec(
-    _ model: SyntheticModel, shots: [Int] = [2, 4], budgets: [SweepSpec.Budget] = [.iterations(2)],
+    _ model: SyntheticModel, shots: [Int] = [2, 4], budgets: [SweepBudget] = [.iterations(2)],
     seeds: [UInt64] = [5, 6], eval: Int = 12
   ) throws -> SweepSpec {
     var search = SearchSettings()

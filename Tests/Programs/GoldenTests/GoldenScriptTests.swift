@@ -1,5 +1,6 @@
 import RPCProtocol
 import Records
+import Results
 import StrictJSON
 import SystemSupport
 import TestSupport
@@ -122,6 +123,30 @@ import Testing
         count += 1
         let found = differences(recorded: result, now: try again(method, result))
         #expect(found.isEmpty, "\(script).rpc, the result of \(exchange.request)")
+      }
+    }
+    #expect(count > 0)
+  }
+
+  private static let jobResults: [any JobResult.Type] = [
+    Mixture.self, CheckResult.self, EvaluateResult.self, CompareResult.self, SweepResult.self,
+    DispatchEvaluateResult.self, TrainResult.self,
+  ]
+
+  /// The same of what jobs have come to, by their kind.
+  @Test(arguments: jobResults.map { $0.kind })
+  func everyJobHasTheResultThatItsKindDeclares(kind: JobKind) throws {
+    func again<Result: JobResult>(_ type: Result.Type, _ json: JSONValue) throws -> JSONValue {
+      RecordWriter.json(try RecordReader(unknownMembers: .ignored).read(json, as: type))
+    }
+    let type = try #require(Self.jobResults.first { $0.kind == kind })
+    var count = 0
+    for script in try GoldenScript.recordedMethods() {
+      for exchange in try GoldenScript(method: script).exchanges where exchange.result?["kind"]?.stringValue == kind.name {
+        guard exchange.result?["state"] == "done", let result = exchange.result?["result"] else { continue }
+        count += 1
+        let found = differences(recorded: result, now: try again(type, result))
+        #expect(found.isEmpty, "\(script).rpc, the job of \(exchange.request)")
       }
     }
     #expect(count > 0)

@@ -40,7 +40,7 @@ struct CodeProgramTests {
     #expect(task.shots.count == 164)
     for row in task.shots {
       let item = try scorer.score(row, output: try #require(try problem(row).solution))
-      #expect(item.isCorrect(.passAt1), "\(row.id): \(item.json.jsonText)")
+      #expect(item.isCorrect(.passAt1), "\(row.id): \(JSONValue.object(item.json).jsonText)")
     }
   }
 
@@ -56,7 +56,7 @@ struct CodeProgramTests {
     }
   }
 
-  private func item(_ row: JSONValue, _ output: String, settings: String? = nil) throws -> JSONValue {
+  private func item(_ row: JSONValue, _ output: String, settings: String? = nil) throws -> JSONObject {
     let task = try TaskFixture.task(row.jsonText, settings: settings)
     var short = SandboxSettings()
     short.timeout = .seconds(2)
@@ -116,16 +116,15 @@ struct CodeProgramTests {
     let other: JSONValue = ["prompt": "def f():\n", "test": "def check(c): assert c() == 1", "entry_point": "f"]
     let task = try TaskFixture.task(add.jsonText, other.jsonText)
     let scorer = try TaskScorer(task, sandbox: Self.sandbox)
-    let json = EvaluationResult(
+    let result = EvaluationResult(
       task: task,
       items: [
         try scorer.score(task.shots[0], output: "    return a + b"),
         try scorer.score(task.shots[1], output: "    return 2"),
-      ]
-    ).json
-    #expect(json["pass@1"] == 0.5 && json["metric"] == "pass@1" && json["scoring"] == "code")
-    #expect(json["ci95"]?.arrayValue?.count == 2 && json["template"] == "{prompt}")
-    #expect(json["items"]?.arrayValue?.map { $0["pass"] } == [true, false])
+      ])
+    #expect(result.scores.passAt1 == 0.5 && result.metric == .passAt1 && result.scoring == .code)
+    #expect(result.interval == WilsonInterval(successes: 1, of: 2) && result.template == "{prompt}")
+    #expect(result.items.map { $0.json["pass"] } == [true, false])
   }
 
   @Test func withoutAnInterpreterATaskOfCodeIsAnErrorThatSaysWhatToInstall() throws {

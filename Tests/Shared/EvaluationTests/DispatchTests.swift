@@ -70,9 +70,8 @@ import Testing
     }
     #expect(matrix.counts == [[1, 1, 0], [0, 1, 1], [0, 0, 1]])
     #expect(matrix.total == 5 && matrix.correct == 3 && matrix.other == 2)
-    #expect(matrix.json["accuracy"] == 0.6 && matrix.json["other_share"] == 0.4)
-    let interval = WilsonInterval(successes: 3, of: 5)
-    #expect(matrix.json["ci95"] == [.number(interval.low), .number(interval.high)])
+    #expect(matrix.accuracy == 0.6 && matrix.otherShare == 0.4)
+    #expect(matrix.interval == WilsonInterval(successes: 3, of: 5))
   }
 }
 

@@ -1,3 +1,4 @@
+import Records
 import StrictJSON
 import Testing
 
@@ -95,23 +96,19 @@ import Testing
     let sums: [[Double]] = [[-3, -1, -2], [-1, -2, -3], [-9, -1, -3]]
     let result = EvaluationResult(task: task, items: try zip(task.shots, sums).map { try scorer.score($0, sums: $1) })
     #expect(result.correct == [true, false, true])
-    let json = result.json
-    #expect(json["n"]?.intValue == 3)
-    #expect(abs((json["acc"]?.doubleValue ?? 0) - 2.0 / 3) < 1e-12)
-    #expect(json["acc_norm"] != nil && json["exact_match"] == nil)
-    #expect(json["ci95"]?.arrayValue?.count == 2)
-    #expect(json["template"] == "Question: {question}\nAnswer:" && json["metric"] == "acc")
-    #expect(json["items"]?.arrayValue?.first?["predicted"] == "green")
+    #expect(result.count == 3 && result.interval == WilsonInterval(successes: 2, of: 3))
+    #expect(abs((result.scores.acc ?? 0) - 2.0 / 3) < 1e-12)
+    #expect(result.scores.accNorm != nil && result.scores.exactMatch == nil)
+    #expect(result.template == "Question: {question}\nAnswer:" && result.metric == .acc)
+    #expect(result.items[0].json["predicted"] == "green")
   }
 
   @Test func aGeneratedItemShowsTheAnswerAndTheRule() throws {
     let task = try TaskFixture.task(#"{"id":"x","question":"Q?","answer":"7"}"#)
     let item = try TaskScorer(task, sandbox: nil).score(task.shots[0], output: "so 7")
-    let json = EvaluationResult(task: task, items: [item]).json
-    #expect(json["exact_match"] == 1.0 && json["acc"] == nil)
-    #expect(json["exact_match_by_rule"] == ["strict": 0.0, "flexible": 1.0])
-    #expect(json["items"]?.arrayValue?.first?["extracted"] == "7")
-    #expect(json["items"]?.arrayValue?.first?["rule"] == "flexible")
-    #expect(json["items"]?.arrayValue?.first?["gold"] == "7")
+    let scores = EvaluationResult(task: task, items: [item]).scores
+    #expect(scores.exactMatch == 1 && scores.acc == nil)
+    #expect(scores.exactMatchByRule == ByName([("strict", 0), ("flexible", 1)]))
+    #expect(item.json["extracted"] == "7" && item.json["rule"] == "flexible" && item.json["gold"] == "7")
   }
 }

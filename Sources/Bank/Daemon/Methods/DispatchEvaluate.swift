@@ -46,7 +46,7 @@ extension DispatchEvaluate: HandledMethod {
             spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(model.name)", priority: 5,
             task: nil, model: model.name, who: who, reason: "dispatch.evaluate", created: .now))
       }
-      reply.succeed(["job": .integer(job), "rows": JSONValue(rows.count)])
+      reply.succeed(Result(job: job, rows: rows.count))
     }
   }
 

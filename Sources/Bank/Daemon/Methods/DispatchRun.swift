@@ -2,7 +2,6 @@ import Registry
 import RPCProtocol
 import RPCServer
 import Settings
-import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
@@ -14,19 +13,13 @@ extension DispatchRun: HandledMethod {
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let call = DispatchCall(model: coordinator.reference(model), prompt: asked.prompt, dispatch: dispatch.spec)
       let start = MonotonicInstant.now
-      coordinator.calls.send(.dispatch(call)) { answer in
+      coordinator.calls.send(.dispatch(call), as: DispatchAnswer.self) { answer in
         reply.finish(
-          answer.map { result in
-            let seconds = result["seconds"]?.doubleValue ?? 0
-            return [
-              "decision": dispatch.shown(result["decision"]), "strategy": .string(strategy.rawValue),
-              "dispatcher": dispatch.shownDispatcher, "template": .string(dispatch.spec.templateSource),
-              "model": .string(model.name), "tokens": ["prompt": result["prompt_tokens"] ?? .null],
-              "seconds": [
-                "queue": .number(max(0, (MonotonicInstant.now - start).inSeconds - seconds)),
-                "dispatch": .number(seconds),
-              ],
-            ]
+          answer.map { found in
+            Result(
+              decision: dispatch.shown(found.decision), strategy: strategy, dispatcher: dispatch.shownDispatcher,
+              template: dispatch.spec.templateSource, model: model.name, promptTokens: found.promptTokens,
+              queueSeconds: max(0, (MonotonicInstant.now - start).inSeconds - found.seconds), seconds: found.seconds)
           })
       }
     }

@@ -1,7 +1,8 @@
+import Records
 import Registry
+import Results
 import RPCProtocol
 import RPCServer
-import Records
 import Settings
 import StrictJSON
 import WorkerProtocol
@@ -20,9 +21,7 @@ extension EvaluateRun: HandledMethod {
           model: coordinator.reference(model), task: coordinator.reference(task), columns: columns, skipped: skipped,
           split: asked.rows, limit: asked.limit)
         let job = try coordinator.submitEvaluation(spec, task, model, who: who)
-        reply.succeed([
-          "job": .integer(job), "columns": JSONValue(columns.map(\.name)), "skipped": .array(skipped.map(\.json)),
-        ])
+        reply.succeed(Result(job: job, columns: columns.map(\.name), skipped: skipped))
       }
       return
     }
@@ -31,7 +30,7 @@ extension EvaluateRun: HandledMethod {
       let spec = EvaluateSpec(
         model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: asked.rows,
         limit: asked.limit)
-      reply.succeed(["job": .integer(try coordinator.submitEvaluation(spec, task, model, who: who))])
+      reply.succeed(Result(job: try coordinator.submitEvaluation(spec, task, model, who: who)))
     }
   }
 
@@ -111,7 +110,7 @@ extension Service {
   /// The columns of a comparison and those that there are not. What is asked for by name must be there.
   fileprivate func columns(
     _ asked: EvaluateRun.Parameters, task: TaskRecord, model: ModelRecord
-  ) throws(RPCError) -> (columns: [CompareSpec.Column], skipped: [CompareSpec.Skipped]) {
+  ) throws(RPCError) -> (columns: [CompareSpec.Column], skipped: [CompareResult.Skipped]) {
     let others = asked.askedWeights + (asked.strategy == nil ? [] : ["strategy"]) + (asked.mix == nil ? [] : ["mix"])
     if let extra = others.first {
       throw RPCError(.invalidParams, "'compare' scores every strategy, and has no use for '\(extra)'")
@@ -128,7 +127,7 @@ extension Service {
           weights: .fixed(try weights(of: label.version, on: model))))
     }
     columns.append(CompareSpec.Column(name: "prompt", strategy: .prompt, weights: .dispatched(prompt.spec)))
-    var skipped: [CompareSpec.Skipped] = []
+    var skipped: [CompareResult.Skipped] = []
     do throws(RPCError) {
       let classifier = try resolveDispatch(.classifier, asked.decision, model: model)
       columns.append(
@@ -136,12 +135,12 @@ extension Service {
           name: "classifier", strategy: .classifier, weights: .dispatched(classifier.spec),
           note: classifier.dispatcher.map { "the dispatcher is \($0.name)@\($0.version)" }))
     } catch  where error.kind == RPCErrorCode.noDispatcher.kind && asked.decision.dispatcher == nil {
-      skipped.append(CompareSpec.Skipped(name: "classifier", reason: error.message))
+      skipped.append(CompareResult.Skipped(name: "classifier", reason: error.message))
     }
     do throws(RPCError) {
       columns.append(try mixtureColumn(task, model))
     } catch  where error.kind == RPCErrorCode.noMixtureYet.kind || error.kind == RPCErrorCode.waitingForExperts.kind {
-      skipped.append(CompareSpec.Skipped(name: "mixture", reason: error.message))
+      skipped.append(CompareResult.Skipped(name: "mixture", reason: error.message))
     }
     return (columns, skipped)
   }

@@ -1,7 +1,6 @@
 import Registry
 import RPCProtocol
 import RPCServer
-import StrictJSON
 
 extension EventsSubscribe: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
@@ -17,9 +16,15 @@ extension EventsSubscribe: HandledMethod {
         )
       }
       // The answer is posted before any notification can be, so nothing is missed and nothing comes twice.
-      reply.succeed(["sequence": .integer(last), "events": .array(events.map { .object($0.json) })])
+      reply.succeed(Result(sequence: last, events: events.map(\.shown)))
       guard follows else { return }
       coordinator.writer.followers.add(reply.connection, kinds: kinds)
     }
+  }
+}
+
+extension EventRecord {
+  var shown: Event {
+    Event(sequence: sequence, time: time.description, event: kind, subject: subject, detail: detail)
   }
 }

@@ -3,7 +3,6 @@ import RPCProtocol
 import RPCServer
 import Records
 import Settings
-import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
@@ -39,8 +38,8 @@ extension Generate: HandledMethod {
       let call = GenerateCall(
         model: coordinator.reference(model), requests: [request], maximumTokens: asked.maxTokens,
         temperature: asked.temperature, topP: asked.topP, seed: asked.seed, stop: asked.stop, stream: asked.stream)
-      coordinator.calls.generate(call, for: reply, decided: { dispatch?.shown($0) ?? .null }) { answer in
-        reply.finish(answer.map { repeated.json($0) })
+      coordinator.calls.generate(call, for: reply, decided: { dispatch?.shown($0) }) { answer in
+        reply.finish(answer.map { repeated.result($0) })
       }
     }
   }
@@ -149,33 +148,21 @@ extension Generate: HandledMethod {
   private struct Repeated {
     var strategy: String
     var model: String
-    var weights: JSONValue
+    var weights: ShownWeights
     var dispatch: ResolvedDispatch?
     var time: MonotonicInstant
 
-    func json(_ result: JSONValue) -> JSONValue {
-      let one = result["generations"]?.arrayValue?.first
-      let passes = ["dispatch", "prefill", "decode"].map { ($0, one?["seconds"]?[$0]?.doubleValue ?? 0) }
+    func result(_ found: GenerateAnswer.Generation) -> Result {
+      let passes = found.seconds
       let total = (MonotonicInstant.now - time).inSeconds
-      var seconds: JSONObject = ["queue": .number(max(0, total - passes.reduce(0) { $0 + $1.1 }))]
-      for (name, value) in passes { seconds[name] = .number(value) }
-      var answer: JSONObject = [
-        "text": one?["text"] ?? .null, "ids": one?["ids"] ?? .null, "stop": one?["finish"] ?? .null,
-        "strategy": .string(strategy), "model": .string(model), "weights": weights,
-        "mixture_digest": one?["digest"] ?? .null,
-      ]
-      if let dispatch {
-        let decision = dispatch.shown(one?["decision"])
-        answer["decision"] = decision
-        let expert = decision["expert"] ?? .null
-        answer["weights"] = expert == .null ? ["base": true] : ["expert": expert]
-        if dispatch.dispatcher != nil { answer["dispatcher"] = dispatch.shownDispatcher }
-      }
-      answer["tokens"] = [
-        "prompt": one?["prompt_tokens"] ?? .null, "generated": JSONValue(one?["ids"]?.arrayValue?.count ?? 0),
-      ]
-      answer["seconds"] = .object(seconds)
-      return .object(answer)
+      let decision = found.decision.flatMap { dispatch?.shown($0) }
+      return Result(
+        text: found.text, ids: found.ids, stop: found.finish, strategy: strategy, model: model,
+        weights: dispatch == nil ? weights : .of(expert: decision?.expert), mixtureDigest: found.digest,
+        decision: decision, dispatcher: dispatch?.shownDispatcher, promptTokens: found.promptTokens,
+        seconds: .init(
+          queue: max(0, total - passes.dispatch - passes.prefill - passes.decode), dispatch: passes.dispatch,
+          prefill: passes.prefill, decode: passes.decode))
     }
   }
 }

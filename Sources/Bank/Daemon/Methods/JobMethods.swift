@@ -1,7 +1,6 @@
 import Registry
 import RPCProtocol
 import RPCServer
-import StrictJSON
 import SystemSupport
 
 extension JobList: HandledMethod {
@@ -11,9 +10,7 @@ extension JobList: HandledMethod {
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let jobs = try answering { () throws(RegistryError) in try coordinator.catalogue.jobs(state: state, limit: limit)
       }
-      reply.succeed([
-        "jobs": .array(jobs.map { .object($0.json(coordinator.board.progress(of: $0.id), full: false)) })
-      ])
+      reply.succeed(Result(jobs: jobs.map { $0.row(coordinator.board.progress(of: $0.id)) }))
     }
   }
 }
@@ -23,7 +20,7 @@ extension JobShow: HandledMethod {
     let id = asked.job
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let job = try answering { () throws(RegistryError) in try coordinator.catalogue.job(id) }
-      reply.succeed(.object(job.json(coordinator.board.progress(of: id), full: true)))
+      reply.succeed(job.shown(coordinator.board.progress(of: id)))
     }
   }
 }
@@ -49,7 +46,7 @@ extension JobCancel: HandledMethod {
         try coordinator.jobs.cancel(id, reason: "cancelled by \(who)")
         return try coordinator.catalogue.job(id)
       }
-      reply.succeed(["job": .integer(id), "state": .string(job.state.rawValue)])
+      reply.succeed(Result(job: id, state: job.state))
     }
   }
 }

@@ -2,7 +2,6 @@ import Registry
 import RPCProtocol
 import RPCServer
 import Settings
-import StrictJSON
 import WorkerProtocol
 
 extension Score: HandledMethod {
@@ -17,15 +16,12 @@ extension Score: HandledMethod {
       let call = ScoreCall(
         model: coordinator.reference(model), prompt: prompt, continuation: continuation, weights: weights,
         top: asked.top, special: asked.special)
-      coordinator.calls.send(.score(call)) { answer in
+      coordinator.calls.send(.score(call), as: ScoreAnswer.self) { answer in
         reply.finish(
-          answer.map { result in
-            var object = result.objectValue ?? [:]
-            let sum = object["logprobs"]?.arrayValue?.compactMap(\.doubleValue).reduce(0, +) ?? 0
-            object["sum"] = .number(sum)
-            object["model"] = .string(model.name)
-            object["weights"] = shown
-            return .object(object)
+          answer.map { found in
+            Result(
+              promptIDs: found.promptIDs, continuationIDs: found.continuationIDs, logprobs: found.logprobs,
+              top: found.top.map { .init(id: $0.id, logit: $0.logit) }, model: model.name, weights: shown)
           })
       }
     }

@@ -1,8 +1,9 @@
-import Settings
+import Records
 import Registry
+import Results
 import RPCProtocol
 import RPCServer
-import Records
+import Settings
 import StrictJSON
 import WorkerProtocol
 
@@ -40,20 +41,20 @@ extension SweepRun: HandledMethod {
         try coordinator.sweep(
           need, search, shots: shots, budgets: budgets ?? [.iterations(search.iterations)], seeds: seeds, who: who)
       }
-      reply.succeed([
-        "job": .integer(job), "task": .string(task.name), "model": .string(model.name),
-        "searches": JSONValue(shots.count * (budgets?.count ?? 1) * seeds.count),
-      ])
+      reply.succeed(
+        Result(
+          job: job, task: task.name, model: model.name,
+          searches: shots.count * (budgets?.count ?? 1) * seeds.count))
     }
   }
 
   /// `20` is a number of generations, `500p` one of evaluations.
-  private static func sweptBudgets(_ asked: Parameters) throws(RPCError) -> [SweepSpec.Budget]? {
+  private static func sweptBudgets(_ asked: Parameters) throws(RPCError) -> [SweepBudget]? {
     guard let texts = asked.budgets else { return nil }
     if asked.given.contains("iterations") {
       throw RPCError(.invalidParams, "'iterations' and 'budgets' both say how far a search goes; give one of them")
     }
-    var budgets: [SweepSpec.Budget] = []
+    var budgets: [SweepBudget] = []
     for text in texts {
       let isPrompts = text.hasSuffix("p")
       guard let number = Int(isPrompts ? text.dropLast() : text[...]),
@@ -94,7 +95,7 @@ extension SweepRun: HandledMethod {
 extension Coordinator {
   /// Queues a sweep, behind every search that a mixture waits for: its journal keeps what it did when it gives way.
   fileprivate func sweep(
-    _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepSpec.Budget], seeds: [UInt64],
+    _ need: MixtureNeed, _ search: SearchSettings, shots: [Int], budgets: [SweepBudget], seeds: [UInt64],
     who: String
   ) throws(RegistryError) -> Int64 {
     let spec = SweepSpec(

@@ -23,8 +23,8 @@ extension Service {
       sqlite: Connection.libraryVersion, models: snapshot.models.count, experts: snapshot.experts.count,
       tasks: snapshot.tasks.count, mixtures: snapshot.mixtures.count,
       jobs: .init(queued: queued.count, running: running.count),
-      running: running.map { .object($0.json(board.progress(of: $0.id), full: false)) },
-      queue: queued.map { .object($0.json(nil, full: false)) }, worker: workerStatus(),
+      running: running.map { $0.row(board.progress(of: $0.id)) },
+      queue: queued.map { $0.row(nil) }, worker: workerStatus(),
       connections: counters?.connections ?? 0, memoryBytes: ProcessMemory.of()?.resident ?? 0,
       ingest: snapshot.ingested.map { $0.row(directory: paths.directory($0.directory)) },
       warnings: (board.warnings + kernelWarnings() + codeWarnings()).map {

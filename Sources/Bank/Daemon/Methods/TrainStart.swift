@@ -5,7 +5,6 @@ import Registry
 import RPCProtocol
 import RPCServer
 import Settings
-import StrictJSON
 import WorkerProtocol
 
 extension TrainStart: HandledMethod {
@@ -56,11 +55,11 @@ extension TrainStart: HandledMethod {
         try coordinator.train(
           name, label: label, plan, settings, isEstimate: asked.dryRun, partner: partner, on: model, who: who)
       }
-      reply.succeed([
-        "job": .integer(job), "name": .string(name), "kind": .string(kind.rawValue), "model": .string(model.name),
-        "sources": plan.shown, "replaces": JSONValue((asked.dryRun ? nil : known).map { "\($0.name)@\($0.version)" }),
-        "warnings": JSONValue(plan.warnings),
-      ])
+      reply.succeed(
+        Result(
+          job: job, name: name, kind: kind.rawValue, model: model.name,
+          sources: plan.sources.map { .init(task: $0.task.name, label: $0.label, rows: $0.task.current.trainRows) },
+          replaces: (asked.dryRun ? nil : known).map { "\($0.name)@\($0.version)" }, warnings: plan.warnings))
     }
   }
 }
@@ -148,13 +147,6 @@ struct TrainingPlan {
         hint:
           "add train.jsonl to the directories of the experts' tasks (t2.task), and to one of another task for 'other'")
     }
-  }
-
-  fileprivate var shown: JSONValue {
-    .array(
-      sources.map {
-        ["task": .string($0.task.name), "label": JSONValue($0.label), "rows": JSONValue($0.task.current.trainRows)]
-      })
   }
 }
 

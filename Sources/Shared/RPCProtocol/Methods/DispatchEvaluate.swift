@@ -1,6 +1,6 @@
 package import Records
+import Results
 package import Settings
-package import StrictJSON
 
 package enum DispatchEvaluate: RPCMethodDeclaration {
   package static let name = "dispatch.evaluate"
@@ -8,9 +8,8 @@ package enum DispatchEvaluate: RPCMethodDeclaration {
   package static let verb = "dispatch evaluate"
   package static let since = 2
   package static let summary = "Sorts labelled prompts, under the base and under a dispatcher side by side; a job."
-  package static let resultSummary =
-    "job; the job's result holds n, and by strategy n, correct, accuracy, ci95, other_share, labels, matrix "
-    + "[true label][given label], read, template, items"
+  package static let resultNotes =
+    "the job's result: \(MemberNames(of: DispatchEvaluateResult.self).text); a matrix is [true label][given label]"
 
   package struct Parameters: Record {
     @Setting("absolute path of a JSONL file, readable by the daemon: rows with prompt (or question) and label")
@@ -24,5 +23,13 @@ package enum DispatchEvaluate: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var job: Int64
+    package var rows: Int
+
+    package init(job: Int64, rows: Int) {
+      self.job = job
+      self.rows = rows
+    }
+  }
 }

@@ -1,5 +1,6 @@
 package import Multipliers
 package import Records
+package import Results
 package import Settings
 package import StrictJSON
 
@@ -9,12 +10,9 @@ package enum EvaluateRun: RPCMethodDeclaration {
   package static let verb = "evaluate"
   package static let summary =
     "Scores a model on the evaluation rows of a task, under one strategy or under all side by side; a job."
-  package static let resultSummary =
-    "job; the job's result holds n, acc and acc_norm, or exact_match, ci95, metric, template, items, and where "
-    + "pass one chose labels [{label, expert, n, share}] and each item's label. With compare also columns and skipped "
-    + "[{column, reason}]; its job's result holds n, metric, best_expert, columns [{column, strategy, score, ci95, "
-    + "versus_base and versus_best_expert {wins, losses, p}, labels, seconds}], skipped, notes, items [{id, gold, "
-    + "columns {right, answer, label}}]"
+  package static let resultNotes =
+    "columns and skipped are of compare; the job's result: \(MemberNames(of: EvaluateResult.self).text), where pass one "
+    + "chose with each item's label; with compare: \(MemberNames(of: CompareResult.self).text)"
 
   package struct Parameters: Record {
     @Setting("the task's name") package var task: String
@@ -33,5 +31,16 @@ package enum EvaluateRun: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var job: Int64
+    /// Of a comparison.
+    package var columns: [String]?
+    package var skipped: [CompareResult.Skipped]?
+
+    package init(job: Int64, columns: [String]? = nil, skipped: [CompareResult.Skipped]? = nil) {
+      self.job = job
+      self.columns = columns
+      self.skipped = skipped
+    }
+  }
 }

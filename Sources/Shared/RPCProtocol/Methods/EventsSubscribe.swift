@@ -6,8 +6,7 @@ package enum EventsSubscribe: RPCMethodDeclaration {
   package static let access = RPCMethod.Access.read
   package static let verb = "events"
   package static let summary = "The newest events; then each further one as a notification `event` on this connection."
-  package static let resultSummary =
-    "sequence, events [{sequence, time, event, ...}]; notification params are one such event"
+  package static let resultNotes = "an event has what its kind has besides; notification params are one such event"
 
   package struct Parameters: Record {
     @Setting("events after this sequence number; default the newest", 0...Int64.max) package var after: Int64?
@@ -17,5 +16,65 @@ package enum EventsSubscribe: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    /// Of the newest event.
+    package var sequence: Int64
+    package var events: [Event]
+
+    package init(sequence: Int64, events: [Event]) {
+      self.sequence = sequence
+      self.events = events
+    }
+  }
+}
+
+/// Something that happened: the params of a notification `event`.
+package struct Event: Codable, Sendable, Equatable {
+  package var sequence: Int64
+  package var time: String
+  /// What kind of event: `expert.version`, `mixture.published`, `job.done`.
+  package var event: String
+  package var subject: String
+  /// What the kind of event has besides.
+  package var detail: JSONObject
+
+  package init(sequence: Int64, time: String, event: String, subject: String, detail: JSONObject) {
+    self.sequence = sequence
+    self.time = time
+    self.event = event
+    self.subject = subject
+    self.detail = detail
+  }
+
+  private enum CodingKeys: String, CodingKey { case sequence, time, event, subject }
+
+  private struct Detail: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    sequence = try container.decode(Int64.self, forKey: .sequence)
+    time = try container.decode(String.self, forKey: .time)
+    event = try container.decode(String.self, forKey: .event)
+    subject = try container.decode(String.self, forKey: .subject)
+    detail = [:]
+    let others = try decoder.container(keyedBy: Detail.self)
+    for key in others.allKeys where CodingKeys(stringValue: key.stringValue) == nil {
+      detail[key.stringValue] = try others.decodeNil(forKey: key) ? .null : others.decode(JSONValue.self, forKey: key)
+    }
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(sequence, forKey: .sequence)
+    try container.encode(time, forKey: .time)
+    try container.encode(event, forKey: .event)
+    try container.encode(subject, forKey: .subject)
+    var others = encoder.container(keyedBy: Detail.self)
+    for (name, value) in detail.members { try others.encode(value, forKey: Detail(stringValue: name)) }
+  }
 }

@@ -1,16 +1,14 @@
 package import Records
 package import Settings
-package import StrictJSON
 
 package enum Generate: RPCMethodDeclaration {
   package static let name = "generate"
   package static let access = RPCMethod.Access.read
   package static let verb = "ask"
   package static let summary = "Answers a prompt under a strategy."
-  package static let resultSummary =
-    "text, ids, stop (eos, stop, length or context), strategy, model, weights, mixture_digest (null for the "
-    + "base), decision (as dispatch.run, where there was one), tokens {prompt, generated}, seconds {queue, dispatch, "
-    + "prefill, decode}; with stream, notifications `part` come before it"
+  package static let resultNotes =
+    "stop is eos, stop, length or context; mixture_digest is null for the base; with stream, notifications `part` come "
+    + "before it"
 
   package struct Parameters: Record {
     @Setting("the user's words; or messages, or prompt_ids") package var prompt: TextOrTokens?
@@ -33,5 +31,76 @@ package enum Generate: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package struct Tokens: Codable, Sendable, Equatable {
+      package var prompt: Int
+      package var generated: Int
+    }
+
+    /// How long it waited, and its passes took.
+    package struct Seconds: Codable, Sendable, Equatable {
+      package var queue: Double
+      package var dispatch: Double
+      package var prefill: Double
+      package var decode: Double
+
+      package init(queue: Double, dispatch: Double, prefill: Double, decode: Double) {
+        self.queue = queue
+        self.dispatch = dispatch
+        self.prefill = prefill
+        self.decode = decode
+      }
+    }
+
+    package var text: String
+    package var ids: [Int32]
+    /// `eos`, `stop`, `length` or `context`.
+    package var stop: String
+    /// As in the request, or `alpha`.
+    package var strategy: String
+    package var model: String
+    package var weights: ShownWeights
+    /// Of the multipliers under which the text was made; nil for the base.
+    @NullWhenAbsent package var mixtureDigest: String?
+    /// Where there was a first pass.
+    package var decision: ShownDecision?
+    package var dispatcher: String?
+    package var tokens: Tokens
+    package var seconds: Seconds
+
+    package init(
+      text: String, ids: [Int32], stop: String, strategy: String, model: String, weights: ShownWeights,
+      mixtureDigest: String?, decision: ShownDecision?, dispatcher: String?, promptTokens: Int, seconds: Seconds
+    ) {
+      self.text = text
+      self.ids = ids
+      self.stop = stop
+      self.strategy = strategy
+      self.model = model
+      self.weights = weights
+      self.mixtureDigest = mixtureDigest
+      self.decision = decision
+      self.dispatcher = dispatcher
+      tokens = Tokens(prompt: promptTokens, generated: ids.count)
+      self.seconds = seconds
+    }
+  }
+
+  /// The params of a notification `part`.
+  package struct Part: Codable, Sendable, Equatable {
+    /// Of the request, and its own from 0; the server sets both.
+    package var id: Int64?
+    package var part: Int?
+    /// First, where there was a first pass.
+    package var decision: ShownDecision?
+    package var text: String?
+    package var ids: [Int32]?
+
+    package init(decision: ShownDecision) { self.decision = decision }
+
+    package init(text: String, ids: [Int32]) {
+      self.text = text
+      self.ids = ids
+    }
+  }
 }

@@ -1,14 +1,11 @@
 package import Records
 package import Settings
-package import StrictJSON
 
 package enum JobList: RPCMethodDeclaration {
   package static let name = "job.list"
   package static let access = RPCMethod.Access.read
   package static let verb = "job list"
   package static let summary = "The newest jobs."
-  package static let resultSummary =
-    "jobs [{job, kind, state, task, model, fraction, phase, detail, best, eta_seconds, created, started, ended}]"
 
   package struct Parameters: Record {
     @Setting("only jobs in this state") package var state: JobState?
@@ -16,5 +13,8 @@ package enum JobList: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var jobs: [JobRow]
+    package init(jobs: [JobRow]) { self.jobs = jobs }
+  }
 }

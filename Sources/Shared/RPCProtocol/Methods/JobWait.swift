@@ -1,5 +1,4 @@
 package import Records
-package import StrictJSON
 
 package enum JobWait: RPCMethodDeclaration {
   package static let name = "job.wait"
@@ -14,5 +13,5 @@ package enum JobWait: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package typealias Result = Job
 }

@@ -1,6 +1,6 @@
 package import Records
+import Results
 package import Settings
-package import StrictJSON
 
 package enum SweepRun: RPCMethodDeclaration {
   package static let name = "sweep.run"
@@ -9,10 +9,7 @@ package enum SweepRun: RPCMethodDeclaration {
   package static let since = 2
   package static let summary =
     "Searches a task's mixture for every number of shots and every budget, and publishes none; a job."
-  package static let resultSummary =
-    "job, task, model, searches; the job's result holds base {value, n, ci95}, best_experts, cells [{shots, budget "
-    + "{iterations or prompts}, seed, shot_ids, method, alpha, scores {fit, held_out}, eval {value, n, ci95, versus_base, "
-    + "versus_best_expert}, served, served_eval, prompts, seconds, stop_reason, warnings}]"
+  package static let resultNotes = "the job's result: \(MemberNames(of: SweepResult.self).text)"
 
   package struct Parameters: Record {
     @Setting("the task's name, which must have eval rows") package var task: String
@@ -27,5 +24,17 @@ package enum SweepRun: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    package var job: Int64
+    package var task: String
+    package var model: String
+    package var searches: Int
+
+    package init(job: Int64, task: String, model: String, searches: Int) {
+      self.job = job
+      self.task = task
+      self.model = model
+      self.searches = searches
+    }
+  }
 }

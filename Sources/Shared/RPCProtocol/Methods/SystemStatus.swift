@@ -25,8 +25,8 @@ package enum SystemStatus: RPCMethodDeclaration {
     package var tasks: Int
     package var mixtures: Int
     package var jobs: Jobs
-    package var running: [JSONValue]
-    package var queue: [JSONValue]
+    package var running: [JobRow]
+    package var queue: [JobRow]
     package var worker: Worker
     package var connections: Int
     package var memoryBytes: Int
@@ -35,8 +35,8 @@ package enum SystemStatus: RPCMethodDeclaration {
 
     package init(
       version: String, pid: Int, uptimeSeconds: Double, generation: Int64, prefix: String, socket: String, spool: Spool,
-      sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JSONValue],
-      queue: [JSONValue], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], warnings: [Warning]
+      sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JobRow],
+      queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], warnings: [Warning]
     ) {
       (self.version, self.pid, self.uptimeSeconds, self.generation, self.prefix, self.socket, self.spool, self.sqlite) =
         (version, pid, uptimeSeconds, generation, prefix, socket, spool, sqlite)

@@ -22,13 +22,13 @@ package enum TaskShow: RPCMethodDeclaration {
     package var added: String
     package var warnings: [String]
     package var mixtures: [MixtureRow]
-    package var jobs: [JSONValue]
+    package var jobs: [JobRow]
     /// Of a search that failed.
     package var error: Problem?
 
     package init(
       row: TaskRow, digest: String, template: String, settings: JSONValue, source: String, added: String,
-      warnings: [String], mixtures: [MixtureRow], jobs: [JSONValue], error: Problem? = nil
+      warnings: [String], mixtures: [MixtureRow], jobs: [JobRow], error: Problem? = nil
     ) {
       (self.digest, self.template, self.settings, self.source, self.added, self.warnings, self.mixtures, self.jobs) = (
         digest, template, settings, source, added, warnings, mixtures, jobs

@@ -1,6 +1,6 @@
 package import Records
+import Results
 package import Settings
-package import StrictJSON
 
 package enum TrainStart: RPCMethodDeclaration {
   package static let name = "train.start"
@@ -9,16 +9,10 @@ package enum TrainStart: RPCMethodDeclaration {
   package static let since = 2
   package static let summary =
     "Queues the training of an expert on a task's training rows, or of a dispatcher on those of the experts' tasks."
-  package static let resultSummary =
-    "job, name, kind, model, sources [{task, label, rows}], replaces (NAME@VERSION, or null), warnings; the job's "
-    + "result holds name, version, previous, state, kind, objective, steps, best_step, stop_reason, warnings, "
-    + "parameters, rows, training_rows, held_out {n, base, expert, each {loss, reward, acc, kl}}, curve [{step, "
-    + "learning_rate, gradient_norm, batch, validation}], kl_weight, sweep [{kl_weight, best_step, stop_reason, held_out, "
-    + "problem}] where several weights were tried, kernel, seconds; of method lora no version, but method, rank, and "
-    + "eval {n, task, metric, template, base, lora, each {acc, acc_norm, ci95}} where there are eval rows, mixing "
-    + "[{weights (base, first, second, parameters or products), share (of the second), scores [{task, n, acc, acc_norm, "
-    + "ci95}]}] where two were mixed; of a dry run name, dry_run, parameters, rows, training_rows, step_tokens, "
-    + "step_seconds, validation_seconds, seconds, memory_bytes, kernel"
+  package static let resultNotes =
+    "replaces is NAME@VERSION or null; the job's result is of an expert or a dispatcher \(MemberNames(of: ExpertTraining.self).text), "
+    + "\(MemberNames(of: TrainedVersion.self).text); of method lora \(MemberNames(of: AdapterTraining.self).text); of a dry "
+    + "run \(MemberNames(of: TrainEstimate.self).text)"
 
   package struct Parameters: Record {
     @Setting("name of the expert; one that is taken gets a new version") package var name: String
@@ -32,5 +26,41 @@ package enum TrainStart: RPCMethodDeclaration {
     package init() {}
   }
 
-  package typealias Result = JSONValue
+  package struct Result: Codable, Sendable, Equatable {
+    /// Rows that are trained on.
+    package struct Source: Codable, Sendable, Equatable {
+      package var task: String
+      /// That a dispatcher learns to give them; nil for an expert.
+      @NullWhenAbsent package var label: String?
+      package var rows: Int
+
+      package init(task: String, label: String?, rows: Int) {
+        self.task = task
+        self.label = label
+        self.rows = rows
+      }
+    }
+
+    package var job: Int64
+    package var name: String
+    /// `expert` or `dispatcher`.
+    package var kind: String
+    package var model: String
+    package var sources: [Source]
+    /// `science@2`, where it will be a new version of that.
+    @NullWhenAbsent package var replaces: String?
+    package var warnings: [String]
+
+    package init(
+      job: Int64, name: String, kind: String, model: String, sources: [Source], replaces: String?, warnings: [String]
+    ) {
+      self.job = job
+      self.name = name
+      self.kind = kind
+      self.model = model
+      self.sources = sources
+      self.replaces = replaces
+      self.warnings = warnings
+    }
+  }
 }

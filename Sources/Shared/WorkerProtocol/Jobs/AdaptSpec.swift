@@ -1,10 +1,11 @@
 package import Records
+package import Results
 package import Settings
 
 /// Find the mixture of these experts that serves this task best.
 package struct AdaptSpec: JobSpec {
   package typealias Result = AdaptResult
-  package static let kind = JobKind("adapt")
+  package static let kind = Mixture.kind
 
   @Setting() package var model: ModelReference
   @Setting() package var task: TaskReference

@@ -5,7 +5,6 @@ package import Settings
 /// Compare an expert with shuffled copies of itself, and with the base, on the rows of a task.
 package struct CheckSpec: JobSpec {
   package typealias Result = CheckResult
-  package static let kind = JobKind("check")
 
   @Setting(name: "check") package var kind: CheckKind
   @Setting() package var model: ModelReference

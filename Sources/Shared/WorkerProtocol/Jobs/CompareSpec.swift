@@ -1,11 +1,10 @@
 package import Records
+package import Results
 package import Settings
-package import StrictJSON
 
 /// Score the same rows of a task under several strategies, in the manner of table 2 of arXiv 2501.06252.
 package struct CompareSpec: JobSpec {
-  package typealias Result = JSONValue
-  package static let kind = JobKind("compare")
+  package typealias Result = CompareResult
 
   package struct Column: WorkerMessage {
     /// `base`, an expert with its version, or the strategy.
@@ -23,27 +22,11 @@ package struct CompareSpec: JobSpec {
     }
   }
 
-  /// A column that there is not, and why.
-  package struct Skipped: WorkerMessage {
-    package var name: String
-    package var reason: String
-
-    private enum CodingKeys: String, CodingKey {
-      case name = "column"
-      case reason
-    }
-
-    package init(name: String, reason: String) {
-      self.name = name
-      self.reason = reason
-    }
-  }
-
   @Setting() package var model: ModelReference
   @Setting() package var task: TaskReference
   /// The base is the first.
   @Setting() package var columns: [Column]
-  @Setting package var skipped: [Skipped] = []
+  @Setting package var skipped: [CompareResult.Skipped] = []
   @Setting package var split = RowSplit.automatic
   /// At most this many rows, the first ones.
   @Setting() package var limit: Int?
@@ -57,7 +40,7 @@ package struct CompareSpec: JobSpec {
   }
 
   package init(
-    model: ModelReference, task: TaskReference, columns: [Column], skipped: [Skipped] = [],
+    model: ModelReference, task: TaskReference, columns: [Column], skipped: [CompareResult.Skipped] = [],
     split: RowSplit = .automatic, limit: Int? = nil
   ) {
     self.model = model
@@ -68,3 +51,5 @@ package struct CompareSpec: JobSpec {
     self.limit = limit
   }
 }
+
+extension CompareResult.Skipped: WorkerMessage {}

@@ -1,10 +1,9 @@
 package import Records
-package import StrictJSON
+package import Results
 
 /// Sorts labelled prompts by one or several dispatches, side by side.
 package struct DispatchEvaluateSpec: JobSpec {
-  package typealias Result = JSONValue
-  package static let kind = JobKind("dispatch")
+  package typealias Result = DispatchEvaluateResult
 
   package struct Row: WorkerMessage {
     package var line: Int

@@ -1,11 +1,10 @@
 package import Records
+package import Results
 package import Settings
-package import StrictJSON
 
 /// Score a task's rows under some weights, item by item: the same for all rows, or those of each row's label.
 package struct EvaluateSpec: JobSpec {
-  package typealias Result = JSONValue
-  package static let kind = JobKind("evaluate")
+  package typealias Result = EvaluateResult
 
   @Setting() package var model: ModelReference
   @Setting() package var task: TaskReference

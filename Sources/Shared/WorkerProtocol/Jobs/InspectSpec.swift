@@ -1,4 +1,5 @@
 package import Records
+package import Results
 
 /// Open a model and describe it; its factorization is there afterwards.
 package struct InspectSpec: JobSpec {

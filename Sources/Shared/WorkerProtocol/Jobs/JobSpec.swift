@@ -1,4 +1,5 @@
 package import Records
+package import Results
 package import StrictJSON
 
 /// A kind of job, declared once: what it is called, what the worker is given, and what it answers.
@@ -21,13 +22,8 @@ extension JobSpec {
   package var kind: JobKind { Self.kind }
 }
 
-/// What a kind of job is called, on the wire and in the catalogue.
-package struct JobKind: Hashable, Sendable, CustomStringConvertible {
-  package let name: String
-
-  package init(_ name: String) { self.name = name }
-
-  package var description: String { name }
+extension JobSpec where Result: JobResult {
+  package static var kind: JobKind { Result.kind }
 }
 
 extension JobKind {

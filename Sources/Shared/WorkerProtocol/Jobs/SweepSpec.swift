@@ -1,37 +1,11 @@
 package import Records
+package import Results
 package import Settings
-package import StrictJSON
 
 /// Search a task's mixture again and again under settings of one kind, and publish nothing: the number of shots
 /// (arXiv 2501.06252, table 8) or the budget (table 10).
 package struct SweepSpec: JobSpec {
-  package typealias Result = JSONValue
-  package static let kind = JobKind("sweep")
-
-  /// How far a search may go; whatever else ends it stays.
-  package enum Budget: WorkerMessage {
-    case iterations(Int)
-    case prompts(Int)
-
-    private enum CodingKeys: String, CodingKey { case iterations, prompts }
-
-    package init(from decoder: any Decoder) throws {
-      let container = try decoder.container(keyedBy: CodingKeys.self)
-      if let number = try container.decodeIfPresent(Int.self, forKey: .prompts) {
-        self = .prompts(number)
-      } else {
-        self = .iterations(try container.decode(Int.self, forKey: .iterations))
-      }
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-      var container = encoder.container(keyedBy: CodingKeys.self)
-      switch self {
-      case .iterations(let number): try container.encode(number, forKey: .iterations)
-      case .prompts(let number): try container.encode(number, forKey: .prompts)
-      }
-    }
-  }
+  package typealias Result = SweepResult
 
   @Setting() package var model: ModelReference
   @Setting() package var task: TaskReference
@@ -40,14 +14,14 @@ package struct SweepSpec: JobSpec {
   @Setting package var search = SearchSettings()
   /// Every one with every one: numbers of shots, budgets, seeds.
   @Setting() package var shots: [Int]
-  @Setting() package var budgets: [Budget]
+  @Setting() package var budgets: [SweepBudget]
   @Setting() package var seeds: [UInt64]
 
   package init() {}
 
   package init(
     model: ModelReference, task: TaskReference, experts: [ExpertReference], search: SearchSettings, shots: [Int],
-    budgets: [Budget], seeds: [UInt64]
+    budgets: [SweepBudget], seeds: [UInt64]
   ) {
     self.model = model
     self.task = task
@@ -58,3 +32,5 @@ package struct SweepSpec: JobSpec {
     self.seeds = seeds
   }
 }
+
+extension SweepBudget: WorkerMessage {}

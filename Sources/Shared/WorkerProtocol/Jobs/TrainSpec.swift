@@ -1,11 +1,10 @@
 package import Records
+package import Results
 package import Settings
-package import StrictJSON
 
 /// Make an expert: multipliers that a task's training rows, or labelled requests, have taught.
 package struct TrainSpec: JobSpec {
-  package typealias Result = JSONValue
-  package static let kind = JobKind("train")
+  package typealias Result = TrainResult
 
   package enum Lesson: WorkerMessage {
     /// The task's own choices.
