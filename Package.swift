@@ -129,7 +129,7 @@ let package = Package(
     client.part("RPCClient", ["CLinux", "RPCProtocol", "Records", "StrictJSON", "SystemSupport"]),
     client.part("ResultText", ["RPCProtocol", "Results", "Records", "StrictJSON"]),
     // Answers in, HTML and SVG out: reads no file and opens no socket.
-    client.part("Report", ["ResultText", "Results", "StrictJSON"]),
+    client.part("Report", ["ResultText", "RPCProtocol", "Results", "Settings", "Search", "StrictJSON"]),
     client.part(
       "ControlCommands",
       [
@@ -227,7 +227,7 @@ let package = Package(
         "SystemSupport", "ModelSamples",
       ]),
 
-    client.tests("Report", ["Report", "StrictJSON", "TestSupport"]),
+    client.tests("Report", ["Report", "Records", "StrictJSON", "TestSupport"]),
     client.tests(
       "ControlCommands",
       [

@@ -1,6 +1,8 @@
 import RPCClient
+import RPCProtocol
 import Report
 import ResultText
+import Results
 import StrictJSON
 import SystemSupport
 
@@ -61,17 +63,17 @@ extension Invocation {
     let time = Logger.timestamp()
     var files: [(name: String, bytes: [UInt8])] = []
     var index = ReportIndex(time: time)
-    let mixtures = try call("mixture.list")["mixtures"]?.arrayValue ?? []
+    let mixtures = try call(MixtureList.self).mixtures
     let wanted = command.value("--model")
-    for mixture in mixtures where wanted == nil || mixture["model"]?.stringValue == wanted {
-      let data = try reportData(["task": mixture["task"] ?? .null, "model": mixture["model"] ?? .null])
+    for mixture in mixtures where wanted == nil || mixture.model == wanted {
+      let data = try reportData(["task": .string(mixture.task), "model": .string(mixture.model)])
       var name = fileName("\(data.taskName)@\(data.model)")
       while files.contains(where: { $0.name == name + ".html" }) { name += "_" }
       files.append((name + ".html", Array(ReportPage(data: data, time: time, version: programVersion).html.utf8)))
       index.add(data, file: name + ".html")
     }
     for task in try call("task.list")["tasks"]?.arrayValue ?? []
-    where !mixtures.contains(where: { $0["task"] == task["name"] }) {
+    where !mixtures.contains(where: { $0.task == task["name"]?.stringValue }) {
       index.addMissing(task)
     }
     // Last, so that it never names what is not there.
@@ -117,30 +119,35 @@ extension Invocation {
 extension Invocation {
   /// Asks for everything, and throws what the daemon says of a task that was never adapted.
   private func reportData(_ params: JSONObject) throws(ControlError) -> ReportData {
-    let mixture = try call("mixture.get", params)
-    let model = mixture["model"] ?? .null
-    let name: JSONObject = ["task": mixture["task"] ?? .null]
+    let mixture = try mixture(params).value
+    let task = JSONValue.string(mixture.task)
     return ReportData(
-      mixture: mixture, task: try call("task.show", name),
-      search: try job(mixture["search"]?["job"]?.integerValue),
-      log: try call("mixture.log", ["task": name["task"] ?? .null, "model": model, "limit": 200]),
-      checks: try call("check.list", ["limit": 1000]),
-      dispatch: try newestDispatch(on: model))
+      mixture: mixture, task: try call(TaskShow.name, ["task": task]), search: try search(mixture.mixture.search.job),
+      log: try call(MixtureLog.self, ["task": task, "model": .string(mixture.model), "limit": 200]).value,
+      checks: try call(CheckList.name, ["limit": 1000]), dispatch: try newestDispatch(on: mixture.model))
   }
 
   /// Nil where the daemon has no such job any more.
-  private func job(_ number: Int64?) throws(ControlError) -> JSONValue? {
+  private func search(_ number: Int64?) throws(ControlError) -> Mixture? {
     guard let number else { return nil }
     do throws(ControlError) {
-      return try call("job.show", ["job": .integer(number)])
+      let job = try call(JobShow.self, ["job": .integer(number)])
+      return try read(job.result ?? .null, as: Mixture.self, of: JobShow.name)
     } catch {
-      guard case .client(.refused(let refusal)) = error, refusal.kind == "unknown_job" else { throw error }
+      guard case .client(.refused(let refusal)) = error, refusal.kind == RPCErrorCode.unknownJob.kind else {
+        throw error
+      }
       return nil
     }
   }
 
-  private func newestDispatch(on model: JSONValue) throws(ControlError) -> JSONValue? {
-    let jobs = try call("job.list", ["state": "done", "limit": 1000])["jobs"]?.arrayValue ?? []
-    return try job(jobs.first { $0["kind"] == "dispatch" && $0["model"] == model }?["job"]?.integerValue)
+  private func newestDispatch(on model: String) throws(ControlError) -> ReportData.Dispatch? {
+    let jobs = try call(JobList.self, ["state": "done", "limit": 1000]).jobs
+    guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind && $0.model == model }) else {
+      return nil
+    }
+    let job = try call(JobShow.self, ["job": .integer(row.job)])
+    let result = try read(job.result ?? .null, as: DispatchEvaluateResult.self, of: JobShow.name)
+    return ReportData.Dispatch(job: job.row, result: result)
   }
 }

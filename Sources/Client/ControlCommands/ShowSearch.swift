@@ -11,10 +11,7 @@ extension Invocation {
     console.note("* chosen on held-out shots; the last three columns are prompts that were saved")
     defer { showConvergence(search.configurations) }
     guard let saved = search.costs.estimatedSecondsSaved else { return }
-    let parts = [("cache", saved.cache), ("pruning", saved.pruning), ("convergence", saved.convergence)]
-    console.note(
-      "time saved, estimated from the mean cost of a prompt: "
-        + parts.map { "\($0) \(secondsText($1))" }.joined(separator: ", "))
+    console.note("time saved, estimated from the mean cost of a prompt: \(savedText(saved))")
   }
 
   /// How each search came to its best, in a line; nothing where no line can be drawn.

@@ -1,29 +1,42 @@
+package import RPCProtocol
+package import Results
 package import StrictJSON
 
 /// All that a report shows of one task on one model, as the daemon answered it.
 package struct ReportData {
-  let mixture: JSONValue
+  /// The newest evaluation of dispatch on the model.
+  package struct Dispatch {
+    let job: JobRow
+    let result: DispatchEvaluateResult
+
+    package init(job: JobRow, result: DispatchEvaluateResult) {
+      self.job = job
+      self.result = result
+    }
+  }
+
+  let mixture: MixtureGet.Served
   let task: JSONValue
-  let search: JSONValue?
-  let log: JSONValue
+  /// What the search's job says, more than `mixture.get` does; nil where it is not kept.
+  let search: Mixture?
+  let log: MixtureLog.Result
   /// Of the mixture's experts, newest first.
   let checks: [JSONValue]
-  let dispatch: JSONValue?
+  let dispatch: Dispatch?
 
-  /// The answers of `mixture.get`, `task.show`, `mixture.log` and `check.list`; of `job.show` for the search that found
-  /// the mixture, nil where it is not kept; and of `job.show` for the newest evaluation of dispatch on the model.
   package init(
-    mixture: JSONValue, task: JSONValue, search: JSONValue?, log: JSONValue, checks: JSONValue, dispatch: JSONValue?
+    mixture: MixtureGet.Served, task: JSONValue, search: Mixture?, log: MixtureLog.Result, checks: JSONValue,
+    dispatch: Dispatch?
   ) {
     self.mixture = mixture
     self.task = task
     self.search = search
     self.log = log
-    let experts = (mixture["experts"]?.arrayValue ?? []).compactMap { $0["name"] }
-    self.checks = (checks["checks"]?.arrayValue ?? []).filter { $0["expert"].map(experts.contains) ?? false }
+    let experts = mixture.mixture.experts.map(\.name)
+    self.checks = (checks["checks"]?.arrayValue ?? []).filter { experts.contains($0["expert"]?.stringValue ?? "") }
     self.dispatch = dispatch
   }
 
-  package var taskName: String { mixture["task"]?.stringValue ?? "" }
-  package var model: String { mixture["model"]?.stringValue ?? "" }
+  package var taskName: String { mixture.task }
+  package var model: String { mixture.model }
 }

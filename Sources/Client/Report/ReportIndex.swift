@@ -1,4 +1,5 @@
 import ResultText
+import Results
 package import StrictJSON
 
 /// The page that leads to the reports of all tasks.
@@ -10,13 +11,11 @@ package struct ReportIndex {
   package init(time: String) { self.time = time }
 
   package mutating func add(_ data: ReportData, file: String) {
-    let scores = data.mixture["scores"]
-    let served = data.mixture["served"]?.stringValue ?? "mixture"
-    let score = scores?[served] ?? scores?["experts"]?[served]
+    let mixture = data.mixture.mixture
+    let eval = mixture.scores.score(of: mixture.served)?.eval
     let cells = [
-      served, scores?["base"]?["eval"]?["value"].cell ?? "-", score?["eval"]?["value"].cell ?? "-",
-      evalInterval(score?["eval"]), paired(score?["eval"]?["versus_base"]),
-      scores?["metric"].cell ?? "-", data.model, data.mixture["stale"] == true ? "stale" : "up to date",
+      mixture.served, cell(mixture.scores.base.eval?.value), cell(eval?.value), evalInterval(eval),
+      paired(eval?.versusBase), mixture.scores.metric, data.model, data.mixture.stale ? "stale" : "up to date",
     ]
     rows += element(
       "tr", [:],
@@ -43,5 +42,17 @@ package struct ReportIndex {
         + paragraph("Scores on eval rows, which no search reads. Made at \(readable(time: time)).", "what")
         + (rows.isEmpty ? paragraph("No task has a mixture yet.", "missing") : table)
         + missing.map { paragraph($0, "missing") }.joined())
+  }
+}
+
+extension Mixture.Scores {
+  /// Of what is served: `mixture`, `base`, `uniform` or an expert's name.
+  fileprivate func score(of served: String) -> ScoreSummary? {
+    switch served {
+    case "base": base
+    case "uniform": uniform
+    case "mixture": mixture
+    default: experts[served]
+    }
   }
 }

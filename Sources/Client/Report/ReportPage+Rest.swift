@@ -1,4 +1,5 @@
 import ResultText
+import Settings
 import StrictJSON
 
 extension ReportPage {
@@ -55,33 +56,32 @@ extension ReportPage {
 
   var dispatch: String {
     let title = "Dispatch"
-    guard let job = data.dispatch, let strategies = job["result"]?["strategies"]?.objectValue else {
+    guard let found = data.dispatch else {
       return section(
         title, "Which expert a prompt is given to.",
         missing("Dispatch was not evaluated on this model; do it with: t2ctl dispatch evaluate FILE"))
     }
     var content = ""
-    for (name, outcome) in strategies.members {
-      let labels = (outcome["labels"]?.arrayValue ?? []).compactMap(\.stringValue)
-      let counts = (outcome["matrix"]?.arrayValue ?? []).map { ($0.arrayValue ?? []).compactMap(\.intValue) }
-      guard counts.count == labels.count, counts.allSatisfy({ $0.count == labels.count }) else { continue }
-      content += heading("\(name == "prompt" ? "A" : "B"): \(name)")
+    for strategy in found.result.strategies.entries {
+      let (name, outcome) = (strategy.name, strategy.value)
+      guard outcome.matrix.count == outcome.labels.count,
+        outcome.matrix.allSatisfy({ $0.count == outcome.labels.count })
+      else { continue }
+      content += heading("\(name == FirstPass.prompt.rawValue ? "A" : "B"): \(name)")
       content += figure(
-        ConfusionChart(title: "Dispatch by \(name)", labels: labels, counts: counts),
-        "\(outcome["correct"].cell) of \(outcome["n"].cell) prompts right, "
-          + "\(fixed((outcome["accuracy"]?.doubleValue ?? .nan) * 100, 1)) % (95 %: "
-          + percents(outcome["ci95"]) + "); \(fixed((outcome["other_share"]?.doubleValue ?? .nan) * 100, 1)) % were "
-          + "given to other, the base; read by \(outcome["read"].cell), template \(outcome["template"].cell).")
+        ConfusionChart(title: "Dispatch by \(name)", labels: outcome.labels, counts: outcome.matrix),
+        "\(outcome.correct) of \(outcome.count) prompts right, \(percent(outcome.accuracy)) % (95 %: "
+          + "\(percent(outcome.ci95.lower)) to \(percent(outcome.ci95.upper))); \(percent(outcome.otherShare)) % were "
+          + "given to other, the base; read by \(outcome.read.rawValue), template \(outcome.template).")
     }
     return section(
       title,
-      "The newest evaluation on this model (job \(job["job"].cell), \(readable(time: job["ended"].cell))), of this and every other task: "
-        + "rows are the true labels, columns what was given; a cell has its count and its share of the row.", content)
+      "The newest evaluation on this model (job \(found.job.job), \(readable(time: found.job.ended ?? "-"))), of this and "
+        + "every other task: rows are the true labels, columns what was given; a cell has its count and its share of the "
+        + "row.", content)
   }
 
-  private func percents(_ ci95: JSONValue?) -> String {
-    bounds(ci95).map { "\(fixed($0.lowerBound * 100, 1)) to \(fixed($0.upperBound * 100, 1))" } ?? "-"
-  }
+  private func percent(_ share: Double) -> String { fixed(share * 100, 1) }
 
   // MARK: - What was served when
 

@@ -1,27 +1,24 @@
 import ResultText
-import StrictJSON
+import Results
 
 extension ReportPage {
   /// The base, each expert, the uniform mixture and the search's own, with their names.
-  private var standings: [(name: String, score: JSONValue)] {
-    let scores = mixture["scores"]
-    var standings: [(String, JSONValue?)] = [("base", scores?["base"])]
-    standings += (scores?["experts"]?.objectValue?.members ?? []).map { ($0.key, $0.value) }
-    standings += [("uniform", scores?["uniform"]), ("mixture", scores?["mixture"])]
-    return standings.compactMap { name, score in score.map { (name, $0) } }
+  private var standings: [(name: String, score: ScoreSummary)] {
+    let scores = mixture.scores
+    return [("base", scores.base)] + scores.experts.entries.map { ($0.name, $0.value) }
+      + [("uniform", scores.uniform), ("mixture", scores.mixture)]
   }
 
   var scores: String {
-    let shots = mixture["search"]?["shots"].cell ?? "?"
+    let shots = mixture.search.shots
     var table = HTMLTable(
       ("Weights", .left), ("Fit", .right), ("Held out", .right), ("Eval", .right), ("95 %", .left),
       ("Against base", .left), ("Against best expert", .left))
     for (name, score) in standings {
-      let eval = score["eval"]
       table.add(
         [
-          name, score["fit"].cell, score["held_out"].cell, eval?["value"].cell ?? "-", evalInterval(eval),
-          paired(eval?["versus_base"]), paired(eval?["versus_best_expert"]),
+          name, cell(score.fit), cell(score.heldOut), cell(score.eval?.value), evalInterval(score.eval),
+          paired(score.eval?.versusBase), paired(score.eval?.versusBestExpert),
         ], isEmphasised: name == served)
     }
     return section(
@@ -32,22 +29,20 @@ extension ReportPage {
   }
 
   private var evalChart: String {
-    let rows = standings.compactMap { name, score -> IntervalChart.Row? in
-      guard let eval = score["eval"], let value = eval["value"]?.doubleValue else { return nil }
-      return IntervalChart.Row(name, value, bounds(eval["ci95"]), isEmphasised: name == served)
-    }
-    guard let n = mixture["scores"]?["base"]?["eval"]?["n"] else {
+    guard let base = mixture.scores.base.eval else {
       return missing(
         "No eval file: put eval.jsonl beside the task's fewshot.jsonl, and the next search ends with a score that can be "
           + "trusted, its interval and its tests.")
     }
-    let base = mixture["scores"]?["base"]?["eval"]?["value"]?.doubleValue
+    let rows = standings.compactMap { name, score in
+      score.eval.map { IntervalChart.Row(name, $0.value, bounds($0.ci95), isEmphasised: name == served) }
+    }
     return figure(
       IntervalChart(
         title: "Eval \(metric) with 95 % intervals", xLabel: "eval \(metric)", rows: rows,
-        reference: base.map { ("base", $0) }),
-      "\(metric) on \(n.cell) eval rows with 95 % intervals. What is served stands out; experts that are not shown were "
-        + "not scored on the eval rows, only the best single one is.")
+        reference: ("base", base.value)),
+      "\(metric) on \(base.count) eval rows with 95 % intervals. What is served stands out; experts that are not shown "
+        + "were not scored on the eval rows, only the best single one is.")
   }
 
   var items: String {
@@ -56,23 +51,22 @@ extension ReportPage {
       "Eval rows where the search's mixture"
       + (served == "mixture" ? "" : ", which is not what is served,")
       + " is right and the base or the best expert is not, or the other way round."
-    guard let kept = result?["eval_items"], let all = kept["items"]?.arrayValue else {
+    guard let kept = data.search?.evalItems else {
       let why =
-        mixture["scores"]?["base"]?["eval"] == nil
+        mixture.scores.base.eval == nil
         ? "No eval file, so no items." : "The search that found this mixture kept no items; the next one will."
       return section(title, what, missing(why))
     }
-    let expert = kept["best_expert"]?.stringValue ?? "best expert"
-    let lost = all.filter { $0["mixture"]?["right"] != true }
-    let won = all.filter { $0["mixture"]?["right"] == true }
-    let differing = kept["differing"]?.intValue ?? all.count
+    let all = kept.items
+    let won = all.filter(\.mixture.isRight)
+    let lost = all.filter { !$0.mixture.isRight }
     var content = ""
-    if differing > all.count {
-      content += paragraph("\(differing) rows differ; the first \(all.count) are shown.", "quiet")
+    if kept.differing > all.count {
+      content += paragraph("\(kept.differing) rows differ; the first \(all.count) are shown.", "quiet")
     }
     if all.isEmpty { content += missing("The three agree on every row about what is right.") }
     for (name, items) in [("Won", won), ("Lost", lost)] where !items.isEmpty {
-      let written = items.map { item($0, expert) }
+      let written = items.map { item($0, kept.bestExpert) }
       content += heading("\(name): \(items.count)") + written.prefix(Self.openItems).joined()
       guard written.count > Self.openItems else { continue }
       content += element(
@@ -85,22 +79,20 @@ extension ReportPage {
   /// The others unfold: a hundred of them hide all else on a page, and take thirty sheets of paper.
   private static let openItems = 8
 
-  private func item(_ item: JSONValue, _ expert: String) -> String {
-    func line(_ name: String, _ answer: JSONValue?) -> String {
-      let isRight = answer?["right"] == true
-      return element(
+  private func item(_ item: EvalItems.Item, _ expert: String) -> String {
+    func line(_ name: String, _ answer: EvalItems.Answer) -> String {
+      element(
         "tr", [:],
         element("td", [:], markup(name))
-          + element("td", ["class": isRight ? "good" : "bad"], isRight ? "right" : "wrong")
-          + element("td", [:], markup(answer?["text"].cell ?? "-")))
+          + element("td", ["class": answer.isRight ? "good" : "bad"], answer.isRight ? "right" : "wrong")
+          + element("td", [:], markup(answer.text)))
     }
-    let answers =
-      line("base", item["base"]) + line(expert, item["best_expert"]) + line("mixture", item["mixture"])
+    let answers = line("base", item.base) + line(expert, item.bestExpert) + line("mixture", item.mixture)
     return element(
       "article", ["class": "item"],
-      paragraph(item["question"].cell, "question")
-        + element("p", [:], element("b", [:], "Right: ") + markup(item["gold"].cell))
+      paragraph(item.question, "question")
+        + element("p", [:], element("b", [:], "Right: ") + markup(item.gold))
         + element("table", [:], element("tbody", [:], answers))
-        + paragraph("row \(item["id"].cell), line \(item["line"].cell)", "quiet"))
+        + paragraph("row \(item.id), line \(item.line)", "quiet"))
   }
 }

@@ -1,41 +1,36 @@
 import ResultText
-import StrictJSON
+import Results
+import Search
 
 extension ReportPage {
-  private var chosen: JSONValue? {
-    (result?["search"]?["configurations"]?.arrayValue ?? []).first { $0["chosen"] == true }
-  }
+  private var chosen: ConfigurationSummary? { data.search?.search.configurations.first { $0.isChosen == true } }
 
   // MARK: - α
 
   var alpha: String {
-    let experts = (mixture["experts"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }
-    let values = experts.map { mixture["alpha"]?[$0] }.map { $0?.arrayValue?.map(\.doubleValue) ?? [$0?.doubleValue] }
-    let units = (mixture["units"]?.arrayValue ?? []).compactMap(\.stringValue)
-    var content = coefficients(experts, values, units, "Coefficients that are served")
-    if served != "mixture", let chosen, let found = chosen["alpha"]?.arrayValue {
+    let experts = mixture.experts.map(\.name)
+    let values = experts.map { mixture.alpha[$0]?.values ?? [] }
+    var content = coefficients(experts, values, mixture.units ?? [], "Coefficients that are served")
+    if served != "mixture", let chosen {
       content += heading("What the search found and is not served")
+      // Units are named only for what is served; those of the model's layers are counted.
       content += coefficients(
-        experts, found.map { ($0.arrayValue ?? []).map(\.doubleValue) }, unitNames(chosen["granularity"].cell),
+        experts, chosen.alpha, chosen.granularity == mixture.granularity ? mixture.units ?? [] : [],
         "Coefficients of the search's own choice")
     }
     return section(
       "Coefficients α",
-      mixture["mix"] == "delta"
+      mixture.mix == .delta
         ? "How much of each expert's change is added to the base: 0 is the base, 1 the expert alone."
         : "The share of each expert in the sum of their vectors.", content)
   }
 
-  /// Units are named in `mixture.get` only for what is served; those of the model's layers are counted.
-  private func unitNames(_ granularity: String) -> [String] {
-    granularity == mixture["granularity"].cell
-      ? (mixture["units"]?.arrayValue ?? []).compactMap(\.stringValue) : []
-  }
-
   private func coefficients(
-    _ experts: [String], _ values: [[Double?]], _ units: [String], _ title: String
+    _ experts: [String], _ values: [[Float]], _ units: [String], _ title: String
   ) -> String {
-    guard let count = values.first?.count, values.count == experts.count, values.allSatisfy({ $0.count == count })
+    let values = values.map { $0.map { Optional(Double($0)) } }
+    guard let count = values.first?.count, count > 0, values.count == experts.count,
+      values.allSatisfy({ $0.count == count })
     else {
       return missing("No coefficients: the base is served.")
     }
@@ -66,20 +61,20 @@ extension ReportPage {
   // MARK: - The course of the search
 
   var convergence: String {
-    let search = mixture["search"]
+    let search = mixture.search
     let what =
-      "\((chosen ?? search)?["method"].cell ?? "-") for \(search?["objective"].cell ?? "-"): \(search?["generations"].cell ?? "-") "
-      + "generations, ended because: \((search?["stop_reason"].cell ?? "-").replacing("_", with: " ")); seed "
-      + "\(search?["seed"].cell ?? "-"), population \(search?["population"].cell ?? "-"), \(search?["shots"].cell ?? "-") shots."
-    guard let history = chosen?["history"]?.arrayValue, !history.isEmpty else {
+      "\(chosen?.method ?? search.method) for \(search.objective): \(search.generations) generations, ended because: "
+      + "\(search.stopReason.replacing("_", with: " ")); seed \(search.seed), population \(search.population), "
+      + "\(search.shots) shots."
+    guard let history = chosen?.history, !history.isEmpty else {
       return section(
         "Convergence", what, missing("The course of this search is not recorded; the next search will record it."))
     }
-    let isByLikelihood = search?["objective"] == "loglik"
-    let base = mixture["scores"]?["base"]
-    func series(_ name: String, _ key: String) -> LineChart.Series? {
+    let isByLikelihood = search.objective == Objective.loglik.rawValue
+    let base = mixture.scores.base
+    func series(_ name: String, _ value: (GenerationSummary) -> Double?) -> LineChart.Series? {
       let points = history.compactMap { step in
-        step[key]?.doubleValue.map { LineChart.Point(x: 1 + (step["generation"]?.doubleValue ?? .nan), y: $0) }
+        value(step).flatMap { $0.isFinite ? LineChart.Point(x: Double(1 + step.generation), y: $0) : nil }
       }
       return points.isEmpty ? nil : LineChart.Series(name, points)
     }
@@ -88,21 +83,22 @@ extension ReportPage {
         title: title, xLabel: "generation", yLabel: title, series: lines.compactMap(\.self),
         references: reference.map { [("base", $0)] } ?? [], isCounted: true)
     }
-    let mean = series("mean of the elite", "mean")
+    let mean = series("mean of the elite", \.mean)
     var content = figure(
       chart(
         metric,
         [
-          series(isByLikelihood ? "of the best by log-likelihood" : "best so far", "best"), isByLikelihood ? nil : mean,
-        ], base?["fit"]?.doubleValue),
+          series(isByLikelihood ? "of the best by log-likelihood" : "best so far", \.best),
+          isByLikelihood ? nil : mean,
+        ], base.fit),
       "\(metric) on the few-shot rows, generation by generation.")
     content += figure(
       chart(
-        "log-likelihood", [series("best so far", "best_log_likelihood"), isByLikelihood ? mean : nil],
-        base?["fit_loglik"]?.doubleValue),
+        "log-likelihood", [series("best so far", \.bestLogLikelihood), isByLikelihood ? mean : nil],
+        base.fitLogLikelihood.isFinite ? base.fitLogLikelihood : nil),
       "Mean log-likelihood of the right answers: "
         + (isByLikelihood ? "what the search maximises." : "it decides where \(metric) is tied."))
-    if let spread = series("spread of α", "spread") {
+    if let spread = series("spread of α", \.spread) {
       content += figure(
         chart("spread of α", [spread], nil),
         "The standard deviation that coefficients are drawn with, their mean. Near its floor the search has converged.")
@@ -111,7 +107,7 @@ extension ReportPage {
   }
 
   var configurations: String {
-    let lines = (result ?? mixture)["search"]?["configurations"]?.arrayValue ?? []
+    let lines = (data.search ?? mixture).search.configurations
     let what =
       "Each configuration was searched on the folds and on all shots; the held-out score chose one, never the fit. "
       + "Prompts: evaluations that were made; then those that were spared."
@@ -119,19 +115,17 @@ extension ReportPage {
       return section("Configurations", what, missing("The record of the search lists no configuration."))
     }
     var table = HTMLTable(SearchTable.headings.map { ($0.0.capitalizedFirst, $0.1) })
-    for line in lines { table.add(SearchTable.cells(line), isEmphasised: line["chosen"] == true) }
+    for line in lines { table.add(SearchTable.cells(line), isEmphasised: line.isChosen == true) }
     return section("Configurations", what, comparison(lines) + table.html)
   }
 
   /// By the evaluations that were made: what a method costs is what tells methods apart.
-  private func comparison(_ lines: [JSONValue]) -> String {
+  private func comparison(_ lines: [ConfigurationSummary]) -> String {
     let series = lines.compactMap { line -> LineChart.Series? in
-      let points = (line["history"]?.arrayValue ?? []).compactMap { step in
-        step["best_log_likelihood"]?.doubleValue.map {
-          LineChart.Point(x: step["prompts"]?.doubleValue ?? .nan, y: $0)
-        }
+      let points = (line.history ?? []).filter(\.bestLogLikelihood.isFinite).map {
+        LineChart.Point(x: Double($0.prompts), y: $0.bestLogLikelihood)
       }
-      return points.isEmpty ? nil : LineChart.Series("\(line["method"].cell) \(line["granularity"].cell)", points)
+      return points.isEmpty ? nil : LineChart.Series("\(line.method) \(line.granularity.rawValue)", points)
     }
     guard series.count > 1 else { return "" }
     return figure(
@@ -145,27 +139,16 @@ extension ReportPage {
   // MARK: - Costs
 
   var costs: String {
-    let search = mixture["search"]
-    let counts: [(String, String)] = [
-      ("made", "prompts"), ("seen before", "prompts_saved_by_cache"), ("could not win", "prompts_saved_by_pruning"),
-      ("converged", "prompts_saved_by_convergence"),
-    ]
-    let bars = counts.compactMap { name, key in search?[key]?.doubleValue.map { (name, $0) } }
-    guard !bars.isEmpty else {
-      return section("Costs", "What the search cost.", missing("The record of the search has no costs."))
-    }
+    let (search, costs) = (mixture.search, mixture.search.costs)
+    let bars: [(String, Double)] = [
+      ("made", costs.prompts), ("seen before", costs.savedByCache), ("could not win", costs.savedByPruning),
+      ("converged", costs.savedByConvergence),
+    ].map { ($0, Double($1)) }
     var times = HTMLTable(("Phase", .left), ("Seconds", .right))
-    for (phase, seconds) in search?["seconds"]?.objectValue?.members ?? [] {
-      times.add([phase, fixed(seconds.doubleValue ?? .nan, 1)])
+    for phase in search.seconds.entries { times.add([phase.name, fixed(phase.value, 1)]) }
+    let estimate = costs.estimatedSecondsSaved.map { saved in
+      paragraph("Time saved, estimated from the mean cost of an evaluation: \(savedText(saved)).", "quiet")
     }
-    let saved = search?["estimated_seconds_saved"]?.objectValue?.members ?? []
-    let estimate =
-      saved.isEmpty
-      ? ""
-      : paragraph(
-        "Time saved, estimated from the mean cost of an evaluation: "
-          + saved.map { "\($0.key) \(secondsText($0.value.doubleValue ?? .nan))" }.joined(separator: ", ") + ".",
-        "quiet")
     return section(
       "Costs",
       "Evaluations of all searches of all configurations, and of the baselines: one is one row under one candidate.",
@@ -173,7 +156,7 @@ extension ReportPage {
         BarChart(title: "Evaluations", bars: bars, decimals: 0),
         "Evaluations made, and those that were spared: of candidates seen before, of candidates that could no longer win, and "
           + "of the generations that were left when the search had converged.")
-        + estimate + heading("Seconds by phase") + times.html)
+        + (estimate ?? "") + heading("Seconds by phase") + times.html)
   }
 }
 

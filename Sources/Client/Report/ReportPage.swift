@@ -1,4 +1,5 @@
 import ResultText
+import Results
 import StrictJSON
 
 /// A task's report as one HTML file: pure, so that every part of it has a test.
@@ -14,11 +15,9 @@ package struct ReportPage {
     self.version = version
   }
 
-  var mixture: JSONValue { data.mixture }
-  /// What the search's job says, more than `mixture.get` does.
-  var result: JSONValue? { data.search?["result"] }
-  var metric: String { mixture["scores"]?["metric"]?.stringValue ?? "score" }
-  var served: String { mixture["served"]?.stringValue ?? "mixture" }
+  var mixture: Mixture { data.mixture.mixture }
+  var metric: String { mixture.scores.metric }
+  var served: String { mixture.served }
 
   /// The whole file, which loads nothing and runs no script.
   package var html: String {
@@ -32,32 +31,33 @@ package struct ReportPage {
   private var head: String {
     let facts: [(String, String)] = [
       ("model", data.model),
-      ("served", "\(served): \(mixture["served_because"].cell)"),
+      ("served", "\(served): \(mixture.servedBecause)"),
       ("rows", "\(data.task["rows"].cell) few-shot, \(data.task["eval_rows"].cell) eval"),
-      ("scored by", "\(metric), template \(mixture["template"].cell.replacing("\n", with: "\\n"))"),
-      ("granularity", "\(mixture["granularity"].cell), mix \(mixture["mix"].cell), rescale \(mixture["rescale"].cell)"),
-      ("found", readable(time: mixture["created"].cell)), ("generation", mixture["generation"].cell),
+      ("scored by", "\(metric), template \(mixture.template.replacing("\n", with: "\\n"))"),
+      (
+        "granularity",
+        "\(mixture.granularity.rawValue), mix \(mixture.mix.rawValue), rescale \(mixture.rescale.rawValue)"
+      ),
+      ("found", readable(time: data.mixture.created)), ("generation", "\(data.mixture.generation)"),
       ("report made", readable(time: time)),
     ]
     let list = facts.map { element("dt", [:], markup($0)) + element("dd", [:], markup($1)) }
-    let isStale = mixture["stale"] == true
     let freshness =
-      isStale
+      data.mixture.stale
       ? element(
         "p", ["class": "note"],
-        markup("Stale: \(mixture["stale_reason"].cell). It is the last good one, and a newer one is on its way."))
+        markup(
+          "Stale: \(data.mixture.staleReason ?? "-"). It is the last good one, and a newer one is on its way."))
       : paragraph("Up to date: nothing that it depends on has changed.", "quiet")
-    let warnings = (mixture["warnings"]?.arrayValue ?? []).map { element("p", ["class": "note"], markup($0.cell)) }
+    let warnings = (mixture.warnings ?? []).map { element("p", ["class": "note"], markup($0)) }
     return element("h1", [:], markup(data.taskName)) + freshness + warnings.joined() + element("dl", [:], list.joined())
   }
 
   /// Last: they are for comparing and not for reading.
   private var digests: String {
-    var digests = [("mixture", mixture["digest"].cell)]
-    digests += (mixture["experts"]?.arrayValue ?? []).map {
-      ("\($0["name"].cell)@\($0["version"].cell)", $0["digest"].cell)
-    }
-    digests += [("base model", mixture["base_digest"].cell), ("task", mixture["task_digest"].cell)]
+    var digests = [("mixture", mixture.digest ?? "-")]
+    digests += mixture.experts.map { ("\($0.name)@\($0.version)", $0.digest) }
+    digests += [("base model", mixture.baseDigest), ("task", mixture.taskDigest)]
     let list = digests.map { element("dt", [:], markup($0)) + element("dd", [:], element("code", [:], markup($1))) }
     return section("Digests", "What the mixture is, and what it depends on.", element("dl", [:], list.joined()))
   }

@@ -1,7 +1,6 @@
 package import RPCProtocol
 package import Records
 package import Results
-package import StrictJSON
 
 /// A line of a mixture's history: a mixture that was served, or that what is served became stale or fresh.
 package struct MixtureLogEntry {
@@ -41,32 +40,5 @@ package func shortAlpha(_ alpha: ByName<Mixture.Coefficients>) -> String {
       return "\(entry.name)=\(fixed(Double(numbers.first ?? 0), 3))"
     }
     return "\(entry.name)=\(fixed(Double(low), 2))..\(fixed(Double(high), 2))"
-  }.joined(separator: " ")
-}
-
-/// Newest first, of the result of `mixture.log`.
-package func mixtureLogEntries(_ log: JSONValue) -> [MixtureLogEntry] {
-  let revisions = (log["revisions"]?.arrayValue ?? []).map { revision in
-    MixtureLogEntry(
-      generation: revision["generation"]?.integerValue ?? 0, time: revision["time"].cell, model: revision["model"].cell,
-      event: "served", alpha: shortAlpha(revision["alpha"]),
-      experts: (revision["experts"]?.arrayValue ?? []).map { "\($0["name"].cell)@\($0["version"].cell)" }
-        .joined(separator: " "), reason: revision["reason"].cell, job: revision["job"].cell)
-  }
-  let changes = (log["changes"]?.arrayValue ?? []).filter { $0["event"] != "mixture.published" }.map { change in
-    MixtureLogEntry(
-      generation: change["sequence"]?.integerValue ?? 0, time: change["time"].cell, model: change["model"].cell,
-      event: change["event"] == "mixture.stale" ? "stale" : "fresh", reason: change["reason"]?.stringValue ?? "")
-  }
-  return (revisions + changes).sorted { $0.generation > $1.generation }
-}
-
-/// The coefficients in a line: `science=0.700 social=0.05..0.31`, the latter of one that has several.
-package func shortAlpha(_ alpha: JSONValue?) -> String {
-  (alpha?.objectValue?.members ?? []).map { name, value in
-    if let number = value.doubleValue { return "\(name)=\(fixed(number, 3))" }
-    let numbers = (value.arrayValue ?? []).compactMap(\.doubleValue)
-    guard let low = numbers.min(), let high = numbers.max() else { return name }
-    return "\(name)=\(fixed(low, 2))..\(fixed(high, 2))"
   }.joined(separator: " ")
 }

@@ -1,5 +1,4 @@
 package import Results
-package import StrictJSON
 
 /// Which edge the cells of a column keep to.
 package enum ColumnAlignment { case left, right }
@@ -19,17 +18,6 @@ package enum SearchTable {
       cell(scores.fitLogLikelihood), cell(scores.heldOut), cell(scores.heldOutLogLikelihood), "\(line.generations)",
       line.stopReason, "\(costs.prompts)", fixed(line.seconds, 1), "\(costs.savedByCache)",
       "\(costs.savedByPruning)", "\(costs.savedByConvergence)",
-    ]
-  }
-
-  package static func cells(_ line: JSONValue) -> [String] {
-    let scores = line["scores"]
-    return [
-      line["method"].cell + (line["chosen"] == true ? " *" : ""), line["granularity"].cell, scores?["fit"].cell ?? "-",
-      scores?["fit_loglik"].cell ?? "-", scores?["held_out"].cell ?? "-", scores?["held_out_loglik"].cell ?? "-",
-      line["generations"].cell, line["stop_reason"].cell, line["prompts"].cell,
-      fixed(line["seconds"]?.doubleValue ?? 0, 1), line["prompts_saved_by_cache"].cell,
-      line["prompts_saved_by_pruning"].cell, line["prompts_saved_by_convergence"].cell,
     ]
   }
 }

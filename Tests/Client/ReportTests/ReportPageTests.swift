@@ -1,3 +1,4 @@
+import Records
 import Report
 import StrictJSON
 import TestSupport
@@ -7,17 +8,23 @@ import Testing
   /// The page of what a daemon answers; a `bare` one keeps no search, has made no check and has served nothing.
   private func report(
     _ mixture: JSONValue = CannedReport.mixture(), search: JSONValue = CannedReport.job, bare: Bool = false
-  ) -> String {
+  ) throws -> String {
+    func read<Value: Decodable>(_ json: JSONValue?) throws -> Value {
+      try RecordReader(unknownMembers: .ignored).read(json ?? .null)
+    }
+    let dispatch = CannedReport.dispatch
     let data = ReportData(
-      mixture: mixture, task: ["name": "arc", "rows": 10, "eval_rows": bare ? 0 : 400], search: bare ? nil : search,
-      log: bare ? ["revisions": [], "changes": []] : CannedReport.log,
-      checks: bare ? ["checks": [], "pending": []] : CannedReport.checks, dispatch: bare ? nil : CannedReport.dispatch)
+      mixture: try read(mixture), task: ["name": "arc", "rows": 10, "eval_rows": bare ? 0 : 400],
+      search: bare ? nil : try read(search["result"]),
+      log: try read(bare ? ["task": "arc", "revisions": [], "changes": []] : CannedReport.log),
+      checks: bare ? ["checks": [], "pending": []] : CannedReport.checks,
+      dispatch: bare ? nil : .init(job: try read(dispatch), result: try read(dispatch["result"])))
     return ReportPage(data: data, time: "2026-01-31T14:00:00.000Z", version: "0.0.0").html
   }
 
   @Test(arguments: ["vector", "layer", "matrix"], [true, false])
-  func aReportIsWellFormedAndLoadsNothing(granularity: String, bare: Bool) {
-    let html = report(CannedReport.mixture(granularity: granularity, eval: !bare), bare: bare)
+  func aReportIsWellFormedAndLoadsNothing(granularity: String, bare: Bool) throws {
+    let html = try report(CannedReport.mixture(granularity: granularity, eval: !bare), bare: bare)
     let read = MarkupReader(html)
     #expect(read.problem == nil, "\(read.problem ?? "")")
     for reference in ["http", "src=", "url(", "<script", "<link", "@import", "href="] {
@@ -27,8 +34,8 @@ import Testing
     #expect(read.count("h1") == 1 && read.count("h2") == 10)
   }
 
-  @Test func everyPartIsThereWithItsNumbers() {
-    let html = report()
+  @Test func everyPartIsThereWithItsNumbers() throws {
+    let html = try report()
     let read = MarkupReader(html)
     for text in [
       "Stale: &#39;science&#39; is now at version 3 (was 2)", "60 coefficients were fitted to 10 shots",
@@ -48,8 +55,8 @@ import Testing
     #expect(read.count("tr", "class=\"served\"") == 2, "what is served, and the chosen configuration")
   }
 
-  @Test func whatIsMissingIsSaid() {
-    let html = report(CannedReport.mixture(eval: false), bare: true)
+  @Test func whatIsMissingIsSaid() throws {
+    let html = try report(CannedReport.mixture(eval: false), bare: true)
     for text in [
       "No eval file: put eval.jsonl", "No eval file, so no items", "The course of this search is not recorded",
       "lists no configuration", "No check of these experts was made", "Dispatch was not evaluated",
@@ -59,37 +66,35 @@ import Testing
     }
   }
 
-  @Test func matricesOfALayerStandBelowEachOther() {
-    let read = MarkupReader(report(CannedReport.mixture(granularity: "matrix")))
+  @Test func matricesOfALayerStandBelowEachOther() throws {
+    let read = MarkupReader(try report(CannedReport.mixture(granularity: "matrix")))
     #expect(read.text.contains("q, 1: 1.0000") && read.text.contains("up, 0: 0.5000"))
-    let layers = MarkupReader(report(CannedReport.mixture(granularity: "layer")))
+    let layers = MarkupReader(try report(CannedReport.mixture(granularity: "layer")))
     #expect(layers.text.contains("social, 0: -0.2500") && layers.count("rect", "class=\"cell below\"") > 0)
   }
 
-  @Test func whatWasFoundIsShownBesideABaselineThatIsServed() {
-    let read = MarkupReader(report(CannedReport.mixture(served: "base")))
+  @Test func whatWasFoundIsShownBesideABaselineThatIsServed() throws {
+    let read = MarkupReader(try report(CannedReport.mixture(served: "base")))
     #expect(read.text.contains("What the search found and is not served"))
   }
 
   @Test func ofManyItemsTheFirstAreOpenAndTheOthersUnfold() throws {
     var job = CannedReport.job.objectValue ?? [:]
     let item = try #require(job["result"]?["eval_items"]?["items"]?.arrayValue?.first)
-    let search = try #require(job["result"]?["search"])
-    job["result"] = [
-      "search": search,
-      "eval_items": [
-        "best_expert": "science", "differing": 11, "items": .array([JSONValue](repeating: item, count: 11)),
-      ],
+    var result = try #require(job["result"]?.objectValue)
+    result["eval_items"] = [
+      "best_expert": "science", "differing": 11, "items": .array([JSONValue](repeating: item, count: 11)),
     ]
-    let html = report(search: .object(job))
+    job["result"] = .object(result)
+    let html = try report(search: .object(job))
     let read = MarkupReader(html)
     #expect(read.problem == nil && read.count("article") == 11 && read.count("details") == 1)
     #expect(read.text.contains("Won: 11") && read.text.contains("3 more"))
     #expect(html.split(separator: "<details>")[0].split(separator: "<article").count == 9, "eight before the fold")
   }
 
-  @Test func namesAndAnswersOfOthersAreText() {
-    let html = report()
+  @Test func namesAndAnswersOfOthersAreText() throws {
+    let html = try report()
     #expect(html.contains("What do bees make? &lt;script&gt;alert(1)&lt;/script&gt;"))
     #expect(!html.contains(CannedReport.hostile))
   }

@@ -15,11 +15,26 @@ package enum CannedReport {
     return .object(score)
   }
 
-  package static func mixture(granularity: String = "vector", eval: Bool = true, served: String = "mixture")
-    -> JSONValue
-  {
+  package static func mixture(
+    granularity: String = "vector", eval: Bool = true, served: String = "mixture"
+  ) -> JSONValue {
+    var mixture = found(granularity: granularity, eval: eval, served: served)
+    let answer: JSONObject = [
+      "task": "arc", "model": "tiny", "stale": true, "stale_reason": "'science' is now at version 3 (was 2)",
+      "generation": 9, "created": "2026-01-31T12:00:00.123Z",
+      "vectors": ["path": "/v", "digest": "sha256:aa", "bytes": 4096],
+    ]
+    for (name, value) in answer.members { mixture[name] = value }
+    return .object(mixture)
+  }
+
+  /// What the search found.
+  private static func found(
+    granularity: String = "vector", eval: Bool = true, served: String = "mixture", configurations: [JSONValue] = []
+  ) -> JSONObject {
     var mixture: JSONObject = [
-      "task": "arc", "model": "tiny", "granularity": .string(granularity), "mix": "delta", "rescale": "none",
+      "granularity": .string(granularity), "mix": "delta", "rescale": "none", "task_digest": "sha256:03",
+      "base_digest": "sha256:04", "inputs_digest": "sha256:05",
       "experts": [
         ["name": "science", "version": 2, "digest": "sha256:01"],
         ["name": "social", "version": 1, "digest": "sha256:02"],
@@ -30,12 +45,11 @@ package enum CannedReport {
         "uniform": score(0.5, eval: false), "mixture": score(0.65, eval: eval, paired: true),
       ],
       "served": .string(served), "served_because": "it is better held out", "digest": "sha256:aa",
-      "template": "Question: {question}", "warnings": ["60 coefficients were fitted to 10 shots"], "stale": true,
-      "stale_reason": "'science' is now at version 3 (was 2)", "generation": 9,
-      "created": "2026-01-31T12:00:00.123Z",
+      "template": "Question: {question}", "warnings": ["60 coefficients were fitted to 10 shots"],
       "search": [
         "method": "all", "objective": "accuracy", "generations": 2, "stop_reason": "converged", "seed": 1,
-        "population": 32, "shots": 10, "job": 5, "prompts": 900, "prompts_saved_by_cache": 100,
+        "population": 32, "elites": 6, "shots": 10, "job": 5, "kernel": "Zen", "normalized": false,
+        "configurations": .array(configurations), "prompts": 900, "prompts_saved_by_cache": 100,
         "prompts_saved_by_pruning": 50, "prompts_saved_by_convergence": 0, "seconds": ["search": 12.5],
       ],
     ]
@@ -49,14 +63,16 @@ package enum CannedReport {
       mixture["alpha"] = ["science": [0, 0.5, 1, 0.25], "social": [0, 0, 0, 0]]
     default: mixture["alpha"] = ["science": 0.8125, "social": -0.03125]
     }
-    return .object(mixture)
+    return mixture
   }
 
   /// The search's job, with its course and its items.
   package static var job: JSONValue {
     func line(_ method: String, chosen: Bool) -> JSONValue {
       [
-        "method": .string(method), "granularity": "vector", "alpha": [[0.8], [-0.03]], "scores": ["fit": 0.75],
+        "method": .string(method), "granularity": "vector", "mix": "delta", "coefficients": 2,
+        "alpha": [[0.8], [-0.03]],
+        "scores": ["fit": 0.75, "fit_loglik": -1.5],
         "generations": 2, "stop_reason": "converged", "seconds": 3.5, "prompts": 450, "prompts_saved_by_cache": 50,
         "prompts_saved_by_pruning": 25, "prompts_saved_by_convergence": 0, "chosen": .bool(chosen),
         "history": [
@@ -70,50 +86,56 @@ package enum CannedReport {
       ]
     }
     func answer(_ text: String, _ isRight: Bool) -> JSONValue { ["text": .string(text), "right": .bool(isRight)] }
-    return [
-      "job": 5, "kind": "adapt", "state": "done",
-      "result": [
-        "search": ["configurations": [line("cem", chosen: true), line("random", chosen: false)]],
-        "eval_items": [
-          "best_expert": "science", "differing": 3,
-          "items": [
-            [
-              "id": "q7", "line": 7, "question": .string("What do bees make? \(hostile)"), "gold": "Honey & wax",
-              "base": answer("Milk", false), "best_expert": answer("Honey & wax", true),
-              "mixture": answer("Honey & wax", true),
-            ],
-            [
-              "id": "q9", "line": 9, "question": "Why?", "gold": "So", "base": answer("So", true),
-              "best_expert": answer("So", true), "mixture": answer(.init(hostile), false),
-            ],
-          ],
+    var result = found(configurations: [line("cem", chosen: true), line("random", chosen: false)])
+    result["eval_items"] = [
+      "best_expert": "science", "differing": 3,
+      "items": [
+        [
+          "id": "q7", "line": 7, "question": .string("What do bees make? \(hostile)"), "gold": "Honey & wax",
+          "base": answer("Milk", false), "best_expert": answer("Honey & wax", true),
+          "mixture": answer("Honey & wax", true),
+        ],
+        [
+          "id": "q9", "line": 9, "question": "Why?", "gold": "So", "base": answer("So", true),
+          "best_expert": answer("So", true), "mixture": answer(.init(hostile), false),
         ],
       ],
     ]
+    return ["job": 5, "kind": "adapt", "state": "done", "result": .object(result)]
   }
 
   package static let dispatch: JSONValue = [
-    "job": 8, "kind": "dispatch", "state": "done", "ended": "2026-01-31T13:00:00.000Z",
+    "job": 8, "kind": "dispatch", "state": "done", "task": nil, "model": "tiny", "attempts": 1, "fraction": 1,
+    "created": "2026-01-31T12:50:00.000Z", "started": "2026-01-31T12:50:00.000Z", "ended": "2026-01-31T13:00:00.000Z",
+    "reason": "dispatch.evaluate",
     "result": [
-      "n": 20,
+      "n": 20, "kernel": "Zen", "seconds": 3.5,
       "strategies": [
         "prompt": [
           "n": 20, "correct": 13, "accuracy": 0.65, "ci95": [0.43, 0.82], "other_share": 0.3,
           "labels": ["science", "other"], "matrix": [[8, 2], [5, 5]], "read": "score", "template": "dispatch.txt",
+          "items": [],
         ],
         "classifier": [
           "n": 20, "correct": 20, "accuracy": 1, "ci95": [0.84, 1], "other_share": 0.5,
           "labels": ["science", "other"], "matrix": [[10, 0], [0, 10]], "read": "score", "template": "dispatch.txt",
+          "items": [],
         ],
       ],
     ],
   ]
 
   package static let log: JSONValue = [
+    "task": "arc",
     "revisions": [
       [
+        "revision": 2, "served": "mixture",
+        "scores": [
+          "metric": "acc", "base": score(0.5, eval: false), "experts": [:], "uniform": score(0.5, eval: false),
+          "mixture": score(0.65, eval: false),
+        ],
         "generation": 9, "time": "T3", "model": "tiny", "alpha": ["science": 0.8], "reason": .string(hostile),
-        "experts": [["name": "science", "version": 2]], "job": 5,
+        "experts": [["name": "science", "version": 2, "digest": "sha256:01"]], "job": 5,
       ]
     ], "changes": [],
   ]

@@ -1,5 +1,4 @@
 import Records
-package import StrictJSON
 
 package enum SystemStatus: RPCMethodDeclaration {
   package static let name = "system.status"
