@@ -147,7 +147,7 @@ let package = Package(
       "Benchmarks",
       [
         "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search", "RPCClient",
-        "StrictJSON", "SystemSupport", "CLinux",
+        "RPCProtocol", "Settings", "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     // What tests of several targets need.

@@ -1,4 +1,5 @@
 import RPCClient
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 
@@ -71,15 +72,16 @@ private struct Passes: Comparable {
     let numbers = try requests.map { request in
       var request = request
       request["stream"] = true
-      return try daemon.client.send("generate", request)
+      return try daemon.client.send(Generate.name, request)
     }
     for number in numbers {
       let answer = try daemon.client.receive(number, timeout: .seconds(120)) { part in
         guard let id = part.params["id"]?.integerValue, firsts[id] == nil else { return }
         firsts[id] = .now
       }
-      guard answer["tokens"]?["generated"] == 64 else {
-        throw BenchmarkError("a request ended with '\(answer["stop"]?.stringValue ?? "?")' before its 64 tokens")
+      let generated = try Answer(of: Generate.self, answer)
+      guard generated.tokens.generated == 64 else {
+        throw BenchmarkError("a request ended with '\(generated.stop)' before its 64 tokens")
       }
     }
     let end = MonotonicInstant.now

@@ -1,4 +1,6 @@
 import RPCClient
+import RPCProtocol
+import Settings
 import StrictJSON
 import SystemSupport
 
@@ -25,23 +27,25 @@ private func measureQuery(_ context: borrowing BenchmarkContext) throws -> [Meas
     // The watched task starts a search by itself, of as many generations as it likes: one is enough for a mixture.
     try daemon.drop(task, into: "tasks", as: "bench.jsonl")
     try daemon.client.call("system.sync", timeout: .seconds(60))
-    for job in try jobs(daemon) { try daemon.client.call("job.cancel", ["job": .integer(job)]) }
+    for job in try daemon.client.call(JobList.self).jobs where !job.state.isFinal {
+      try daemon.client.call(JobCancel.self, ["job": .integer(job.job)])
+    }
     try daemon.finish(try search(daemon, iterations: 1))
 
     var results = try measure(request(task: "bench"), at: daemon.socketPath, context)
     context.say("  while a search runs")
     let job = try search(daemon, iterations: 1000)
     _ = try daemon.eventually("the search's first progress", within: .seconds(60)) {
-      try daemon.client.call("job.show", ["job": .integer(job)])["best"].flatMap { $0 == .null ? nil : $0 }
+      try daemon.client.call(JobShow.self, ["job": .integer(job)]).row.best
     }
     let answer = try QueryLoad.ask(request(task: "bench"), at: daemon.socketPath)
     let load = QueryLoad(request: request(task: "bench"), answerBytes: answer.count)
     let latency = try load.latency(at: daemon.socketPath, requests: 20_000)
-    let state = try daemon.client.call("job.show", ["job": .integer(job)])["state"]?.stringValue
-    guard state == "running" else {
-      throw BenchmarkError("the search was '\(state ?? "?")' before the measurement ended")
+    let state = try daemon.client.call(JobShow.self, ["job": .integer(job)]).row.state
+    guard state == .running else {
+      throw BenchmarkError("the search was '\(state.rawValue)' before the measurement ended")
     }
-    try daemon.client.call("job.cancel", ["job": .integer(job)])
+    try daemon.client.call(JobCancel.self, ["job": .integer(job)])
     results += [
       Measurement("during a search, p50", latency.p50, "µs"),
       Measurement("during a search, p99", latency.p99, "µs"),
@@ -64,13 +68,6 @@ private func search(_ daemon: PrivateDaemon, iterations: Int64) throws -> Int64 
     throw BenchmarkError("task.adapt started no job: \(answer.jsonText)")
   }
   return job
-}
-
-private func jobs(_ daemon: PrivateDaemon) throws -> [Int64] {
-  let list = try daemon.client.call("job.list")["jobs"]?.arrayValue ?? []
-  return list.filter { ["queued", "running"].contains($0["state"]?.stringValue) }.compactMap {
-    $0["job"]?.integerValue
-  }
 }
 
 private func measure(

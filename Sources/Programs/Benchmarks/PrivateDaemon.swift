@@ -1,5 +1,6 @@
 import Glibc
 import RPCClient
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 
@@ -31,11 +32,12 @@ struct PrivateDaemon {
   /// Waits for the end of a job; one that fails is an error.
   func finish(_ job: Int64) throws {
     while true {
-      let record = try client.call("job.wait", ["job": .integer(job), "timeout_ms": 60_000], timeout: .seconds(90))
-      switch record["state"]?.stringValue {
-      case "done"?: return
-      case "queued"?, "running"?, "interrupted"?: continue
-      default: throw BenchmarkError("a job of the daemon did not end well: \(record.jsonText)")
+      let record = try client.call(JobWait.self, ["job": .integer(job), "timeout_ms": 60_000], timeout: .seconds(90))
+      switch record.row.state {
+      case .done: return
+      case .queued, .running, .interrupted: continue
+      case .failed, .cancelled:
+        throw BenchmarkError("a job of the daemon did not end well: \(record.json.jsonText)")
       }
     }
   }
