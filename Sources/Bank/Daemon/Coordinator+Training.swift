@@ -113,7 +113,7 @@ extension Coordinator {
 }
 
 extension TrainSpec: HandledJob {
-  func finished(_ job: JobRecord, _ result: JSONValue, on coordinator: Coordinator) throws -> JSONValue {
+  func finished(_ job: JobRecord, _ result: TrainResult, on coordinator: Coordinator) throws -> JSONValue {
     RecordWriter.json(try coordinator.trained(job, self, result))
   }
 

@@ -1,3 +1,4 @@
+package import Results
 package import Settings
 package import StrictJSON
 package import WorkerProtocol

@@ -143,7 +143,7 @@ extension Invocation {
 
   private func newestDispatch(on model: String) throws(ControlError) -> ReportData.Dispatch? {
     let jobs = try call(JobList.self, ["state": "done", "limit": 1000]).jobs
-    guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind && $0.model == model }) else {
+    guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind.name && $0.model == model }) else {
       return nil
     }
     let job = try call(JobShow.self, ["job": .integer(row.job)])

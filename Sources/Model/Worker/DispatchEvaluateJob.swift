@@ -7,7 +7,9 @@ import Transformer
 import WorkerProtocol
 
 extension DispatchEvaluateSpec: RunnableJob {
-  func run(as job: RunningJob) throws(WorkerFault) -> DispatchEvaluateResult { try DispatchEvaluateJob(spec: self, job: job).run() }
+  func run(as job: RunningJob) throws(WorkerFault) -> DispatchEvaluateResult {
+    try DispatchEvaluateJob(spec: self, job: job).run()
+  }
 }
 
 /// Sorts labelled prompts by each of the strategies; runs in the thread of jobs.

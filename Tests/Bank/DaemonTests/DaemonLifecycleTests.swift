@@ -4,6 +4,7 @@ import RPCProtocol
 import StrictJSON
 import SystemSupport
 import TestSupport
+import Results
 import Testing
 import WorkerProtocol
 

@@ -229,16 +229,34 @@ final class FakeWorker: WorkerLauncher {
       let result: JSONValue
       switch start.spec {
       case let spec as InspectSpec: result = try TinyModel.facts(ofFile: spec.path).json
-      case is EvaluateSpec: result = ["n": 4, "acc": 0.5, "ci95": [0.2, 0.8], "items": []]
+      case let spec as EvaluateSpec:
+        result = ofRows(
+          [
+            "acc": 0.5, "ci95": [0.2, 0.8], "task": .string(spec.task.name), "metric": "acc", "scoring": "choice",
+            "template": "default", "items": [], "split": "eval",
+          ])
       case let spec as CheckSpec: result = check(spec).json
-      case let spec as CompareSpec: result = ["n": 4, "columns": JSONValue(spec.columns.map(\.name))]
-      case let spec as SweepSpec: result = ["n": 4, "cells": JSONValue(spec.shots.count)]
-      case let spec as DispatchEvaluateSpec: result = ["n": JSONValue(spec.rows.count), "strategies": [:]]
+      case let spec as CompareSpec:
+        result = ofRows([
+          "task": .string(spec.task.name), "metric": "acc", "scoring": "choice", "template": "default", "split": "eval",
+          "columns": [], "skipped": [], "notes": [], "items": [],
+        ])
+      case let spec as SweepSpec:
+        result = ofRows([
+          "task": .string(spec.task.name), "metric": "acc", "template": "default", "split": "eval", "rows": 4,
+          "method": "cem", "granularities": ["vector"], "objective": "accuracy", "population": 4, "experts": [],
+          "base": ["value": 0.5, "n": 4, "ci95": [0.2, 0.8]], "best_experts": [:], "cells": [],
+        ])
+      case is DispatchEvaluateSpec: result = ofRows(["strategies": [:]])
       case let spec as TrainSpec:
         let kind = if case .dispatch = spec.lesson { "dispatcher" } else { "expert" }
         let label = spec.label.map { [(key: "t2.label", value: $0)] } ?? []
         if spec.isEstimate {
-          result = ["name": .string(spec.name), "dry_run": true]
+          result = RecordWriter.json(
+            TrainResult.estimate(
+              TrainEstimate(
+                name: spec.name, parameters: 1, rows: 4, trainingRows: 3, stepTokens: 1, stepSeconds: 0.5,
+                validationSeconds: 0.5, seconds: 0.5, memoryBytes: 1, kernel: "Haswell")))
           break
         }
         for number in spec.settings.divergenceWeights.indices {
@@ -274,6 +292,13 @@ final class FakeWorker: WorkerLauncher {
     } catch {
       say(.event(.failed(job: start.job, WorkerFault(.failed, "\(error)"))), socket)
     }
+  }
+
+  /// What the results on rows have in common.
+  private func ofRows(_ members: JSONObject) -> JSONValue {
+    var result: JSONObject = ["n": 4, "kernel": "Haswell", "seconds": 0.5]
+    for (name, value) in members.members { result[name] = value }
+    return .object(result)
   }
 
   /// A result whose verdict is what the test wants; `passes` where it is ordered.

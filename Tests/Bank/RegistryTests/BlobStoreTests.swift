@@ -69,7 +69,7 @@ import Testing
       for content in [replaced, written] {
         let error = #expect(throws: RegistryError.self) { try store.publish(content) }
         let text = error?.description ?? ""
-        #expect(text.contains("it has changed since it was read"), "\(text)")
+        #expect(text.contains("it changed since it was read"), "\(text)")
         #expect(try FileSystem.status(content.path) == nil)
       }
       let blob = BlobReference(hex: SHA256.digest(Array("hello".utf8)).hex, bytes: 5)

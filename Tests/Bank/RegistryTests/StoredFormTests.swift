@@ -2,6 +2,7 @@ import Multipliers
 import Records
 import SQLite
 import StrictJSON
+import Results
 import Testing
 import WorkerProtocol
 

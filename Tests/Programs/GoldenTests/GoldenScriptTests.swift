@@ -142,7 +142,8 @@ import Testing
     let type = try #require(Self.jobResults.first { $0.kind == kind })
     var count = 0
     for script in try GoldenScript.recordedMethods() {
-      for exchange in try GoldenScript(method: script).exchanges where exchange.result?["kind"]?.stringValue == kind.name {
+      for exchange in try GoldenScript(method: script).exchanges
+      where exchange.result?["kind"]?.stringValue == kind.name {
         guard exchange.result?["state"] == "done", let result = exchange.result?["result"] else { continue }
         count += 1
         let found = differences(recorded: result, now: try again(type, result))

@@ -1,4 +1,5 @@
 import StrictJSON
+import Results
 import Testing
 import WorkerProtocol
 

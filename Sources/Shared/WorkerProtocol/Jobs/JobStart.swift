@@ -1,3 +1,4 @@
+import Results
 package import StrictJSON
 
 /// A long piece of work: one runs at a time, in its own thread of the worker.
