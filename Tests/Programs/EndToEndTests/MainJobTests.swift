@@ -85,7 +85,7 @@ extension EndToEnd {
       let settings = "{ search: { iterations: 3, population: 6, shots: 4, seed: 11 } }"
       func search(killing: Bool) throws -> JSONValue? {
         var result: JSONValue?
-        try withDaemon { daemon in
+        try withDaemon(logged: killing ? ["the worker ended"] : []) { daemon in
           let client = try daemon.client()
           try addModel(daemon, client)
           try dropExamples(daemon, settings: settings)

@@ -2,14 +2,19 @@ import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
+import TestSupport
+import Testing
 
 /// The real `t2d` on a private prefix, seen as its users see it: a socket, two directories and a command line.
 ///
-/// The programs are those that were built with the tests. The log is a file beside the prefix, shown when a test fails.
+/// The programs are those that were built with the tests. The log is a file in the prefix, shown when a test fails. What
+/// the daemon, its worker and the sandbox make for a while lies in `tmp` of the prefix.
 final class RunningDaemon {
   let prefix: String
   private(set) var process: ChildProcess
   private let binaries: String
+  /// What it had open when it had just started and nobody was connected, by kind.
+  private var freshDescriptors: [String: Int] = [:]
 
   var socketPath: String { prefix + "/var/run/t2d/t2d.sock" }
   var logPath: String { prefix + "/t2d.log" }
@@ -17,6 +22,9 @@ final class RunningDaemon {
   /// `configuration` is the text of its t2d.json5.
   init(prefix: String, configuration: String? = nil) throws {
     self.prefix = prefix
+    // The sandbox's user goes through both to its own directory.
+    try FileSystem.createDirectories("\(prefix)/tmp")
+    for path in [prefix, prefix + "/tmp"] { try systemCall("chmod", path) { unsafe chmod(path, 0o711) } }
     if let configuration {
       try FileSystem.createDirectories("\(prefix)/etc/t2d")
       try FileSystem.writeAtomically("\(prefix)/etc/t2d/t2d.json5", Array(configuration.utf8))
@@ -24,13 +32,17 @@ final class RunningDaemon {
     binaries = try builtPrograms()
     process = try Self.start(prefix: prefix, binaries: binaries)
     try waitUntilItAnswers()
+    try lookAtFreshDescriptors()
   }
 
   private static func start(prefix: String, binaries: String) throws -> ChildProcess {
     // A shell only to send the log to a file; exec makes the child the daemon itself.
     try ChildProcess(
       "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --prefix "$1" >>"$1/t2d.log" 2>&1"#, binaries + "/t2d", prefix],
-      environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
+      // By the second one its worker is found again, whoever is its parent.
+      environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET", "TMPDIR"])
+        + ["TMPDIR=\(prefix)/tmp", "T2D_TEST_OF=\(prefix)"],
+      socket: nil)
   }
 
   func waitUntilItAnswers() throws {
@@ -57,12 +69,63 @@ final class RunningDaemon {
   func restart() throws {
     process = try Self.start(prefix: prefix, binaries: binaries)
     try waitUntilItAnswers()
+    try lookAtFreshDescriptors()
   }
 
-  var log: String {
-    (try? FileSystem.readAll(logPath, maximumBytes: 1 << 26)).map { String(decoding: $0.suffix(20_000), as: UTF8.self) }
-      ?? "(no log)"
+  // MARK: - Its end
+
+  /// By kind; the files of the store that it serves from are as many as there are mixtures and experts.
+  private var descriptors: [String: Int] {
+    Leftovers.descriptors(of: process.processID).filter { !$0.key.hasPrefix(prefix + "/var/lib/t2d/blobs/") }
   }
+
+  /// With a worker, and without the connection that asks for it.
+  private func lookAtFreshDescriptors() throws {
+    try eventually("t2d has a worker", within: .seconds(60)) {
+      try client().call("system.status")["worker"]?["pid"]?.integerValue != nil
+    }
+    var last: [String: Int] = [:]
+    try eventually("t2d has the same descriptors open for a while", within: .seconds(60)) {
+      defer { last = descriptors }
+      return last == descriptors
+    }
+    freshDescriptors = last
+  }
+
+  /// Ends the daemon where it runs, and gives what is wrong with what it leaves; `logged` are parts of the warnings and
+  /// errors that its log must have.
+  func faultsOfEnd(logged: [String]) throws -> [String] {
+    var faults: [String] = []
+    func wait(_ fault: (String) -> String, until none: () throws -> [String]) rethrows {
+      let deadline = Deadline.after(.seconds(10))
+      var found = try none()
+      while !found.isEmpty, !deadline.hasPassed {
+        _ = poll(nil, 0, 20)
+        found = try none()
+      }
+      faults += found.map(fault)
+    }
+    if process.pollExit() == nil {
+      // The server learns of the end of a connection a moment later.
+      wait({ "t2d has more open than when it was fresh: \($0)" }) {
+        descriptors.filter { $0.value > freshDescriptors[$0.key] ?? 0 }.map {
+          "\($0.value) of \($0.key), then \(freshDescriptors[$0.key] ?? 0)"
+        }.sorted()
+      }
+      let exit = try stop()
+      if exit != .code(0) { faults.append("t2d ended with \(exit.map { "\($0)" } ?? "nothing, within a minute")") }
+    }
+    try wait({ "a process is left: \($0)" }) { try Leftovers.processes(naming: prefix) }
+    faults += try Leftovers.files(ofPrefix: prefix).map { "a file is left: \($0)" }
+    return faults + Leftovers.faults(ofLog: wholeLog, expected: logged)
+  }
+
+  private var wholeLog: String {
+    String(decoding: (try? FileSystem.readAll(logPath, maximumBytes: 1 << 26)) ?? [], as: UTF8.self)
+  }
+
+  /// Its end, for messages.
+  var log: String { wholeLog.isEmpty ? "(no log)" : String(decoding: wholeLog.utf8.suffix(20_000), as: UTF8.self) }
 
   /// Puts bytes into a watched directory as the manual advises: another name, then a rename.
   func drop(_ bytes: [UInt8], _ directory: String, _ name: String) throws {
@@ -103,8 +166,12 @@ struct Failure: Error, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// A daemon on a new prefix; afterwards it is stopped, and the prefix is gone.
-func withDaemon(configuration: String? = nil, _ body: (RunningDaemon) throws -> Void) throws {
+/// A daemon on a new prefix; afterwards it is stopped, and the prefix is gone. A warning or an error in its log that is
+/// none of `logged` fails the test, and so does what it leaves: a descriptor, a process, a file that is not the store's.
+func withDaemon(
+  configuration: String? = nil, logged: [String] = [], sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: (RunningDaemon) throws -> Void
+) throws {
   try withTemporaryDirectory { prefix in
     let daemon = try RunningDaemon(prefix: prefix, configuration: configuration)
     defer { if daemon.process.pollExit() == nil { daemon.kill() } }
@@ -113,6 +180,7 @@ func withDaemon(configuration: String? = nil, _ body: (RunningDaemon) throws -> 
     } catch {
       throw Failure("\(error)\nthe daemon's log:\n\(daemon.log)")
     }
+    for fault in try daemon.faultsOfEnd(logged: logged) { Issue.record("\(fault)", sourceLocation: sourceLocation) }
   }
 }
 

@@ -26,7 +26,7 @@ extension EndToEnd {
     @Test func aTrainingWhoseWorkerIsKilledMakesTheSameExpert() throws {
       func train(killing: Bool) throws -> JSONObject {
         var expert: JSONObject = [:]
-        try withDaemon { daemon in
+        try withDaemon(logged: killing ? ["the worker ended"] : []) { daemon in
           let client = try daemon.client()
           try addModel(daemon, client)
           try dropTrainingTask(daemon, client)
