@@ -10,6 +10,10 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+/// Tests on the real model are built for release, since what they test would be too slow; they themselves need not be fast,
+/// and optimizing them would take half of the build.
+let unoptimized: [SwiftSetting] = [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 /// A folder below Sources, and the one of the same name below Tests that mirrors it.
 struct Folder {
   let name: String
@@ -35,7 +39,7 @@ struct Folder {
   func tests(_ target: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
     .testTarget(
       name: target + "Tests", dependencies: dependencies, path: "Tests/\(name)/\(target)Tests",
-      resources: resources, swiftSettings: settings)
+      resources: resources, swiftSettings: settings + unoptimized)
   }
 }
 
