@@ -112,8 +112,6 @@ extension Coordinator {
 
   /// Publishes a search's result and returns what the job shows of it.
   fileprivate func adapted(_ job: JobRecord, _ spec: AdaptSpec, _ result: AdaptResult) throws -> JSONValue {
-    // Published or not, nobody comes back for the staged file.
-    defer { _ = try? FileSystem.remove(spec.vectorsPath) }
     guard let taskName = job.task, let modelName = job.model, let inputs = job.inputs,
       let task = snapshot.task(taskName), let model = snapshot.model(modelName), let signature = model.signature
     else { throw RegistryError.conflict("the task or the model of the search is gone") }
@@ -161,4 +159,7 @@ extension AdaptSpec: HandledJob {
   func finished(_ job: JobRecord, _ result: AdaptResult, on coordinator: Coordinator) throws -> JSONValue {
     try coordinator.adapted(job, self, result)
   }
+
+  /// Published, refused, or written by a search that was cancelled: nobody comes back for the file.
+  func ended() { _ = try? FileSystem.remove(vectorsPath) }
 }

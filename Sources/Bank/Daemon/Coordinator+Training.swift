@@ -59,7 +59,6 @@ extension Coordinator {
     } catch {
       // Trained again it would be refused again.
       removeStates(of: spec)
-      _ = try? FileSystem.remove(spec.expertPath)
       throw RegistryError.conflict("the trained expert is refused: \(error.message)")
     }
     guard case .expert(let training, _) = result else {
@@ -116,6 +115,8 @@ extension TrainSpec: HandledJob {
   func finished(_ job: JobRecord, _ result: TrainResult, on coordinator: Coordinator) throws -> JSONValue {
     RecordWriter.json(try coordinator.trained(job, self, result))
   }
+
+  func ended() { _ = try? FileSystem.remove(expertPath) }
 
   /// A training that failed for good would come to the same end if it were asked for again, so its state is of no use.
   /// After a full disk, or cancelled, it goes on from there.

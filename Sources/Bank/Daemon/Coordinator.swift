@@ -169,7 +169,10 @@ extension Coordinator: JobOwner {
     return spec
   }
 
-  func ended() { collectTrainingStates(now: .now) }
+  func ended(_ job: Int64) {
+    if let record = try? catalogue.job(job), let spec = try? handled(record) { spec.ended() }
+    collectTrainingStates(now: .now)
+  }
 
   func settled() { reconcile() }
 }

@@ -12,6 +12,8 @@ protocol HandledJob: JobSpec {
   func finished(_ job: JobRecord, _ result: Result, on coordinator: Coordinator) throws -> JSONValue
   /// The worker could not do it.
   func failed(_ job: JobRecord, _ fault: WorkerFault, on coordinator: Coordinator) throws(RegistryError)
+  /// The job has come to its end, whatever that was, and is run no more: what it has staged goes.
+  func ended()
   /// What a job that ends without a result shows, before its journal goes. Its spec need not be readable.
   static func remains(of job: JobRecord, on coordinator: Coordinator) throws(RegistryError) -> JSONValue?
 }
@@ -22,6 +24,8 @@ extension HandledJob {
   }
 
   func failed(_ job: JobRecord, _ fault: WorkerFault, on coordinator: Coordinator) throws(RegistryError) {}
+
+  func ended() {}
 
   static func remains(of job: JobRecord, on coordinator: Coordinator) throws(RegistryError) -> JSONValue? { nil }
 

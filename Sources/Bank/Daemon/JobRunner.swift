@@ -14,7 +14,7 @@ protocol JobOwner: AnyObject {
   /// What is to be kept of a job that ends without a result, before its journal goes.
   func remains(of job: JobRecord) throws(RegistryError) -> JSONValue?
   /// A job has ended, one way or the other, and that is stored.
-  func ended()
+  func ended(_ job: Int64)
   /// The worker is done with a job, so that what depends on its outcome may be looked at.
   func settled()
 }
@@ -142,7 +142,7 @@ final class JobRunner {
         if state != .running, stopping?.job == id { stopping = nil }
         if state.isFinal {
           board.setProgress(nil, of: id)
-          owner.ended()
+          owner.ended(id)
           answer(waiters.take(id), with: id)
         }
       case .start(let id): start(id)

@@ -262,8 +262,17 @@ import WorkerProtocol
       try fill(daemon)
       try daemon.sync()
       let job = try daemon.newestSearch("arc")
+      // It has written its file already, and was stopped before it said so.
+      var begun: AdaptSpec?
+      for _ in 0..<200 where begun == nil {
+        begun = daemon.worker.starts.last?.spec as? AdaptSpec
+        if begun == nil { try daemon.call("job.wait", ["job": job, "timeout_ms": 50]) }
+      }
+      let spec = try #require(begun)
+      try FileSystem.writeAtomically(spec.vectorsPath, [1])
       try daemon.call("job.cancel", ["job": job])
       #expect(try daemon.wait(job)["state"] == "cancelled")
+      #expect(try FileSystem.status(spec.vectorsPath) == nil)
       #expect(try daemon.call("job.cancel", ["job": job])["state"] == "cancelled")
       #expect(try daemon.refusal("job.cancel", ["job": 999]) == "unknown_job")
     }
