@@ -74,6 +74,9 @@ import Testing
         let child = try ChildProcess(
           "/bin/sh", arguments: ["sh", "-c", "read -r line <&3"] + arguments, environment: environment, socket: theirs)
         try theirs.close()
+        // The kernel lets whoever began it go on before the new program has its command line.
+        let deadline = Deadline.after(.seconds(10))
+        while try Leftovers.processes(naming: directory).isEmpty, !deadline.hasPassed { sched_yield() }
         #expect(try Leftovers.processes(naming: directory).count == 1)
         try ours.close()
         _ = child.waitForExit()
