@@ -116,7 +116,7 @@ extension Catalogue {
   /// What a search found is kept as it is shown: a member that comes later is optional there.
   func storedMixture(_ text: String) throws(RegistryError) -> Mixture {
     var json = try storedJSON(text, table: "mixtures")
-    // As t2d 1.0 spelled it.
+    // As t2d 0.1 spelled it.
     if var search = json["search"]?.objectValue, let isNormalized = search["normalised"], var members = json.objectValue
     {
       search["normalized"] = isNormalized

@@ -15,7 +15,7 @@ package final class RPCClient {
     package let params: JSONObject
   }
 
-  /// How long a `call` waits unless it says otherwise; nil is for ever.
+  /// How long a `call` waits unless it says otherwise; nil for no limit.
   package var timeout: Duration?
 
   private let socket: FileDescriptor

@@ -65,7 +65,7 @@ package struct CompareResult: Codable, Sendable, Equatable {
     package struct Cell: Codable, Sendable, Equatable {
       package var isRight: Bool
       package var answer: String
-      /// That pass one gave to the row, where it did.
+      /// That the first pass gave to the row, where it did.
       package var label: String?
       package var labelProbability: Double?
 

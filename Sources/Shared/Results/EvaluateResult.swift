@@ -22,7 +22,7 @@ package struct MetricScores: Codable, Sendable, Equatable {
   package init() {}
 }
 
-/// How pass one sorted rows, where it did.
+/// How the first pass sorted rows, where it did.
 package struct RowSorting: Codable, Sendable, Equatable {
   /// How many rows got a label.
   package struct Label: Codable, Sendable, Equatable {

@@ -10,7 +10,7 @@ import WorkerProtocol
 
 /// A store is opened by every later version: what it lacks has a default, and what is newer is refused with what to do.
 @Suite struct StoredFormTests {
-  /// As t2d 1.0 wrote it.
+  /// As t2d 0.1 wrote it.
   static let facts: JSONObject = [
     "digest": "sha256:aa", "model_id": "SmolLM2", "arch": "LlamaForCausalLM", "parameters": 134_515_008, "layers": 30,
     "hidden": 576, "vocabulary": 49152, "context_length": 8192, "quantization": "Q4_1", "tokenizer": false,
@@ -97,7 +97,7 @@ import WorkerProtocol
   static let task: JSONValue = ["name": "arc", "path": "/t", "digest": "sha256:bb"]
   static let expert: JSONValue = ["name": "science", "version": 1, "digest": "sha256:cc", "path": "/e"]
 
-  /// Specs as t2d 1.0 queued them, with their kinds, and which of their members there must be.
+  /// Specs as t2d 0.1 queued them, with their kinds, and which of their members there must be.
   static let specs: [(kind: String, required: Set<String>, spec: JSONObject)] = [
     (
       "adapt", ["model", "task", "experts", "vectors_path"],

@@ -48,7 +48,7 @@ package enum DispatchRun: RPCMethodDeclaration {
   }
 }
 
-/// What pass one came to, with the experts that labels stand for.
+/// What the first pass came to, with the experts that labels stand for.
 package struct ShownDecision: Codable, Sendable, Equatable {
   package struct Probability: Codable, Sendable, Equatable {
     package var label: String

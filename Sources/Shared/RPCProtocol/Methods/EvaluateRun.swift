@@ -11,8 +11,8 @@ package enum EvaluateRun: RPCMethodDeclaration {
   package static let summary =
     "Scores a model on the evaluation rows of a task, under one strategy or under all side by side; a job."
   package static let resultNotes =
-    "columns and skipped are of compare; the job's result: \(MemberNames(of: EvaluateResult.self).text), where pass one "
-    + "chose with each item's label; with compare: \(MemberNames(of: CompareResult.self).text)"
+    "columns and skipped are of compare; the job's result: \(MemberNames(of: EvaluateResult.self).text), where the first "
+    + "pass chose with each item's label; with compare: \(MemberNames(of: CompareResult.self).text)"
 
   package struct Parameters: Record {
     @Setting("the task's name") package var task: String
