@@ -154,6 +154,7 @@ private struct ShapeMembers<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func decode(_ type: UInt64.Type, forKey key: Key) -> UInt64 { decoder(key).decode(type) }
   func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
     if let flattened = type as? any FlattenedReadable.Type {
+      // Made of `type` itself, as above: the cast cannot fail.
       return try flattened.init(from: ShapeDecoder(shape: shape)) as! Value
     }
     return try decoder(key).decode(type)
