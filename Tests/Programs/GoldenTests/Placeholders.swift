@@ -38,7 +38,8 @@ struct Placeholders {
   }
   /// What a model computes, where it is not a share of right answers.
   private static let computed: Set = [
-    "alpha", "found_alpha", "loss", "reward", "kl", "gradient_norm", "probability", "spread", "best", "mean",
+    "alpha", "found_alpha", "loss", "reward", "kl", "gradient_norm", "probability", "label_probability", "spread",
+    "best", "mean",
   ]
   private static let computedBelowZero: Set = [
     "logprobs", "sum", "logit", "fit_loglik", "held_out_loglik", "best_log_likelihood", "loglik",
