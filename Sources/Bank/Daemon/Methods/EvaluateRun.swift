@@ -20,7 +20,7 @@ extension EvaluateRun: HandledMethod {
         let spec = CompareSpec(
           model: coordinator.reference(model), task: coordinator.reference(task), columns: columns, skipped: skipped,
           split: asked.rows, limit: asked.limit)
-        let job = try coordinator.submitEvaluation(spec, task, model, who: who)
+        let job = try coordinator.submitEvaluation(spec, task, model, who: who, reason: name)
         reply.succeed(Result(job: job, columns: columns.map(\.name), skipped: skipped))
       }
       return
@@ -30,7 +30,7 @@ extension EvaluateRun: HandledMethod {
       let spec = EvaluateSpec(
         model: coordinator.reference(model), task: coordinator.reference(task), weights: weights, split: asked.rows,
         limit: asked.limit)
-      reply.succeed(Result(job: try coordinator.submitEvaluation(spec, task, model, who: who)))
+      reply.succeed(Result(job: try coordinator.submitEvaluation(spec, task, model, who: who, reason: name)))
     }
   }
 
@@ -158,19 +158,3 @@ extension Service {
         try resolveWeights(expert: nil, mixture: task.name, alpha: nil, mix: nil, model: model).weights), note: note)
   }
 }
-
-extension Coordinator {
-  fileprivate func submitEvaluation(
-    _ spec: some JobSpec, _ task: TaskRecord, _ model: ModelRecord, who: String
-  ) throws(RPCError) -> Int64 {
-    try answering { () throws(RegistryError) in
-      try jobs.submit(
-        JobRecord(
-          spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(task.name)\0\(model.name)",
-          priority: 5, task: task.name, model: model.name, who: who, reason: "evaluate.run", created: .now))
-    }
-  }
-}
-
-extension EvaluateSpec: HandledJob {}
-extension CompareSpec: HandledJob {}

@@ -20,11 +20,7 @@ extension SweepRun: HandledMethod {
       let snapshot = coordinator.snapshot
       let task = try snapshot.resolveTask(asked.task)
       let model = try snapshot.resolveModel(asked.model, task: task.name)
-      guard task.current.evalRows > 0 else {
-        throw RPCError(
-          .badTask, "task '\(task.name)' has no eval rows, by which a sweep is judged",
-          hint: "add eval.jsonl to its directory")
-      }
+      try task.requireEvalRows("a sweep")
       try snapshot.requireActive(asked.experts)
       guard let need = snapshot.need(task, on: model, options: asked.givenMembers) else {
         throw RPCError(
@@ -89,6 +85,15 @@ extension SweepRun: HandledMethod {
     guard !texts.isEmpty else { return RPCError(.invalidParams, "'\(name)' is an empty list") }
     guard Set(texts).count < texts.count else { return nil }
     return RPCError(.invalidParams, "'\(name)' names a value twice: \(quoted(texts.joined(separator: ",")))")
+  }
+}
+
+extension TaskRecord {
+  /// - Parameter what: what is judged by them.
+  func requireEvalRows(_ what: String) throws(RPCError) {
+    guard current.evalRows == 0 else { return }
+    throw RPCError(
+      .badTask, "task '\(name)' has no eval rows, by which \(what) is judged", hint: "add eval.jsonl to its directory")
   }
 }
 
