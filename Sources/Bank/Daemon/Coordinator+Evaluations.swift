@@ -20,3 +20,4 @@ extension Coordinator {
 
 extension EvaluateSpec: HandledJob {}
 extension CompareSpec: HandledJob {}
+extension AblateSpec: HandledJob {}

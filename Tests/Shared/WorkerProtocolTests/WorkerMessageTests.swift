@@ -119,6 +119,13 @@ import WorkerProtocol
           model: model, rows: [.init(line: 3, prompt: "p", label: "science")],
           strategies: [.init(name: "prompt", dispatch: dispatch)]))),
     .startJob(JobStart(job: 8, spec: CheckSpec(kind: .shuffle, model: model, task: task, expert: experts[1]))),
+    .startJob(
+      JobStart(
+        job: 15,
+        spec: AblateSpec(
+          model: model, task: task,
+          mixture: .init(experts: experts, granularity: .vector, mix: .delta, rescale: .none, alpha: [[0.5], [1]]),
+          split: .eval, limit: 7))),
   ]
 
   @Test(arguments: calls)

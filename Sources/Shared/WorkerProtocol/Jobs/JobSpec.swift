@@ -36,6 +36,7 @@ extension JobKind {
     CheckSpec.self,
     EvaluateSpec.self,
     CompareSpec.self,
+    AblateSpec.self,
     DispatchEvaluateSpec.self,
   ]
 
