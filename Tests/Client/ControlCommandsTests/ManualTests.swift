@@ -52,6 +52,7 @@ import Testing
       }
       let end =
         page.lines[(start + 1)...].firstIndex { $0.hasPrefix(".It Li ") || $0.hasPrefix(".Sh ") } ?? page.lines.count
+      page.check(start + 1..<end, below: "Result:", text: method.result, of: method.name)
       page.check(start + 1..<end, list: entries, of: method.name)
     }
     try page.keep()

@@ -54,8 +54,8 @@ package struct ManualPage {
     check(part, list: list, of: what)
   }
 
-  package static func sentence(_ text: String, after: String = "") -> String {
-    text.prefix(1).uppercased() + text.dropFirst() + after + "."
+  package static func sentence(_ text: String, after: String = "", capitalized: Bool = true) -> String {
+    (capitalized ? text.prefix(1).uppercased() : String(text.prefix(1))) + text.dropFirst() + after + "."
   }
 
   package static func escaped(_ text: String) -> String {
@@ -94,6 +94,32 @@ package struct ManualPage {
       let place = lines[part].firstIndex { $0 == "Result:" || $0 == ".El" } ?? part.upperBound
       lines.insert(contentsOf: wanted, at: place)
     }
+  }
+
+  /// Compares the paragraph below a line of a part, to the end of its first sentence, with what is declared, or writes it
+  /// there.
+  package mutating func check(_ part: Range<Int>, below heading: String, text: String, of what: String) {
+    let wanted = Self.wrapped(Self.sentence(text, capitalized: false))
+    guard let place = lines[part].firstIndex(of: heading) else {
+      Issue.record("\(what) has no line '\(heading)'")
+      return
+    }
+    let rest = lines[(place + 1)..<part.upperBound]
+    let isEmpty = rest.first.map { $0.hasPrefix(".") } ?? true
+    let end = isEmpty ? place + 1 : rest.firstIndex { $0.hasSuffix(".") }.map { $0 + 1 } ?? part.upperBound
+    let found = Array(lines[(place + 1)..<end])
+    guard found != wanted else { return }
+    guard Self.records else {
+      let differing = zip(wanted, found + repeatElement("", count: wanted.count)).first { $0 != $1 }
+      Issue.record(
+        """
+        '\(heading)' of \(what) is not as declared; 'T2D_RECORD=1 swift test --filter ManualTests' writes it anew
+        declared: \(differing?.0 ?? "nothing more")
+        page:     \(differing?.1 ?? "more")
+        """)
+      return
+    }
+    lines.replaceSubrange((place + 1)..<end, with: wanted)
   }
 
   package func keep() throws {

@@ -6,6 +6,7 @@ package enum ModelAdd: RPCMethodDeclaration {
   package static let verb = "model add"
   package static let summary =
     "Registers a base model; digest and factorization are a job. The same model again is no error."
+  package static let resultNotes = "job where one was started"
 
   package struct Parameters: Record {
     @Setting("absolute path of a .gguf file or a Hugging Face directory, readable by the daemon")
