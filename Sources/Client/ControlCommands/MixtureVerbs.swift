@@ -57,6 +57,19 @@ extension Verb {
         invocation.print(table, empty: "nothing was served yet")
       }
     },
+    make(
+      "mixture ablate", [.one("TASK", "task")], Option.all(of: MixtureAblate.self, but: ["task"]),
+      methods: ["mixture.ablate", "job.wait"], "Which experts does a task's mixture need?",
+      notes: "Scores the eval rows under the mixture that is served, under the base, and under the mixture with each "
+        + "expert's coefficients at zero, with McNemar's exact test, row by row, against the mixture. Nothing is "
+        + "searched anew, and what is served stays."
+    ) { invocation throws(ControlError) in
+      let started = try invocation.call(MixtureAblate.self, try invocation.parameters(for: MixtureAblate.self))
+      if let reason = started.staleReason {
+        invocation.console.note("the mixture is stale: \(escaped(reason))")
+      }
+      try invocation.finish(started, job: started.job, AblateResult.self) { invocation.showAblation($0) }
+    },
   ]
 }
 
@@ -115,6 +128,25 @@ extension Invocation {
     for warning in mixture.warnings ?? [] { console.note("warning: \(escaped(warning))") }
     console.print("")
     console.print("vectors: \(escaped(served.vectors.path)) (\(bytesText(Int64(served.vectors.bytes))))")
+  }
+
+  /// What is left of a mixture without each of its experts.
+  fileprivate func showAblation(_ result: AblateResult) {
+    console.print(
+      "task \(escaped(result.task)): \(result.count) \(result.split.rawValue) rows, metric \(escaped(result.metric)), "
+        + "template \(escaped(result.template))")
+    var table = Table(
+      [
+        ("WEIGHTS", .left), (result.metric.uppercased(), .right), ("95 %", .left), ("AGAINST THE MIXTURE", .left),
+      ], keys: 1)
+    func add(_ name: String, _ column: AblateResult.Column) {
+      table.add([name, cell(column.score), interval95(column.ci95), paired(column.versusMixture)])
+    }
+    add("mixture", result.mixture)
+    add("base", result.base)
+    for column in result.without { add("without \(column.name)", column) }
+    print(table, empty: "no columns")
+    for note in result.notes { console.note(escaped(note)) }
   }
 
   /// What is served, in words.

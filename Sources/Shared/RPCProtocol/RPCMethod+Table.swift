@@ -1,7 +1,7 @@
 extension RPCMethod {
   /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
   /// retyped under one major version of t2d.
-  package static let protocolVersion = 2
+  package static let protocolVersion = 3
 
   /// Every method that the daemon answers, in the order of the manual: one line each.
   package static let declarations: [any RPCMethodDeclaration.Type] = [
@@ -29,6 +29,7 @@ extension RPCMethod {
     MixtureGet.self,
     MixtureList.self,
     MixtureLog.self,
+    MixtureAblate.self,
     CheckRun.self,
     CheckList.self,
     CheckShow.self,

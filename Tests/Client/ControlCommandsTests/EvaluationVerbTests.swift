@@ -101,6 +101,35 @@ import Testing
     #expect(run(["evaluate", "arc", "--strategy", "best"]).status == 3)
   }
 
+  @Test func anAblationIsALineForEachExpertThatIsLeftOut() throws {
+    func column(_ name: String, _ score: Double, _ versus: JSONValue) -> JSONValue {
+      [
+        "name": .string(name), "correct": 1, "score": .number(score),
+        "ci95": [.number(score - 0.04), .number(score + 0.04)], "versus_mixture": versus,
+      ]
+    }
+    let result: JSONValue = [
+      "n": 100, "task": "arc", "metric": "acc", "template": "{question}", "split": "eval",
+      "mixture": column("mixture", 0.5, nil), "base": column("base", 0.4, ["wins": 2, "losses": 12, "p": 0.0129]),
+      "without": [
+        column("science@2", 0.42, ["wins": 1, "losses": 9, "p": 0.0215]),
+        column("words@1", 0.5, ["wins": 0, "losses": 0, "p": 1]),
+      ],
+    ]
+    let shown = try finish(["mixture", "ablate", "arc", "--limit", "100"], "mixture.ablate", result) { asked, _ in
+      #expect(asked == ["task": "arc", "limit": 100])
+    }
+    #expect(shown.status == 0)
+    #expect(
+      shown.lines == [
+        "task arc: 100 eval rows, metric acc, template {question}",
+        "weights\tacc\t95 %\tagainst the mixture", "mixture\t0.5000\t0.460 to 0.540\t-",
+        "base\t0.4000\t0.360 to 0.440\t+2 -12, p 0.013",
+        "without science@2\t0.4200\t0.380 to 0.460\t+1 -9, p 0.022",
+        "without words@1\t0.5000\t0.460 to 0.540\t+0 -0, p 1.000",
+      ])
+  }
+
   // MARK: - sweeps
 
   private static func cell(

@@ -130,7 +130,7 @@ import Testing
 
   private static let jobResults: [any JobResult.Type] = [
     Mixture.self, CheckResult.self, EvaluateResult.self, CompareResult.self, SweepResult.self,
-    DispatchEvaluateResult.self, TrainResult.self,
+    DispatchEvaluateResult.self, TrainResult.self, AblateResult.self,
   ]
 
   /// The same of what jobs have come to, by their kind.
