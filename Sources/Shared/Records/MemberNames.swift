@@ -13,6 +13,12 @@ package struct MemberNames {
     }
   }
 
+  /// Those of the type itself, without what is within them.
+  var names: [String] {
+    guard case .object(let members) = shape.content else { return [] }
+    return members.map(\.name)
+  }
+
   package var text: String {
     guard case .object(let members) = shape.content else { return "" }
     var writer = ShapeWriter()

@@ -123,7 +123,7 @@ extension Flattened: RecordPart {
   }
 }
 
-/// The same of members that may all be missing.
+/// The same of members that may all be missing; where some of them are there, one that is missing is an error.
 @propertyWrapper
 package struct FlattenedIfPresent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
   package var wrappedValue: Value?
@@ -133,6 +133,9 @@ package struct FlattenedIfPresent<Value: Codable & Sendable & Equatable>: Codabl
     do {
       wrappedValue = try Value(from: decoder)
     } catch let error as RecordError where error.kind == .missing {
+      guard let decoder = decoder as? ValueDecoder, case .object(let object) = decoder.json,
+        !MemberNames(of: Value.self).names.contains(where: { object[$0] != nil })
+      else { throw error }
       wrappedValue = nil
     }
   }

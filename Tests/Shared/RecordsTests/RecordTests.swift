@@ -221,6 +221,26 @@ private struct Row: Codable, Equatable {
     #expect(try RecordReader(unknownMembers: .ignored).read(.object(object)) == row)
   }
 
+  @Test func aGroupOfMembersIsThereWholeOrNotAtAll() throws {
+    struct Facts: Codable, Sendable, Equatable {
+      var layers: Int
+      var hidden: Int
+      @NullWhenAbsent var template: String?
+    }
+    struct Model: Codable, Sendable, Equatable {
+      var name: String
+      @FlattenedIfPresent var facts: Facts?
+    }
+    func read(_ json: JSONValue) throws(RecordError) -> Model {
+      try RecordReader(unknownMembers: .ignored).read(json)
+    }
+    #expect(try read(["name": "m"]).facts == nil)
+    #expect(try read(["name": "m", "layers": 2, "hidden": 3]).facts?.hidden == 3)
+    // One that an older daemon does not send must not hide the others.
+    let error = #expect(throws: RecordError.self) { try read(["name": "m", "layers": 2, "template": "t"]) }
+    #expect(try #require(error).place == "hidden" && error?.kind == .missing)
+  }
+
   @Test func errorsNameTheirPlace() throws {
     func problem(_ change: (inout JSONObject) -> Void) -> String? {
       var object = RecordWriter.object(row)
