@@ -140,7 +140,7 @@ let package = Package(
     client.part("RPCClient", ["CLinux", "RPCProtocol", "Records", "StrictJSON", "SystemSupport"]),
     client.part("ResultText", ["RPCProtocol", "Results", "Records", "StrictJSON"]),
     // Answers in, HTML and SVG out: reads no file and opens no socket.
-    client.part("Report", ["ResultText", "RPCProtocol", "Results", "Settings", "Search", "StrictJSON"]),
+    client.part("Report", ["ResultText", "RPCProtocol", "Results", "Settings", "Search"]),
     client.part(
       "ControlCommands",
       [
@@ -238,7 +238,7 @@ let package = Package(
         "SystemSupport", "ModelSamples",
       ]),
 
-    client.tests("Report", ["Report", "Records", "StrictJSON", "TestSupport"]),
+    client.tests("Report", ["Report", "RPCProtocol", "Records", "StrictJSON", "TestSupport"]),
     client.tests(
       "ControlCommands",
       [

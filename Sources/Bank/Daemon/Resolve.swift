@@ -189,7 +189,7 @@ extension Service {
         .noMixtureYet,
         "task '\(task)' has no mixture on model '\(model)' yet; job \(status.job ?? 0) is searching for one",
         hint: "t2ctl job wait \(status.job ?? 0)", details: ["job": status.job.map { .integer($0) } ?? .null])
-    case .pending, .ready, .stale, .failed:
+    case .pending, .ready, .stale, .failed, .waitingForModel:
       throw RPCError(
         .noMixtureYet, "task '\(task)' has no mixture on model '\(model)' yet",
         hint: "its search starts soon, unless it has failed: see t2ctl task show \(task)")

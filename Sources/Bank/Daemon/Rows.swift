@@ -1,6 +1,7 @@
 import Multipliers
 import RPCProtocol
 import Registry
+import Settings
 import StrictJSON
 import WorkerProtocol
 
@@ -45,7 +46,7 @@ extension JobRecord {
   /// A line of a list.
   func row(_ progress: JobProgress?) -> JobRow {
     var row = JobRow(
-      job: id, kind: kind.name, state: state, task: task, model: model, attempts: attempts,
+      job: id, kind: kind, state: state, task: task, model: model, attempts: attempts,
       fraction: state == .done ? 1 : progress?.fraction ?? 0, created: created.description,
       started: started?.description, ended: ended?.description, reason: reason,
       error: error.map {
@@ -112,26 +113,18 @@ extension Snapshot {
   /// A task with the state of its mixtures. `state` is that of its only or its worst pair.
   func row(of task: TaskRecord) -> TaskRow {
     let pairs = pairs(of: task)
-    let order: [PairState] = [.failed, .running, .queued, .pending, .stale, .waitingForExperts, .ready]
+    let order: [TaskState] = [.failed, .running, .queued, .pending, .stale, .waitingForExperts, .ready]
     let worst = order.first { state in pairs.contains { $0.state == state } }
     return TaskRow(
       name: task.name, revision: task.current.revision, rows: task.current.rows, evalRows: task.current.evalRows,
       scoring: task.current.scoring, metric: task.current.metric, models: pairs.map(\.pair.model),
-      state: worst?.rawValue ?? "waiting_for_model", job: pairs.compactMap(\.job).first,
+      state: worst ?? .waitingForModel, job: pairs.compactMap(\.job).first,
       stale: pairs.contains { mixture($0.pair)?.staleReason != nil })
-  }
-
-  /// How far a pair's mixture is.
-  enum PairState: String {
-    case ready, stale, queued, running, failed
-    /// Its search begins as soon as things are quiet.
-    case pending
-    case waitingForExperts = "waiting_for_experts"
   }
 
   struct PairStatus {
     var pair: Pair
-    var state: PairState
+    var state: TaskState
     var job: Int64?
   }
 
@@ -142,7 +135,7 @@ extension Snapshot {
         job.kind == AdaptSpec.kind && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)
       }
       let served = mixture(pair)
-      let state: PairState
+      let state: TaskState
       if live.contains(where: { $0.state == .running }) {
         state = .running
       } else if !live.isEmpty {

@@ -42,7 +42,7 @@ extension Verb {
         for job in list.pending {
           table.add([
             "-", job.kind.rawValue, "\(job.expert)@\(job.version)", job.model ?? "-", job.task ?? "-",
-            "\(job.state) (job \(job.job))", "-", "-", "-", "-",
+            "\(job.state.rawValue) (job \(job.job))", "-", "-", "-", "-",
           ])
         }
         for check in list.checks {

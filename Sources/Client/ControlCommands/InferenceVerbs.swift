@@ -10,10 +10,9 @@ extension Verb {
       [model, .flag("--special", "special")],
       methods: ["model.tokenize"], "The token ids of a text as it is.", notes: "TEXT may be -, for standard input."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call(
-        "model.tokenize", try invocation.parameters(for: "model.tokenize"), timeout: .seconds(300))
-      invocation.answer(result) {
-        invocation.console.print((result["ids"]?.arrayValue ?? []).map(\.cell).joined(separator: " "))
+      let params = try invocation.parameters(for: ModelTokenize.self)
+      invocation.answer(try invocation.call(ModelTokenize.self, params, timeout: .seconds(300))) {
+        invocation.console.print($0.ids.map { "\($0)" }.joined(separator: " "))
       }
     },
     make(

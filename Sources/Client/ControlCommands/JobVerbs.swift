@@ -20,7 +20,8 @@ extension Verb {
           ], keys: 1)
         for job in result.jobs {
           table.add([
-            "\(job.job)", job.kind, job.state.rawValue, job.task ?? "-", job.model ?? "-", ProgressLine.percent(job),
+            "\(job.job)", job.kind.name, job.state.rawValue, job.task ?? "-", job.model ?? "-",
+            ProgressLine.percent(job),
             cell(job.best), job.created, job.detail ?? "-",
           ])
         }

@@ -72,8 +72,7 @@ extension Invocation {
       files.append((name + ".html", Array(ReportPage(data: data, time: time, version: programVersion).html.utf8)))
       index.add(data, file: name + ".html")
     }
-    for task in try call("task.list")["tasks"]?.arrayValue ?? []
-    where !mixtures.contains(where: { $0.task == task["name"]?.stringValue }) {
+    for task in try call(TaskList.self).tasks where !mixtures.contains(where: { $0.task == task.name }) {
       index.addMissing(task)
     }
     // Last, so that it never names what is not there.
@@ -122,9 +121,10 @@ extension Invocation {
     let mixture = try mixture(params).value
     let task = JSONValue.string(mixture.task)
     return ReportData(
-      mixture: mixture, task: try call(TaskShow.name, ["task": task]), search: try search(mixture.mixture.search.job),
+      mixture: mixture, task: try call(TaskShow.self, ["task": task]).row,
+      search: try search(mixture.mixture.search.job),
       log: try call(MixtureLog.self, ["task": task, "model": .string(mixture.model), "limit": 200]).value,
-      checks: try call(CheckList.name, ["limit": 1000]), dispatch: try newestDispatch(on: mixture.model))
+      checks: try call(CheckList.self, ["limit": 1000]).checks, dispatch: try newestDispatch(on: mixture.model))
   }
 
   /// Nil where the daemon has no such job any more.
@@ -143,7 +143,7 @@ extension Invocation {
 
   private func newestDispatch(on model: String) throws(ControlError) -> ReportData.Dispatch? {
     let jobs = try call(JobList.self, ["state": "done", "limit": 1000]).jobs
-    guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind.name && $0.model == model }) else {
+    guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind && $0.model == model }) else {
       return nil
     }
     let job = try call(JobShow.self, ["job": .integer(row.job)])

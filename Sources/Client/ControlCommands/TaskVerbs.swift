@@ -1,3 +1,4 @@
+import Settings
 import CLinux
 import Glibc
 import RPCClient
@@ -26,7 +27,8 @@ extension Verb {
           ("JOB", .right))
         for task in list.tasks {
           table.add([
-            task.name, task.state + (task.stale ? " (stale)" : ""), "\(task.rows)", "\(task.evalRows)", task.metric,
+            task.name, task.state.rawValue + (task.stale ? " (stale)" : ""), "\(task.rows)", "\(task.evalRows)",
+            task.metric,
             task.models.joined(separator: ", "), cell(task.job),
           ])
         }
@@ -76,22 +78,22 @@ extension Invocation {
     var saidWaiting = false
     while true {
       var job: Int64?
-      var state: String?
+      var state: TaskState?
       do {
         let mixture = try mixture(params)
         if !mixture.stale { return mixture }
       } catch {
         guard case .client(.refused(let refusal)) = error,
-          refusal.kind == "no_mixture_yet" || refusal.kind == "waiting_for_experts"
+          [RPCErrorCode.noMixtureYet.kind, RPCErrorCode.waitingForExperts.kind].contains(refusal.kind)
         else { throw error }
         job = refusal.details["job"]?.integerValue
-        if refusal.kind == "waiting_for_experts" { state = refusal.kind }
+        if refusal.kind == RPCErrorCode.waitingForExperts.kind { state = .waitingForExperts }
       }
       if job == nil {
         let task = try call(TaskShow.self, ["task": params["task"] ?? .null])
         job = task.row.job
         state = task.row.state
-        if state == "failed" {
+        if state == .failed {
           throw .failed("the search for '\(escaped(task.row.name))' failed: \(escaped(task.error?.message ?? "-"))")
         }
       }
@@ -105,12 +107,11 @@ extension Invocation {
         }
         continue
       }
-      if let state, state.hasPrefix("waiting_for_"), !saidWaiting {
+      if !saidWaiting, state == .waitingForExperts || state == .waitingForModel {
         saidWaiting = true
         console.note(
-          state == "waiting_for_experts"
-            ? "the task waits until an expert of its model is active"
-            : "the task is \(escaped(state.replacing("_", with: " ")))")
+          state == .waitingForExperts
+            ? "the task waits until an expert of its model is active" : "the task waits for its model")
       }
       if (try? interrupts?.next()) ?? nil != nil { throw .interrupted("nothing was stopped; what is queued goes on") }
       if deadline.hasPassed { throw .timedOut("the task has no mixture that is up to date yet") }
@@ -147,7 +148,7 @@ extension Invocation {
     params["model"] = command.value("--model").map { .string($0) }
     let task = try call(TaskRegister.self, params)
     guard command.waits, task.row.job != nil else {
-      return answer(task) { console.print("\(escaped(name)): \($0.row.rows) rows, \(escaped($0.row.state))") }
+      return answer(task) { console.print("\(escaped(name)): \($0.row.rows) rows, \($0.row.state.rawValue)") }
     }
     let mixture = try waitForMixture(params)
     answer(mixture) { showMixture($0) }

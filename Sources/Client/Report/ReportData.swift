@@ -1,6 +1,5 @@
 package import RPCProtocol
 package import Results
-package import StrictJSON
 
 /// All that a report shows of one task on one model, as the daemon answered it.
 package struct ReportData {
@@ -16,16 +15,17 @@ package struct ReportData {
   }
 
   let mixture: MixtureGet.Served
-  let task: JSONValue
+  let task: TaskRow
   /// What the search's job says, more than `mixture.get` does; nil where it is not kept.
   let search: Mixture?
   let log: MixtureLog.Result
   /// Of the mixture's experts, newest first.
-  let checks: [JSONValue]
+  let checks: [CheckRow]
   let dispatch: Dispatch?
 
+  /// - Parameter checks: of any expert, newest first.
   package init(
-    mixture: MixtureGet.Served, task: JSONValue, search: Mixture?, log: MixtureLog.Result, checks: JSONValue,
+    mixture: MixtureGet.Served, task: TaskRow, search: Mixture?, log: MixtureLog.Result, checks: [CheckRow],
     dispatch: Dispatch?
   ) {
     self.mixture = mixture
@@ -33,7 +33,7 @@ package struct ReportData {
     self.search = search
     self.log = log
     let experts = mixture.mixture.experts.map(\.name)
-    self.checks = (checks["checks"]?.arrayValue ?? []).filter { experts.contains($0["expert"]?.stringValue ?? "") }
+    self.checks = checks.filter { experts.contains($0.expert) }
     self.dispatch = dispatch
   }
 

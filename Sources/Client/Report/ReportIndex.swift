@@ -1,6 +1,6 @@
 import ResultText
 import Results
-package import StrictJSON
+package import RPCProtocol
 
 /// The page that leads to the reports of all tasks.
 package struct ReportIndex {
@@ -23,8 +23,8 @@ package struct ReportIndex {
         + cells.map { element("td", [:], markup($0)) }.joined())
   }
 
-  package mutating func addMissing(_ task: JSONValue) {
-    missing.append("\(task["name"].cell): \(task["state"].cell.replacing("_", with: " ")), no mixture yet")
+  package mutating func addMissing(_ task: TaskRow) {
+    missing.append("\(task.name): \(task.state.rawValue.replacing("_", with: " ")), no mixture yet")
   }
 
   package var html: String {

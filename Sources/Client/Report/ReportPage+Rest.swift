@@ -1,6 +1,5 @@
 import ResultText
 import Settings
-import StrictJSON
 
 extension ReportPage {
   // MARK: - Checks
@@ -20,28 +19,22 @@ extension ReportPage {
       ("Effect", .right), ("95 %", .left), ("n", .right), ("Base", .right), ("Expert's", .right),
       ("Its shuffles", .left))
     var rows: [IntervalChart.Row] = []
-    let tasks = Set(data.checks.map(\.["task"].cell))
+    let tasks = Set(data.checks.map(\.task))
     for check in data.checks {
-      let name = "\(check["expert"].cell)@\(check["version"].cell)"
-      let shuffles = (check["scores"]?["shuffles"]?.arrayValue ?? []).compactMap(\.doubleValue)
-      let isTransfer = check["kind"] == "transfer"
-      let passing = isTransfer ? check["passes"] == true ? ", passes" : ", does not pass" : ""
+      let name = "\(check.expert)@\(check.version)"
+      let shuffles = check.scores.shuffles
+      let isTransfer = check.kind == .transfer
+      let passing = isTransfer ? check.passes ? ", passes" : ", does not pass" : ""
       table.add([
-        check["kind"].cell + (isTransfer ? " to \(check["model"].cell)" : ""), name, check["task"].cell,
-        check["verdict"].cell.replacing("_", with: " ") + passing, shortP(check["p"]), signed(check["effect"]),
-        interval(check["ci95"]), check["n"].cell, check["scores"]?["base"].cell ?? "-",
-        check["scores"]?["expert"].cell ?? "-",
+        check.kind.rawValue + (isTransfer ? " to \(check.model)" : ""), name, check.task,
+        check.verdict.rawValue.replacing("_", with: " ") + passing, shortP(check.p), signed(check.effect),
+        interval(check.ci95), "\(check.n)", cell(check.scores.base), cell(check.scores.expert),
         shuffles.isEmpty ? "-" : "\(fixed(shuffles.min() ?? .nan, 4)) to \(fixed(shuffles.max() ?? .nan, 4))",
       ])
-      if let effect = check["effect"]?.doubleValue {
-        rows.append(
-          IntervalChart.Row(
-            name + (isTransfer ? " on \(check["model"].cell)" : "")
-              + (tasks.count > 1 ? ", \(check["task"].cell)" : ""),
-            effect,
-            bounds(check["ci95"]),
-            isEmphasised: check["verdict"] == "ordered"))
-      }
+      rows.append(
+        IntervalChart.Row(
+          name + (isTransfer ? " on \(check.model)" : "") + (tasks.count > 1 ? ", \(check.task)" : ""), check.effect,
+          bounds(check.ci95), isEmphasised: check.verdict == .ordered))
     }
     let chart = figure(
       IntervalChart(

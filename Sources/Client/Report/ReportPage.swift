@@ -1,6 +1,5 @@
 import ResultText
 import Results
-import StrictJSON
 
 /// A task's report as one HTML file: pure, so that every part of it has a test.
 package struct ReportPage {
@@ -32,7 +31,7 @@ package struct ReportPage {
     let facts: [(String, String)] = [
       ("model", data.model),
       ("served", "\(served): \(mixture.servedBecause)"),
-      ("rows", "\(data.task["rows"].cell) few-shot, \(data.task["eval_rows"].cell) eval"),
+      ("rows", "\(data.task.rows) few-shot, \(data.task.evalRows) eval"),
       ("scored by", "\(metric), template \(mixture.template.replacing("\n", with: "\\n"))"),
       (
         "granularity",

@@ -67,9 +67,6 @@ package func cell(_ number: Double?) -> String {
 /// An integer in a cell; "-" where there is none.
 package func cell(_ number: (some BinaryInteger)?) -> String { number.map { "\($0)" } ?? "-" }
 
-package func shortP(_ value: JSONValue?) -> String { shortP(value?.doubleValue ?? .nan) }
-package func signed(_ value: JSONValue?) -> String { signed(value?.doubleValue ?? .nan) }
-
 extension JSONValue {
   /// A value in a cell: strings as they are, numbers short, lists and objects as JSON.
   package var cell: String {

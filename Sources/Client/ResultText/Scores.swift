@@ -1,6 +1,5 @@
 package import Records
 package import Results
-package import StrictJSON
 
 /// An interval of scores: "0.561 to 0.652".
 package func interval95(_ interval: Interval) -> String { "\(fixed(interval.lower, 3)) to \(fixed(interval.upper, 3))" }
@@ -10,6 +9,7 @@ package func evalInterval(_ eval: EvalSummary?) -> String {
   eval.map { "\(interval95($0.ci95)), n \($0.count)" } ?? "-"
 }
 
+/// An interval of differences: "+0.0800 to +0.1800".
 package func interval(_ value: Interval) -> String { "\(signed(value.lower)) to \(signed(value.upper))" }
 
 /// Rows won and lost, and McNemar's exact p.
@@ -21,19 +21,6 @@ package func paired(_ test: EvalSummary.Paired?) -> String {
 package func savedText(_ saved: CostSummary.Saved) -> String {
   [("cache", saved.cache), ("pruning", saved.pruning), ("convergence", saved.convergence)]
     .map { "\($0) \(secondsText($1))" }.joined(separator: ", ")
-}
-
-/// An interval of differences: "+0.0800 to +0.1800".
-package func interval(_ value: JSONValue?) -> String {
-  let ends = (value?.arrayValue ?? []).compactMap(\.doubleValue)
-  guard ends.count == 2 else { return "-" }
-  return "\(signed(.number(ends[0]))) to \(signed(.number(ends[1])))"
-}
-
-/// Two numbers as an interval; nil where they are none.
-package func bounds(_ ci95: JSONValue?) -> ClosedRange<Double>? {
-  let ends = (ci95?.arrayValue ?? []).compactMap(\.doubleValue)
-  return ends.count == 2 && ends[0] <= ends[1] ? ends[0]...ends[1] : nil
 }
 
 /// An interval to draw; nil of one that has none.

@@ -15,18 +15,19 @@ private func measureAsk(_ context: borrowing BenchmarkContext) throws -> [Measur
     for (index, expert) in experts.enumerated() {
       try daemon.drop(expert, into: "experts", as: "expert\(index).safetensors")
     }
-    try daemon.client.call("system.sync", timeout: .seconds(60))
-    let names = try daemon.client.call("expert.list")["experts"]?.arrayValue?.compactMap { $0["name"]?.stringValue }
-    guard let name = names?.first else { throw BenchmarkError("no expert became one") }
+    try daemon.client.call(SystemSync.self, timeout: .seconds(60))
+    guard let name = try daemon.client.call(ExpertList.self).experts.first?.name else {
+      throw BenchmarkError("no expert became one")
+    }
     // Words, since a model ends its answer to noise at once; no two requests share a mixture.
     let text = "The water in the lake is warm in summer, cold in autumn, and hard as a stone in the long winter. "
-    let words = try daemon.client.call(
-      "model.tokenize", ["text": .string(String(repeating: text, count: 4))], timeout: .seconds(60))
-    let ids = words["ids"]?.arrayValue ?? []
+    let ids = try daemon.client.call(
+      ModelTokenize.self, ["text": .string(String(repeating: text, count: 4))], timeout: .seconds(60)
+    ).ids
     guard ids.count >= 40 else { throw BenchmarkError("the model's tokenizer gave \(ids.count) tokens") }
     let requests = (0..<8).map { number -> JSONObject in
       [
-        "prompt_ids": .array(Array(ids[number..<(number + 32)])),
+        "prompt_ids": .array(ids[number..<(number + 32)].map { .integer(Int64($0)) }),
         "alpha": [name: .number(Double(number + 1) / 16)], "max_tokens": 64, "seed": 1,
       ]
     }

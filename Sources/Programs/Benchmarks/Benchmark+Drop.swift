@@ -1,3 +1,5 @@
+import RPCClient
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 
@@ -12,10 +14,7 @@ private func measureDrop(_ context: borrowing BenchmarkContext) throws -> [Measu
   var bytes = try FileSystem.readAll(file, maximumBytes: 1 << 26)
   let drops = max(21, context.options.repetitions)
   return try withPrivateDaemon(context) { daemon in
-    let newest = {
-      let list = try daemon.client.call("expert.list")
-      return list["experts"]?.arrayValue?.first?["version"]?.integerValue ?? 0
-    }
+    let newest = { try daemon.client.call(ExpertList.self).experts.first?.version ?? 0 }
     var milliseconds: [Double] = []
     for number in 1...drops {
       // The lowest byte of the last multiplier: another content, hardly another value.
@@ -24,22 +23,22 @@ private func measureDrop(_ context: borrowing BenchmarkContext) throws -> [Measu
       try FileSystem.writeAtomically(waiting, bytes)
       let start = MonotonicInstant.now
       try FileSystem.rename(waiting, to: "\(daemon.prefix)/var/spool/t2d/experts/dropped.safetensors")
-      while try newest() < Int64(number) {
+      while try newest() < number {
         guard (MonotonicInstant.now - start).inSeconds < 30 else {
-          let list = try daemon.client.call("expert.list")
+          let list = try daemon.client.call(ExpertList.self).json
           throw BenchmarkError("'\(file)' was not visible 30 s after its rename; expert.list: \(list.jsonText)")
         }
       }
       milliseconds.append((MonotonicInstant.now - start).inSeconds * 1e3)
     }
-    let status = try daemon.client.call("system.status")
+    let status = try daemon.client.call(SystemStatus.self)
     milliseconds.sort()
     return [
       Measurement("expert file", Double(bytes.count), "B"),
       Measurement("drops", Double(drops), ""),
       Measurement("rename to visible, median", milliseconds[drops / 2], "ms"),
       Measurement("rename to visible, worst", milliseconds[drops - 1], "ms"),
-      Measurement("memory of the daemon", (status["memory_bytes"]?.doubleValue ?? .nan) / 1e6, "MB"),
+      Measurement("memory of the daemon", Double(status.memoryBytes) / 1e6, "MB"),
     ]
   }
 }

@@ -20,13 +20,13 @@ private func measureQuery(_ context: borrowing BenchmarkContext) throws -> [Meas
     for (index, expert) in experts.enumerated() {
       try daemon.drop(expert, into: "experts", as: "expert\(index).safetensors")
     }
-    let all = try daemon.client.call("system.sync", timeout: .seconds(60))
-    guard all["experts"]?.integerValue == Int64(experts.count) else {
-      throw BenchmarkError("not all of \(context.options.expertFiles) became experts: \(all.jsonText)")
+    let all = try daemon.client.call(SystemSync.self, timeout: .seconds(60))
+    guard all.experts == experts.count else {
+      throw BenchmarkError("not all of \(context.options.expertFiles) became experts: \(all.json.jsonText)")
     }
     // The watched task starts a search by itself, of as many generations as it likes: one is enough for a mixture.
     try daemon.drop(task, into: "tasks", as: "bench.jsonl")
-    try daemon.client.call("system.sync", timeout: .seconds(60))
+    try daemon.client.call(SystemSync.self, timeout: .seconds(60))
     for job in try daemon.client.call(JobList.self).jobs where !job.state.isFinal {
       try daemon.client.call(JobCancel.self, ["job": .integer(job.job)])
     }
@@ -63,11 +63,7 @@ private func request(task: String) -> [UInt8] {
 
 /// Starts a search that does not end before its last generation.
 private func search(_ daemon: PrivateDaemon, iterations: Int64) throws -> Int64 {
-  let answer = try daemon.client.call("task.adapt", ["task": "bench", "iterations": .integer(iterations), "seed": 1])
-  guard let job = answer["job"]?.integerValue else {
-    throw BenchmarkError("task.adapt started no job: \(answer.jsonText)")
-  }
-  return job
+  try daemon.client.call(TaskAdapt.self, ["task": "bench", "iterations": .integer(iterations), "seed": 1]).job
 }
 
 private func measure(

@@ -80,8 +80,9 @@ func withPrivateDaemon<Value>(
         return try? RPCClient(socketPath: PrivateDaemon.path(in: prefix))
       }
       let daemon = PrivateDaemon(prefix: prefix, process: process, client: client)
-      let added = try client.call("model.add", ["path": .string(model), "name": "model"])
-      if let job = added["job"]?.integerValue { try daemon.finish(job) }
+      if let job = try client.call(ModelAdd.self, ["path": .string(model), "name": "model"]).job {
+        try daemon.finish(job)
+      }
       return try body(daemon)
     } catch {
       let tail = (try? FileSystem.readAll(log, maximumBytes: 1 << 24)).map { $0.suffix(4000) } ?? []

@@ -1,8 +1,19 @@
 /// What a kind of job is called, on the wire, in the catalogue and to clients.
-package struct JobKind: Hashable, Sendable, CustomStringConvertible {
+///
+/// Any name may come from a newer t2d; `JobKind.specs` of WorkerProtocol lists those that there are.
+package struct JobKind: Hashable, Sendable, Codable, CustomStringConvertible {
   package let name: String
 
   package init(_ name: String) { self.name = name }
+
+  package init(from decoder: any Decoder) throws {
+    name = try decoder.singleValueContainer().decode(String.self)
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(name)
+  }
 
   package var description: String { name }
 }

@@ -119,6 +119,15 @@ package enum CheckAction: String, Choice {
   case quarantine
 }
 
+/// How far the mixture of a task is: of one model, or the worst of several.
+package enum TaskState: String, Choice {
+  case ready, stale, queued, running, failed
+  /// Its search begins as soon as things are quiet.
+  case pending
+  case waitingForExperts = "waiting_for_experts"
+  case waitingForModel = "waiting_for_model"
+}
+
 /// How far a job is.
 package enum JobState: String, Choice {
   case queued, running, done, failed, cancelled, interrupted

@@ -1,3 +1,4 @@
+import RPCProtocol
 import Records
 import Report
 import StrictJSON
@@ -13,11 +14,16 @@ import Testing
       try RecordReader(unknownMembers: .ignored).read(json ?? .null)
     }
     let dispatch = CannedReport.dispatch
+    let task = TaskRow(
+      name: "arc", revision: 1, rows: 10, evalRows: bare ? 0 : 400, scoring: "choice", metric: "acc",
+      models: ["smollm2"],
+      state: .ready, stale: false)
+    let checks: CheckList.Result = try read(bare ? ["checks": [], "pending": []] : CannedReport.checks)
     let data = ReportData(
-      mixture: try read(mixture), task: ["name": "arc", "rows": 10, "eval_rows": bare ? 0 : 400],
+      mixture: try read(mixture), task: task,
       search: bare ? nil : try read(search["result"]),
       log: try read(bare ? ["task": "arc", "revisions": [], "changes": []] : CannedReport.log),
-      checks: bare ? ["checks": [], "pending": []] : CannedReport.checks,
+      checks: checks.checks,
       dispatch: bare ? nil : .init(job: try read(dispatch), result: try read(dispatch["result"])))
     return ReportPage(data: data, time: "2026-01-31T14:00:00.000Z", version: "0.0.0").html
   }

@@ -142,17 +142,28 @@ package enum CannedReport {
 
   package static let checks: JSONValue = [
     "checks": [
-      [
-        "check": 3, "kind": "shuffle", "expert": "science", "version": 2, "model": "tiny", "task": "arc",
-        "verdict": "ordered", "p": 0.0001, "effect": 0.13, "ci95": [0.08, 0.18], "n": 400,
-        "scores": ["base": 0.5, "expert": 0.64, "shuffles": [0.5, 0.51]],
-      ],
-      [
-        "check": 5, "kind": "transfer", "expert": "science", "version": 2, "model": "sibling", "task": "arc",
-        "verdict": "ordered", "passes": true, "p": 0.002, "effect": 0.1, "ci95": [0.02, 0.18], "n": 200,
-        "scores": ["base": 0.5, "expert": 0.6, "shuffles": [0.52, 0.48, 0.5]],
-      ],
-      ["check": 4, "kind": "shuffle", "expert": "stranger", "version": 1, "verdict": "inconclusive"],
+      check(
+        3, "shuffle", of: "science", on: "tiny", "ordered", p: 0.0001, effect: 0.13, [0.08, 0.18], n: 400,
+        scores: ["base": 0.5, "expert": 0.64, "shuffles": [0.5, 0.51]]),
+      check(
+        5, "transfer", of: "science", on: "sibling", "ordered", p: 0.002, effect: 0.1, [0.02, 0.18], n: 200,
+        scores: ["base": 0.5, "expert": 0.6, "shuffles": [0.52, 0.48, 0.5]]),
+      check(
+        4, "shuffle", of: "stranger", on: "tiny", "inconclusive", p: 0.5, effect: 0, [-0.1, 0.1], n: 200,
+        scores: ["base": 0.5, "expert": 0.5, "shuffles": [0.5]]),
     ], "pending": [],
   ]
+
+  private static func check(
+    _ number: Int64, _ kind: String, of expert: String, on model: String, _ verdict: String, p: Double, effect: Double,
+    _ ci95: [Double], n: Int, scores: JSONValue
+  ) -> JSONValue {
+    [
+      "check": .integer(number), "kind": .string(kind), "expert": .string(expert), "version": 2,
+      "model": .string(model), "task": "arc", "verdict": .string(verdict), "passes": .bool(verdict == "ordered"),
+      "metric": "acc", "n": JSONValue(n), "split": "eval", "p": .number(p), "effect": .number(effect),
+      "ci95": .array(ci95.map { .number($0) }), "scores": scores, "action": "warn", "job": .integer(number + 10),
+      "time": "2026-01-31T13:00:00.000Z",
+    ]
+  }
 }

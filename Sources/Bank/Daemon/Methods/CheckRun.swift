@@ -141,6 +141,6 @@ extension JobRecord {
     guard let check = spec(as: CheckSpec.self) else { return nil }
     return CheckList.Pending(
       job: id, kind: check.kind, expert: check.expert.name, version: check.expert.version, model: model, task: task,
-      state: state.rawValue, fraction: progress?.fraction ?? 0, reason: reason)
+      state: state, fraction: progress?.fraction ?? 0, reason: reason)
   }
 }

@@ -22,8 +22,8 @@ extension TaskShow: HandledMethod {
       let pairs = snapshot.pairs(of: task)
       var row = snapshot.row(of: task)
       // A search that failed is not the end where something has changed since.
-      if row.state == "failed", pairs.contains(where: { coordinator.debounce.contains($0.pair) }) {
-        row.state = "pending"
+      if row.state == .failed, pairs.contains(where: { coordinator.debounce.contains($0.pair) }) {
+        row.state = .pending
       }
       reply.succeed(
         Result(

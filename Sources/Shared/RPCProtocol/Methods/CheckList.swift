@@ -30,13 +30,13 @@ package enum CheckList: RPCMethodDeclaration {
     package var version: Int
     @NullWhenAbsent package var model: String?
     @NullWhenAbsent package var task: String?
-    package var state: String
+    package var state: JobState
     package var fraction: Double
     package var reason: String
 
     package init(
       job: Int64, kind: CheckKind, expert: String, version: Int, model: String? = nil, task: String? = nil,
-      state: String, fraction: Double, reason: String
+      state: JobState, fraction: Double, reason: String
     ) {
       (self.job, self.kind, self.expert, self.version, self.state, self.fraction, self.reason) = (
         job, kind, expert, version, state, fraction, reason

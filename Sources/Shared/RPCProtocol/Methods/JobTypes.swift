@@ -1,4 +1,5 @@
 package import Records
+package import Results
 package import Settings
 package import StrictJSON
 
@@ -15,7 +16,7 @@ package struct JobRow: Codable, Sendable, Equatable {
   }
 
   package var job: Int64
-  package var kind: String
+  package var kind: JobKind
   package var state: JobState
   @NullWhenAbsent package var task: String?
   @NullWhenAbsent package var model: String?
@@ -36,7 +37,7 @@ package struct JobRow: Codable, Sendable, Equatable {
   package var error: Failure?
 
   package init(
-    job: Int64, kind: String, state: JobState, task: String?, model: String?, attempts: Int, fraction: Double,
+    job: Int64, kind: JobKind, state: JobState, task: String?, model: String?, attempts: Int, fraction: Double,
     created: String, started: String?, ended: String?, reason: String, error: Failure?
   ) {
     self.job = job

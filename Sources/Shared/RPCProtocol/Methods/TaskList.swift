@@ -1,4 +1,5 @@
 package import Records
+package import Settings
 
 package enum TaskList: RPCMethodDeclaration {
   package static let name = "task.list"
@@ -29,15 +30,14 @@ package struct TaskRow: Codable, Sendable, Equatable {
   package var scoring: String
   package var metric: String
   package var models: [String]
-  /// Of its only pair with a model, or of its worst: `ready`, `stale`, `queued`, `running`, `failed`, `pending`,
-  /// `waiting_for_experts` or `waiting_for_model`.
-  package var state: String
+  /// Of its only pair with a model, or of its worst.
+  package var state: TaskState
   @NullWhenAbsent package var job: Int64?
   package var stale: Bool
 
   package init(
     name: String, revision: Int, rows: Int, evalRows: Int, scoring: String, metric: String, models: [String],
-    state: String, job: Int64? = nil, stale: Bool
+    state: TaskState, job: Int64? = nil, stale: Bool
   ) {
     (self.name, self.revision, self.rows, self.evalRows, self.scoring, self.metric, self.models, self.state) = (
       name, revision, rows, evalRows, scoring, metric, models, state
