@@ -100,7 +100,7 @@ final class Coordinator {
 
   func received(_ message: WorkerLink.Message) {
     switch message {
-    case .started(let hello):
+    case .started(let hello, let worker):
       board.update {
         $0.state = .ready
         $0.hello = hello
@@ -110,7 +110,7 @@ final class Coordinator {
         log.warning("OpenBLAS runs an old kernel", ["kernel": hello.kernel, "deserved": hello.deservedKernel])
       }
       writer.note("worker.started", "worker", ["pid": JSONValue(hello.pid), "kernel": .string(hello.kernel)])
-      calls.workerStarted()
+      calls.workerStarted(worker)
       jobs.workerStarted()
     case .memory(let memory): board.update { $0.memory = memory }
     case .ended(let reason, let retryAfter):

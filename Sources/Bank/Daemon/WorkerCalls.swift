@@ -31,6 +31,8 @@ final class WorkerCalls {
   private let later: @Sendable (@escaping @Sendable (WorkerCalls) -> Void) -> Void
   /// Nil until the daemon has started it.
   private var link: WorkerLink?
+  /// The link's number of the worker that is there, or of the last one.
+  private var worker = 0
   private var answers: [Int64: WorkerAnswer] = [:]
   private var held: [WorkerRequest] = []
   /// By the number of the request.
@@ -65,7 +67,7 @@ final class WorkerCalls {
     lastNumber += 1
     let request = WorkerRequest(id: lastNumber, call: call)
     answers[lastNumber] = answer
-    if worker.state == .ready { link?.send(request) } else { held.append(request) }
+    if worker.state == .ready { link?.send(request, to: self.worker) } else { held.append(request) }
     return lastNumber
   }
 
@@ -126,15 +128,16 @@ final class WorkerCalls {
   }
 
   /// Kills the worker, which ends every request; another is started.
-  func restartWorker(_ reason: String) { link?.restart(reason) }
+  func restartWorker(_ reason: String) { link?.restart(worker, reason) }
 
   // MARK: - What the worker says
 
   /// Sends what has waited for it.
-  func workerStarted() {
+  func workerStarted(_ number: Int) {
+    worker = number
     let waiting = held
     held = []
-    for request in waiting where answers[request.id] != nil { link?.send(request) }
+    for request in waiting where answers[request.id] != nil { link?.send(request, to: worker) }
   }
 
   func workerEnded(_ reason: String) {

@@ -6,12 +6,13 @@ package import WorkerProtocol
 /// Keeps a worker running and passes lines to and fro, on a thread of its own.
 ///
 /// It knows nothing of jobs: the owner gets every reply and event, in order, and is told when a worker has answered
-/// `hello` and when it is gone. Only after `started` may requests be sent; those that are unanswered at `ended` never
-/// will be. A worker that leaves `memory` unanswered for `hangAfter` is killed. One that ends is started again,
+/// `hello` and when it is gone. What is sent names the worker that is meant, by the number that came with `started`: one
+/// that has ended meanwhile gets nothing, and neither does its successor. What is unanswered at `ended` never will be. A worker that leaves `memory` unanswered for `hangAfter` is killed. One that ends is started again,
 /// after a while that grows.
 package final class WorkerLink: Sendable {
   package enum Message: Sendable {
-    case started(HelloAnswer)
+    /// `worker` is its number, by which it is sent to.
+    case started(HelloAnswer, worker: Int)
     case reply(WorkerReply)
     case memory(MemoryAnswer)
     /// Why, and when the next one is tried.
@@ -20,9 +21,9 @@ package final class WorkerLink: Sendable {
 
   private enum Order: Sendable {
     /// A request's line.
-    case send([UInt8])
-    /// Why the present worker is to be killed.
-    case restart(String)
+    case send([UInt8], worker: Int)
+    /// Why the worker is to be killed.
+    case restart(String, worker: Int)
   }
 
   private enum Token: UInt64 { case mailbox = 1, socket, process }
@@ -53,14 +54,14 @@ package final class WorkerLink: Sendable {
     thread.withLock { $0 = started }
   }
 
-  /// Any thread. A request while no worker is there goes nowhere: the owner knows from `started` and `ended`.
-  package func send(_ request: WorkerRequest) {
-    mailbox.put(.send(request.json.serialized() + [0x0a]))
+  /// Any thread. A request to a worker that has ended goes nowhere: the owner learns it from `ended`.
+  package func send(_ request: WorkerRequest, to worker: Int) {
+    mailbox.put(.send(request.json.serialized() + [0x0a], worker: worker))
   }
 
   /// Kills the worker; another is started. Any thread.
-  package func restart(_ reason: String) {
-    mailbox.put(.restart(reason))
+  package func restart(_ worker: Int, _ reason: String) {
+    mailbox.put(.restart(reason, worker: worker))
   }
 
   /// Ends the worker and the thread, and waits for both. The worker has two seconds after the end of its socket.
@@ -73,12 +74,14 @@ package final class WorkerLink: Sendable {
 
   private func run() {
     var backoff = RestartBackoff()
+    var number = 0
     while !isStopping {
+      number += 1
       let born = MonotonicInstant.now
       let reason: String
       do throws(SystemCallError) {
         let worker = try launcher.launch()
-        reason = try serve(worker)
+        reason = try serve(worker, number)
       } catch {
         reason = error.description
       }
@@ -99,8 +102,8 @@ package final class WorkerLink: Sendable {
   }
 
   /// Serves one worker to its end and says why it ended.
-  private func serve(_ worker: RunningWorker) throws(SystemCallError) -> String {
-    var session = Session(worker: worker, pingEvery: hangAfter / 3, hangAfter: hangAfter)
+  private func serve(_ worker: RunningWorker, _ number: Int) throws(SystemCallError) -> String {
+    var session = Session(worker: worker, number: number, pingEvery: hangAfter / 3, hangAfter: hangAfter)
     try worker.socket.setNonBlocking(true)
     try epoll.add(worker.socket, .read, token: Token.socket.rawValue)
     if let process = worker.process {
@@ -114,11 +117,12 @@ package final class WorkerLink: Sendable {
     var reason: String?
     while reason == nil {
       if isStopping { return end(worker, "t2d ends", grace: .seconds(2)) }
-      for order in mailbox.takeAll() where session.isReady {
-        // Before it is ready nobody can mean this worker: it is the last one's.
+      for order in mailbox.takeAll() {
         switch order {
-        case .send(let line): session.outgoing.append(contentsOf: line)
-        case .restart(let reason): return end(worker, reason, grace: .zero)
+        case .send(let line, number): session.outgoing.append(contentsOf: line)
+        case .restart(let reason, number): return end(worker, reason, grace: .zero)
+        // Meant for one that has ended: its owner had not learned of it yet.
+        case .send, .restart: break
         }
       }
       let isEmpty = try session.flush()
@@ -175,7 +179,7 @@ package final class WorkerLink: Sendable {
               + "are t2d and t2-worker of one build?"
           }
           session.isReady = true
-          deliver(.started(hello))
+          deliver(.started(hello, worker: session.number))
           session.askMemory()
         } else {
           session.isAsked = false
@@ -207,6 +211,7 @@ private let ownIDs: Int64 = 1 << 48
 /// One worker from its start to its end, on the link's thread.
 private struct Session {
   let worker: RunningWorker
+  let number: Int
   let pingEvery: Duration
   let hangAfter: Duration
   var lines = LineAssembler()
@@ -218,8 +223,9 @@ private struct Session {
   private var nextPing = MonotonicInstant.now
   private var pings: Int64 = 0
 
-  init(worker: RunningWorker, pingEvery: Duration, hangAfter: Duration) {
+  init(worker: RunningWorker, number: Int, pingEvery: Duration, hangAfter: Duration) {
     self.worker = worker
+    self.number = number
     self.pingEvery = pingEvery
     self.hangAfter = hangAfter
     nextPing = .now + hangAfter
