@@ -87,15 +87,8 @@ package struct Configuration: Record {
 
   package struct Code: Record {
     @Setting("run programs at all", name: "enabled") package var isEnabled = false
-    @Included package var sandbox = Self.sandbox
+    @Included package var sandbox = SandboxSettings()
     package init() {}
-
-    /// Without these two a program could write what t2d's own user can, its state among it, where t2d is not root.
-    private static var sandbox: SandboxSettings {
-      var settings = SandboxSettings()
-      settings.required = [.seccomp, .landlock]
-      return settings
-    }
   }
 
   package struct Worker: Record {

@@ -12,8 +12,9 @@ package struct SandboxSettings: Record {
   /// Less than 32 MiB does not hold an interpreter.
   @Setting("bytes of address space of a program", 32 << 20...1 << 40, name: "memory_limit")
   package var memoryBytes: Int64 = 512 << 20
+  /// Without these two a program could write what t2d's own user can, its state among it, where t2d is not root.
   @Setting("protections without which no program is run", name: "require")
-  package var required: [SandboxProtection] = []
+  package var required: [SandboxProtection] = [.seccomp, .landlock]
 
   package init() {}
 }

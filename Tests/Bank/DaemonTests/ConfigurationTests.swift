@@ -30,10 +30,15 @@ import Testing
     #expect(launcher.arguments.suffix(2).first == "--code")
     var settings = SandboxSettings()
     settings.interpreter = "/p/python3"
+    func told(_ launcher: ProgramLauncher) throws -> SandboxSettings {
+      let json = try parseJSON(Array((launcher.arguments.last ?? "").utf8))
+      return try RecordReader(unknownMembers: .refused).read(json)
+    }
+    #expect(try told(launcher) == settings)
     // Without them a program could write what t2d's own user can.
-    settings.required = [.seccomp, .landlock]
-    let told = try parseJSON(Array((launcher.arguments.last ?? "").utf8))
-    #expect(try RecordReader(unknownMembers: .refused).read(told) == settings)
+    #expect(settings.required == [.seccomp, .landlock])
+    let without = try ProgramLauncher(try read("{ code: { enabled: true, require: [] } }"), prefix: "/p")
+    #expect(try told(without).required.isEmpty)
   }
 
   @Test func whatIsWrittenIsTaken() throws {

@@ -7,7 +7,14 @@ enum SandboxPlace {
   static let hasPython = (try? FileSystem.status(SandboxSettings().interpreter, followingLinks: true)) != nil
 
   /// In force here; a failure of the sandbox itself fails `theSandboxWorksHere`, and is no reason to skip.
-  static let protections = hasPython ? Set((try? Sandbox(SandboxSettings()).probe()) ?? SandboxProtection.allCases) : []
+  static let protections = hasPython ? Set((try? Sandbox(settings).probe()) ?? SandboxProtection.allCases) : []
+
+  /// Requires nothing: each protection has tests without the others.
+  static var settings: SandboxSettings {
+    var settings = SandboxSettings()
+    settings.required = []
+    return settings
+  }
 
   static func has(_ wanted: SandboxProtection...) -> Bool { protections.isSuperset(of: wanted) }
 
@@ -15,7 +22,7 @@ enum SandboxPlace {
   static func sandbox(
     seconds: Int = 60, memory: Int64 = 512 << 20, without omitted: [SandboxProtection] = []
   ) -> Sandbox {
-    var settings = SandboxSettings()
+    var settings = settings
     settings.timeout = .seconds(seconds)
     settings.memoryBytes = memory
     return Sandbox(settings, omitting: omitted)
