@@ -8,15 +8,12 @@ package struct CrossEntropyMethod: PopulationMethod {
   package static let summary = "the cross-entropy method: draws around the mean of the best members, as the paper does"
   package static let journalName = "crossEntropy"
 
-  package struct Settings: SearchMethodSettings {
-    package var population = 32
-    /// 0.2 of the population, rounded down.
-    package var elites = 6
-    package var iterations = 100
-    /// Below about one step of the grid a spread draws the same points again.
-    package var floor = 0.02
-    /// Ends after so many generations without another best.
-    package var patience = 8
+  package struct Settings: PopulationSettings {
+    package var population = StandardSearch.population
+    package var elites = StandardSearch.elites
+    package var iterations = StandardSearch.iterations
+    package var floor = StandardSearch.floor
+    package var patience = StandardSearch.patience
 
     package init() {}
 

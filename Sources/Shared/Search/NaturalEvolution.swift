@@ -12,20 +12,13 @@ package struct NaturalEvolution: PopulationMethod {
   package static let name = SearchMethodName(declaring: "nes")
   package static let summary = "natural evolution: follows the natural gradient of a spread, and looks at ranks alone"
 
-  package struct Settings: SearchMethodSettings {
-    package var population = 32
-    package var iterations = 100
-    /// Below about one step of the grid a spread draws the same points again.
-    package var floor = 0.02
-    /// Ends after so many generations without another best.
-    package var patience = 8
+  package struct Settings: PopulationSettings {
+    package var population = StandardSearch.population
+    package var iterations = StandardSearch.iterations
+    package var floor = StandardSearch.floor
+    package var patience = StandardSearch.patience
 
     package init() {}
-
-    package mutating func apply(_ requested: RequestedSettings) {
-      population = requested.population ?? population
-      iterations = requested.iterations ?? iterations
-    }
   }
 
   package let space: MixtureSpace

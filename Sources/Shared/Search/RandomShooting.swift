@@ -6,18 +6,12 @@ package struct RandomShooting: PopulationMethod {
   package static let name = SearchMethodName(declaring: "random")
   package static let summary = "random shooting: draws evenly and learns nothing, so it is what others have to beat"
 
-  package struct Settings: SearchMethodSettings {
-    package var population = 32
-    package var iterations = 100
-    /// Ends after so many generations without another best.
-    package var patience = 8
+  package struct Settings: PopulationSettings {
+    package var population = StandardSearch.population
+    package var iterations = StandardSearch.iterations
+    package var patience = StandardSearch.patience
 
     package init() {}
-
-    package mutating func apply(_ requested: RequestedSettings) {
-      population = requested.population ?? population
-      iterations = requested.iterations ?? iterations
-    }
   }
 
   package let space: MixtureSpace

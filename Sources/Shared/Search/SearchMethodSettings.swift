@@ -9,6 +9,31 @@ package protocol SearchMethodSettings: Sendable, Equatable {
   mutating func apply(_ requested: RequestedSettings)
 }
 
+/// What a search has where nobody says otherwise: the defaults of `SearchSettings` and of the methods' own settings.
+package enum StandardSearch {
+  package static let population = 32
+  /// 0.2 of the population, rounded down.
+  package static let elites = 6
+  package static let iterations = 100
+  /// Of a spread: below about one step of the grid it draws the same points again.
+  package static let floor = 0.02
+  /// A population method ends after so many generations without another best.
+  package static let patience = 8
+}
+
+/// Settings of a method that compares populations.
+package protocol PopulationSettings: SearchMethodSettings {
+  var population: Int { get set }
+  var iterations: Int { get set }
+}
+
+extension PopulationSettings {
+  package mutating func apply(_ requested: RequestedSettings) {
+    population = requested.population ?? population
+    iterations = requested.iterations ?? iterations
+  }
+}
+
 /// What whoever asks for a search may say, whatever the method; nil leaves it to the method's own default.
 package struct RequestedSettings: Sendable, Equatable {
   /// Members of a generation.

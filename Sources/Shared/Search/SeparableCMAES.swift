@@ -17,19 +17,13 @@ package struct SeparableCMAES: PopulationMethod {
   package static let summary = "CMA-ES with a diagonal matrix: learns a spread for each coefficient, for many of them"
   package static let journalName = "covariance"
 
-  package struct Settings: SearchMethodSettings {
-    package var population = 32
-    package var iterations = 100
-    package var floor = 0.02
-    /// Ends after so many generations without another best.
-    package var patience = 8
+  package struct Settings: PopulationSettings {
+    package var population = StandardSearch.population
+    package var iterations = StandardSearch.iterations
+    package var floor = StandardSearch.floor
+    package var patience = StandardSearch.patience
 
     package init() {}
-
-    package mutating func apply(_ requested: RequestedSettings) {
-      population = requested.population ?? population
-      iterations = requested.iterations ?? iterations
-    }
   }
 
   package let space: MixtureSpace

@@ -18,12 +18,12 @@ package struct SearchSettings: Record {
   package var mix: MixRule?
   @Setting("what is maximised: accuracy, with ties by log-likelihood, or loglik", option: .init(nil, "O"))
   package var objective = Objective.accuracy
-  @Setting("maximum number of generations", 1...10_000) package var iterations = 100
-  @Setting("candidates per generation", 2...4_096) package var population = 32
+  @Setting("maximum number of generations", 1...10_000) package var iterations = StandardSearch.iterations
+  @Setting("candidates per generation", 2...4_096) package var population = StandardSearch.population
   @Setting(
     "best candidates that the next generation is drawn around, a fifth of the population where only that is set",
     2...4_096)
-  package var elites = 6
+  package var elites = StandardSearch.elites
   @Setting("the same as a share of the population", 0.01...1) package var elite: Double?
   @Setting("lower bound of a coefficient", -100...100) package var lower = 0.0
   @Setting("upper bound of a coefficient", -100...100) package var upper = 1.0
