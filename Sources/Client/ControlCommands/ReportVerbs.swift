@@ -19,7 +19,7 @@ extension Verb {
       ],
       "A picture of a task's mixture: one HTML file.",
       notes:
-        "Holds the scores with their intervals, the coefficients, the course and the cost of the search, the items "
+        "Holds the scores with their intervals, the coefficients, the history and the cost of the search, the items "
         + "won and lost, checks, dispatch and history. The file loads nothing and runs no script. It is TASK.html unless "
         + "-o (--output) says otherwise; -o - is standard output. A file is replaced only by a whole one."
     ) { invocation throws(ControlError) in

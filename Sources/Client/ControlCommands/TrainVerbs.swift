@@ -45,17 +45,17 @@ extension Invocation {
     console.note("nothing was trained; a few rows were, once, to measure by")
   }
 
-  private func warn(_ course: TrainingCourse) {
-    for warning in course.warnings { console.note("warning: \(escaped(warning))") }
+  private func warn(_ summary: TrainingSummary) {
+    for warning in summary.warnings { console.note("warning: \(escaped(warning))") }
   }
 
   /// What came of it, the learning curve where something was held out, and the two scores.
   private func showTraining(_ training: ExpertTraining, _ version: TrainedVersion?) {
-    let (course, choice) = (training.course, training.choice)
-    warn(course)
+    let (summary, choice) = (training.summary, training.choice)
+    warn(summary)
     console.print(
       (version.map { "\(escaped($0.name))@\($0.version) (\(escaped($0.state))), " } ?? "")
-        + "step \(course.bestStep) of \(course.steps), \(course.trainingRows) rows, \(secondsText(course.seconds))")
+        + "step \(summary.bestStep) of \(summary.steps), \(summary.trainingRows) rows, \(secondsText(summary.seconds))")
     console.print("")
     if let sweep = choice.sweep {
       var table = Table(("WEIGHT", .right), ("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right))
@@ -73,27 +73,27 @@ extension Invocation {
       console.print("")
     }
     var table = Table(("STEP", .right), ("REWARD", .right), ("ACC", .right), ("KL", .right), ("LOSS", .right))
-    for point in course.curve {
+    for point in summary.curve {
       guard let held = point.validation else { continue }
       table.add(
-        ["\(point.step)" + (point.step == course.bestStep ? " *" : "")]
+        ["\(point.step)" + (point.step == summary.bestStep ? " *" : "")]
           + number(held.reward, held.right, held.divergence, held.loss))
     }
     print(table, empty: "")
-    console.note("on \(course.heldOut.count) training rows held out; step 0 is the base, * is what is kept")
+    console.note("on \(summary.heldOut.count) training rows held out; step 0 is the base, * is what is kept")
   }
 
   /// What LoRA came to, on the rows held out and on the eval rows.
   private func showComparison(_ training: AdapterTraining) {
-    let course = training.course
-    warn(course)
+    let summary = training.summary
+    warn(summary)
     console.print(
-      "lora of rank \(training.rank), \(training.choice.parameters) parameters, step \(course.bestStep) of "
-        + "\(course.steps), \(course.trainingRows) rows, \(secondsText(course.seconds))")
+      "lora of rank \(training.rank), \(training.choice.parameters) parameters, step \(summary.bestStep) of "
+        + "\(summary.steps), \(summary.trainingRows) rows, \(secondsText(summary.seconds))")
     console.print("")
     var table = Table(("ROWS", .left), ("N", .right), ("WEIGHTS", .left), ("ACC", .right), ("ACC_NORM", .right))
-    for (name, standing) in [("base", course.heldOut.base), ("lora", course.heldOut.expert)] {
-      table.add(["held out", "\(course.heldOut.count)", name] + number(standing.right, nil))
+    for (name, standing) in [("base", summary.heldOut.base), ("lora", summary.heldOut.expert)] {
+      table.add(["held out", "\(summary.heldOut.count)", name] + number(standing.right, nil))
     }
     if let eval = training.eval {
       for (name, scores) in [("base", eval.base), ("lora", eval.lora)] {

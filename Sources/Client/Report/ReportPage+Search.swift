@@ -58,7 +58,7 @@ extension ReportPage {
     }.joined()
   }
 
-  // MARK: - The course of the search
+  // MARK: - The history of the search
 
   var convergence: String {
     let search = mixture.search
@@ -68,7 +68,7 @@ extension ReportPage {
       + "\(search.shots) shots."
     guard let history = chosen?.history, !history.isEmpty else {
       return section(
-        "Convergence", what, missing("The course of this search is not recorded; the next search will record it."))
+        "Convergence", what, missing("The history of this search is not recorded; the next search will record it."))
     }
     let isByLikelihood = search.objective == Objective.loglik.rawValue
     let base = mixture.scores.base

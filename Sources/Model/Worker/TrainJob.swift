@@ -77,7 +77,7 @@ struct TrainJob {
     switch method {
     case .svf:
       try write(outcome, runs[best].settings, data, matrices, space, on: model)
-      return .expert(ExpertTraining(course: course(outcome, data, rowCount), choice: choice), nil)
+      return .expert(ExpertTraining(summary: summary(outcome, data, rowCount), choice: choice), nil)
     case .lora:
       let eval = try data.evaluated.map { (task) throws(WorkerFault) in
         try compared(weights.view(at: outcome.state.best), task, on: model)
@@ -89,7 +89,7 @@ struct TrainJob {
       }
       return .adapters(
         AdapterTraining(
-          course: course(outcome, data, rowCount), name: spec.name, method: method,
+          summary: summary(outcome, data, rowCount), name: spec.name, method: method,
           rank: spec.settings.rank ?? TrainingSettings.standardRank, eval: eval, mixing: mixed, choice: choice))
     }
   }
@@ -228,12 +228,12 @@ struct TrainJob {
     }
   }
 
-  private func heldOut(_ outcome: Trainer.Outcome) -> TrainingCourse.HeldOut {
-    TrainingCourse.HeldOut(count: outcome.base.rows, base: outcome.base, expert: outcome.best)
+  private func heldOut(_ outcome: Trainer.Outcome) -> TrainingSummary.HeldOut {
+    TrainingSummary.HeldOut(count: outcome.base.rows, base: outcome.base, expert: outcome.best)
   }
 
-  private func course(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> TrainingCourse {
-    TrainingCourse(
+  private func summary(_ outcome: Trainer.Outcome, _ data: TrainingData, _ rows: Int) -> TrainingSummary {
+    TrainingSummary(
       kind: data.kind.rawValue, objective: spec.settings.objective, steps: outcome.state.step,
       bestStep: outcome.state.bestStep, stopReason: outcome.stopReason.rawValue,
       warnings: [outcome.problem].compactMap { $0.map { "stopped early: " + $0 } }, rows: rows,

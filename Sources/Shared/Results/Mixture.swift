@@ -118,7 +118,7 @@ package struct Mixture: Codable, Sendable, Equatable {
     self.warnings = warnings.isEmpty ? nil : warnings
   }
 
-  /// Without what only a report reads: the items, and the course of each search.
+  /// Without what only a report reads: the items, and the history of each search.
   package var brief: Mixture {
     var brief = self
     brief.evalItems = nil

@@ -93,7 +93,7 @@ package struct UnfinishedTraining: Codable, Sendable, Equatable {
 }
 
 /// How a training went.
-package struct TrainingCourse: Codable, Sendable, Equatable {
+package struct TrainingSummary: Codable, Sendable, Equatable {
   /// On the rows that were not trained on.
   package struct HeldOut: Codable, Sendable, Equatable {
     package var count: Int
@@ -193,11 +193,11 @@ package struct TrainingChoice: Codable, Sendable, Equatable {
 
 /// The training of an expert or a dispatcher.
 package struct ExpertTraining: Codable, Sendable, Equatable {
-  @Flattened package var course: TrainingCourse
+  @Flattened package var summary: TrainingSummary
   @Flattened package var choice: TrainingChoice
 
-  package init(course: TrainingCourse, choice: TrainingChoice) {
-    self.course = course
+  package init(summary: TrainingSummary, choice: TrainingChoice) {
+    self.summary = summary
     self.choice = choice
   }
 }
@@ -288,7 +288,7 @@ package struct AdapterTraining: Codable, Sendable, Equatable {
     }
   }
 
-  @Flattened package var course: TrainingCourse
+  @Flattened package var summary: TrainingSummary
   package var name: String
   package var method: TrainingMethod
   package var rank: Int
@@ -299,10 +299,10 @@ package struct AdapterTraining: Codable, Sendable, Equatable {
   @Flattened package var choice: TrainingChoice
 
   package init(
-    course: TrainingCourse, name: String, method: TrainingMethod, rank: Int, eval: Evaluated?, mixing: [Mixed]?,
+    summary: TrainingSummary, name: String, method: TrainingMethod, rank: Int, eval: Evaluated?, mixing: [Mixed]?,
     choice: TrainingChoice
   ) {
-    self.course = course
+    self.summary = summary
     self.name = name
     self.method = method
     self.rank = rank

@@ -275,11 +275,11 @@ final class FakeWorker: WorkerLauncher {
             isSpoilt ? [0] : expertBytes(spec.name, value: value, metadata: [("t2.kind", kind)] + label))
         }
         let standing = Standing(rows: 1, loss: 0.5, reward: 0.5, right: 1)
-        let course = TrainingCourse(
+        let summary = TrainingSummary(
           kind: kind, objective: spec.settings.objective, steps: spec.settings.steps, bestStep: 1, stopReason: "steps",
           warnings: [], rows: 4, trainingRows: 3, heldOut: .init(count: 1, base: standing, expert: standing), curve: [],
           kernel: "Haswell", seconds: 0.5)
-        let training = ExpertTraining(course: course, choice: .init(parameters: 1, divergenceWeight: 0))
+        let training = ExpertTraining(summary: summary, choice: .init(parameters: 1, divergenceWeight: 0))
         result = RecordWriter.json(TrainResult.expert(training, nil))
       case let spec as AdaptSpec:
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }

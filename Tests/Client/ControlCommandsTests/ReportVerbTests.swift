@@ -103,7 +103,7 @@ import Testing
     } _: { _, options, _ in
       let outcome = run(["report", "arc", "-o", "-"] + options)
       #expect(outcome.status == 0 && outcome.error == "", "\(outcome.error)")
-      #expect(outcome.out.contains("The course of this search is not recorded"))
+      #expect(outcome.out.contains("The history of this search is not recorded"))
       #expect(outcome.out.contains("13 of 20 prompts right") && outcome.out.contains("science@2 on sibling"))
     }
   }

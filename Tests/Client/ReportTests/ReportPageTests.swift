@@ -64,7 +64,7 @@ import Testing
   @Test func whatIsMissingIsSaid() throws {
     let html = try report(CannedReport.mixture(eval: false), bare: true)
     for text in [
-      "No eval file: put eval.jsonl", "No eval file, so no items", "The course of this search is not recorded",
+      "No eval file: put eval.jsonl", "No eval file, so no items", "The history of this search is not recorded",
       "lists no configuration", "No check of these experts was made", "Dispatch was not evaluated",
       "Nothing was served yet",
     ] {

@@ -24,7 +24,7 @@ import Testing
     .timeout: "needs a file that is being written while it is asked: DirectoryWatcherTests",
     .tooLarge: "needs a line of a MiB or an answer beyond 64: RPCServerTests",
     .overloaded: "needs more requests in flight than one client has: RPCServerTests",
-    .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and LifeTests",
+    .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and DaemonLifecycleTests",
     .jobFailed: "is the error of a job whose worker died three times, which no client brings about: JobQueueTests",
   ]
 

@@ -3,7 +3,7 @@ import Sandbox
 import SystemSupport
 
 /// What this machine has of the sandbox's needs: tests that want more than that are skipped and say what is missing.
-enum SandboxPlace {
+enum SandboxSupport {
   static let hasPython = (try? FileSystem.status(SandboxSettings().interpreter, followingLinks: true)) != nil
 
   /// In force here; a failure of the sandbox itself fails `theSandboxWorksHere`, and is no reason to skip.

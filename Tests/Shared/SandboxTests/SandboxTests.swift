@@ -6,8 +6,8 @@ import Testing
 
 @testable import Sandbox
 
-@Suite(.enabled(if: SandboxPlace.hasPython, "python3 is not installed")) struct SandboxTests {
-  private func run(_ program: String, _ sandbox: Sandbox = SandboxPlace.sandbox()) throws -> SandboxRun {
+@Suite(.enabled(if: SandboxSupport.hasPython, "python3 is not installed")) struct SandboxTests {
+  private func run(_ program: String, _ sandbox: Sandbox = SandboxSupport.sandbox()) throws -> SandboxRun {
     try sandbox.run(program)
   }
 
@@ -99,7 +99,7 @@ import Testing
   ])
   func whatDoesNotEndIsEnded(program: String) throws {
     let started = MonotonicInstant.now
-    let run = try run(program, SandboxPlace.sandbox(seconds: 1))
+    let run = try run(program, SandboxSupport.sandbox(seconds: 1))
     let taken = MonotonicInstant.now - started
     #expect(run.outcome == .timedOut)
     #expect(taken >= .seconds(1) && taken < .seconds(8), "\(taken)")
@@ -108,7 +108,7 @@ import Testing
   }
 
   @Test func aMemoryHogIsStopped() throws {
-    let run = try run("x = []\nwhile True: x.append(bytearray(1 << 20))", SandboxPlace.sandbox(memory: 64 << 20))
+    let run = try run("x = []\nwhile True: x.append(bytearray(1 << 20))", SandboxSupport.sandbox(memory: 64 << 20))
     #expect(run.outcome == .outOfMemory)
     #expect((32 << 20...64 << 20).contains(run.peakBytes), "\(run.peakBytes)")
   }
@@ -117,7 +117,7 @@ import Testing
     var stopped: MonotonicInstant?
     var asked = 0
     #expect(throws: SandboxError.stopped) {
-      try SandboxPlace.sandbox(seconds: 600).run("while True: pass") {
+      try SandboxSupport.sandbox(seconds: 600).run("while True: pass") {
         asked += 1
         if asked == 4 { stopped = .now }
         return stopped != nil
@@ -130,7 +130,7 @@ import Testing
 
   // MARK: - files
 
-  @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
+  @Test(.enabled(if: SandboxSupport.has(.landlock), "this kernel has no Landlock"))
   func itWritesInItsOwnDirectoryAlone() throws {
     try withTemporaryDirectory { directory in
       try systemCall("chmod") { unsafe chmod(directory, 0o777) }
@@ -145,7 +145,7 @@ import Testing
     #expect(own.output == "x\n")
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.landlock), "this kernel has no Landlock"))
+  @Test(.enabled(if: SandboxSupport.has(.landlock), "this kernel has no Landlock"))
   func itReadsNothingOfTheSystemBeyondTheInterpreters() throws {
     // Of its own supervisor, whose memory and socket it must not reach, as little as of anybody else.
     for path in ["/etc/passwd", "/proc/self/environ", "/proc/self/mem", "/proc", "/sys", "/tmp", "/root", "/"] {
@@ -160,7 +160,7 @@ import Testing
     #expect(run.outcome == .failed(code: 1) && run.lastLine == "OSError: [Errno 27] File too large")
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.boundedDirectory), "this system gives no file system of one's own"))
+  @Test(.enabled(if: SandboxSupport.has(.boundedDirectory), "this system gives no file system of one's own"))
   func manyFilesCannotFillTheDisk() throws {
     let run = try run("for i in range(10**6): open(str(i), 'wb').write(b'x' * 100000)")
     #expect(run.outcome == .failed(code: 1) && run.lastLine == "OSError: [Errno 28] No space left on device")
@@ -176,7 +176,7 @@ import Testing
       os.chmod('a', 0)
       print(os.getcwd())
       os.chmod('.', 0)
-      """, SandboxPlace.sandbox(without: [.boundedDirectory]))
+      """, SandboxSupport.sandbox(without: [.boundedDirectory]))
     #expect(run.outcome == .passed)
     let directory = run.output.dropLast("/work\n".count)
     #expect(directory.contains("/t2."))
@@ -187,7 +187,7 @@ import Testing
 
   /// Forks as fast as it can, and says where its file is. Never run as root, whom no limit binds.
   private func bomb(_ sandbox: Sandbox) throws -> SandboxRun {
-    try #require(SandboxPlace.has(.user), "the bomb would be root")
+    try #require(SandboxSupport.has(.user), "the bomb would be root")
     let run = try run(
       """
       import os, sys
@@ -202,23 +202,23 @@ import Testing
     return run
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func aForkBombIsForbidden() throws {
-    #expect(try bomb(SandboxPlace.sandbox(seconds: 30)).outcome == .forbidden)
+    #expect(try bomb(SandboxSupport.sandbox(seconds: 30)).outcome == .forbidden)
   }
 
   /// What the limits and the supervisor do by themselves, without and with a namespace of processes.
-  @Test(arguments: [SandboxPlace.all, [.seccomp, .landlock]])
+  @Test(arguments: [SandboxSupport.all, [.seccomp, .landlock]])
   func aForkBombThatNoFilterStopsLeavesNothingBehind(omitted: [SandboxProtection]) throws {
-    let run = try bomb(SandboxPlace.sandbox(seconds: 1, without: omitted))
+    let run = try bomb(SandboxSupport.sandbox(seconds: 1, without: omitted))
     #expect(run.outcome == .timedOut)
     #expect(Set(run.protections).isDisjoint(with: omitted))
     let program = try #require(run.output.split(separator: "\n").first)
     #expect(program.hasSuffix("/program"))
-    #expect(try SandboxPlace.processes(running: String(program)) == 0)
+    #expect(try SandboxSupport.processes(running: String(program)) == 0)
   }
 
-  @Test(arguments: [SandboxPlace.all, [.seccomp, .landlock]])
+  @Test(arguments: [SandboxSupport.all, [.seccomp, .landlock]])
   func whatLeftItsGroupAndItsParentIsEndedToo(omitted: [SandboxProtection]) throws {
     let run = try run(
       """
@@ -233,20 +233,20 @@ import Testing
         print(sys.argv[0])
       except BlockingIOError:
         print(sys.argv[0], 'could not fork')
-      """, SandboxPlace.sandbox(without: omitted))
+      """, SandboxSupport.sandbox(without: omitted))
     #expect(run.outcome == .passed)
     let program = try #require(run.output.split(separator: " ").first).split(separator: "\n")[0]
     #expect(program.hasSuffix("/program"))
-    #expect(try SandboxPlace.processes(running: String(program)) == 0)
+    #expect(try SandboxSupport.processes(running: String(program)) == 0)
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func itStartsNoPrograms() throws {
     #expect(try run("import subprocess\nsubprocess.run(['/bin/true'])").outcome == .forbidden)
     #expect(try run("import os\nos.system('true')").outcome == .forbidden)
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func itSignalsNobodyElse() throws {
     let run = try run("import os\nos.kill(os.getppid(), 9)")
     #expect(run.lastLine == "PermissionError: [Errno 1] Operation not permitted")
@@ -255,7 +255,7 @@ import Testing
     #expect(clinging.output == "-1 1\n", "it may not ask to outlive us; other calls of prctl are allowed")
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func othersMemoryAndShareOfTheMachineAreOutOfReach() throws {
     let libc = "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\n"
     #expect(try run(libc + "c.ptrace(16, os.getppid(), 0, 0)").outcome == .forbidden)
@@ -267,7 +267,7 @@ import Testing
   }
 
   /// Calls that the kernel has learned since: statmount and open_tree_attr would fail with EFAULT.
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func callsThatAreNewerThanTheFilterDoNotExist() throws {
     let run = try run(
       """
@@ -281,18 +281,18 @@ import Testing
 
   // MARK: - the network
 
-  @Test(.enabled(if: SandboxPlace.has(.seccomp), "this kernel has no seccomp"))
+  @Test(.enabled(if: SandboxSupport.has(.seccomp), "this kernel has no seccomp"))
   func aSocketIsForbidden() throws {
     for family in ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"] {
       #expect(try run("import socket\nsocket.socket(socket.\(family))").outcome == .forbidden, "\(family)")
     }
   }
 
-  @Test(.enabled(if: SandboxPlace.has(.networkNamespace), "this system gives no network namespace"))
+  @Test(.enabled(if: SandboxSupport.has(.networkNamespace), "this system gives no network namespace"))
   func withoutTheFilterThereIsStillNoNetwork() throws {
     let run = try run(
       "import socket\nsocket.create_connection(('127.0.0.1', 9))",
-      SandboxPlace.sandbox(without: [.seccomp, .landlock]))
+      SandboxSupport.sandbox(without: [.seccomp, .landlock]))
     #expect(run.lastLine == "OSError: [Errno 101] Network is unreachable")
   }
 
@@ -301,7 +301,7 @@ import Testing
   private func error(
     _ change: (inout SandboxSettings) -> Void, helper: String? = nil, omitting omitted: [SandboxProtection] = []
   ) -> String {
-    var settings = SandboxPlace.settings
+    var settings = SandboxSupport.settings
     change(&settings)
     do {
       return "\(try Sandbox(settings, helper: helper, omitting: omitted).run("pass").outcome)"
@@ -345,7 +345,7 @@ import Testing
   /// Whatever a model writes, a run ends by itself and says how.
   @Test func randomBytesNeverHangOrBreakTheRunner() throws {
     var random = SplitMix(seed: 7)
-    let sandbox = SandboxPlace.sandbox()
+    let sandbox = SandboxSupport.sandbox()
     let alphabet = Array("()[]{}:=+-*/'\"\\\n\t #abcdefgimnprstyx0123456789.,".unicodeScalars)
     let count = environmentVariable("T2D_TEST_ALL") == nil ? 40 : 1000
     for round in 0..<count {

@@ -66,7 +66,7 @@ package enum CannedReport {
     return mixture
   }
 
-  /// The search's job, with its course and its items.
+  /// The search's job, with its history and its items.
   package static var job: JSONValue {
     func line(_ method: String, chosen: Bool) -> JSONValue {
       [
