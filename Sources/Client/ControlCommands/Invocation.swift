@@ -73,16 +73,12 @@ final class Invocation {
 
   func argument(_ index: Int) -> String { command.arguments.indices.contains(index) ? command.arguments[index] : "" }
 
+  /// The parameters of a method from the arguments and options that name them, converted by their declared types.
   func parameters<Method: RPCMethodDeclaration>(for method: Method.Type) throws(ControlError) -> JSONObject {
-    try parameters(for: Method.name)
-  }
-
-  /// The parameters of a method from the arguments and options that name them, converted by the table's types.
-  func parameters(for methodName: String) throws(ControlError) -> JSONObject {
-    guard let method = RPCMethod.named(methodName) else { preconditionFailure("no method '\(methodName)'") }
+    let members = Method.parameterMembers
     var params = JSONObject()
     func set(_ name: String, _ text: String, shown: String) throws(ControlError) {
-      guard let parameter = method.parameters.first(where: { $0.name == name }) else { return }
+      guard let parameter = members.first(where: { $0.name == name }) else { return }
       let value = try convert(text, to: parameter.type, shown: shown)
       if let problem = parameter.type.problem(with: value) { throw .usage("\(shown) \(problem)", hint: nil) }
       params[name] = value
@@ -92,8 +88,9 @@ final class Invocation {
       let text = command.arguments[index]
       try set(name, text == "-" && name != "task" ? readStandardInput() : text, shown: argument.name)
     }
+    let options = command.verb.options
     for (flag, value) in command.options {
-      guard let option = command.verb.options.first(where: { $0.flag == flag }), let name = option.parameter else {
+      guard let option = options.first(where: { $0.flag == flag }), let name = option.parameter else {
         continue
       }
       if let value {

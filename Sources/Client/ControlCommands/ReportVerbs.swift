@@ -34,7 +34,7 @@ extension Invocation {
       throw .usage("t2ctl report needs TASK, or --all", hint: "usage: \(command.verb.usage)")
     }
     let page = ReportPage(
-      data: try reportData(try parameters(for: "mixture.get")), time: Logger.timestamp(), version: programVersion)
+      data: try reportData(try parameters(for: MixtureGet.self)), time: Logger.timestamp(), version: programVersion)
     let path = command.value("--output") ?? "\(fileName(task)).html"
     guard path != "-" else { return console.out.write(page.html) }
     let bytes = Array(page.html.utf8)

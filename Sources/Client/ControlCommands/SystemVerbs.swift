@@ -32,10 +32,11 @@ extension Verb {
       methods: ["events.subscribe"], "What happened; with --follow, what happens.",
       notes: "With --json one event a line. --follow ends with Ctrl-C, or after --timeout."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: "events.subscribe")
+      var params = try invocation.parameters(for: EventsSubscribe.self)
       let follows = invocation.command.has("--follow")
       params["follow"] = .bool(follows)
-      let result = try invocation.call("events.subscribe", params)
+      // Each has what its kind has, so it is shown as it came.
+      let result = try invocation.call(EventsSubscribe.self, params).json
       for event in result["events"]?.arrayValue ?? [] { invocation.showEvent(event) }
       guard follows else { return }
       let client = try invocation.client()

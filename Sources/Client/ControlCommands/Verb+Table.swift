@@ -17,14 +17,13 @@ extension Verb {
   }
 
   static func make(
-    _ words: String, _ arguments: [Argument] = [], _ options: [Option] = [], methods: [String], _ summary: String,
-    notes: String = "", glossaries: [Glossary] = [],
+    _ words: String, _ arguments: [Argument] = [], _ options: @autoclosure @escaping @Sendable () -> [Option] = [],
+    methods: [String], _ summary: String, notes: String = "", glossaries: [Glossary] = [],
     run: @escaping @Sendable (Invocation) throws(ControlError) -> Void
   ) -> Verb {
     Verb(
-      words: words.split(separator: " ").map(String.init), arguments: arguments,
-      options: options.map { $0.described(by: methods) }, summary: summary, notes: notes, glossaries: glossaries,
-      methods: methods, run: run)
+      words: words.split(separator: " ").map(String.init), arguments: arguments, makeOptions: options,
+      summary: summary, notes: notes, glossaries: glossaries, methods: methods, run: run)
   }
 
   /// The methods that --search knows.

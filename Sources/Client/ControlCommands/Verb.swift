@@ -36,7 +36,9 @@ package struct Verb: Sendable {
 
   package let words: [String]
   package let arguments: [Argument]
-  package let options: [Option]
+  /// Made of the declarations when they are asked for: one command needs those of its own method alone.
+  package var options: [Option] { makeOptions().map { $0.described(by: methods) } }
+  let makeOptions: @Sendable () -> [Option]
   package let summary: String
   package let notes: String
   package let glossaries: [Glossary]
@@ -75,8 +77,7 @@ extension Verb.Option {
   /// An option for each parameter of a method: whatever is added to the method is an option with its declaration.
   /// - Parameter others: parameters that the command takes as arguments.
   static func all(of method: any RPCMethodDeclaration.Type, but others: Set<String>) -> [Self] {
-    guard let method = RPCMethod.named(method.name) else { preconditionFailure("no method '\(method.name)'") }
-    return method.parameters.filter { !others.contains($0.name) }.map { Self($0) }
+    method.parameterMembers.filter { !others.contains($0.name) }.map { Self($0) }
   }
 
   private init(_ parameter: MemberDefinition) {
@@ -90,7 +91,8 @@ extension Verb.Option {
   func described(by methods: [String]) -> Self {
     guard summary.isEmpty, let parameter else { return self }
     for method in methods {
-      guard let known = RPCMethod.named(method)?.parameters.first(where: { $0.name == parameter }) else { continue }
+      guard let known = RPCMethod.declaration(named: method)?.parameterMembers.first(where: { $0.name == parameter })
+      else { continue }
       var option = self
       option.summary = known.summaryWithDefault
       return option

@@ -7,6 +7,7 @@ package struct RPCMethod: Sendable, Equatable {
   /// Who may call it: `read` whom the socket's mode admits; `change` root, the daemon's user and the admin group.
   package enum Access: String, Sendable { case read, change }
 
+  private let declaration: any RPCMethodDeclaration.Type
   package let name: String
   package let access: Access
   package let parameters: [MemberDefinition]
@@ -14,7 +15,9 @@ package struct RPCMethod: Sendable, Equatable {
   package let since: Int
   package let summary: String
   /// What the result object holds, in words and member names.
-  package let result: String
+  ///
+  /// Made when it is asked for: to walk all results would be most of t2ctl's start.
+  package var result: String { declaration.resultSummary }
   /// The verb of t2ctl that calls it.
   package let verb: String
 
@@ -24,14 +27,12 @@ package struct RPCMethod: Sendable, Equatable {
     verb = declaration.verb
     since = declaration.since
     summary = declaration.summary
-    result = declaration.resultSummary
-    parameters = Self.members(of: declaration)
+    self.declaration = declaration
+    parameters = declaration.parameterMembers
   }
 
-  private static func members<Declaration: RPCMethodDeclaration>(of declaration: Declaration.Type) -> [MemberDefinition]
-  {
-    Declaration.Parameters.members
-  }
+  /// The table has a name once.
+  package static func == (a: RPCMethod, b: RPCMethod) -> Bool { a.name == b.name }
 
   /// As `system.methods` shows it.
   package var shown: SystemMethods.Method {

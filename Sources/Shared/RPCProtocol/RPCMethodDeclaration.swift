@@ -31,6 +31,8 @@ extension RPCMethodDeclaration {
     [MemberNames(of: Result.self).text, resultNotes].filter { !$0.isEmpty }.joined(separator: "; ")
   }
 
+  package static var parameterMembers: [MemberDefinition] { Parameters.members }
+
   /// Reads the parameters of a request that ``RPCMethod/check(_:)`` has passed; what contradicts itself is refused here.
   package static func parameters(_ object: JSONObject) throws(RPCError) -> Parameters {
     do throws(RecordError) {
