@@ -23,24 +23,27 @@ extension JSONValue {
     case .number(let value): output += (value.isFinite ? value.description : "null").utf8
     case .string(let value): appendJSONString(value, to: &output)
     case .array(let values):
-      appendList("[", "]", count: values.count, to: &output, indentation: indentation) { index, output, inner in
+      appendList(UInt8(ascii: "["), UInt8(ascii: "]"), count: values.count, to: &output, indentation: indentation) {
+        index, output, inner in
         values[index].append(to: &output, indentation: inner)
       }
     case .object(let object):
       let members = object.storage
-      appendList("{", "}", count: members.count, to: &output, indentation: indentation) { index, output, inner in
+      appendList(UInt8(ascii: "{"), UInt8(ascii: "}"), count: members.count, to: &output, indentation: indentation) {
+        index, output, inner in
         appendJSONString(members[index].key, to: &output)
-        output += (inner == nil ? ":" : ": ").utf8
+        output.append(UInt8(ascii: ":"))
+        if inner != nil { output.append(0x20) }
         members[index].value.append(to: &output, indentation: inner)
       }
     }
   }
 
   private func appendList(
-    _ open: String, _ close: String, count: Int, to output: inout [UInt8], indentation: Int?,
+    _ open: UInt8, _ close: UInt8, count: Int, to output: inout [UInt8], indentation: Int?,
     element: (Int, inout [UInt8], Int?) -> Void
   ) {
-    output += open.utf8
+    output.append(open)
     let inner = indentation.map { $0 + 2 }
     for index in 0..<count {
       if index > 0 { output.append(UInt8(ascii: ",")) }
@@ -48,7 +51,7 @@ extension JSONValue {
       element(index, &output, inner)
     }
     if count > 0 { appendLineBreak(to: &output, indentation: indentation) }
-    output += close.utf8
+    output.append(close)
   }
 
   private func appendLineBreak(to output: inout [UInt8], indentation: Int?) {
@@ -62,6 +65,16 @@ extension JSONValue {
 /// that shows it is not steered.
 package func appendJSONString(_ string: String, to output: inout [UInt8]) {
   output.append(UInt8(ascii: "\""))
+  // Nearly every string needs no escape, and is copied at once.
+  if string.utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") && $0 != 0x7F }) {
+    output += string.utf8
+  } else {
+    appendEscaped(string, to: &output)
+  }
+  output.append(UInt8(ascii: "\""))
+}
+
+private func appendEscaped(_ string: String, to output: inout [UInt8]) {
   for byte in string.utf8 {
     switch byte {
     case UInt8(ascii: "\""): output += "\\\"".utf8
@@ -77,5 +90,4 @@ package func appendJSONString(_ string: String, to output: inout [UInt8]) {
     default: output.append(byte)
     }
   }
-  output.append(UInt8(ascii: "\""))
 }
