@@ -1,7 +1,7 @@
 // Text from outside (file names, messages of clients and files) on its way to a terminal or a log: nothing in it may
 // move a cursor, end a line or turn the writing direction.
 
-/// `text` with every character that is not plain printable text as `\xNN` or `\u{N}`, cut after `limit` characters.
+/// `text` with every character that is not plain printable text as `\n`, `\t`, `\xNN` or `\u{N}`, cut after `limit` characters.
 package func escaped(_ text: String, limit: Int = .max) -> String {
   if text.utf8.count <= limit, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x5C }) { return text }
   var result = ""
@@ -52,6 +52,8 @@ private func sequenceLength(_ lead: UInt8) -> Int {
 
 private func appendEscaped(_ scalar: Unicode.Scalar, to result: inout String) {
   switch scalar.properties.generalCategory {
+  case .control where scalar == "\n": result += "\\n"
+  case .control where scalar == "\t": result += "\\t"
   case .control where scalar.value < 0x80: result += hexEscape(UInt8(truncatingIfNeeded: scalar.value))
   // Format characters hold the marks of writing direction; line and paragraph separators end a line somewhere.
   case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator:

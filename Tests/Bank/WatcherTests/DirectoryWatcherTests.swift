@@ -191,7 +191,7 @@ struct DirectoryWatcherTests {
       #expect(
         told == [
           "ignored notes.txt ending",
-          "rejected \\xff\\x0a.safetensors bad_name: only letters, digits, '.', '_' and '-' are allowed",
+          "rejected \\xff\\n.safetensors bad_name: only letters, digits, '.', '_' and '-' are allowed",
           "rejected e.pt pickle_not_supported: import it with t2ctl expert import",
           "rejected f.safetensors not_a_file: it is a FIFO",
           "rejected l.safetensors not_a_file: it is a symbolic link",

@@ -3,9 +3,9 @@ import Testing
 
 struct EscapedTextTests {
   @Test(arguments: [
-    ("plain text", "plain text"), ("naïve — 日本", "naïve — 日本"), ("a\nb\u{1B}[2J", "a\\x0ab\\x1b[2J"),
+    ("plain text", "plain text"), ("naïve — 日本", "naïve — 日本"), ("a\nb\u{1B}[2J", "a\\nb\\x1b[2J"),
     ("back\\slash", "back\\\\slash"), ("\u{202E}evil", "\\u{202e}evil"), ("\u{85}", "\\u{85}"), ("\u{7F}", "\\x7f"),
-    ("\u{2028}", "\\u{2028}"),
+    ("\u{2028}", "\\u{2028}"), ("a\tb\r", "a\\tb\\x0d"),
   ])
   func noControlCharacterSurvives(text: String, expected: String) {
     #expect(escaped(text) == expected)

@@ -20,7 +20,7 @@ struct FileDescriptorTests {
     let error = #expect(throws: SystemCallError.self) { try FileDescriptor.open("/nonexistent/a\nb") }
     #expect(error?.number == ENOENT)
     #expect(error?.name == "ENOENT")
-    #expect(error?.description == "cannot open '/nonexistent/a\\x0ab': No such file or directory (ENOENT)")
+    #expect(error?.description == "cannot open '/nonexistent/a\\nb': No such file or directory (ENOENT)")
   }
 
   @Test func anErrorSaysWhatToDo() {

@@ -12,7 +12,7 @@ struct LoggerTests {
     let lines = Lines()
     let log = Logger(journal: true, sink: lines.append)
     log.warning("expert rejected", ["name": "a b", "tensor": 3, "reason": "x=\"1\"\n"])
-    #expect(lines.text == ["<4>expert rejected name=\"a b\" tensor=3 reason=\"x=\\\"1\\\"\\x0a\"\n"])
+    #expect(lines.text == ["<4>expert rejected name=\"a b\" tensor=3 reason=\"x=\\\"1\\\"\\n\"\n"])
   }
 
   @Test func elsewhereWithTimeAndLevel() throws {

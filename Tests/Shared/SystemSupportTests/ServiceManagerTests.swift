@@ -14,7 +14,7 @@ struct ServiceManagerTests {
       manager.ready(status: "2 experts\nREADY=0")
       manager.stopping()
       func next() throws -> String { String(decoding: try socket.read(upTo: 1024), as: UTF8.self) }
-      #expect(try next() == "READY=1\nSTATUS=2 experts\\x0aREADY=0")
+      #expect(try next() == "READY=1\nSTATUS=2 experts\\nREADY=0")
       #expect(try next() == "STOPPING=1")
     }
   }
