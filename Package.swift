@@ -182,7 +182,7 @@ let package = Package(
       ["Experts", "ModelFormats", "Multipliers", "StrictJSON", "Digests", "SystemSupport", "TestSupport"]),
     shared.tests("Sandbox", ["Sandbox", "Records", "SystemSupport", "TestSupport"]),
     shared.tests(
-      "Evaluation", ["Evaluation", "Sandbox", "Records", "StrictJSON", "SystemSupport", "TestSupport"],
+      "Evaluation", ["Evaluation", "Sandbox", "Settings", "Records", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
     shared.tests(
       "WorkerProtocol", ["WorkerProtocol", "Results", "Records", "Settings", "Multipliers", "StrictJSON"],

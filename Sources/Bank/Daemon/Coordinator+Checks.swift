@@ -114,7 +114,7 @@ extension Coordinator {
   private func action(
     on version: ExpertVersion, _ job: JobRecord, _ result: CheckResult, _ verdict: CheckVerdict
   ) -> CheckAction {
-    guard job.who == "t2d", result.split == "eval", let model = job.model, sameName(model, version.model) else {
+    guard job.who == "t2d", result.split == .eval, let model = job.model, sameName(model, version.model) else {
       return .warn
     }
     let action = configuration.checks.policy[verdict]
@@ -188,7 +188,7 @@ extension Snapshot {
     guard let task = known.first(where: { $0.current.evalRows > 0 }) else {
       return .failure(.init("task '\(known[0].name)' has no eval rows; add eval.jsonl to its directory"))
     }
-    guard task.current.scoring != "code" else {
+    guard task.current.scoring != .code else {
       return .failure(.init("task '\(task.name)' is scored by running code, which no check does by itself"))
     }
     return .success(task)

@@ -100,7 +100,7 @@ extension Coordinator {
     if try !catalogue.isTaskPathKnown(place + "/" + file) { try store.publishTask(staged: staged, as: place) }
     let revision = TaskRevision(
       task: task.name, revision: 0, digest: digest, path: place + "/" + file, rows: task.shots.count,
-      evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring.rawValue,
+      evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring,
       metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
       warnings: task.warnings, source: file, added: .now)
     let number = try writer.change { () throws(RegistryError) -> Int in

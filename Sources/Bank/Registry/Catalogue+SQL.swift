@@ -104,8 +104,12 @@ extension Catalogue {
   }
 
   func storedStrings(_ text: String, table: String) throws(RegistryError) -> [String] {
-    let values = try storedJSON(text, table: table).arrayValue ?? []
-    return values.compactMap(\.stringValue)
+    let values = try storedJSON(text, table: table).arrayValue
+    let texts = values?.compactMap(\.stringValue)
+    guard let texts, texts.count == values?.count else {
+      throw .damagedRow(table: table, problem: "a list of texts was expected")
+    }
+    return texts
   }
 
   func storedName<Name: RawRepresentable<String>>(_ text: String, table: String) throws(RegistryError) -> Name {

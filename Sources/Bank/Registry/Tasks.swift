@@ -1,3 +1,4 @@
+package import Settings
 package import StrictJSON
 
 /// One immutable state of a task's files.
@@ -11,7 +12,7 @@ package struct TaskRevision: Sendable, Equatable {
   package var rows: Int
   package var evalRows: Int
   package var trainRows: Int
-  package var scoring: String
+  package var scoring: Scoring
   package var metric: String
   package var template: String
   /// What the task's settings say, as JSON.
@@ -23,7 +24,7 @@ package struct TaskRevision: Sendable, Equatable {
 
   package init(
     task: String, revision: Int, digest: String, path: String, rows: Int, evalRows: Int, trainRows: Int,
-    scoring: String, metric: String, template: String, settings: JSONValue, warnings: [String], source: String,
+    scoring: Scoring, metric: String, template: String, settings: JSONValue, warnings: [String], source: String,
     added: Timestamp
   ) {
     self.task = task
@@ -99,7 +100,7 @@ extension Catalogue {
         current: TaskRevision(
           task: row.text(0), revision: Int(row.integer(2)), digest: row.text(3), path: row.text(4),
           rows: Int(row.integer(5)), evalRows: Int(row.integer(6)), trainRows: Int(row.integer(7)),
-          scoring: row.text(8), metric: row.text(9), template: row.text(10),
+          scoring: try storedName(row.text(8), table: "task_revisions"), metric: row.text(9), template: row.text(10),
           settings: try storedJSON(row.text(11), table: "task_revisions"),
           warnings: try storedStrings(row.text(12), table: "task_revisions"), source: row.text(13),
           added: Timestamp(milliseconds: row.integer(14))))
@@ -120,7 +121,7 @@ extension Catalogue {
       INSERT INTO task_revisions (task, revision, digest, path, rows, eval_rows, train_rows, scoring, metric, template,
         settings, warnings, source, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, revision.task, number, revision.digest, revision.path, revision.rows, revision.evalRows, revision.trainRows,
-      revision.scoring, revision.metric, revision.template, revision.settings.jsonText,
+      revision.scoring.rawValue, revision.metric, revision.template, revision.settings.jsonText,
       JSONValue(revision.warnings).jsonText, revision.source, revision.added.milliseconds)
     return Int(number)
   }

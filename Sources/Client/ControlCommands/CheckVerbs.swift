@@ -90,7 +90,7 @@ extension Invocation {
 
   /// A check as its verdict, then a table of what was scored, then the two comparisons.
   fileprivate func showCheck(
-    _ title: String, _ kind: CheckKind, _ verdict: CheckVerdict, passes: Bool, count: Int, split: String,
+    _ title: String, _ kind: CheckKind, _ verdict: CheckVerdict, passes: Bool, count: Int, split: RowSplit,
     _ outcomes: [CheckResult.Outcome]
   ) {
     let color: Console.Style =
@@ -100,9 +100,9 @@ extension Invocation {
       case .noBetterThanShuffled: .red
       }
     console.print(
-      escaped(title) + ", \(count) \(escaped(split)) rows: "
+      escaped(title) + ", \(count) \(split.rawValue) rows: "
         + console.styled(verdict.rawValue.replacing("_", with: " "), color))
-    if split == "fewshot" {
+    if split == .fewshot {
       console.print("the task has no eval rows, and few-shot rows prove nothing: no verdict but inconclusive")
     }
     console.print("")

@@ -148,7 +148,7 @@ struct CheckJob {
     }
     return CheckResult(
       summary: CheckSummary(
-        kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split.rawValue,
+        kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split,
         seed: spec.seed, template: task.templateName, kernel: BLAS.kernel.running, seconds: job.seconds),
       rowIDs: rows.map(\.id), items: items)
   }

@@ -74,7 +74,7 @@ struct CompareJob {
       notes.append("mixture: these are not eval rows; it may have been fitted to them")
     }
     return CompareResult(
-      count: rows.count, task: task.name, metric: task.metric.rawValue, scoring: task.scoring.rawValue,
+      count: rows.count, task: task.name, metric: task.metric.rawValue, scoring: task.scoring,
       template: task.templateName, split: split, bestExpert: table.bestExpert,
       columns: zip(scored, table.lines).map { summary($0, $1, task) }, skipped: spec.skipped, notes: notes,
       items: rows.enumerated().map { item($0, $1, scored, task) }, kernel: BLAS.kernel.running,

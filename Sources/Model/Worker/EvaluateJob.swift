@@ -44,7 +44,7 @@ struct EvaluateJob {
       let scored = EvaluationResult(task: task, items: found)
       return EvaluateResult(
         count: scored.count, scores: scored.scores, ci95: Interval(scored.interval), task: scored.task,
-        metric: scored.metric.rawValue, scoring: scored.scoring.rawValue, template: scored.template, items: shown,
+        metric: scored.metric.rawValue, scoring: scored.scoring, template: scored.template, items: shown,
         sorting: sorting, split: split, protections: task.scoring == .code ? scorer.protections : nil,
         kernel: BLAS.kernel.running, seconds: job.seconds)
     }

@@ -1,3 +1,4 @@
+package import Settings
 import Records
 package import Results
 package import StrictJSON

@@ -1,3 +1,4 @@
+package import Settings
 package import Digests
 import StrictJSON
 

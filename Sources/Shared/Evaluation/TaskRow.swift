@@ -1,3 +1,4 @@
+package import Settings
 import Records
 package import StrictJSON
 
@@ -62,11 +63,6 @@ package struct TaskRow: Sendable, Equatable {
     case .code: .code
     }
   }
-}
-
-/// How rows are scored.
-package enum Scoring: String, Choice {
-  case choice, generate, code
 }
 
 package struct PromptMessage: Sendable, Equatable {

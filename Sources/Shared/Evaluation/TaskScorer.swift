@@ -1,3 +1,4 @@
+import Settings
 package import Sandbox
 
 /// Turns what a model gave into scored items, by a task's rules. Holds compiled expressions: one a thread.

@@ -11,7 +11,7 @@ package struct CheckSummary: Codable, Sendable, Equatable {
   package var passes: Bool
   package var count: Int
   /// `eval` or `fewshot`; the latter prove nothing.
-  package var split: String
+  package var split: RowSplit
   package var seed: UInt64
   package var template: String
   package var kernel: String
@@ -29,7 +29,7 @@ package struct CheckSummary: Codable, Sendable, Equatable {
 
   /// - Parameter outcomes: at least one.
   package init(
-    kind: CheckKind, outcomes: [CheckResult.Outcome], passes: Bool, count: Int, split: String, seed: UInt64,
+    kind: CheckKind, outcomes: [CheckResult.Outcome], passes: Bool, count: Int, split: RowSplit, seed: UInt64,
     template: String, kernel: String, seconds: Double
   ) {
     precondition(!outcomes.isEmpty, "a check without an outcome")

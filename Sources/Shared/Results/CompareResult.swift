@@ -100,7 +100,7 @@ package struct CompareResult: Codable, Sendable, Equatable {
   package var count: Int
   package var task: String
   package var metric: String
-  package var scoring: String
+  package var scoring: Scoring
   package var template: String
   package var split: RowSplit
   /// On these very rows, which flatters it.
@@ -113,7 +113,7 @@ package struct CompareResult: Codable, Sendable, Equatable {
   package var seconds: Double
 
   package init(
-    count: Int, task: String, metric: String, scoring: String, template: String, split: RowSplit, bestExpert: String?,
+    count: Int, task: String, metric: String, scoring: Scoring, template: String, split: RowSplit, bestExpert: String?,
     columns: [Column], skipped: [Skipped], notes: [String], items: [Item], kernel: String, seconds: Double
   ) {
     self.count = count

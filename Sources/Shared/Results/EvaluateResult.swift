@@ -65,7 +65,7 @@ package struct EvaluateResult: Codable, Sendable, Equatable {
   package var ci95: Interval
   package var task: String
   package var metric: String
-  package var scoring: String
+  package var scoring: Scoring
   package var template: String
   /// A row each, in the form of the task's scoring: with what was extracted, so that a score can be checked by eye.
   package var items: [JSONObject]
@@ -77,7 +77,7 @@ package struct EvaluateResult: Codable, Sendable, Equatable {
   package var seconds: Double
 
   package init(
-    count: Int, scores: MetricScores, ci95: Interval, task: String, metric: String, scoring: String, template: String,
+    count: Int, scores: MetricScores, ci95: Interval, task: String, metric: String, scoring: Scoring, template: String,
     items: [JSONObject], sorting: RowSorting = RowSorting(), split: RowSplit, protections: [String]? = nil,
     kernel: String,
     seconds: Double

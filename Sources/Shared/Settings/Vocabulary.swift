@@ -87,6 +87,11 @@ package enum DecisionReading: String, Choice {
   case generate
 }
 
+/// How the rows of a task are scored.
+package enum Scoring: String, Choice {
+  case choice, generate, code
+}
+
 /// Which rows of a task.
 package enum RowSplit: String, Choice {
   /// The eval file where the task has one, the few-shot rows otherwise.

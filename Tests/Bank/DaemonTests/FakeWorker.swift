@@ -315,7 +315,7 @@ final class FakeWorker: WorkerLauncher {
       expert: 0.5 + effect, shuffles: [0.5, 0.5])
     return CheckResult(
       summary: CheckSummary(
-        kind: spec.kind, outcomes: [outcome], passes: verdict == .ordered, count: 2, split: "eval", seed: spec.seed,
+        kind: spec.kind, outcomes: [outcome], passes: verdict == .ordered, count: 2, split: .eval, seed: spec.seed,
         template: "default", kernel: "Haswell", seconds: 0.1), rowIDs: ["1", "2"],
       items: [.init(name: "base", right: ["01"]), .init(name: "expert", right: ["11"])])
   }

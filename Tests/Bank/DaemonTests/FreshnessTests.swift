@@ -128,7 +128,7 @@ private struct Bank {
       name: name, onlyModel: nil,
       current: TaskRevision(
         task: name, revision: revision, digest: "\(name) \(revision)", path: "/\(name)", rows: 4, evalRows: 0,
-        trainRows: 0, scoring: "choice", metric: "acc", template: "", settings: settings, warnings: [], source: name,
+        trainRows: 0, scoring: .choice, metric: "acc", template: "", settings: settings, warnings: [], source: name,
         added: now))
   }
 }

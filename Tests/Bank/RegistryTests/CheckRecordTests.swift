@@ -23,7 +23,7 @@ import Testing
         .init(
           metric: "acc", verdict: .noBetterThanShuffled, versusShuffles: comparison, versusBase: comparison, base: 0.5,
           expert: 0.6, shuffles: [0.5])
-      ], passes: false, count: 200, split: "eval", seed: 1, template: "{question}", kernel: "Haswell", seconds: 1)
+      ], passes: false, count: 200, split: .eval, seed: 1, template: "{question}", kernel: "Haswell", seconds: 1)
   }()
   private static let quarantine = Quarantine(
     kind: "no_better_than_shuffled", check: 1, checkKind: "shuffle", task: "arc", model: "tiny")

@@ -35,7 +35,7 @@ enum Sample {
   static func task(_ name: String = "arc", digest letter: Character = "7") -> TaskRevision {
     TaskRevision(
       task: name, revision: 0, digest: digest(letter), path: "/store/\(name)", rows: 10, evalRows: 0, trainRows: 0,
-      scoring: "choice", metric: "acc", template: "Question: {question}\nAnswer:", settings: ["search": ["seed": 3]],
+      scoring: .choice, metric: "acc", template: "Question: {question}\nAnswer:", settings: ["search": ["seed": 3]],
       warnings: [], source: name + ".jsonl", added: now)
   }
 

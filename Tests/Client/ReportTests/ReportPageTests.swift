@@ -15,7 +15,7 @@ import Testing
     }
     let dispatch = CannedReport.dispatch
     let task = TaskRow(
-      name: "arc", revision: 1, rows: 10, evalRows: bare ? 0 : 400, scoring: "choice", metric: "acc",
+      name: "arc", revision: 1, rows: 10, evalRows: bare ? 0 : 400, scoring: .choice, metric: "acc",
       models: ["smollm2"],
       state: .ready, stale: false)
     let checks: CheckList.Result = try read(bare ? ["checks": [], "pending": []] : CannedReport.checks)

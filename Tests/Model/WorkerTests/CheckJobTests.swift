@@ -32,7 +32,7 @@ import WorkerProtocol
       let result = try result(try worker.run(spec).ending)
       #expect(result.items.map(\.name) == ["base", "expert", "shuffle 1", "shuffle 2", "shuffle 3"])
       #expect(result.items.allSatisfy { $0.right.count == 2 && $0.right.allSatisfy { $0.utf8.count == 33 } })
-      #expect(result.outcomes.map(\.metric) == ["acc", "acc_norm"] && result.count == 33 && result.split == "eval")
+      #expect(result.outcomes.map(\.metric) == ["acc", "acc_norm"] && result.count == 33 && result.split == .eval)
       #expect(result.rowIDs.count == 33 && result.kind == .shuffle)
       // Distinct permutations, and none of them the expert.
       #expect(Set(result.items.dropFirst().map(\.right)).count > 1)
@@ -85,7 +85,7 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let model = try SyntheticModel(in: directory)
       let result = try result(try TestWorker().run(try spec(model, eval: 0)).ending)
-      #expect(result.split == "fewshot" && result.count == 4)
+      #expect(result.split == .fewshot && result.count == 4)
       #expect(result.outcomes.allSatisfy { $0.verdict == .inconclusive } && !result.passes)
     }
   }

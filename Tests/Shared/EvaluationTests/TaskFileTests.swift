@@ -1,3 +1,4 @@
+import Settings
 import Glibc
 import TestSupport
 import Testing

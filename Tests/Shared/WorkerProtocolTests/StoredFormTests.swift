@@ -54,7 +54,7 @@ import WorkerProtocol
     }
     return CheckResult(
       summary: CheckSummary(
-        kind: .transfer, outcomes: [outcome("acc"), outcome("acc_norm")], passes: true, count: 12, split: "eval",
+        kind: .transfer, outcomes: [outcome("acc"), outcome("acc_norm")], passes: true, count: 12, split: .eval,
         seed: .max, template: "Question: {question}", kernel: "Haswell", seconds: 2.5), rowIDs: ["a", "b"],
       items: [.init(name: "base", right: ["10", "01"]), .init(name: "expert", right: ["11", "11"])])
   }

@@ -22,7 +22,7 @@ extension CheckRun: HandledMethod {
       reply.succeed(
         Result(
           job: job, kind: kind, expert: version.name, version: version.version, model: model.name, task: task.name,
-          rows: task.current.evalRows > 0 ? "eval" : "fewshot"))
+          rows: task.current.evalRows > 0 ? .eval : .fewshot))
     }
   }
 }
@@ -82,7 +82,7 @@ extension Snapshot {
     case .success(let task): return task
     case .failure(let problem):
       let known = [version.task, version.label].compactMap { $0 }.compactMap { task($0) }
-      if let task = known.first(where: { $0.current.scoring != "code" }) { return task }
+      if let task = known.first(where: { $0.current.scoring != .code }) { return task }
       throw RPCError(
         .unknownTask, "'\(version.name)@\(version.version)' has no task to be checked on: \(problem.reason)",
         hint: "name one with --task")

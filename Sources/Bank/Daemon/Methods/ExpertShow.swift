@@ -5,8 +5,8 @@ import StrictJSON
 
 extension ExpertShow: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
-    let (expert, version) = try service.snapshots.get().resolveExpert(asked.expert)
     let snapshot = service.snapshots.get()
+    let (expert, version) = try snapshot.resolveExpert(asked.expert)
     let stored: StoredDetails
     do {
       stored = try RecordReader(unknownMembers: .ignored).read(try parseJSON(version.details))

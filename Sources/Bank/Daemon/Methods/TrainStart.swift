@@ -46,7 +46,7 @@ extension TrainStart: HandledMethod {
     } else {
       model = try snapshot.resolveModel(asked.model)
       plan = try service.dispatcherPlan(on: model)
-      try settings.check(asked.given, scoring: "choice", of: "a dispatcher")
+      try settings.check(asked.given, scoring: .choice, of: "a dispatcher")
     }
     let partner = try snapshot.partner(asked, settings, runsCode: runsCode)
     let who = Service.who(reply)
@@ -107,7 +107,7 @@ struct TrainingPlan {
   var warnings: [String] = []
 
   fileprivate init(_ task: TaskRecord, runsCode: Bool) throws(RPCError) {
-    guard task.current.scoring != "code" || runsCode else {
+    guard task.current.scoring != .code || runsCode else {
       throw RPCError(.invalidParams, EvaluationError.codeExecutionDisabled(task: task.name).description)
     }
     guard task.current.trainRows > 0 else {
@@ -184,11 +184,11 @@ extension TrainingSettings {
   }
 
   /// Refuses what would have no effect on rows of that kind.
-  fileprivate func check(_ given: Set<String>, scoring: String, of learner: String) throws(RPCError) {
-    guard scoring == "choice" || method == .svf else {
+  fileprivate func check(_ given: Set<String>, scoring: Scoring, of learner: String) throws(RPCError) {
+    guard scoring == .choice || method == .svf else {
       throw RPCError(.invalidParams, "method 'lora' needs rows with choices, and those of \(learner) have none")
     }
-    if scoring == "choice" {
+    if scoring == .choice {
       for name in ["samples", "temperature", "baseline"] where given.contains(name) {
         throw RPCError(
           .invalidParams,

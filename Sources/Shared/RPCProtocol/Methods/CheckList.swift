@@ -60,7 +60,7 @@ package struct CheckRow: Codable, Sendable, Equatable {
   package var passes: Bool
   package var metric: String
   package var n: Int
-  package var split: String
+  package var split: RowSplit
   package var p: Double
   package var effect: Double
   package var ci95: Interval
@@ -71,7 +71,7 @@ package struct CheckRow: Codable, Sendable, Equatable {
 
   package init(
     check: Int64, kind: CheckKind, expert: String, version: Int, model: String, task: String, verdict: CheckVerdict,
-    passes: Bool, metric: String, n: Int, split: String, p: Double, effect: Double, ci95: Interval,
+    passes: Bool, metric: String, n: Int, split: RowSplit, p: Double, effect: Double, ci95: Interval,
     scores: CheckResult.Outcome.Scores, action: CheckAction, job: Int64, time: String
   ) {
     (self.check, self.kind, self.expert, self.version, self.model, self.task, self.verdict, self.passes) = (

@@ -29,9 +29,11 @@ package enum CheckRun: RPCMethodDeclaration {
     package var model: String
     package var task: String
     /// `eval` or `fewshot`.
-    package var rows: String
+    package var rows: RowSplit
 
-    package init(job: Int64, kind: CheckKind, expert: String, version: Int, model: String, task: String, rows: String) {
+    package init(
+      job: Int64, kind: CheckKind, expert: String, version: Int, model: String, task: String, rows: RowSplit
+    ) {
       (self.job, self.kind, self.expert, self.version, self.model, self.task, self.rows) = (
         job, kind, expert, version, model, task, rows
       )

@@ -27,7 +27,7 @@ package struct TaskRow: Codable, Sendable, Equatable {
   package var revision: Int
   package var rows: Int
   package var evalRows: Int
-  package var scoring: String
+  package var scoring: Scoring
   package var metric: String
   package var models: [String]
   /// Of its only pair with a model, or of its worst.
@@ -36,7 +36,7 @@ package struct TaskRow: Codable, Sendable, Equatable {
   package var stale: Bool
 
   package init(
-    name: String, revision: Int, rows: Int, evalRows: Int, scoring: String, metric: String, models: [String],
+    name: String, revision: Int, rows: Int, evalRows: Int, scoring: Scoring, metric: String, models: [String],
     state: TaskState, job: Int64? = nil, stale: Bool
   ) {
     (self.name, self.revision, self.rows, self.evalRows, self.scoring, self.metric, self.models, self.state) = (
