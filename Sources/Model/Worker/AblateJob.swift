@@ -36,7 +36,7 @@ struct AblateJob {
         }
         right.append(items.map { $0.isCorrect(task.metric) })
       }
-      let scored = zip(wanted, right).map { Self.summary($0.name, $1, mixture: $0.name == "mixture" ? nil : right[0]) }
+      let scored = wanted.indices.map { Self.summary(wanted[$0].name, right[$0], mixture: $0 == 0 ? nil : right[0]) }
       let fitted = split == .eval ? [] : ["these are not eval rows; the mixture may have been fitted to them"]
       return AblateResult(
         count: rows.count, task: task.name, metric: task.metric.rawValue, template: task.templateName, split: split,
