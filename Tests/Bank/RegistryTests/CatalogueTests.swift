@@ -243,4 +243,17 @@ import Testing
       #expect(error?.description.hasPrefix("the catalogue's table models holds what t2d did not write") == true)
     }
   }
+
+  /// Such a row was read as one without warnings, and a word that is not known would be a rule that never holds.
+  @Test(arguments: [("warnings", "'[1]'"), ("warnings", "'{}'"), ("scoring", "'guess'")])
+  func aWordOrListThatIsNotKnownIsDamage(column: String, value: String) throws {
+    try withCatalogue { (catalogue, _) throws in
+      try catalogue.change { () throws in
+        _ = try catalogue.addRevision(Sample.task())
+        try catalogue.run("UPDATE task_revisions SET \(column) = \(value)")
+      }
+      let error = #expect(throws: RegistryError.self) { try catalogue.tasks() }
+      #expect(error?.description.contains("table task_revisions holds what t2d did not write") == true)
+    }
+  }
 }
