@@ -62,7 +62,10 @@ import WorkerProtocol
       while let bytes = try? socket.read(upTo: 1 << 16), !bytes.isEmpty {
         lines.append(bytes)
         while let line = try? lines.next() {
-          guard let json = try? parseJSON(line), let request = try? WorkerRequest(decoding: json) else { return }
+          guard let json = try? parseJSON(line), let request = try? WorkerRequest(decoding: json) else {
+            Issue.record("the link sent what is no request: \(String(decoding: line, as: UTF8.self))")
+            return
+          }
           let answer: JSONValue
           switch request.call {
           case .hello:
