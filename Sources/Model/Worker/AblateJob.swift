@@ -26,7 +26,7 @@ struct AblateJob {
     return try job.using(spec.model) { (model) throws(WorkerFault) in
       var scorer = try RowScorer(task, rows: rows, on: model, for: job)
       let wanted = columns
-      var right: [[Bool]] = []
+      var scored: [ComparisonTable.Column] = []
       for (number, column) in wanted.enumerated() {
         try job.checkCancelled()
         let items = try scorer.items(under: column.weights, column: column.name) { done in
@@ -34,13 +34,13 @@ struct AblateJob {
             share(done, of: rows.count, inPart: number, of: wanted.count), "ablating",
             "\(column.shown): row \(done) of \(rows.count)")
         }
-        right.append(items.map { $0.isCorrect(task.metric) })
+        scored.append(.init(name: column.name, right: items.map { $0.isCorrect(task.metric) }))
       }
-      let scored = wanted.indices.map { Self.summary(wanted[$0].name, right[$0], mixture: $0 == 0 ? nil : right[0]) }
+      let found = ComparisonTable(scored).lines.map { AblateResult.Column($0) }
       let fitted = split == .eval ? [] : ["these are not eval rows; the mixture may have been fitted to them"]
       return AblateResult(
         count: rows.count, task: task.name, metric: task.metric.rawValue, template: task.templateName, split: split,
-        mixture: scored[0], base: scored[1], without: Array(scored[2...]), notes: notes + fitted,
+        mixture: found[0], base: found[1], without: Array(found[2...]), notes: notes + fitted,
         kernel: BLAS.kernel.running, seconds: job.seconds)
     }
   }
@@ -52,7 +52,7 @@ struct AblateJob {
     var weights: Weights
   }
 
-  /// The mixture first, since the others are compared with it.
+  /// The mixture first, which is what a `ComparisonTable` compares the others with.
   private var columns: [Column] {
     [
       Column(name: "mixture", shown: "mixture", weights: .mixture(mixture)),
@@ -95,12 +95,13 @@ struct AblateJob {
     }
     return .mixture(left)
   }
+}
 
-  private static func summary(_ name: String, _ right: [Bool], mixture: [Bool]?) -> AblateResult.Column {
-    let correct = right.count { $0 }
-    return AblateResult.Column(
-      name: name, correct: correct, score: Double(correct) / Double(max(1, right.count)),
-      ci95: Interval(WilsonInterval(successes: correct, of: right.count)),
-      versusMixture: mixture.map { EvalSummary.Paired(McNemarTest(first: right, second: $0)) })
+extension AblateResult.Column {
+  /// Of a table that begins with the mixture.
+  fileprivate init(_ line: ComparisonTable.Line) {
+    self.init(
+      name: line.name, correct: line.correct, score: line.share, ci95: Interval(line.interval),
+      versusMixture: line.versusBase.map { EvalSummary.Paired($0) })
   }
 }
