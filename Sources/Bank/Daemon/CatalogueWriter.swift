@@ -48,11 +48,9 @@ final class CatalogueWriter {
       try body()
     } catch {
       log.error("cannot \(what)", ["error": error])
-      board.setWarnings(
-        board.warnings.filter { $0.code != "store" } + [
-          DaemonWarning(
-            code: "store", message: "cannot \(what): \(error)", help: "see the log; free space, or repair the disk")
-        ])
+      board.raise(
+        DaemonWarning(
+          code: "store", message: "cannot \(what): \(error)", help: "see the log; free space, or repair the disk"))
     }
   }
 

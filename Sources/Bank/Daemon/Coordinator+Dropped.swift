@@ -55,18 +55,16 @@ extension Coordinator {
         Refusal(.incomplete, kind: "incomplete", "it has been incomplete for a while; is it still being written?"))
     case .condition(let label, let condition):
       let code = "watch_\(label)"
-      var warnings = board.warnings.filter { $0.code != code }
       switch condition {
-      case .watching: break
+      case .watching: board.end(code)
       case .polling, .missing, .unreadable:
         let path = label == "experts" ? paths.experts : paths.tasks
-        warnings.append(
+        board.raise(
           DaemonWarning(
             code: code, message: "the watched directory '\(path)' is \(condition)",
             help: "files dropped there are seen late, or not at all"))
         log.warning("watched directory", ["path": path, "condition": condition.description])
       }
-      board.setWarnings(warnings)
     }
   }
 

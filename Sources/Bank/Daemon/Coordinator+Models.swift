@@ -55,16 +55,15 @@ extension Coordinator {
   /// At start, at `system.sync` and where the worker found another model: one whose file has changed is inspected again;
   /// one whose file is gone gets a warning.
   func lookAgain(at model: ModelRecord) {
-    let others = board.warnings.filter { $0.code != "missing_model" || !$0.message.contains("'\(model.name)'") }
     guard let identity = modelIdentity(model.path) else {
-      guard others.count == board.warnings.count else { return }
       let warning = DaemonWarning(
-        code: "missing_model", message: "model '\(model.name)' is missing: '\(model.path)' cannot be read",
+        code: "missing_model", subject: model.name,
+        message: "model '\(model.name)' is missing: '\(model.path)' cannot be read",
         help: "put it back, or add it again from where it is now: t2ctl model add PATH --name \(model.name)")
-      board.setWarnings(board.warnings + [warning])
-      return log.warning(warning.message)
+      if board.raise(warning) { log.warning(warning.message) }
+      return
     }
-    if others.count != board.warnings.count { board.setWarnings(others) }
+    board.end("missing_model", about: model.name)
     guard identity != model.identity || model.state == .inspecting else { return }
     guard !jobs.isLive(target: Self.target(model)) else { return }
     var changed = model
@@ -83,7 +82,7 @@ extension Coordinator {
       model.state = .ready
       model.facts = facts
       model.problem = nil
-      board.setWarnings(board.warnings.filter { $0.code != "missing_model" || !$0.message.contains("'\(name)'") })
+      board.end("missing_model", about: name)
     case .failure(let fault):
       // A model that was served goes on being known as it was.
       if before == nil { model.state = .failed }

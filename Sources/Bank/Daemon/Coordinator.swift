@@ -68,8 +68,7 @@ final class Coordinator {
     for served in snapshot.mixtures where !store.isPresent(served.mixture.blob) {
       warnings.append(Self.missing(store.path(served.mixture.blob), of: "the mixture of \(served.mixture.pair.task)"))
     }
-    board.setWarnings(warnings)
-    for warning in warnings { log.warning(warning.message, ["code": warning.code]) }
+    for warning in warnings where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
     for model in snapshot.models { lookAgain(at: model) }
     collectTrainingStates(now: .now)
     reconcile()
@@ -77,7 +76,7 @@ final class Coordinator {
 
   private static func missing(_ path: String, of what: String) -> DaemonWarning {
     DaemonWarning(
-      code: "missing_blob", message: "\(what) is missing from the store: '\(path)'",
+      code: "missing_blob", subject: path, message: "\(what) is missing from the store: '\(path)'",
       help: "drop its file again, or restore the store from a backup")
   }
 

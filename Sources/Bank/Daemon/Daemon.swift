@@ -95,14 +95,12 @@ package final class Daemon: Sendable {
     watcher.rescan()
     let problem = templates.reload()
     if let problem { log.warning("\(problem)") }
-    let (board, code) = (board, "dispatch_template")
-    catalogue.post { _ in
-      let others = board.warnings.filter { $0.code != code }
-      board.setWarnings(
-        others
-          + [problem].compactMap(\.self).map {
-            DaemonWarning(code: code, message: $0.description, help: "correct the file and send SIGHUP again")
-          })
+    let code = "dispatch_template"
+    if let problem {
+      board.raise(
+        DaemonWarning(code: code, message: problem.description, help: "correct the file and send SIGHUP again"))
+    } else {
+      board.end(code)
     }
   }
 

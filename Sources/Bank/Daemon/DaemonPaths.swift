@@ -63,7 +63,7 @@ package struct DaemonPaths: Sendable {
     [experts, tasks].compactMap { path in
       guard let status = (try? FileSystem.status(path)) ?? nil, status.mode & 0o1002 == 0o0002 else { return nil }
       return DaemonWarning(
-        code: "unsafe_directory", message: "anyone can replace what others dropped into '\(path)'",
+        code: "unsafe_directory", subject: path, message: "anyone can replace what others dropped into '\(path)'",
         help: "chmod o-w '\(path)', or chmod +t '\(path)'")
     }
   }
@@ -72,6 +72,12 @@ package struct DaemonPaths: Sendable {
 /// Something that needs a person's attention and stops nothing.
 package struct DaemonWarning: Sendable, Equatable {
   package var code: String
+  /// Which model, directory or file, where there may be a warning of this code about each.
+  package var subject = ""
   package var message: String
   package var help: String
+
+  func isAbout(_ subject: String, _ code: String) -> Bool {
+    sameName(self.subject, subject) && sameName(self.code, code)
+  }
 }

@@ -3,7 +3,7 @@ package import WorkerProtocol
 
 /// What changes too often for the catalogue and is shown by `status`: the worker, and how far jobs are.
 ///
-/// Any thread reads; the catalogue's thread writes.
+/// Any thread reads and writes.
 package final class StatusBoard: Sendable {
   package struct Worker: Sendable, Equatable {
     package enum State: String, Sendable {
@@ -33,5 +33,29 @@ package final class StatusBoard: Sendable {
 
   func update(_ change: (inout Worker) -> Void) { contents.withLock { change(&$0.worker) } }
   func setProgress(_ progress: JobProgress?, of job: Int64) { contents.withLock { $0.progress[job] = progress } }
-  func setWarnings(_ warnings: [DaemonWarning]) { contents.withLock { $0.warnings = warnings } }
+
+  // MARK: - Warnings, each of which ends with its cause
+
+  /// Shows a warning, in the place of an earlier one of the same code and subject. True where it says something new.
+  @discardableResult
+  func raise(_ warning: DaemonWarning) -> Bool {
+    contents.withLock { contents in
+      guard let place = contents.warnings.firstIndex(where: { $0.isAbout(warning.subject, warning.code) }) else {
+        contents.warnings.append(warning)
+        return true
+      }
+      defer { contents.warnings[place] = warning }
+      return contents.warnings[place] != warning
+    }
+  }
+
+  /// The cause of a warning is gone. True where there was one.
+  @discardableResult
+  func end(_ code: String, about subject: String = "") -> Bool {
+    contents.withLock { contents in
+      let before = contents.warnings.count
+      contents.warnings.removeAll { $0.isAbout(subject, code) }
+      return contents.warnings.count != before
+    }
+  }
 }
