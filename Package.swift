@@ -197,8 +197,8 @@ let package = Package(
     bank.tests(
       "Registry",
       [
-        "Registry", "SQLite", "Multipliers", "Records", "Results", "RPCProtocol", "Settings", "WorkerProtocol",
-        "StrictJSON", "Digests", "SystemSupport",
+        "Registry", "SQLite", "Multipliers", "Records", "Results", "RPCProtocol", "Settings", "TestSupport",
+        "WorkerProtocol", "StrictJSON", "Digests", "SystemSupport",
       ]),
     bank.tests(
       "Daemon",

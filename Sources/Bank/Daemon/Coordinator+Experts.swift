@@ -59,7 +59,13 @@ extension Coordinator {
       return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
-    let blob = try store.publish(dropped.relinquish())
+    let staged = dropped.relinquish()
+    let blob: BlobReference
+    do throws(RegistryError) { blob = try store.publish(staged) } catch {
+      // It is copied anew when it is tried again.
+      _ = try? FileSystem.remove(staged.path)
+      throw error
+    }
     try writer.change { () throws(RegistryError) in
       record.version = try addVersion(expert, blob, source: file, who: "uid \(dropped.copy.source.owner)")
       try catalogue.store(record)

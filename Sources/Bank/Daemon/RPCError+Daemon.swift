@@ -9,7 +9,11 @@ extension RPCError {
   init(_ error: RegistryError) {
     let code: RPCErrorCode =
       switch error {
-      case .database, .files, .damagedRow, .newerRow, .damagedBlob: .internal
+      case .unconfirmed: .unconfirmed
+      case .database, .files: error.isOfTheDisk ? .notStored : .internal
+      case .damagedRow, .newerRow, .lostStagedFile, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue,
+        .noRedoLog:
+        .internal
       case .unknownModel: .unknownModel
       case .unknownExpert, .unknownVersion: .unknownExpert
       case .unknownTask: .unknownTask

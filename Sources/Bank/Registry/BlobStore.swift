@@ -36,6 +36,7 @@ package struct StagedContent: Sendable {
 ///     factorizations/  the worker's caches by model digest
 ///     trainings/       states of trainings that are not at their end
 ///     backups/         copies of the catalogue
+///     redo/            the catalogue's second copy (see `RedoLog`)
 ///
 /// A file is durable before a row names it: fsync of the file, a link that never replaces, fsync of the directory, and
 /// only then the caller's transaction. So a crash leaves at most a blob that no row names. Rename is not used, because
@@ -49,6 +50,7 @@ package struct BlobStore: Sendable {
   package var factorizations: String { root + "/factorizations" }
   package var trainings: String { root + "/trainings" }
   package var backups: String { root + "/backups" }
+  package var redo: String { root + "/redo" }
 
   package init(root: String) { self.root = root }
 
@@ -56,7 +58,7 @@ package struct BlobStore: Sendable {
   /// and synchronised here, so that publishing never has to make one durable.
   package func prepare() throws(RegistryError) {
     try files { () throws(SystemCallError) in
-      for path in [blobs, staging, tasks, factorizations, trainings, backups] {
+      for path in [blobs, staging, tasks, factorizations, trainings, backups, redo] {
         try FileSystem.createDirectories(path, mode: 0o700)
       }
       for entry in try FileSystem.entries(staging) {
@@ -90,7 +92,10 @@ package struct BlobStore: Sendable {
   package func read(
     staged path: String, maximumBytes: Int
   ) throws(RegistryError) -> (bytes: [UInt8], content: StagedContent) {
-    try files { () throws(SystemCallError) in
+    if try files({ () throws(SystemCallError) in try FileSystem.status(path) }) == nil {
+      throw .lostStagedFile(path: path)
+    }
+    return try files { () throws(SystemCallError) in
       let file = try FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
       let status = try file.status()
       guard status.kind == .regular, status.size <= maximumBytes else {
@@ -114,15 +119,18 @@ package struct BlobStore: Sendable {
 
   /// Publishes a file of `staging` under its digest and removes it there. Returns when it is durable. Content that is in
   /// the store already is compared and not stored again. The file itself is not read: it must be the one whose bytes
-  /// were read or written before.
+  /// were read or written before. After an error it is there for another try, unless its bytes are lost.
   package func publish(_ staged: StagedContent) throws(RegistryError) -> BlobReference {
-    // Also after a failed fsync: the kernel may have dropped the pages, so these bytes are lost.
-    defer { _ = try? FileSystem.remove(staged.path) }
-    try files { () throws(SystemCallError) in
+    let file = try files { () throws(SystemCallError) in
       let file = try FileDescriptor.open(staged.path, O_RDONLY | O_NOFOLLOW)
       guard try file.status().identity == staged.identity else { throw Self.changed(staged.path) }
       try file.setMode(0o444)
-      try file.synchronize()
+      return file
+    }
+    do throws(SystemCallError) { try file.synchronize() } catch {
+      // The kernel may have dropped the pages.
+      _ = try? FileSystem.remove(staged.path)
+      throw .files(error)
     }
     let blob = BlobReference(hex: staged.digest.hex, bytes: staged.identity.size)
     let target = path(blob)
@@ -134,6 +142,7 @@ package struct BlobStore: Sendable {
       // The same content was published before, or by a run that crashed before its row was written.
       try check(blob)
     }
+    _ = try? FileSystem.remove(staged.path)
     return blob
   }
 
@@ -154,6 +163,17 @@ package struct BlobStore: Sendable {
   /// The cheap form of `check`, for every blob at start: that a file of that size is there.
   package func isPresent(_ blob: BlobReference) -> Bool {
     (try? FileSystem.status(path(blob)))??.size == blob.bytes
+  }
+
+  /// Whether there is any blob at all.
+  func holdsBlobs() throws(RegistryError) -> Bool {
+    try files { () throws(SystemCallError) in
+      for number in 0..<256 {
+        let path = blobs + "/" + Self.prefix(number)
+        if try FileSystem.status(path) != nil, try !FileSystem.entries(path, limit: 1).isEmpty { return true }
+      }
+      return false
+    }
   }
 
   /// Moves a staged task file or directory to its place, durably. One that is there is left over from a crash.

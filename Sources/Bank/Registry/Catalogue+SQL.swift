@@ -1,6 +1,11 @@
 import SQLite
 import StrictJSON
 
+extension JSONLimits {
+  /// Of what t2d wrote itself.
+  static let ofOurOwn = JSONLimits(maximumDepth: 64, maximumMembers: 64 << 20, maximumBytes: Int.max)
+}
+
 /// A row's values, while it is read. Tables are STRICT and the database was checked when it was opened, so a column of
 /// another type is damage: it is noted, and the query that met it fails as a whole.
 final class StoredRow {
@@ -41,9 +46,10 @@ final class StoredRow {
 }
 
 extension Catalogue {
-  /// Runs a statement that returns nothing of interest.
+  /// Runs a statement that changes something. Within a transaction, which keeps it for the redo log.
   func run(_ sql: String, _ values: any SQLBindable...) throws(RegistryError) {
     try each(sql, values) { _ in }
+    note(RedoStatement(sql: sql, values: values.map(\.sqlValue)))
   }
 
   /// The rows of a query of `columns` columns, each read by `read`.
@@ -72,8 +78,9 @@ extension Catalogue {
     _ sql: String, _ values: [any SQLBindable], _ body: ([SQLValue]) throws(RegistryError) -> Void
   ) throws(RegistryError) {
     var failure: RegistryError?
+    let connection = try database
     do throws(SQLiteError) {
-      _ = try database.query(sql, values: values) { row in
+      _ = try connection.query(sql, values: values) { row in
         guard failure == nil else { return }
         let values = (0..<row.columnCount).map { row.value($0) }
         do throws(RegistryError) { try body(values) } catch { failure = error }
@@ -89,8 +96,7 @@ extension Catalogue {
   func storedJSON(_ text: String, table: String) throws(RegistryError) -> JSONValue {
     do throws(JSONError) {
       // We wrote it: only its syntax is in question, and a result of many items is long.
-      return try parseJSON(
-        text, limits: JSONLimits(maximumDepth: 64, maximumMembers: 64 << 20, maximumBytes: Int.max))
+      return try parseJSON(text, limits: .ofOurOwn)
     } catch {
       throw .damagedRow(table: table, problem: error.description)
     }

@@ -164,7 +164,18 @@ package struct JobQueue: Sendable {
   /// The worker is gone. The job it ran is queued again, with its journal, or given up.
   package mutating func workerLost(reason: String) -> [Change] {
     hasWorker = false
-    guard let id = runningID, var ticket = tickets[id] else { return [] }
+    guard let id = runningID else { return [] }
+    return putBack(id, reason)
+  }
+
+  /// What the worker made is lost, and the job with it: it runs again, or is given up.
+  package mutating func resultLost(_ id: Int64, reason: String) -> [Change] {
+    guard id == runningID else { return [] }
+    return putBack(id, reason) + startNext()
+  }
+
+  private mutating func putBack(_ id: Int64, _ reason: String) -> [Change] {
+    guard var ticket = tickets[id] else { return [] }
     runningID = nil
     if let stopping = ticket.stopping {
       tickets[id] = nil
@@ -206,6 +217,6 @@ package struct JobQueue: Sendable {
   }
 
   private static func gaveUp(_ attempts: Int) -> String {
-    "given up after \(attempts) attempts, each of which lost its worker"
+    "given up after \(attempts) attempts, each of which lost its worker or its result"
   }
 }

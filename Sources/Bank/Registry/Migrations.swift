@@ -9,5 +9,6 @@ extension Catalogue {
       (modelTables + expertTables + taskTables + mixtureTables + jobTables + eventTables + ingestTables)
         .joined(separator: ";\n")),
     Migration("checks of experts", checkTables.joined(separator: ";\n")),
+    Migration("the position in the redo log", positionTables.joined(separator: ";\n")),
   ]
 }

@@ -11,6 +11,18 @@ package enum RegistryError: Error, CustomStringConvertible {
   case damagedRow(table: String, problem: String)
   /// A row that a newer t2d wrote, in a form that this one does not know.
   case newerRow(table: String, found: Int, known: Int)
+  /// The redo log is not what t2d wrote.
+  case damagedLog(path: String, problem: String)
+  /// There is a store and no catalogue of it.
+  case missingCatalogue(path: String, rest: String)
+  /// The redo log begins after what the catalogue holds.
+  case outdatedCatalogue(path: String, redo: String)
+  /// There is nothing to make the catalogue of.
+  case noRedoLog(directory: String)
+  /// It is not known whether a change was made.
+  case unconfirmed(reason: String)
+  /// What a job made is not there any more.
+  case lostStagedFile(path: String)
   /// A file of the store is not what its name says.
   case damagedBlob(path: String, problem: String)
   case unknownModel(String)
@@ -24,10 +36,24 @@ package enum RegistryError: Error, CustomStringConvertible {
   /// What is stored is not what was written; anything else may work later.
   package var isDamage: Bool {
     switch self {
-    case .damagedRow, .damagedBlob: true
-    case .database(let error):
-      if case .corrupt = error { true } else { false }
-    case .files, .newerRow, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict: false
+    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog: true
+    case .database(let error): error.isDamage
+    case .files, .newerRow, .unconfirmed, .lostStagedFile, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
+      .unknownJob,
+      .conflict:
+      false
+    }
+  }
+
+  /// The disk or its file system refused, which may pass: nothing is wrong with what was asked for.
+  package var isOfTheDisk: Bool {
+    switch self {
+    case .files, .unconfirmed: true
+    case .database(let error): error.isOfTheDisk
+    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog, .newerRow,
+      .lostStagedFile,
+      .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict:
+      false
     }
   }
 
@@ -35,7 +61,8 @@ package enum RegistryError: Error, CustomStringConvertible {
   package var isOfNewerProgram: Bool {
     switch self {
     case .newerRow, .database(.newerVersion): true
-    case .database, .files, .damagedRow, .damagedBlob, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
+    case .database, .files, .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog,
+      .unconfirmed, .lostStagedFile, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
       .unknownJob, .conflict:
       false
     }
@@ -49,6 +76,19 @@ package enum RegistryError: Error, CustomStringConvertible {
     case .newerRow(let table, let found, let known):
       "the catalogue's table \(table) has a row of form \(found), and this t2d knows forms up to \(known); start the newer "
         + "t2d that wrote it, or restore the backup that it made"
+    case .damagedLog(let path, let problem):
+      "the redo log '\(path)' is damaged: \(problem); start with 't2d fsck --rebuild' to take what is before the damage"
+    case .missingCatalogue(let path, let rest):
+      "the catalogue '\(path)' is missing or empty, and \(rest); put it back, or make it again with 't2d fsck --rebuild'; "
+        + "for an empty bank move the whole state directory away"
+    case .outdatedCatalogue(let path, let redo):
+      "the catalogue '\(path)' is older than its redo log in '\(redo)'; make it again with 't2d fsck --rebuild', or, to go "
+        + "back to it on purpose, move that directory away"
+    case .noRedoLog(let directory):
+      "there is no redo log in '\(directory)' to make the catalogue of; restore a backup of the state directory"
+    case .unconfirmed(let reason):
+      "it is not known whether the change was made, because the disk fails: \(reason); look again when it works"
+    case .lostStagedFile(let path): "what the worker made is lost: '\(path)' is not there any more"
     case .damagedBlob(let path, let problem): "'\(path)' is damaged: \(problem); restore it from a backup"
     case .unknownModel(let name): "there is no model '\(escaped(name, limit: 64))'; see 't2ctl model list'"
     case .unknownExpert(let name): "there is no expert '\(escaped(name, limit: 64))'; see 't2ctl expert list'"

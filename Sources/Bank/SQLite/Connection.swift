@@ -6,7 +6,7 @@ import Glibc
 /// Not sendable: it is made, used and dropped on one thread or one serial executor. It locks the file for itself before
 /// it turns on the write-ahead log, so no second process can open it, no shared-memory file exists, and the WAL-reset
 /// bug of SQLite 3.7.0 to 3.51.2, which needs two connections, cannot happen. Every commit is on the disk when it
-/// returns (`synchronous=FULL`). Do not fork while it is open, and open the file by nothing else in this process:
+/// returns (`synchronous=FULL`), unless `leaveDurabilityToTheCaller` was called. Do not fork while it is open, and open the file by nothing else in this process:
 /// closing that would drop the lock.
 ///
 /// Safe, because the handle is private, lives exactly as long as this object, and leaves it only for statements, which
@@ -94,6 +94,16 @@ import Glibc
     if integer(60) > knownVersion {
       throw .newerVersion(path: path, found: Int(integer(60)), known: knownVersion)
     }
+  }
+
+  /// From here on a commit does not wait for the disk: the caller has a log of its own that does. After a loss of power the
+  /// database is whole and may lack its last commits (sqlite.org/pragma.html#pragma_synchronous).
+  package func leaveDurabilityToTheCaller() throws(SQLiteError) { _ = try pragma("synchronous=NORMAL") }
+
+  /// Brings everything that was committed into the database's file, durably.
+  package func checkpoint() throws(SQLiteError) {
+    let isBlocked = try one("PRAGMA wal_checkpoint(TRUNCATE)") { (row) throws(SQLiteError) in try row.integer(0) != 0 }
+    if isBlocked { throw .backupFailed(path: path, reason: "its write-ahead log cannot be emptied") }
   }
 
   /// "3.40.1", for `status`.

@@ -42,6 +42,26 @@ package enum SQLiteError: Error, Equatable, CustomStringConvertible {
     }
   }
 
+  /// The file is not what SQLite wrote.
+  package var isDamage: Bool {
+    switch self {
+    case .corrupt: true
+    case .failed(let code, _, _, _), .cannotOpen(let code, _, _):
+      [SQLITE_CORRUPT, SQLITE_NOTADB].contains(code & 0xFF)
+    case .foreignFile, .newerVersion, .migrationFailed, .backupFailed, .columnType, .noRow: false
+    }
+  }
+
+  /// The disk or its file system refused, which may pass.
+  package var isOfTheDisk: Bool {
+    switch self {
+    case .failed(let code, _, _, _), .cannotOpen(let code, _, _):
+      [SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM, SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM].contains(code & 0xFF)
+    case .backupFailed: true
+    case .corrupt, .foreignFile, .newerVersion, .migrationFailed, .columnType, .noRow: false
+    }
+  }
+
   /// "SQLITE_CONSTRAINT_UNIQUE 2067"; an extended code without a name here goes by its primary one.
   static func name(of code: Int32) -> String {
     let name =

@@ -33,6 +33,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case noDispatcher = 1013
   case emptyBank = 1014
   case unknownLabel = 1015
+  case notStored = 1016
+  case unconfirmed = 1017
 
   case workerUnavailable = 1100
   case modelError = 1101
@@ -78,6 +80,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .noDispatcher: "no_dispatcher"
     case .emptyBank: "empty_bank"
     case .unknownLabel: "unknown_label"
+    case .notStored: "not_stored"
+    case .unconfirmed: "unconfirmed"
     case .workerUnavailable: "worker_unavailable"
     case .modelError: "model_error"
     case .jobFailed: "job_failed"
@@ -123,6 +127,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .noDispatcher: "the strategy classifier needs an active expert of kind dispatcher, and there is none"
     case .emptyBank: "no expert of the model is active, so there is no label to choose"
     case .unknownLabel: "a row has a label that no active expert has"
+    case .notStored: "the disk refused the change, and nothing was changed; try again when it has room and works"
+    case .unconfirmed: "the disk failed so that it is not known whether the change was made; look again when it works"
     case .workerUnavailable: "the worker is not running, or ended during the request"
     case .modelError: "the model could not be loaded or run"
     case .jobFailed: "the job ended with an error"

@@ -126,6 +126,33 @@ extension FileDescriptor {
     if let failure { throw failure }
   }
 
+  /// Writes everything at an offset.
+  package func write(all bytes: [UInt8], at offset: Int) throws(SystemCallError) {
+    var failure: SystemCallError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(SystemCallError) { try unsafe write(all: buffer, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  package func write(all buffer: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
+      done += try systemCall("write") { unsafe pwrite(number, rest.baseAddress, rest.count, off_t(offset + done)) }
+    }
+  }
+
+  /// Cuts the file, or extends it with zeros.
+  package func truncate(to size: Int) throws(SystemCallError) {
+    try systemCall("set the size") { ftruncate(number, off_t(size)) }
+  }
+
+  /// Makes content and size durable, and no times. A failure is as final as that of `synchronize`.
+  package func synchronizeData() throws(SystemCallError) {
+    try systemCall("fdatasync") { fdatasync(number) }
+  }
+
   /// Makes content and metadata durable. A failure is final for this file: the kernel may have dropped the pages.
   package func synchronize() throws(SystemCallError) {
     try systemCall("fsync") { fsync(number) }

@@ -197,7 +197,7 @@ func withDaemon(
 /// What jobs were making that had not ended with the daemon: they run again, and its next start empties staging.
 private func stagedByUnfinishedJobs(_ paths: DaemonPaths) throws -> Set<String> {
   let catalogue = try Catalogue(
-    path: paths.catalogue, backups: paths.store.backups, now: Timestamp(milliseconds: 1))
+    path: paths.catalogue, store: paths.store, now: Timestamp(milliseconds: 1))
   defer { catalogue.close() }
   return Set(
     try catalogue.liveJobs().compactMap { job in

@@ -153,7 +153,7 @@ import WorkerProtocol
       daemon.stop()
       let state = daemon.daemon.paths
       let catalogue = try Catalogue(
-        path: state.catalogue, backups: state.store.backups, now: Timestamp(milliseconds: 1))
+        path: state.catalogue, store: state.store, now: Timestamp(milliseconds: 1))
       try catalogue.transaction { () throws(RegistryError) in
         try catalogue.setState(job, .running, attempts: 1, now: Timestamp(milliseconds: 1))
       }
@@ -172,7 +172,8 @@ import WorkerProtocol
       daemon.stop()
       let path = daemon.daemon.paths.catalogue
       // The user version is the big-endian number at byte 60 of the header (sqlite.org/fileformat2.html).
-      var bytes = try FileSystem.readAll(path, maximumBytes: 1 << 24)
+      let ours = try FileSystem.readAll(path, maximumBytes: 1 << 24)
+      var bytes = ours
       bytes[63] = 200
       try FileSystem.writeAtomically(path, bytes, mode: 0o600)
       let error = #expect(throws: DaemonError.self) {
@@ -183,8 +184,7 @@ import WorkerProtocol
       let text = error?.description ?? ""
       #expect(text.contains("has version 200") && text.contains("run the newer program"), "\(text)")
       #expect(try FileSystem.readAll(path, maximumBytes: 1 << 24) == bytes)
-      bytes[63] = 2
-      try FileSystem.writeAtomically(path, bytes, mode: 0o600)
+      try FileSystem.writeAtomically(path, ours, mode: 0o600)
       try daemon.restart()
     }
   }

@@ -216,8 +216,8 @@ import Testing
       try catalogue.change { () throws in try catalogue.store(Sample.model()) }
       try catalogue.check(thorough: true)
       try withTemporaryDirectory { directory in
-        try catalogue.backUp(to: directory + "/copy.sqlite")
-        let copy = try Catalogue(path: directory + "/copy.sqlite", backups: directory, now: Sample.now)
+        try catalogue.backUp(to: directory + "/catalogue.sqlite")
+        let copy = try Catalogue(in: directory)
         #expect(try copy.models() == [Sample.model()])
       }
     }
@@ -225,7 +225,7 @@ import Testing
 
   @Test func aDatabaseOfANewerVersionIsRefused() throws {
     try withCatalogue { (catalogue, reopen) throws in
-      try catalogue.run("PRAGMA user_version = 99")
+      try catalogue.database.execute("PRAGMA user_version = 99")
       let error = #expect(throws: RegistryError.self) { try reopen() }
       let known = "has version 99, this program knows versions up to \(Catalogue.migrations.count)"
       #expect(error?.description.contains(known) == true)
@@ -237,7 +237,7 @@ import Testing
       #expect(throws: RegistryError.self) { try catalogue.rows("SELECT NULL", read: { $0.integer(0) }) }
       try catalogue.change { () throws in
         try catalogue.store(Sample.model())
-        try catalogue.run("UPDATE models SET facts = '{'")
+        try catalogue.database.execute("UPDATE models SET facts = '{'")
       }
       let error = #expect(throws: RegistryError.self) { try catalogue.models() }
       #expect(error?.description.hasPrefix("the catalogue's table models holds what t2d did not write") == true)
@@ -250,7 +250,7 @@ import Testing
     try withCatalogue { (catalogue, _) throws in
       try catalogue.change { () throws in
         _ = try catalogue.addRevision(Sample.task())
-        try catalogue.run("UPDATE task_revisions SET \(column) = \(value)")
+        try catalogue.database.execute("UPDATE task_revisions SET \(column) = \(value)")
       }
       let error = #expect(throws: RegistryError.self) { try catalogue.tasks() }
       #expect(error?.description.contains("table task_revisions holds what t2d did not write") == true)

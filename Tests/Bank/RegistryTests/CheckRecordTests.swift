@@ -102,11 +102,12 @@ import Testing
             '\(String(repeating: "1", count: 64))', 10, 'expert', NULL, NULL, 'none', 0, '{}', '[]', 'f', 1, 'uid 0');
           """)
       }
-      let catalogue = try Catalogue(path: path, backups: directory, now: Sample.now)
+      let catalogue = try Catalogue(in: directory)
       let version = try #require(try catalogue.experts().first?.versions.first)
       #expect(version.state == .candidate && version.quarantine == nil)
       #expect(try catalogue.checks().isEmpty)
-      #expect(try FileSystem.entries(directory).contains { $0.text?.hasPrefix("catalogue-before-2") == true })
+      #expect(
+        try FileSystem.entries(directory + "/backups").contains { $0.text?.hasPrefix("catalogue-before-2") == true })
     }
   }
 

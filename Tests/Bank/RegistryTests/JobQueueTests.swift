@@ -146,7 +146,7 @@ import Testing
       queue.workerLost(reason: "killed") == [
         .store(
           id: 1, state: .failed, attempts: 3,
-          reason: "given up after 3 attempts, each of which lost its worker; the last time: killed")
+          reason: "given up after 3 attempts, each of which lost its worker or its result; the last time: killed")
       ])
     #expect(queue.tickets.isEmpty)
   }
@@ -183,7 +183,8 @@ import Testing
       changes == [
         .store(id: 1, state: .queued, attempts: 1, reason: nil),
         .store(
-          id: 3, state: .failed, attempts: 3, reason: "given up after 3 attempts, each of which lost its worker"),
+          id: 3, state: .failed, attempts: 3,
+          reason: "given up after 3 attempts, each of which lost its worker or its result"),
         .store(id: 4, state: .queued, attempts: 0, reason: nil),
       ])
     #expect(queue.waiting.map(\.id) == [1, 2, 4])

@@ -69,9 +69,7 @@ enum Sample {
 /// A catalogue in a directory of its own, and a way to close and open it again as a new process would.
 func withCatalogue(_ body: (Catalogue, _ reopen: () throws -> Catalogue) throws -> Void) throws {
   try withTemporaryDirectory { directory in
-    func open() throws(RegistryError) -> Catalogue {
-      try Catalogue(path: directory + "/catalogue.sqlite", backups: directory, now: Sample.now)
-    }
+    func open() throws(RegistryError) -> Catalogue { try Catalogue(in: directory) }
     let first = try open()
     var opened = [first]
     try body(first) {
@@ -85,6 +83,13 @@ func withCatalogue(_ body: (Catalogue, _ reopen: () throws -> Catalogue) throws 
 }
 
 extension Catalogue {
+  /// The catalogue of a store in this directory.
+  convenience init(in directory: String) throws(RegistryError) {
+    let store = BlobStore(root: directory)
+    try store.prepare()
+    try self.init(path: directory + "/catalogue.sqlite", store: store, now: Sample.now)
+  }
+
   /// A transaction whose body may throw anything, as expectations do.
   @discardableResult
   func change<Value>(_ body: () throws -> Value) throws -> Value {

@@ -73,7 +73,7 @@ import Testing
     try withCatalogue { (catalogue, _) throws in
       try filled(catalogue)
       let first = try catalogue.snapshot(after: nil, configuredModel: nil) { $0.hex }
-      try catalogue.run("UPDATE tasks SET only_model = 'behind the catalogue''s back'")
+      try catalogue.database.execute("UPDATE tasks SET only_model = 'behind the catalogue''s back'")
       let second = try catalogue.snapshot(after: first, configuredModel: nil) { $0.hex }
       #expect(second.tasks == first.tasks)
       try catalogue.change { () throws in try catalogue.bind(task: "arc", toModel: nil) }

@@ -24,7 +24,7 @@ import WorkerProtocol
     try withCatalogue { catalogue, _ in
       try catalogue.change { () throws in
         try catalogue.store(Sample.model())
-        try catalogue.run("UPDATE models SET facts = ?", JSONValue.object(facts).jsonText)
+        try catalogue.database.execute("UPDATE models SET facts = ?", JSONValue.object(facts).jsonText)
       }
       read = try catalogue.models()[0].facts
     }
@@ -84,7 +84,7 @@ import WorkerProtocol
       try catalogue.change { () throws in
         id = try catalogue.add(Sample.job())
         #expect(try catalogue.job(id).spec == Sample.job().spec)
-        try catalogue.run("UPDATE jobs SET spec = ?", #"{"version":2}"#)
+        try catalogue.database.execute("UPDATE jobs SET spec = ?", #"{"version":2}"#)
       }
       let error = #expect(throws: RegistryError.self) { try catalogue.job(id) }
       expectNewer(error, table: "jobs")

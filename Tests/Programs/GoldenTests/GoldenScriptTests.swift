@@ -26,6 +26,8 @@ import Testing
     .overloaded: "needs more requests in flight than one client has: RPCServerTests",
     .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and DaemonLifecycleTests",
     .jobFailed: "is the error of a job whose worker died three times, which no client brings about: JobQueueTests",
+    .notStored: "needs a disk that refuses: BrokenDiskTests",
+    .unconfirmed: "needs a disk that refuses: BrokenDiskTests",
   ]
 
   @Test func theDaemonAnswersAsItIsRecorded() throws {
