@@ -58,6 +58,12 @@ final class Coordinator {
 
   /// Takes up what the last run left: jobs, blobs that must be there, models that may have changed.
   private func restore() throws(RegistryError) {
+    for finding in catalogue.findings {
+      log.warning("\(finding)")
+      if case .redone(let first, let last) = finding {
+        writer.note("catalogue.redone", "catalogue", ["first": .integer(first), "last": .integer(last)])
+      }
+    }
     try jobs.restore()
     var warnings = paths.warnings()
     for expert in snapshot.experts {
@@ -81,11 +87,22 @@ final class Coordinator {
   }
 
   /// The earliest time at which something is due by itself.
-  var nextDeadline: MonotonicInstant? { [debounce.nextDeadline, jobs.nextDeadline].compactMap { $0 }.min() }
+  var nextDeadline: MonotonicInstant? {
+    [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline].compactMap { $0 }.min()
+  }
 
   func timePassed(_ now: MonotonicInstant) {
+    if writer.hasRecovered(at: now) { recovered() }
     for pair in debounce.takeDue(at: now) { adaptIfNeeded(pair) }
     jobs.timePassed(now)
+  }
+
+  /// Changes can be stored again: what waited for it is made up for.
+  private func recovered() {
+    writer.attempt("store what became of jobs") { () throws(RegistryError) in try jobs.storeFacts() }
+    for model in snapshot.models { lookAgain(at: model) }
+    watcher?.rescan()
+    reconcile()
   }
 
   /// The daemon ends: the running job is marked, so that the next start takes it up.

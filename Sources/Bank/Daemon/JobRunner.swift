@@ -21,8 +21,29 @@ protocol JobOwner: AnyObject {
 
 /// Runs the jobs: the rules are those of `JobQueue`; here each of its changes is stored before it is acted upon, the
 /// running job is watched, and the clients that wait for an end are told. On the catalogue's thread only.
+///
+/// What is asked for and cannot be stored is refused. What has happened and cannot be stored is kept until it can be:
+/// nothing else is stored before it.
 final class JobRunner {
-  private var queue = JobQueue()
+  /// What has happened to the worker and to the job that it runs.
+  private enum Fact {
+    case left([JobQueue.Ticket])
+    case workerArrived
+    /// A job is the running one, and the worker is yet to be told.
+    case start(Int64)
+    case workerLost(String)
+    case journal(Int64, JSONValue)
+    case done(Int64, JSONValue)
+    case failed(Int64, WorkerFault)
+    case refused(Int64, JSONValue)
+    case cancelled(Int64)
+    case shutDown
+  }
+
+  private let queue: CommittedQueue
+  /// Oldest first; empty but while the disk fails.
+  private var facts: [Fact] = []
+  private var isStoring = false
   private var waiters = JobWaiters()
   /// The running job that was told to stop, and when its worker has had enough time for it.
   private var stopping: (job: Int64, deadline: MonotonicInstant)?
@@ -40,6 +61,7 @@ final class JobRunner {
   ) {
     self.owner = owner
     self.writer = writer
+    queue = CommittedQueue(writer: writer)
     self.calls = calls
     self.board = board
     self.stopAfter = stopAfter
@@ -49,21 +71,21 @@ final class JobRunner {
   private var catalogue: Catalogue { writer.catalogue }
 
   /// Takes up what the last run left.
-  func restore() throws(RegistryError) { try apply(queue.restore(try catalogue.liveJobs().map(\.ticket))) }
+  func restore() throws(RegistryError) { happened(.left(try catalogue.liveJobs().map(\.ticket))) }
 
   // MARK: - What is on its way
 
   /// Jobs about this target that are queued or run, and have not been told to stop.
-  func isLive(target: String) -> Bool { !queue.live(target: target).isEmpty }
+  func isLive(target: String) -> Bool { !queue.current.live(target: target).isEmpty }
 
   /// The numbers of all jobs that are not at their end.
-  var liveJobs: [Int64] { queue.tickets.keys.sorted() }
+  var liveJobs: [Int64] { queue.current.tickets.keys.sorted() }
 
   /// The searches that are on their way.
   var searches: [Freshness.Search] {
     writer.snapshot.jobs.compactMap { job in
       guard job.kind == AdaptSpec.kind, let task = job.task, let model = job.model,
-        let ticket = queue.tickets[job.id], ticket.stopping == nil
+        let ticket = queue.current.tickets[job.id], ticket.stopping == nil
       else { return nil }
       return Freshness.Search(
         job: job.id, pair: Pair(task: task, model: model), inputs: ticket.inputs, options: job.options)
@@ -75,38 +97,39 @@ final class JobRunner {
   /// Queues a job, or finds the one that asks for the same already. Returns its number.
   @discardableResult
   func submit(_ job: JobRecord) throws(RegistryError) -> Int64 {
-    if let same = queue.live(key: job.key) { return same.id }
-    let (id, changes) = try writer.change { () throws(RegistryError) -> (Int64, [JobQueue.Change]) in
-      let id = try catalogue.add(job)
-      var stored = job
-      stored.id = id
+    try storeFacts()
+    if let same = queue.current.live(key: job.key) { return same.id }
+    var stored = job
+    try change { (queue) throws(RegistryError) in
+      stored.id = try catalogue.add(job)
       try catalogue.record(
-        "job.queued", "\(id)",
+        "job.queued", "\(stored.id)",
         [
-          "job": .integer(id), "kind": .string(job.kind.name), "task": JSONValue(job.task),
+          "job": .integer(stored.id), "kind": .string(job.kind.name), "task": JSONValue(job.task),
           "model": JSONValue(job.model), "who": .string(job.who), "reason": .string(job.reason),
         ], now: .now)
-      guard case .accepted(let changes) = queue.submit(stored.ticket) else { return (id, []) }
-      try store(changes)
-      return (id, changes)
+      guard case .accepted(let changes) = queue.submit(stored.ticket) else { return [] }
+      return changes
     }
-    act(changes)
-    return id
+    return stored.id
   }
 
   func cancel(_ id: Int64, reason: String) throws(RegistryError) {
-    try apply(queue.cancel(id, reason: reason))
+    try storeFacts()
+    try change { (queue) throws(RegistryError) in queue.cancel(id, reason: reason) }
   }
 
   // MARK: - The queue's changes
 
-  /// Stores the changes and then acts upon them. `result` and `error` belong to the first job that ends.
-  private func apply(
-    _ changes: [JobQueue.Change], result: JSONValue? = nil, error: JSONValue? = nil
+  /// Decides on a change, stores it and then acts upon it. `result` and `error` belong to the first job that ends.
+  private func change(
+    result: JSONValue? = nil, error: JSONValue? = nil,
+    _ decide: (inout JobQueue) throws(RegistryError) -> [JobQueue.Change]
   ) throws(RegistryError) {
-    guard !changes.isEmpty else { return }
-    try writer.change { () throws(RegistryError) in try store(changes, result: result, error: error) }
-    act(changes)
+    act(
+      try queue.change(decide) { (changes) throws(RegistryError) in
+        try store(changes, result: result, error: error)
+      })
   }
 
   /// Writes the changes into the running transaction.
@@ -145,7 +168,7 @@ final class JobRunner {
           owner.ended(id)
           answer(waiters.take(id), with: id)
         }
-      case .start(let id): start(id)
+      case .start(let id): happened(.start(id))
       case .stop(let id):
         calls.send(.cancelJob(id)) { _ in }
         stopping = (id, .now + stopAfter)
@@ -153,83 +176,118 @@ final class JobRunner {
     }
   }
 
-  private func start(_ id: Int64) {
+  private func start(_ id: Int64) throws(RegistryError) {
+    guard queue.current.runningID == id else { return }
+    let start: JobStart
     do {
       let job = try catalogue.job(id)
-      let start = JobStart(job: id, spec: try job.kind.decode(job.spec), journal: try catalogue.journal(id))
-      calls.send(.startJob(start)) { [unowned self] answer in
-        // A job that was taken up ends with an event; one that was refused ends here.
-        guard case .failure(let error) = answer, queue.runningID == id, board.worker.state == .ready else { return }
-        writer.attempt("end a job") { () throws(RegistryError) in
-          try apply(
-            queue.ended(id, .failed),
-            error: error.json["data"].map { data in
-              ["kind": data["kind"] ?? "job_failed", "message": .string(error.message)]
-            })
-        }
-      }
+      start = JobStart(job: id, spec: try job.kind.decode(job.spec), journal: try catalogue.journal(id))
+    } catch let error as RegistryError where error.isOfTheDisk {
+      throw error
     } catch {
-      writer.attempt("end a job that cannot be read") { () throws(RegistryError) in
-        try apply(queue.ended(id, .failed), error: ["kind": "internal", "message": .string("\(error)")])
+      return happened(.refused(id, ["kind": "internal", "message": .string("it cannot be read: \(error)")]))
+    }
+    calls.send(.startJob(start)) { [unowned self] answer in
+      // A job that was taken up ends with an event; one that was refused ends here.
+      guard case .failure(let error) = answer, queue.current.runningID == id, board.worker.state == .ready else {
+        return
       }
+      happened(.refused(id, ["kind": error.json["data"]?["kind"] ?? "job_failed", "message": .string(error.message)]))
+    }
+  }
+
+  // MARK: - What has happened
+
+  private func happened(_ fact: Fact) {
+    facts.append(fact)
+    writer.attempt("store what became of a job") { () throws(RegistryError) in try storeFacts() }
+  }
+
+  /// Stores what has happened and is not stored yet, in its order. Throws where the disk still fails.
+  func storeFacts() throws(RegistryError) {
+    // What follows from a fact may be another.
+    guard !isStoring else { return }
+    isStoring = true
+    defer { isStoring = false }
+    while let fact = facts.first {
+      do throws(RegistryError) {
+        try store(fact)
+      } catch  where !error.isOfTheDisk {
+        // Waiting does not help.
+        facts.removeFirst()
+        log.error("what became of a job cannot be stored", ["fact": "\(fact)", "error": error])
+        continue
+      }
+      facts.removeFirst()
+      switch fact {
+      case .done, .failed, .cancelled: owner.settled()
+      case .left, .workerArrived, .workerLost, .start, .journal, .refused, .shutDown: break
+      }
+    }
+  }
+
+  private func store(_ fact: Fact) throws(RegistryError) {
+    switch fact {
+    case .left(let tickets): try change { (queue) throws(RegistryError) in queue.restore(tickets) }
+    case .start(let id): try start(id)
+    case .workerArrived: try change { (queue) throws(RegistryError) in queue.workerArrived() }
+    case .workerLost(let reason): try change { (queue) throws(RegistryError) in queue.workerLost(reason: reason) }
+    case .journal(let id, let entry):
+      guard queue.current.runningID == id else { return }
+      try writer.change { () throws(RegistryError) in try catalogue.appendJournal(id, entry) }
+    case .done(let id, let result): try storeDone(id, result)
+    case .failed(let id, let fault):
+      guard queue.current.runningID == id else { return }
+      try owner.failed(try catalogue.job(id), fault)
+      try change(error: ["kind": .string(fault.kind.rawValue), "message": .string(fault.message)]) {
+        (queue) throws(RegistryError) in
+        queue.ended(id, fault.kind == .cancelled ? .cancelled : .failed, reason: fault.message)
+      }
+    case .refused(let id, let error):
+      try change(error: error) { (queue) throws(RegistryError) in queue.ended(id, .failed) }
+    case .cancelled(let id): try change { (queue) throws(RegistryError) in queue.ended(id, .cancelled) }
+    case .shutDown: try change { (queue) throws(RegistryError) in queue.shutDown() }
+    }
+  }
+
+  private func storeDone(_ id: Int64, _ result: JSONValue) throws(RegistryError) {
+    guard queue.current.runningID == id else { return }
+    let problem: String
+    do {
+      let shown = try owner.finished(try catalogue.job(id), result)
+      return try change(result: shown) { (queue) throws(RegistryError) in queue.ended(id, .done) }
+    } catch let error as RegistryError {
+      if case .lostStagedFile = error {
+        return try change { (queue) throws(RegistryError) in queue.resultLost(id, reason: "\(error)") }
+      }
+      if error.isOfTheDisk { throw error }
+      problem = "\(error)"
+    } catch {
+      problem = "\(error)"
+    }
+    log.error("a job's result cannot be used", ["job": id, "error": problem])
+    try change(error: ["kind": "internal", "message": .string("its result cannot be used: \(problem)")]) {
+      (queue) throws(RegistryError) in queue.ended(id, .failed, reason: problem)
     }
   }
 
   // MARK: - What the worker says
 
-  func workerStarted() {
-    writer.attempt("start the next job") { () throws(RegistryError) in try apply(queue.workerArrived()) }
-  }
+  func workerStarted() { happened(.workerArrived) }
 
   func workerEnded(_ reason: String) {
     stopping = nil
-    writer.attempt("queue the interrupted job again") { () throws(RegistryError) in
-      try apply(queue.workerLost(reason: "the worker ended: \(reason)"))
-    }
+    happened(.workerLost("the worker ended: \(reason)"))
   }
 
   func progressed(_ job: Int64, _ progress: JobProgress) {
-    if queue.runningID == job { board.setProgress(progress, of: job) }
+    if queue.current.runningID == job { board.setProgress(progress, of: job) }
   }
 
-  func journalled(_ job: Int64, _ entry: JSONValue) {
-    guard queue.runningID == job else { return }
-    writer.attempt("store a job's journal") { () throws(RegistryError) in
-      try writer.change { () throws(RegistryError) in try catalogue.appendJournal(job, entry) }
-    }
-  }
-
-  func done(_ id: Int64, _ result: JSONValue) {
-    guard queue.runningID == id else { return }
-    do {
-      let shown = try owner.finished(try catalogue.job(id), result)
-      try apply(queue.ended(id, .done), result: shown)
-    } catch {
-      log.error("a job's result cannot be used", ["job": id, "error": "\(error)"])
-      writer.attempt("store a job's failure") { () throws(RegistryError) in
-        try apply(
-          queue.ended(id, .failed, reason: "\(error)"),
-          error: ["kind": "internal", "message": .string("its result cannot be used: \(error)")])
-      }
-    }
-    owner.settled()
-  }
-
-  func failed(_ id: Int64, _ fault: WorkerFault) {
-    guard queue.runningID == id else { return }
-    writer.attempt("store a job's failure") { () throws(RegistryError) in
-      try owner.failed(try catalogue.job(id), fault)
-      try apply(
-        queue.ended(id, fault.kind == .cancelled ? .cancelled : .failed, reason: fault.message),
-        error: ["kind": .string(fault.kind.rawValue), "message": .string(fault.message)])
-      owner.settled()
-    }
-  }
-
-  func cancelled(_ id: Int64) {
-    writer.attempt("store a job's end") { () throws(RegistryError) in try apply(queue.ended(id, .cancelled)) }
-    owner.settled()
-  }
+  func journalled(_ job: Int64, _ entry: JSONValue) { happened(.journal(job, entry)) }
+  func done(_ job: Int64, _ result: JSONValue) { happened(.done(job, result)) }
+  func failed(_ job: Int64, _ fault: WorkerFault) { happened(.failed(job, fault)) }
+  func cancelled(_ job: Int64) { happened(.cancelled(job)) }
 
   // MARK: - Those who wait
 
@@ -264,13 +322,13 @@ final class JobRunner {
   /// A job that does not stop when it is told to takes its worker with it: the next one begins with a new worker.
   private func giveUpStopping(_ job: Int64) {
     stopping = nil
-    guard queue.runningID == job else { return }
+    guard queue.current.runningID == job else { return }
     calls.restartWorker("it did not stop job \(job) within \(stopAfter.inSeconds) s of being told to")
   }
 
   /// Marks the running job, so that the next start takes it up, and tells those who wait that the daemon ends.
   func end() {
-    writer.attempt("mark the running job") { () throws(RegistryError) in try apply(queue.shutDown()) }
+    happened(.shutDown)
     for reply in waiters.takeAll() { reply.fail(RPCError(.shuttingDown, "t2d is ending")) }
   }
 }

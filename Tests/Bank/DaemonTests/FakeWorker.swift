@@ -80,6 +80,15 @@ final class FakeWorker: WorkerLauncher {
     for (start, socket) in waiting { finish(start, socket) }
   }
 
+  /// It is gone, as after kill -9, with the searches that wait.
+  func vanish() {
+    let waiting = state.withLock { state in
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for (_, socket) in waiting { _ = shutdown(socket.number, Int32(SHUT_RDWR)) }
+  }
+
   func launch() throws(SystemCallError) -> RunningWorker {
     let (ours, theirs) = try FileDescriptor.socketPair()
     state.withLock { state in
