@@ -33,6 +33,12 @@ struct Refusal: Error {
 
 /// Dropped files: each ends in exactly one visible state, and a bad one stops no other.
 extension Coordinator {
+  /// Takes a slice of what waits. `next` gives the events in their order and removes them: one at least, and further ones
+  /// as long as nothing more urgent waits for the thread; then nil.
+  func dropped(_ next: () -> DropEvent?) {
+    if let event = next() { dropped(event) }
+  }
+
   func dropped(_ event: DropEvent) {
     switch event {
     case .due(let item):

@@ -105,6 +105,9 @@ final class Coordinator {
     reconcile()
   }
 
+  /// The daemon is about to end: who waits for what may take long is told so.
+  func endWaiting() { jobs.endWaiting() }
+
   /// The daemon ends: the running job is marked, so that the next start takes it up.
   func end() {
     jobs.end()

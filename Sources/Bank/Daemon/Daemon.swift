@@ -73,7 +73,7 @@ package final class Daemon: Sendable {
           DropDirectory(label: "tasks", path: paths.tasks, rules: .tasks),
         ], cookieDirectory: paths.cookies, log: log
       ) { event in
-        catalogue.post { $0.dropped(event) }
+        catalogue.post(event)
       }
       let (link, watcher) = (link, watcher)
       catalogue.post { coordinator in
@@ -104,11 +104,13 @@ package final class Daemon: Sendable {
     }
   }
 
-  /// Refuses new requests, lets those in flight end, marks the running job, and ends all threads and the worker.
+  /// Refuses requests but for those that the worker is answering already, which have a second for it; marks the running
+  /// job, and ends all threads and the worker. No backlog is worked off: it takes 2 s at most.
   package func stop() {
     log.notice("t2d ends")
-    server.stop(within: .seconds(2))
+    catalogue.refuseRequests()
     watcher.stop()
+    server.stop(within: .seconds(1))
     catalogue.stop()
     link.stop()
     _ = try? FileSystem.remove(paths.pidFile)

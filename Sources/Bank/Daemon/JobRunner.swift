@@ -326,9 +326,14 @@ final class JobRunner {
     calls.restartWorker("it did not stop job \(job) within \(stopAfter.inSeconds) s of being told to")
   }
 
-  /// Marks the running job, so that the next start takes it up, and tells those who wait that the daemon ends.
+  /// Marks the running job, so that the next start takes it up.
   func end() {
     happened(.shutDown)
+    endWaiting()
+  }
+
+  /// Tells those who wait that the daemon ends.
+  func endWaiting() {
     for reply in waiters.takeAll() { reply.fail(RPCError(.shuttingDown, "t2d is ending")) }
   }
 }

@@ -91,12 +91,27 @@ final class Service: RPCHandler {
   func onCatalogue<Value>(
     _ reply: Reply<Value>, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void
   ) {
-    catalogue.post { coordinator in
+    catalogue.post(Self.request(reply, body))
+  }
+
+  /// The same, once the files that the watcher has announced so far have been taken.
+  func afterFiles<Value>(
+    _ reply: Reply<Value>, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void
+  ) {
+    catalogue.postAfterFiles(Self.request(reply, body))
+  }
+
+  private static func request<Value>(
+    _ reply: Reply<Value>, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void
+  ) -> CatalogueThread.Request {
+    CatalogueThread.Request(user: reply.connection.peer.user, connection: reply.connection.token) { coordinator in
       do throws(RPCError) {
         try body(coordinator)
       } catch {
         reply.fail(error)
       }
+    } refuse: {
+      reply.fail($0)
     }
   }
 

@@ -64,7 +64,8 @@ package final class WorkerLink: Sendable {
     mailbox.put(.restart(reason, worker: worker))
   }
 
-  /// Ends the worker and the thread, and waits for both. The worker has two seconds after the end of its socket.
+  /// Ends the worker and the thread, and waits for both. The worker has half a second after the end of its socket: what it
+  /// has journalled is stored, and the next start goes on after it.
   package func stop() {
     mailbox.close()
     thread.withLock { $0 }?.join()
@@ -116,7 +117,7 @@ package final class WorkerLink: Sendable {
     session.queue(WorkerRequest(id: ownIDs, call: .hello))
     var reason: String?
     while reason == nil {
-      if isStopping { return end(worker, "t2d ends", grace: .seconds(2)) }
+      if isStopping { return end(worker, "t2d ends", grace: .milliseconds(500)) }
       for order in mailbox.takeAll() {
         switch order {
         case .send(let line, number): session.outgoing.append(contentsOf: line)

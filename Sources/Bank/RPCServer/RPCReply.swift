@@ -62,7 +62,8 @@ package final class RPCReply: Sendable {
 package final class RPCConnection: Sendable {
   package let peer: PeerCredentials
   package let mayChange: Bool
-  let token: UInt64
+  /// Names the connection as long as the server runs.
+  package let token: UInt64
   let maximumAnswer: Int
   private let outbox: Outbox
   private let state = Mutex(State())

@@ -11,8 +11,8 @@ extension SystemSync: HandledMethod {
         throw RPCError(.shuttingDown, "t2d is starting or stopping")
       }
       watcher.sync(until: .after(timeout)) { result in
-        // From the watcher's thread; what it announced before was posted before.
-        service.onCatalogue(reply) { coordinator throws(RPCError) in
+        // From the watcher's thread: behind what it announced before.
+        service.afterFiles(reply) { coordinator throws(RPCError) in
           switch result {
           case .done: break
           case .timedOut:
