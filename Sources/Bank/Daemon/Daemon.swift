@@ -80,11 +80,16 @@ package final class Daemon: Sendable {
         coordinator.attach(link, watcher)
       }
       try link.start()
-      try FileSystem.writeAtomically(paths.pidFile, Array("\(ownProcessID())\n".utf8), mode: 0o644)
     } catch {
       server.stop(within: .zero)
       catalogue.stop()
       throw .files(error)
+    }
+    do throws(SystemCallError) {
+      try FileSystem.writeAtomically(paths.pidFile, Array("\(ownProcessID())\n".utf8), mode: 0o644)
+    } catch {
+      // A full disk is no reason not to serve what there is.
+      log.warning("there will be no file with the process id", ["error": error])
     }
     log.notice(
       "t2d serves", ["version": programVersion, "pid": ownProcessID(), "socket": paths.socket, "prefix": paths.prefix])
@@ -118,7 +123,7 @@ package final class Daemon: Sendable {
   }
 
   /// One daemon a prefix, decided by a lock that the kernel drops with the process.
-  private static func lock(_ paths: DaemonPaths) throws(DaemonError) -> FileLock {
+  static func lock(_ paths: DaemonPaths) throws(DaemonError) -> FileLock {
     do throws(SystemCallError) {
       if let lock = try FileLock.acquire(paths.lock) { return lock }
     } catch {

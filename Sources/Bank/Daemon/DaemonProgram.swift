@@ -8,11 +8,18 @@ let ignoredSignals = [SIGPIPE, SIGXFSZ, SIGIO]
 package enum DaemonProgram {
   private static let usage = """
     usage: t2d [--prefix DIR] [--socket PATH] [--config FILE]
+           t2d fsck [--prefix DIR] [--quick] [--rebuild]
            t2d --help | --version
 
       --prefix DIR   where etc/, var/spool/t2d, var/lib/t2d and var/run/t2d are (default /)
       --socket PATH  the API's socket (default the configuration's, DIR/var/run/t2d/t2d.sock)
       --config FILE  the configuration (default DIR/etc/t2d/t2d.json5 where it exists)
+
+    fsck looks at the store while no t2d runs on it: every file against the catalogue, by contents.
+
+      --quick        only by names and sizes
+      --rebuild      where the catalogue is missing or damaged, make it again from its redo log; what was there is moved
+                     aside
 
     It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it, SIGHUP makes it look at the
     watched directories again. See t2d(8).
@@ -25,6 +32,9 @@ package enum DaemonProgram {
     var config: String?
     /// What to print instead of starting.
     var text: String?
+    var isFsck = false
+    var isQuick = false
+    var rebuilds = false
 
     init(_ arguments: [String]) throws(DaemonError) {
       var rest = arguments[...]
@@ -45,6 +55,9 @@ package enum DaemonProgram {
         case "--prefix": prefix = try value()
         case "--socket": socket = try value()
         case "--config": config = try value()
+        case "fsck" where !isFsck: isFsck = true
+        case "--quick" where isFsck: isQuick = true
+        case "--rebuild" where isFsck: rebuilds = true
         case "--help", "-h": text = usage
         case "--version": text = "t2d \(programVersion)\n"
         default: throw .usage("unknown argument '\(escaped(argument, limit: 64))'; see: t2d --help")
@@ -61,11 +74,24 @@ package enum DaemonProgram {
         say(text, to: STDOUT_FILENO)
         return 0
       }
-      return try serve(options)
+      return try options.isFsck ? fsck(options) : serve(options)
     } catch {
       say("t2d: \(error)\n", to: STDERR_FILENO)
       return error.exitCode
     }
+  }
+
+  private static func fsck(_ options: Options) throws(DaemonError) -> Int32 {
+    umask(0o077)
+    guard options.socket == nil, options.config == nil else {
+      throw .usage("fsck takes --prefix, --quick and --rebuild; see: t2d --help")
+    }
+    let prefix: String
+    do throws(SystemCallError) { prefix = try canonicalPath(options.prefix) } catch { throw .files(error) }
+    return try FsckProgram(
+      paths: DaemonPaths(prefix: prefix, socket: Configuration().socket), rebuilds: options.rebuilds,
+      isQuick: options.isQuick, say: { say($0, to: STDOUT_FILENO) }
+    ).run()
   }
 
   private static func serve(_ options: Options) throws(DaemonError) -> Int32 {

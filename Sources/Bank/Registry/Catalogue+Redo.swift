@@ -8,6 +8,10 @@ package enum CatalogueFinding: Sendable, CustomStringConvertible {
   /// The redo log is damaged or was cut; the database has all that it says, and a new one was begun.
   case damagedRedoLog(String)
   case noRedoLog(RegistryError)
+  /// By `fsck --rebuild` alone.
+  case lostEnd(after: Int64, String)
+
+  var isLoss: Bool { if case .lostEnd = self { true } else { false } }
 
   package var description: String {
     switch self {
@@ -16,6 +20,8 @@ package enum CatalogueFinding: Sendable, CustomStringConvertible {
         + "and nothing is lost. After a loss of power this is usual; otherwise look for errors of the disk"
     case .damagedRedoLog(let problem):
       "\(problem); the catalogue has every change that it had, and a new redo log was begun"
+    case .lostEnd(let commit, let problem):
+      "\(problem); the changes after number \(commit) are lost, and numbers that they gave out may come again"
     case .noRedoLog(let error): "no redo log can be begun, so nothing can be changed: \(error)"
     }
   }
@@ -105,6 +111,7 @@ extension Catalogue {
       findings.append(.damagedRedoLog("'\(log.path)' ends with change \(log.last.commit) of \(stored.commit)"))
       isWhole = false
     }
+    if findings.contains(where: \.isLoss) { isWhole = false }
     return isWhole ? log : nil
   }
 
@@ -112,24 +119,32 @@ extension Catalogue {
     _ log: RedoLog, after start: RedoLog.Position, over stored: RedoLog.Position
   ) throws(RegistryError) {
     let database = try database
+    var reached = start
     // One transaction for all: nobody can see the states between them.
     try database.transaction(mapping: { RegistryError.database($0) }) { () throws(RegistryError) in
-      try log.entries(after: start) { (entry) throws(RegistryError) in
-        guard entry.position.commit > stored.commit else { return }
-        try run(entry, of: log.path)
+      do throws(RegistryError) {
+        try log.entries(after: start) { (entry) throws(RegistryError) in
+          if entry.position.commit > stored.commit { try run(entry, of: log.path) }
+          reached = entry.position
+        }
+      } catch .damagedLog(let path, let problem) where mayLoseTheEnd {
+        let last = max(reached.commit, stored.commit)
+        findings.append(.lostEnd(after: last, "'\(path)' is damaged: \(problem)"))
       }
-      if log.last.commit >= stored.commit, log.last != stored { try store(log.last) }
+      if reached.commit >= stored.commit, reached != stored { try store(reached) }
     }
-    if log.last.commit > stored.commit {
-      findings.append(.redone(first: stored.commit + 1, last: log.last.commit))
+    if reached.commit > stored.commit {
+      findings.append(.redone(first: stored.commit + 1, last: reached.commit))
     }
   }
 
   private func run(_ entry: RedoLog.Entry, of path: String) throws(RegistryError) {
     let database = try database
     do throws(SQLiteError) {
-      for statement in entry.statements {
-        _ = try database.query(statement.sql, values: statement.values) { (_) throws(SQLiteError) in }
+      try database.transaction { () throws(SQLiteError) in
+        for statement in entry.statements {
+          _ = try database.query(statement.sql, values: statement.values) { (_) throws(SQLiteError) in }
+        }
       }
     } catch {
       throw .damagedLog(path: path, problem: "change \(entry.position.commit) cannot be made again: \(error)")
@@ -145,14 +160,32 @@ extension Catalogue {
 
   // MARK: - Again from nothing
 
-  /// Makes the database again from the redo log's copy; what the log has is added when it is opened. What is at its place
-  /// must have been moved away.
-  package static func rebuild(path: String, store: BlobStore) throws(RegistryError) {
+  /// Whether a store has a catalogue, or what one can be made of.
+  package static func exists(path: String, store: BlobStore) throws(RegistryError) -> Bool {
+    let isThere = try RedoLog.files { () throws(SystemCallError) in
+      (try FileSystem.status(path) != nil, try FileSystem.status(store.redo) != nil)
+    }
+    if isThere.0 || !isThere.1 { return isThere.0 }
+    return try RedoLog.newest(in: store.redo) != nil
+  }
+
+  /// Makes the database again from the redo log's copy, after what there is of both has been moved, or copied, to the
+  /// directory `aside`. What the log has is added when the catalogue is opened.
+  package static func rebuild(path: String, store: BlobStore, aside: String) throws(RegistryError) {
     guard let base = try RedoLog.newest(in: store.redo) else { throw .noRedoLog(directory: store.redo) }
     try RedoLog.files { () throws(SystemCallError) in
-      let copy = RedoLog.copyPath(store.redo, base)
-      let bytes = try FileSystem.readAll(copy, maximumBytes: .max)
-      try FileSystem.writeAtomically(path, bytes, mode: 0o600)
+      try FileSystem.createDirectories(aside, mode: 0o700)
+      // Opening begins a new log, which removes this one.
+      for file in [RedoLog.copyPath(store.redo, base), RedoLog.logPath(store.redo, base)] {
+        let bytes = try FileSystem.readAll(file, maximumBytes: .max)
+        try FileSystem.writeAtomically("\(aside)/\(FileSystem.split(file).name)", bytes)
+      }
+      for file in [path, path + "-wal"] where try FileSystem.status(file) != nil {
+        try FileSystem.rename(file, to: "\(aside)/\(FileSystem.split(file).name)")
+      }
+      try FileSystem.synchronizeDirectory(aside)
+      let copy = try FileSystem.readAll(RedoLog.copyPath(store.redo, base), maximumBytes: .max)
+      try FileSystem.writeAtomically(path, copy, mode: 0o600)
     }
   }
 

@@ -20,7 +20,7 @@ package final class Catalogue {
   static let applicationID: Int32 = 0x5432_6431
 
   package let path: String
-  let store: BlobStore
+  package let store: BlobStore
   /// Nil after an error of the disk, until it is opened again.
   private var connection: Connection?
   private var isClosed = false
@@ -28,6 +28,8 @@ package final class Catalogue {
   var redo: RedoLog?
   /// What was found out of order at start.
   package internal(set) var findings: [CatalogueFinding] = []
+  /// What a damaged redo log has behind its damage is given up: by `fsck --rebuild` alone.
+  let mayLoseTheEnd: Bool
   private var isChanging = false
   /// Events of transactions that were committed and not yet taken by `takeEvents`.
   private var committedEvents: [EventRecord] = []
@@ -40,9 +42,12 @@ package final class Catalogue {
 
   /// Opens or creates the database, runs again what the redo log has and it has not, and brings it to this version's
   /// schema; before that it copies an older one to the store's `backups`.
-  package init(path: String, store: BlobStore, now: Timestamp) throws(RegistryError) {
+  package init(
+    path: String, store: BlobStore, mayLoseTheEnd: Bool = false, now: Timestamp
+  ) throws(RegistryError) {
     self.path = path
     self.store = store
+    self.mayLoseTheEnd = mayLoseTheEnd
     try refuseToBeginAnew()
     try begin(try connect(), now)
   }

@@ -201,11 +201,13 @@ final class RedoLog {
     }
   }
 
-  /// From the first line, for a database that was made of this log's copy.
-  func entries(_ body: (Entry) throws(RegistryError) -> Void) throws(RegistryError) {
+  /// Reads the whole log for damage.
+  func check() throws(RegistryError) {
     let log = try Self.open(in: directory, base: base)
-    try log.entries(after: log.last, body)
-    last = log.last
+    try log.entries(after: log.last) { (_) throws(RegistryError) in }
+    guard log.last == last else {
+      throw .damagedLog(path: path, problem: "it ends with change \(log.last.commit), and should with \(last.commit)")
+    }
   }
 
   // MARK: - Lines

@@ -70,7 +70,8 @@ package enum RegistryError: Error, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .database(let error): error.description
+    case .database(let error):
+      error.description + (error.isDamage ? "; 't2d fsck --rebuild' makes the catalogue again from its redo log" : "")
     case .files(let error): "the store: \(error)"
     case .damagedRow(let table, let problem): "the catalogue's table \(table) holds what t2d did not write: \(problem)"
     case .newerRow(let table, let found, let known):

@@ -230,7 +230,7 @@ private final class Bank {
   func loseCatalogue() throws {
     catalogue.close()
     _ = try FileSystem.remove(path)
-    try Catalogue.rebuild(path: path, store: BlobStore(root: directory))
+    try Catalogue.rebuild(path: path, store: BlobStore(root: directory), aside: directory + "/backups/aside")
     try open()
   }
 
