@@ -98,8 +98,8 @@ let package = Package(
     bank.part(
       "Registry",
       [
-        "SQLite", "RPCProtocol", "WorkerProtocol", "Results", "Records", "Settings", "Multipliers", "StrictJSON",
-        "Digests", "SystemSupport",
+        "SQLite", "RPCProtocol", "WorkerProtocol", "Experts", "Results", "Records", "Settings", "Multipliers",
+        "StrictJSON", "Digests", "SystemSupport",
       ]),
     bank.part(
       "Daemon",

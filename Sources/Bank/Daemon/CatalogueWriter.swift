@@ -25,6 +25,11 @@ final class CatalogueWriter {
   private static let longestPause = Duration.seconds(10)
   private static let warning = "store"
 
+  /// What the running batch has come to so far; nil where none runs.
+  private var working: Snapshot?
+  /// What `takeChanges` has not given out yet.
+  private var untakenChanges = CatalogueChanges.everything
+
   /// Opens the catalogue and publishes what it holds.
   init(
     path: String, store: BlobStore, configuredModel: String?, snapshots: CurrentSnapshot, board: StatusBoard,
@@ -36,16 +41,29 @@ final class CatalogueWriter {
     self.board = board
     self.log = log
     catalogue = try Catalogue(path: path, store: store, now: .now)
-    snapshots.publish(try catalogue.snapshot(after: nil, configuredModel: configuredModel) { store.path($0) })
+    snapshots.publish(try nextSnapshot(after: nil))
   }
 
-  var snapshot: Snapshot { snapshots.get() }
+  /// What stands, and within a batch what it has changed so far: whoever decides on the catalogue's thread decides by
+  /// this. All others see what is durable.
+  var snapshot: Snapshot { working ?? snapshots.get() }
 
-  /// One transaction; then its snapshot and its events are public. What is thrown has changed nothing.
+  /// One transaction; then its snapshot and its events are public. What is thrown has changed nothing. Within a batch, a
+  /// part of that which can fail alone.
   @discardableResult
   func change<Value>(_ body: () throws(RegistryError) -> Value) throws(RegistryError) -> Value {
     let value: Value
-    do throws(RegistryError) { value = try catalogue.transaction(body) } catch {
+    do throws(RegistryError) {
+      if let before = working {
+        let after: Snapshot
+        (value, after) = try catalogue.transaction { () throws(RegistryError) -> (Value, Snapshot) in
+          (try body(), try nextSnapshot(after: before))
+        }
+        working = after
+        return value
+      }
+      value = try catalogue.transaction(body)
+    } catch {
       if error.isOfTheDisk { refused(error) }
       throw error
     }
@@ -53,17 +71,46 @@ final class CatalogueWriter {
     return value
   }
 
+  /// Many changes in one transaction, with one snapshot: when this returns, all that succeeded is durable and public, and
+  /// when it throws nothing is. What acts upon a change must wait for that.
+  func batch(_ body: () -> Void) throws(RegistryError) {
+    precondition(working == nil, "a batch within a batch")
+    let (before, changesBefore) = (snapshots.get(), catalogue.changes)
+    working = before
+    defer { working = nil }
+    do throws(RegistryError) { try catalogue.transaction { () throws(RegistryError) in body() } } catch {
+      // What an earlier snapshot could not read is still to be read.
+      catalogue.changes.formUnion(changesBefore)
+      if error.isOfTheDisk { refused(error) }
+      throw error
+    }
+    guard let working, working !== before else { return }
+    snapshots.publish(working)
+    publish()
+  }
+
   /// What was committed is true whether or not it can be read at this moment.
   private func publish() {
-    let store = store
     do throws(RegistryError) {
-      snapshots.publish(try catalogue.snapshot(after: snapshot, configuredModel: configuredModel) { store.path($0) })
+      snapshots.publish(try nextSnapshot(after: snapshots.get()))
       isBehind = false
       for event in catalogue.takeEvents() { followers.tell(event) }
     } catch {
       isBehind = true
       refused(error)
     }
+  }
+
+  private func nextSnapshot(after previous: Snapshot?) throws(RegistryError) -> Snapshot {
+    untakenChanges.formUnion(catalogue.changes)
+    let store = store
+    return try catalogue.snapshot(after: previous, configuredModel: configuredModel) { store.path($0) }
+  }
+
+  /// What may have changed since the last call.
+  func takeChanges() -> CatalogueChanges {
+    defer { untakenChanges = CatalogueChanges() }
+    return untakenChanges
   }
 
   /// A change that nobody waits for an answer of: what fails is logged, and stays as it was.

@@ -15,32 +15,48 @@ extension Coordinator {
 
   /// Queues the checks of the versions that came and of the models that were added: each once, behind every search.
   /// A version is checked on the model it is bound to, and where it is active on every other one of the same shapes.
-  func reconcileChecks() {
+  func reconcileChecks(after changes: CatalogueChanges) {
     guard configuration.checks.onArrival else { return }
-    for version in snapshot.experts.flatMap(\.versionsInPlay) {
+    var due: [JobRecord] = []
+    for version in versionsToCheck(after: changes) {
       guard case .success(let task) = snapshot.taskToCheck(version) else { continue }
       for model in snapshot.models where model.state == .ready {
         guard let kind = snapshot.kindOfCheck(version, on: model) else { continue }
-        writer.attempt("queue a check") { () throws(RegistryError) in
+        writer.attempt("look for a check") { () throws(RegistryError) in
           guard try !isChecked(version, kind, on: model) else { return }
-          try check(
-            version, kind, on: model, task: task, options: [:], who: "t2d",
-            reason: kind == .shuffle ? "a new version" : "a model of the same shapes")
+          due.append(
+            checkJob(
+              version, kind, on: model, task: task, options: [:], who: "t2d",
+              reason: kind == .shuffle ? "a new version" : "a model of the same shapes"))
         }
       }
     }
+    guard !due.isEmpty else { return }
+    writer.attempt("queue checks") { () throws(RegistryError) in try jobs.submit(due) }
+  }
+
+  /// Those whose check may have become due: all of them where a model changed, and else those that changed themselves, and
+  /// those that name a task that did.
+  private func versionsToCheck(after changes: CatalogueChanges) -> [ExpertVersion] {
+    if changes.isEverything || changes.models { return snapshot.experts.flatMap(\.versionsInPlay) }
+    let changed = changes.experts.keys.sorted().compactMap { snapshot.expert($0.text) }.flatMap(\.versionsInPlay)
+    guard !changes.tasks.isEmpty else { return changed }
+    return changed
+      + snapshot.experts.lazy.flatMap(\.versionsInPlay).filter { version in
+        [version.task, version.label].contains { $0.map { changes.tasks.contains(Name($0)) } ?? false }
+          && changes.experts[Name(version.name)] == nil
+      }
   }
 
   /// Checked, about to be, or tried and not succeeded: what failed once is left to a person.
   private func isChecked(_ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord) throws(RegistryError)
     -> Bool
   {
-    let isRecorded = snapshot.checks.contains { check in
-      check.kind == kind && sameName(check.expert, version.name) && check.version == version.version
-        && check.modelDigest == model.facts?.digest
+    let isRecorded = snapshot.checks(of: version.name, version: version.version).contains { check in
+      check.kind == kind && check.modelDigest == model.facts?.digest
     }
     if isRecorded { return true }
-    return try catalogue.newestJob(target: Self.target(version, kind, on: model)) != nil
+    return try catalogue.hasJob(target: Self.target(version, kind, on: model))
   }
 
   private static func target(_ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord) -> String {
@@ -53,6 +69,13 @@ extension Coordinator {
     _ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord, task: TaskRecord, options: JSONObject,
     who: String, reason: String
   ) throws(RegistryError) -> Int64 {
+    try jobs.submit(checkJob(version, kind, on: model, task: task, options: options, who: who, reason: reason))
+  }
+
+  private func checkJob(
+    _ version: ExpertVersion, _ kind: CheckKind, on model: ModelRecord, task: TaskRecord, options: JSONObject,
+    who: String, reason: String
+  ) -> JobRecord {
     let defaults = configuration.checks
     let spec = CheckSpec(
       kind: kind, model: reference(model), task: reference(task), expert: reference(version),
@@ -60,10 +83,9 @@ extension Coordinator {
       seed: options["seed"]?.integerValue.map { UInt64($0) } ?? defaults.seed,
       rows: options["rows"]?.intValue ?? defaults.rows)
     let target = Self.target(version, kind, on: model)
-    return try jobs.submit(
-      JobRecord(
-        spec, key: target + "\0" + spec.json.jsonText, target: target, priority: JobQueue.yieldingPriority,
-        task: task.name, model: model.name, options: options, who: who, reason: reason, created: .now))
+    return JobRecord(
+      spec, key: target + "\0" + spec.json.jsonText, target: target, priority: JobQueue.yieldingPriority,
+      task: task.name, model: model.name, options: options, who: who, reason: reason, created: .now)
   }
 
   // MARK: - What a check found
@@ -214,21 +236,19 @@ extension Snapshot {
 
   /// Whether a transfer check has shown that a version may be used on a model.
   func hasPassed(_ version: ExpertVersion, on model: ModelRecord) -> Bool {
-    let last = checks.last { check in
-      check.kind == .transfer && sameName(check.expert, version.name) && check.version == version.version
-        && check.modelDigest == model.facts?.digest
+    let last = checks(of: version.name, version: version.version).last { check in
+      check.kind == .transfer && check.modelDigest == model.facts?.digest
     }
     return last?.passes ?? false
   }
 
   /// Why nothing has checked a version and nothing will by itself; nil where a check is there or on its way.
   func whyUnchecked(_ version: ExpertVersion, isOnArrival: Bool) -> String? {
-    let isOfVersion = { (name: String?, number: Int?) in
-      name.map { sameName($0, version.name) } ?? false && number == version.version
-    }
-    if checks.contains(where: { isOfVersion($0.expert, $0.version) }) { return nil }
+    if !checks(of: version.name, version: version.version).isEmpty { return nil }
     let isLive = jobs.contains { job in
-      job.spec(as: CheckSpec.self).map { isOfVersion($0.expert.name, $0.expert.version) } ?? false
+      job.spec(as: CheckSpec.self).map {
+        sameName($0.expert.name, version.name) && $0.expert.version == version.version
+      } ?? false
     }
     if isLive { return nil }
     if case .failure(let problem) = taskToCheck(version) { return problem.reason }

@@ -1,5 +1,6 @@
 import Glibc
 import Registry
+import RPCProtocol
 import StrictJSON
 import SystemSupport
 import Watcher
@@ -32,73 +33,201 @@ struct Refusal: Error {
 }
 
 /// Dropped files: each ends in exactly one visible state, and a bad one stops no other.
+///
+/// They are taken in batches. What is slow, and fails for one file alone, comes before the transaction: files are copied
+/// and checked, then their blobs are made durable side by side. Then one transaction has all their rows, each file's a
+/// part of its own; then one snapshot. Only after that is a file said to be `finished`.
 extension Coordinator {
+  /// The limits of a batch: after so many files, or so long, others have their turn, and what was taken is stored.
+  private static let batchSize = 256
+  private static let batchTime = Duration.milliseconds(20)
+
   /// Takes a slice of what waits. `next` gives the events in their order and removes them: one at least, and further ones
   /// as long as nothing more urgent waits for the thread; then nil.
-  func dropped(_ next: () -> DropEvent?) {
-    if let event = next() { dropped(event) }
+  func dropped(_ next: () -> DropEvent?) { takeBatch { next().map { .event($0) } } }
+
+  private func takeBatch(_ next: () -> DropStep.Cause?) {
+    let start = MonotonicInstant.now
+    var batch: [DropStep] = []
+    while batch.count < Self.batchSize, batch.isEmpty || .now - start < Self.batchTime, let cause = next() {
+      batch.append(DropStep(cause: cause, look: look(at: cause)))
+    }
+    store(&batch)
+    // Whoever follows a mixture sees that it is stale before `sync` says that all was taken.
+    if batch.contains(where: \.isChange) { reconcile() }
+    for step in batch { step.finish() }
   }
 
-  func dropped(_ event: DropEvent) {
-    switch event {
-    case .due(let item):
-      item.finished(take(item))
-    case .vanished(let label, let name):
+  // MARK: - Files that are tried again
+
+  /// So many are tried before anything else is done: whoever waits for a model finds its experts with it.
+  private static let immediateRetries = 64
+
+  /// Tries the experts again that had no model, or none that fitted: a model was added or has changed.
+  func retryExperts(all: Bool) {
+    for record in snapshot.ingested where record.directory == .experts {
+      let isWaiting = record.state == .waitingForModel || (record.state == .rejected && !record.identity.isEmpty)
+      if all ? record.state != .ignored : isWaiting { retries.append(record) }
+    }
+    for _ in 0..<Self.immediateRetries where !retries.isEmpty { retrySomeExperts() }
+  }
+
+  /// Takes a slice of them; the thread does what is more urgent in between.
+  func retrySomeExperts() {
+    do throws(SystemCallError) {
+      let directory = try FileDescriptor.open(paths.experts, O_RDONLY | O_DIRECTORY)
+      takeBatch { retries.popFirst().map { .retry($0, directory) } }
+    } catch {
+      retries = FIFO()
+      log.warning("cannot try the experts again", ["error": error])
+    }
+    if retries.isEmpty { answerAfterRetries(nil) }
+  }
+
+  /// Once all of them were tried, at once where there are none; or with why they will not be.
+  func afterRetries(_ body: @escaping (RPCError?) -> Void) {
+    if retries.isEmpty { body(nil) } else { whenRetried.append(body) }
+  }
+
+  /// The daemon is about to end: what was not tried is tried by the next scan.
+  func endRetries() {
+    retries = FIFO()
+    answerAfterRetries(RPCError(.shuttingDown, "t2d is ending"))
+  }
+
+  private func answerAfterRetries(_ error: RPCError?) {
+    let waiting = whenRetried
+    whenRetried = []
+    for body in waiting { body(error) }
+  }
+
+  // MARK: - Before the transaction
+
+  private func look(at cause: DropStep.Cause) -> DropStep.Look {
+    switch cause {
+    case .event(.due(let item)):
+      guard let directory = IngestRecord.Directory(rawValue: item.label) else { return .nothing }
+      let identity = item.identity.text
+      if let known = snapshot.ingested(directory, item.name), known.identity == identity,
+        known.state == .accepted || known.state == .duplicate
+      {
+        return .known
+      }
+      return directory == .experts ? look(at: item.name, in: item.directory, identity) : .nothing
+    case .retry(let record, let directory): return look(at: record.file, in: directory, record.identity)
+    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.incomplete), .event(.condition):
+      return .nothing
+    }
+  }
+
+  private func look(at file: String, in directory: FileDescriptor, _ identity: String) -> DropStep.Look {
+    do throws(Refusal) {
+      return .expert(try check(file, in: directory), identity: identity)
+    } catch {
+      return .refused(error, identity: identity)
+    }
+  }
+
+  // MARK: - What is stored
+
+  /// Makes blobs durable, then rows. Whatever happens, each step has its outcome then.
+  private func store(_ batch: inout [DropStep]) {
+    publishBlobs(of: &batch)
+    guard batch.contains(where: \.isChange) else { return }
+    do throws(RegistryError) {
+      try writer.batch {
+        for place in batch.indices { storeRows(of: &batch[place]) }
+      }
+    } catch {
+      // None of it is stored.
+      let failure = error
+      writer.attempt("record dropped files") { () throws(RegistryError) in throw failure }
+      for place in batch.indices where batch[place].isChange { batch[place].outcome = .retryLater }
+    }
+  }
+
+  private func publishBlobs(of batch: inout [DropStep]) {
+    let places = batch.indices.filter { batch[$0].content != nil }
+    let published = store.publish(places.compactMap { batch[$0].content })
+    for (place, result) in zip(places, published) {
+      batch[place].published = result
+      // It is copied anew when it is tried again.
+      if case .failure = result, let path = batch[place].content?.path { _ = try? FileSystem.remove(path) }
+    }
+  }
+
+  /// Within the transaction, in the order of the events.
+  private func storeRows(of step: inout DropStep) {
+    switch step.cause {
+    case .event(.due(let item)):
+      do throws(Refusal) {
+        // A task has files, rows and other forms of itself, and what it becomes depends on those before it.
+        if case .nothing = step.look, item.label == IngestRecord.Directory.tasks.rawValue {
+          try takeTask(item, identity: item.identity.text)
+        } else {
+          try storeExpert(of: step, item.name)
+        }
+      } catch {
+        show(item.label, item.name, error, identity: item.identity.text)
+        step.outcome = error.outcome
+      }
+    case .retry(let record, _):
+      do throws(Refusal) {
+        try storeExpert(of: step, record.file)
+      } catch {
+        if error.kind != "vanished" { show("experts", record.file, error, identity: record.identity) }
+      }
+    case .event(.vanished(let label, let name)):
       guard let directory = IngestRecord.Directory(rawValue: label) else { return }
       writer.attempt("forget a file that is gone") { () throws(RegistryError) in
         try writer.change { () throws(RegistryError) in try catalogue.forget(directory, file: name) }
       }
     // The names that files have while they are being written: they come and go, and are meant for nobody.
-    case .ignored(_, _, "hidden"), .ignored(_, _, "temporary"): break
-    case .ignored(let label, let name, let rule):
+    case .event(.ignored(_, _, "hidden")), .event(.ignored(_, _, "temporary")): break
+    case .event(.ignored(let label, let name, let rule)):
       show(label, name, Refusal(.ignored, kind: rule, "the name is that of no expert and no task (\(rule))"))
-    case .rejected(let label, let name, let reason):
+    case .event(.rejected(let label, let name, let reason)):
       let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
       show(label, name, Refusal(kind: kind, reason))
-    case .incomplete(let label, let name):
+    case .event(.incomplete(let label, let name)):
       show(
         label, name,
         Refusal(.incomplete, kind: "incomplete", "it has been incomplete for a while; is it still being written?"))
-    case .condition(let label, let condition):
-      let code = "watch_\(label)"
-      switch condition {
-      case .watching: board.end(code)
-      case .polling, .missing, .unreadable:
-        let path = label == "experts" ? paths.experts : paths.tasks
-        board.raise(
-          DaemonWarning(
-            code: code, message: "the watched directory '\(path)' is \(condition)",
-            help: "files dropped there are seen late, or not at all"))
-        log.warning("watched directory", ["path": path, "condition": condition.description])
+    case .event(.condition(let label, let condition)): show(label, condition)
+    }
+  }
+
+  private func storeExpert(of step: DropStep, _ file: String) throws(Refusal) {
+    switch step.look {
+    case .nothing, .known: break
+    case .refused(let refusal, _): throw refusal
+    case .expert(let expert, let identity):
+      do throws(RegistryError) {
+        try accept(expert, try step.published?.get(), file: file, identity: identity)
+      } catch {
+        throw Refusal(error)
       }
     }
   }
 
-  private func take(_ item: DropItem) -> DropOutcome {
-    guard let directory = IngestRecord.Directory(rawValue: item.label) else { return .settled }
-    let identity = item.identity.text
-    if let known = snapshot.ingested.first(where: { $0.directory == directory && sameName($0.file, item.name) }),
-      known.identity == identity, known.state == .accepted || known.state == .duplicate
-    {
-      return .settled
-    }
-    do throws(Refusal) {
-      switch directory {
-      case .experts: try takeExpert(item.name, in: item.directory, identity: identity)
-      case .tasks: try takeTask(item, identity: identity)
-      }
-      reconcile()
-      return .settled
-    } catch {
-      show(item.label, item.name, error, identity: identity)
-      return error.outcome
+  private func show(_ label: String, _ condition: DirectoryCondition) {
+    let code = "watch_\(label)"
+    switch condition {
+    case .watching: board.end(code)
+    case .polling, .missing, .unreadable:
+      let path = label == "experts" ? paths.experts : paths.tasks
+      board.raise(
+        DaemonWarning(
+          code: code, message: "the watched directory '\(path)' is \(condition)",
+          help: "files dropped there are seen late, or not at all"))
+      log.warning("watched directory", ["path": path, "condition": condition.description])
     }
   }
 
   /// Makes a file's state visible; the same state again is no event.
   func show(_ label: String, _ name: String, _ refusal: Refusal, identity: String = "") {
     guard let directory = IngestRecord.Directory(rawValue: label) else { return }
-    let known = snapshot.ingested.first { $0.directory == directory && sameName($0.file, name) }
+    let known = snapshot.ingested(directory, name)
     let record = IngestRecord(
       directory: directory, file: name, state: refusal.state, kind: refusal.kind, message: refusal.message,
       identity: identity, time: .now)
@@ -111,29 +240,6 @@ extension Coordinator {
         try catalogue.record(
           "ingest.\(refusal.state.rawValue)", name,
           ["directory": .string(label), "kind": .string(refusal.kind), "message": .string(refusal.message)], now: .now)
-      }
-    }
-  }
-
-  /// Tries the experts again that had no model, or none that fitted: a model was added or has changed.
-  func retryExperts(all: Bool) {
-    let again = snapshot.ingested.filter { record in
-      guard record.directory == .experts else { return false }
-      if all { return record.state != .ignored }
-      return record.state == .waitingForModel || (record.state == .rejected && !record.identity.isEmpty)
-    }
-    guard !again.isEmpty else { return }
-    let directory: FileDescriptor
-    do throws(SystemCallError) {
-      directory = try FileDescriptor.open(paths.experts, O_RDONLY | O_DIRECTORY)
-    } catch {
-      return log.warning("cannot try the experts again", ["error": error])
-    }
-    for record in again {
-      do throws(Refusal) {
-        try takeExpert(record.file, in: directory, identity: record.identity)
-      } catch {
-        if error.kind != "vanished" { show("experts", record.file, error, identity: record.identity) }
       }
     }
   }

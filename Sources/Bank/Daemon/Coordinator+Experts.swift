@@ -6,15 +6,25 @@ import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
+/// A dropped expert that was copied and found good: what is to be stored of it.
+struct CheckedExpert {
+  /// Without its number, and without its blob until that is stored.
+  var version: ExpertVersion
+  /// Its copy; nil where its content is stored already.
+  var content: StagedContent?
+}
+
 extension Coordinator {
-  /// Copies a dropped file, checks what was copied against the registered models, and makes it the next version of its
-  /// name.
-  func takeExpert(_ file: String, in directory: FileDescriptor, identity: String) throws(Refusal) {
+  /// Copies a dropped file and checks what was copied against the registered models.
+  func check(_ file: String, in directory: FileDescriptor) throws(Refusal) -> CheckedExpert {
     let dropped = try DroppedFile(
-      copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes)
+      copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes,
+      isDurable: false)
     let expert = try validate(dropped.bytes, file: file)
+    let version = version(expert, source: file, who: "uid \(dropped.copy.source.owner)")
     do throws(RegistryError) {
-      try accept(expert, dropped, file: file, identity: identity)
+      let isKnown = try known(version) != nil
+      return CheckedExpert(version: version, content: isKnown ? nil : dropped.relinquish())
     } catch {
       throw Refusal(error)
     }
@@ -37,63 +47,63 @@ extension Coordinator {
   /// Of the models that are ready.
   var signatures: [ModelSignature] { snapshot.models.compactMap(\.signature) }
 
-  private func accept(
-    _ expert: ValidatedExpert, _ dropped: DroppedFile, file: String, identity: String
-  ) throws(RegistryError) {
-    let digest = expert.contentDigest.description
-    let warnings = expert.warnings.map(\.description)
-    var record = IngestRecord(
-      directory: .experts, file: file, state: .accepted, warnings: warnings, subject: expert.name, identity: identity,
-      time: .now)
-    if let same = try catalogue.version(
-      ofExpert: expert.name, digest: digest, modelDigest: expert.modelDigest.description)
-    {
-      let known = snapshot.ingested.first { $0.directory == .experts && sameName($0.file, file) }
-      // The file that brought the version, seen again: nothing new to say of it.
-      let isItsOwn = known?.state == .accepted && known?.version == same
-      record.state = isItsOwn ? .accepted : .duplicate
-      record.version = same
-      record.kind = isItsOwn ? nil : "duplicate"
-      record.message = isItsOwn ? nil : "the same content as \(expert.name)@\(same)"
-      let stored = record
-      return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
-    }
+  /// The version that has the content of this one already.
+  func known(_ version: ExpertVersion) throws(RegistryError) -> Int? {
+    try catalogue.version(ofExpert: version.name, digest: version.digest, modelDigest: version.modelDigest)
+  }
 
-    let staged = dropped.relinquish()
-    let blob: BlobReference
-    do throws(RegistryError) { blob = try store.publish(staged) } catch {
-      // It is copied anew when it is tried again.
-      _ = try? FileSystem.remove(staged.path)
-      throw error
-    }
+  /// Makes a checked file the next version of its name, unless it is one already.
+  func accept(
+    _ expert: CheckedExpert, _ blob: BlobReference?, file: String, identity: String
+  ) throws(RegistryError) {
+    var version = expert.version
+    var record = IngestRecord(
+      directory: .experts, file: file, state: .accepted, warnings: version.warnings, subject: version.name,
+      identity: identity, time: .now)
     try writer.change { () throws(RegistryError) in
-      record.version = try addVersion(expert, blob, source: file, who: "uid \(dropped.copy.source.owner)")
+      if let same = try known(version) {
+        let known = snapshot.ingested(.experts, file)
+        // The file that brought the version, seen again: nothing new to say of it.
+        let isItsOwn = known?.state == .accepted && known?.version == same
+        record.state = isItsOwn ? .accepted : .duplicate
+        record.version = same
+        record.kind = isItsOwn ? nil : "duplicate"
+        record.message = isItsOwn ? nil : "the same content as \(version.name)@\(same)"
+      } else {
+        guard let blob else { throw .conflict("the content of '\(file)' is not stored any more; it is read again") }
+        version.blob = blob
+        record.version = try addVersion(version)
+      }
       try catalogue.store(record)
     }
   }
 
-  /// Makes a stored file the next version of its name, within the running transaction.
-  func addVersion(
-    _ expert: ValidatedExpert, _ blob: BlobReference, source: String, who: String
-  ) throws(RegistryError) -> Int {
-    let version = ExpertVersion(
+  /// What the catalogue keeps of an expert; its number and its blob come when it is stored.
+  func version(_ expert: ValidatedExpert, source: String, who: String) -> ExpertVersion {
+    ExpertVersion(
       name: expert.name, version: 0, state: .candidate, model: expert.model,
-      modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description, blob: blob,
-      kind: expert.kind.rawValue, label: expert.label, task: expert.metadata.task, rescale: expert.rescale.rawValue,
-      isForeign: expert.isForeign, details: JSONValue.object(expert.summary).jsonText,
-      warnings: expert.warnings.map(\.description), source: source, added: .now, addedBy: who)
+      modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description,
+      blob: BlobReference(hex: "", bytes: 0), kind: expert.kind.rawValue, label: expert.label,
+      task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
+      details: JSONValue.object(expert.summary).jsonText, warnings: expert.warnings.map(\.description), source: source,
+      added: .now, addedBy: who)
+  }
+
+  /// Makes a stored file the next version of its name, within the running transaction.
+  func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int {
     let number = try catalogue.addVersion(version)
     try catalogue.record(
-      "expert.version", expert.name,
+      "expert.version", version.name,
       [
-        "version": JSONValue(number), "model": .string(expert.model), "digest": .string(version.digest),
-        "who": .string(who), "file": .string(source),
+        "version": JSONValue(number), "model": .string(version.model), "digest": .string(version.digest),
+        "who": .string(version.addedBy), "file": .string(version.source),
       ], now: .now)
     // A version for another base waits for a transfer check or for someone who promotes it all the same.
-    if configuration.promotion == .immediate, !expert.isForeign {
-      try promote(expert.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
+    if configuration.promotion == .immediate, !version.isForeign {
+      try promote(version.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
     }
-    log.info("expert", ["name": expert.name, "version": number, "model": expert.model, "from": source])
+    log.info(
+      "expert", ["name": version.name, "version": number, "model": version.model, "from": version.source])
     return number
   }
 

@@ -13,12 +13,28 @@ extension Coordinator {
   private var freshness: Freshness { Freshness(snapshot: snapshot, searches: jobs.searches) }
 
   /// Compares every pair's mixture with what the pair needs now: marks what is stale, and puts its search on the list
-  /// of what is due when things have been quiet for a while. Called after every change that a mixture may depend on.
+  /// of what is due when things have been quiet for a while; and queues the checks that are due. Called after every
+  /// change that one of them may depend on; where none did, it costs nothing.
   func reconcile() {
+    let changes = writer.takeChanges()
+    if mayMakeStale(changes) { reconcileMixtures() }
+    reconcileChecks(after: changes)
+  }
+
+  /// Whether a mixture may depend on what changed. Most dropped files change none of that.
+  private func mayMakeStale(_ changes: CatalogueChanges) -> Bool {
+    if changes.isEverything || changes.models { return true }
+    if !changes.tasks.isEmpty || !changes.mixtures.isEmpty || !changes.jobs.isEmpty { return true }
+    return !changes.experts.isEmpty && snapshot.activeExperts != reconciledExperts
+  }
+
+  private func reconcileMixtures() {
+    reconciledExperts = snapshot.activeExperts
+    var marks: [(Pair, reason: String?)] = []
     for action in freshness.actions {
       switch action {
-      case .markStale(let pair, let reason): mark(pair, reason)
-      case .markFresh(let pair): mark(pair, nil)
+      case .markStale(let pair, let reason): marks.append((pair, reason))
+      case .markFresh(let pair): marks.append((pair, nil))
       case .searchDue(let pair): debounce.changed(pair, at: .now)
       case .wait(let pair): debounce.settle(pair)
       case .cancel(let job):
@@ -26,35 +42,53 @@ extension Coordinator {
         }
       }
     }
-    reconcileChecks()
+    mark(marks)
   }
 
-  /// Nil: fresh again.
-  private func mark(_ pair: Pair, _ reason: String?) {
-    writer.attempt("mark a mixture") { () throws(RegistryError) in
+  /// In one transaction. Without a reason a mixture is fresh again.
+  private func mark(_ marks: [(Pair, reason: String?)]) {
+    guard !marks.isEmpty else { return }
+    writer.attempt("mark mixtures") { () throws(RegistryError) in
       try writer.change { () throws(RegistryError) in
-        var detail: JSONObject = ["model": .string(pair.model)]
-        if let reason { detail["reason"] = .string(reason) }
-        let sequence = try catalogue.record(
-          reason == nil ? "mixture.fresh" : "mixture.stale", pair.task, detail, now: .now)
-        try catalogue.setStale(pair, reason: reason, generation: sequence)
+        for (pair, reason) in marks {
+          var detail: JSONObject = ["model": .string(pair.model)]
+          if let reason { detail["reason"] = .string(reason) }
+          let sequence = try catalogue.record(
+            reason == nil ? "mixture.fresh" : "mixture.stale", pair.task, detail, now: .now)
+          try catalogue.setStale(pair, reason: reason, generation: sequence)
+        }
       }
     }
   }
 
-  /// Things have been quiet: begins the search, unless it is not needed any more.
-  func adaptIfNeeded(_ pair: Pair) {
-    guard let due = freshness.due(pair) else { return }
-    writer.attempt("begin a search") { () throws(RegistryError) in
-      try adapt(due.need, options: due.options, who: "t2d", reason: due.reason)
+  /// Searches that are begun in one transaction.
+  private static let searchesAtOnce = 64
+
+  /// Things have been quiet: begins the searches, but for those that are not needed any more.
+  func adaptIfNeeded(_ pairs: Set<Pair>) {
+    var left = pairs.sorted()[...]
+    while !left.isEmpty {
+      let freshness = freshness
+      let due = left.prefix(Self.searchesAtOnce).compactMap { freshness.due($0) }
+      left = left.dropFirst(Self.searchesAtOnce)
+      writer.attempt("begin searches") { () throws(RegistryError) in
+        try jobs.submit(
+          due.compactMap { due in
+            do throws(RegistryError) {
+              return try search(due.need, options: due.options, who: "t2d", reason: due.reason)
+            } catch {
+              // Of this task alone: what its file says about searching is wrong.
+              writer.attempt("begin the search of '\(due.need.task.name)'") { () throws(RegistryError) in throw error }
+              return nil
+            }
+          })
+      }
     }
   }
 
   /// Begins at once what waits for quiet: whoever called `sync` has said that this was all.
   func stopWaiting() {
-    for pair in debounce.takeDue(at: .now + configuration.debounce.limit + configuration.debounce.quiet) {
-      adaptIfNeeded(pair)
-    }
+    adaptIfNeeded(debounce.takeDue(at: .now + configuration.debounce.limit + configuration.debounce.quiet))
   }
 
   // MARK: - Searching
@@ -63,17 +97,23 @@ extension Coordinator {
 
   @discardableResult
   func adapt(_ need: MixtureNeed, options: JSONObject, who: String, reason: String) throws(RegistryError) -> Int64 {
+    try jobs.submit(try search(need, options: options, who: who, reason: reason))
+  }
+
+  /// The job of a search, which then is not waited for any more.
+  private func search(
+    _ need: MixtureNeed, options: JSONObject, who: String, reason: String
+  ) throws(RegistryError) -> JobRecord {
     let pair = need.pair
     let search = try search(of: need, options: options)
     let spec = AdaptSpec(
       model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
       search: search, vectorsPath: store.stagingPath("mixture"))
     debounce.settle(pair)
-    return try jobs.submit(
-      JobRecord(
-        spec, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
-        target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, options: options, who: who,
-        reason: reason, created: .now))
+    return JobRecord(
+      spec, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
+      target: Self.target(pair), inputs: need.inputs, task: pair.task, model: pair.model, options: options, who: who,
+      reason: reason, created: .now)
   }
 
   /// How a task is searched: the configuration, under what the task's file says, under what is asked for.
@@ -131,7 +171,7 @@ extension Coordinator {
     record.digest = vectors.contentDigest.description
     record.inputsDigest = inputs
     record.search.job = job.id
-    let isCurrent = snapshot.need(task, on: model, options: job.options)?.inputs == inputs
+    let isCurrent = snapshot.inputs(of: task, on: model, options: job.options) == inputs
     if !isCurrent, let served = snapshot.mixture(pair), served.staleReason == nil {
       // It came to its end before it could be stopped; what is served is made of what there is now.
       log.info("a mixture whose inputs are gone is not served", ["job": job.id])

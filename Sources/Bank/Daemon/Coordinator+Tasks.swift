@@ -30,9 +30,8 @@ extension Coordinator {
   private func checkOtherForm(of name: String, _ item: DropItem) throws(Refusal) {
     let other = item.isDirectory ? name + ".jsonl" : name
     let isThere = ((try? FileSystem.status(other, in: item.directory)) ?? nil) != nil
-    let isTaken = snapshot.ingested.contains {
-      $0.directory == .tasks && sameName($0.file, other) && ($0.state == .accepted || $0.state == .duplicate)
-    }
+    let known = snapshot.ingested(.tasks, other)?.state
+    let isTaken = known == .accepted || known == .duplicate
     if isThere, isTaken {
       throw Refusal(
         kind: "two_forms", "'\(other)' is there too and is the task '\(name)' already; remove one of the two")
@@ -73,7 +72,7 @@ extension Coordinator {
   private func copy(_ name: String, from directory: FileDescriptor, to place: String) throws -> [UInt8] {
     let dropped = try DroppedFile(
       copying: name, from: directory, into: store.staging,
-      maximumBytes: min(configuration.maximumTaskBytes, TaskFile.maximumBytes))
+      maximumBytes: min(configuration.maximumTaskBytes, TaskFile.maximumBytes), isDurable: true)
     try FileSystem.rename(dropped.copy.relinquish(), to: place + "/" + name)
     return dropped.bytes
   }

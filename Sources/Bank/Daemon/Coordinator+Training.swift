@@ -66,12 +66,13 @@ extension Coordinator {
     }
     let before = snapshot.expert(expert.name)?.active
     let blob = try store.publish(content)
-    let known = try catalogue.version(
-      ofExpert: expert.name, digest: expert.contentDigest.description, modelDigest: expert.modelDigest.description)
+    var trained = version(expert, source: "job \(job.id)", who: job.who)
+    trained.blob = blob
+    let stored = trained
     let version = try writer.change { () throws(RegistryError) -> Int in
       // A training that ends a second time, or was asked for twice, has the same bits.
-      if let known { return known }
-      return try addVersion(expert, blob, source: "job \(job.id)", who: job.who)
+      if let known = try known(stored) { return known }
+      return try addVersion(stored)
     }
     removeStates(of: spec)
     let state = snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? ""

@@ -23,6 +23,11 @@ final class Coordinator {
     owner: self, writer: writer, calls: calls, board: board, stopAfter: configuration.worker.stopAfter, log: log)
   /// Pairs that need a search, until things have been quiet for a while.
   var debounce: Debounce<Pair>
+  /// As they were when mixtures were compared with them.
+  var reconciledExperts = ActiveExperts()
+  /// Dropped files that are to be tried again, by slices, and what is done when all were.
+  var retries = FIFO<IngestRecord>()
+  var whenRetried: [(RPCError?) -> Void] = []
   /// Nil until the daemon has started it.
   private(set) var watcher: DirectoryWatcher?
 
@@ -88,13 +93,15 @@ final class Coordinator {
 
   /// The earliest time at which something is due by itself.
   var nextDeadline: MonotonicInstant? {
-    [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline].compactMap { $0 }.min()
+    let own = retries.isEmpty ? nil : MonotonicInstant.now
+    return [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline, own].compactMap { $0 }.min()
   }
 
   func timePassed(_ now: MonotonicInstant) {
     if writer.hasRecovered(at: now) { recovered() }
-    for pair in debounce.takeDue(at: now) { adaptIfNeeded(pair) }
+    adaptIfNeeded(debounce.takeDue(at: now))
     jobs.timePassed(now)
+    if !retries.isEmpty { retrySomeExperts() }
   }
 
   /// Changes can be stored again: what waited for it is made up for.
@@ -106,7 +113,10 @@ final class Coordinator {
   }
 
   /// The daemon is about to end: who waits for what may take long is told so.
-  func endWaiting() { jobs.endWaiting() }
+  func endWaiting() {
+    jobs.endWaiting()
+    endRetries()
+  }
 
   /// The daemon ends: the running job is marked, so that the next start takes it up.
   func end() {

@@ -11,11 +11,13 @@ struct DroppedFile {
   let copy: StagedFile
   let bytes: [UInt8]
 
-  /// Blocks for the copy; any thread but the watcher's.
+  /// Blocks for the copy; any thread but the watcher's. `isDurable`: the copy is on the disk when this returns; where it is
+  /// not, whoever publishes it sees to that.
   init(
-    copying name: String, from directory: FileDescriptor, into staging: String, maximumBytes: Int
+    copying name: String, from directory: FileDescriptor, into staging: String, maximumBytes: Int, isDurable: Bool
   ) throws(Refusal) {
     var limits = StagingLimits()
+    limits.isDurable = isDurable
     limits.maximumBytes = maximumBytes
     var bytes: [UInt8] = []
     do throws(StagingError) {

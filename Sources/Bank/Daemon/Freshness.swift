@@ -32,7 +32,12 @@ struct Freshness {
   static let outdated = "its inputs are not those of the task any more"
 
   let snapshot: Snapshot
-  let searches: [Search]
+  private let searches: [Pair: [Search]]
+
+  init(snapshot: Snapshot, searches: [Search]) {
+    self.snapshot = snapshot
+    self.searches = Dictionary(grouping: searches, by: \.pair)
+  }
 
   /// Of every task on each of its models, and of what is served on a model that it has left.
   var actions: [Action] {
@@ -48,28 +53,29 @@ struct Freshness {
   /// and are renewed no more, so nobody may take them for fresh.
   private func leftBehind(_ task: TaskRecord, by bound: String) -> [Action] {
     let reason = "the task is for model '\(bound)': on this one its mixture is not renewed"
-    return snapshot.mixtures.flatMap { served -> [Action] in
+    return snapshot.mixtures(ofTask: task.name).flatMap { served -> [Action] in
       let pair = served.mixture.pair
-      guard sameName(pair.task, task.name), !sameName(pair.model, bound) else { return [] }
+      guard !sameName(pair.model, bound) else { return [] }
       return served.staleReason == reason ? [.wait(pair)] : [.markStale(pair, reason: reason), .wait(pair)]
     }
   }
 
   private func actions(_ task: TaskRecord, _ model: ModelRecord) -> [Action] {
     let pair = Pair(task: task.name, model: model.name)
-    let need = snapshot.need(task, on: model, options: snapshot.standingOptions(pair))
+    let options = snapshot.standingOptions(pair)
+    let inputs = snapshot.inputs(of: task, on: model, options: options)
     let served = snapshot.mixture(pair)
     var actions: [Action] = []
     if let served {
-      let reason = staleReason(served, task, model, need)
+      let reason = staleReason(served, task, model, inputs, options)
       // What is said already is not said again.
       if reason != served.staleReason {
         actions.append(reason.map { .markStale(pair, reason: $0) } ?? .markFresh(pair))
       }
     }
-    if let need, isMissing(need) { return actions + [.searchDue(pair)] }
+    if let inputs, isMissing(inputs, task, model, options) { return actions + [.searchDue(pair)] }
     // Where another search is to come, it takes the place of the older ones by itself.
-    if need == nil || served?.mixture.inputs == need?.inputs {
+    if inputs == nil || served.map({ isMade($0, of: inputs, task, model, options) }) ?? false {
       actions += searches(of: pair).filter { !isCurrent($0, task, model) }.map { .cancel(job: $0.job) }
     }
     return actions + [.wait(pair)]
@@ -81,29 +87,46 @@ struct Freshness {
       let model = snapshot.models(of: task).first(where: { sameName($0.name, pair.model) })
     else { return nil }
     let options = snapshot.standingOptions(pair)
-    guard let need = snapshot.need(task, on: model, options: options), isMissing(need) else { return nil }
+    guard let need = snapshot.need(task, on: model, options: options),
+      isMissing(need.inputs, task, model, options)
+    else { return nil }
     return (need, options, snapshot.mixture(pair)?.staleReason ?? "the task has no mixture yet")
   }
 
   /// Nothing has these inputs and nothing is about to.
-  private func isMissing(_ need: MixtureNeed) -> Bool {
-    if snapshot.mixture(need.pair)?.mixture.inputs == need.inputs { return false }
-    if searches(of: need.pair).contains(where: { isCurrent($0, need.task, need.model) }) { return false }
-    return !hasFailed(need)
+  private func isMissing(_ inputs: String, _ task: TaskRecord, _ model: ModelRecord, _ options: JSONObject) -> Bool {
+    let pair = Pair(task: task.name, model: model.name)
+    if let served = snapshot.mixture(pair), isMade(served, of: inputs, task, model, options) { return false }
+    if searches(of: pair).contains(where: { isCurrent($0, task, model) }) { return false }
+    return !hasFailed(pair, inputs)
   }
 
-  private func searches(of pair: Pair) -> [Search] {
-    searches.filter { sameName($0.pair.task, pair.task) && sameName($0.pair.model, pair.model) }
+  private func searches(of pair: Pair) -> [Search] { searches[pair] ?? [] }
+
+  /// Whether a mixture is made of what its pair needs now. One whose digest is another may be of a time when t2d formed
+  /// it in another way: then what it says of itself decides.
+  private func isMade(
+    _ served: ServedMixture, of inputs: String?, _ task: TaskRecord, _ model: ModelRecord, _ options: JSONObject
+  ) -> Bool {
+    guard let inputs else { return false }
+    if served.mixture.inputs == inputs { return true }
+    let record = served.mixture.record
+    guard record.taskDigest == task.current.digest, record.baseDigest == model.facts?.digest,
+      let experts = snapshot.need(task, on: model, options: options)?.experts
+    else { return false }
+    return record.experts.elementsEqual(experts) {
+      sameName($0.name, $1.name) && $0.version == $1.version && $0.digest == $1.digest
+    }
   }
 
   /// Its inputs stand: one with options of its own is measured by those.
   private func isCurrent(_ search: Search, _ task: TaskRecord, _ model: ModelRecord) -> Bool {
-    search.inputs != nil && snapshot.need(task, on: model, options: search.options)?.inputs == search.inputs
+    search.inputs != nil && snapshot.inputs(of: task, on: model, options: search.options) == search.inputs
   }
 
   /// The same search has failed, or a person has cancelled it: it is not tried again until something changes.
-  private func hasFailed(_ need: MixtureNeed) -> Bool {
-    guard let last = snapshot.failedSearches[need.pair], last.inputs == need.inputs else { return false }
+  private func hasFailed(_ pair: Pair, _ inputs: String) -> Bool {
+    guard let last = snapshot.failedSearches[pair], last.inputs == inputs else { return false }
     return last.state == .failed || last.error["message"]?.stringValue != Self.outdated
   }
 
@@ -111,15 +134,21 @@ struct Freshness {
 
   /// Nil: the mixture is made of what the pair needs now.
   private func staleReason(
-    _ served: ServedMixture, _ task: TaskRecord, _ model: ModelRecord, _ need: MixtureNeed?
+    _ served: ServedMixture, _ task: TaskRecord, _ model: ModelRecord, _ inputs: String?, _ options: JSONObject
   ) -> String? {
-    guard served.mixture.inputs != need?.inputs else { return nil }
+    guard !isMade(served, of: inputs, task, model, options) else { return nil }
     var causes: [String] = []
-    if need == nil { causes.append("no expert of model '\(model.name)' is active") }
-    causes += differences(served, task, model, need?.experts ?? [])
+    if inputs == nil { causes.append("no expert of model '\(model.name)' is active") }
+    causes += differences(served, task, model, snapshot.need(task, on: model, options: options)?.experts ?? [])
     // Digests of what has the same names and versions: a restored catalogue, or a task that names other experts.
-    return causes.isEmpty ? "its inputs have changed" : causes.joined(separator: "; ")
+    if causes.isEmpty { return "its inputs have changed" }
+    let told = causes.prefix(Self.toldCauses).joined(separator: "; ")
+    return causes.count > Self.toldCauses ? told + "; and more" : told
   }
+
+  /// How many causes a reason names. With a number of the others every dropped expert would change the reason of every
+  /// mixture again.
+  private static let toldCauses = 8
 
   /// Every difference between what a mixture was made of and what there is now, with versions.
   private func differences(
@@ -134,19 +163,20 @@ struct Freshness {
     if let now = model.facts?.digest, record.baseDigest != now {
       causes.append("the model has changed (\(Self.short(record.baseDigest)) to \(Self.short(now)))")
     }
-    let before = record.experts
-    for expert in experts {
-      guard let old = before.first(where: { sameName($0.name, expert.name) }) else {
+    let before = Dictionary(record.experts.map { (Name($0.name), $0.version) }, uniquingKeysWith: { $1 })
+    for expert in experts where causes.count <= Self.toldCauses {
+      guard let old = before[Name(expert.name)] else {
         causes.append("'\(expert.name)' is a new expert (version \(expert.version))")
         continue
       }
-      guard old.version != expert.version else { continue }
+      guard old != expert.version else { continue }
       causes.append(
         snapshot.expert(expert.name)?.lastMove == .rollback
-          ? "'\(expert.name)' was rolled back from version \(old.version) to \(expert.version)"
-          : "'\(expert.name)' is now at version \(expert.version) (was \(old.version))")
+          ? "'\(expert.name)' was rolled back from version \(old) to \(expert.version)"
+          : "'\(expert.name)' is now at version \(expert.version) (was \(old))")
     }
-    for old in before where !experts.contains(where: { sameName($0.name, old.name) }) {
+    let now = Set(experts.map { Name($0.name) })
+    for old in record.experts where causes.count <= Self.toldCauses && !now.contains(Name(old.name)) {
       let how =
         switch snapshot.expert(old.name)?.version(old.version)?.state {
         case .retired: "was retired"

@@ -96,22 +96,36 @@ final class JobRunner {
 
   /// Queues a job, or finds the one that asks for the same already. Returns its number.
   @discardableResult
-  func submit(_ job: JobRecord) throws(RegistryError) -> Int64 {
+  func submit(_ job: JobRecord) throws(RegistryError) -> Int64 { try submit([job])[0] }
+
+  /// Queues several in one transaction. Returns their numbers.
+  @discardableResult
+  func submit(_ jobs: [JobRecord]) throws(RegistryError) -> [Int64] {
     try storeFacts()
-    if let same = queue.current.live(key: job.key) { return same.id }
-    var stored = job
+    let known = jobs.compactMap { queue.current.live(key: $0.key)?.id }
+    if known.count == jobs.count { return known }
+    var ids: [Int64] = []
     try change { (queue) throws(RegistryError) in
-      stored.id = try catalogue.add(job)
-      try catalogue.record(
-        "job.queued", "\(stored.id)",
-        [
-          "job": .integer(stored.id), "kind": .string(job.kind.name), "task": JSONValue(job.task),
-          "model": JSONValue(job.model), "who": .string(job.who), "reason": .string(job.reason),
-        ], now: .now)
-      guard case .accepted(let changes) = queue.submit(stored.ticket) else { return [] }
+      var changes: [JobQueue.Change] = []
+      for job in jobs {
+        if let same = queue.live(key: job.key) {
+          ids.append(same.id)
+          continue
+        }
+        var stored = job
+        stored.id = try catalogue.add(job)
+        ids.append(stored.id)
+        try catalogue.record(
+          "job.queued", "\(stored.id)",
+          [
+            "job": .integer(stored.id), "kind": .string(job.kind.name), "task": JSONValue(job.task),
+            "model": JSONValue(job.model), "who": .string(job.who), "reason": .string(job.reason),
+          ], now: .now)
+        if case .accepted(let more) = queue.submit(stored.ticket) { changes += more }
+      }
       return changes
     }
-    return stored.id
+    return ids
   }
 
   func cancel(_ id: Int64, reason: String) throws(RegistryError) {

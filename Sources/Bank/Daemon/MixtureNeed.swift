@@ -1,5 +1,4 @@
 import Digests
-import Experts
 import Registry
 import StrictJSON
 
@@ -16,19 +15,41 @@ struct MixtureNeed: Equatable {
 extension Snapshot {
   /// Nil where no active expert of the model may take part.
   func need(_ task: TaskRecord, on model: ModelRecord, options: JSONObject) -> MixtureNeed? {
-    guard let facts = model.readyFacts else { return nil }
-    let named = (options["experts"] ?? task.current.settings["experts"])?.arrayValue?.compactMap(\.stringValue)
-    let experts = experts.compactMap(\.activeVersion).filter { version in
-      sameName(version.model, model.name) && version.modelDigest == facts.digest
-        && version.kind != ExpertKind.dispatcher.rawValue
-        && named.map { $0.contains { sameName($0, version.name) } } ?? true
-    }
-    guard !experts.isEmpty else { return nil }
-    let parts =
-      ["task \(task.current.digest)", "model \(facts.digest)"]
-      + experts.map { "expert \($0.name)@\($0.version) \($0.digest)" }
-    let inputs = SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
+    guard let facts = model.readyFacts, let inputs = inputs(of: task, on: model, options: options) else { return nil }
+    let experts =
+      named(task, options).map { active($0, on: model) }
+      ?? activeVersions(of: ActiveExperts.Base(model: model.name, digest: facts.digest))
     return MixtureNeed(task: task, model: model, experts: experts, inputs: inputs)
+  }
+
+  /// `MixtureNeed.inputs` alone, in a time that does not depend on how many experts there are, unless the task names
+  /// them.
+  func inputs(of task: TaskRecord, on model: ModelRecord, options: JSONObject) -> String? {
+    guard let facts = model.readyFacts else { return nil }
+    let experts: SetDigest
+    if let named = named(task, options) {
+      let versions = active(named, on: model)
+      guard !versions.isEmpty else { return nil }
+      experts = SetDigest(versions)
+    } else {
+      let base = ActiveExperts.Base(model: model.name, digest: facts.digest)
+      guard let digest = activeExperts.digest(of: base) else { return nil }
+      experts = digest
+    }
+    let parts = "task \(task.current.digest)\nmodel \(facts.digest)\nexperts \(experts.text)"
+    return SHA256.digest(Array(parts.utf8)).description
+  }
+
+  /// The experts among which a search is to mix, where somebody has said so.
+  private func named(_ task: TaskRecord, _ options: JSONObject) -> [String]? {
+    (options["experts"] ?? task.current.settings["experts"])?.arrayValue?.compactMap(\.stringValue)
+  }
+
+  /// Those of the names that may take part, each once, in the order of all experts.
+  private func active(_ names: [String], on model: ModelRecord) -> [ExpertVersion] {
+    Set(names.map { Name($0) }).sorted().compactMap { expert($0.text)?.activeVersion }.filter { version in
+      sameName(version.model, model.name) && version.modelDigest == model.facts?.digest && version.mayTakePart
+    }
   }
 
   /// What a user asked of the search of this pair, which a recomputation asks again.

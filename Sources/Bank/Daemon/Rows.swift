@@ -106,9 +106,7 @@ extension Snapshot {
     }.map { $0.row(directory: paths.directory($0.directory)) }
   }
 
-  func experts(ofModel name: String) -> Int {
-    experts.count { $0.activeVersion.map { sameName($0.model, name) } ?? false }
-  }
+  func experts(ofModel name: String) -> Int { activeExperts.count(ofModel: name) }
 
   /// A task with the state of its mixtures. `state` is that of its only or its worst pair.
   func row(of task: TaskRecord) -> TaskRow {
@@ -131,9 +129,7 @@ extension Snapshot {
   func pairs(of task: TaskRecord) -> [PairStatus] {
     models(of: task).map { model in
       let pair = Pair(task: task.name, model: model.name)
-      let live = jobs.filter { job in
-        job.kind == AdaptSpec.kind && sameName(job.task ?? "", task.name) && sameName(job.model ?? "", model.name)
-      }
+      let live = searches(of: pair)
       let served = mixture(pair)
       let state: TaskState
       if live.contains(where: { $0.state == .running }) {

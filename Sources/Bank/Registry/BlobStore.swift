@@ -146,6 +146,33 @@ package struct BlobStore: Sendable {
     return blob
   }
 
+  /// Publishes several, each as if alone, side by side: nearly all of it is waiting for the disk, and a file system's
+  /// journal makes many changes durable in the time of one.
+  package func publish(_ staged: [StagedContent]) -> [Result<BlobReference, RegistryError>] {
+    let next = Mutex(0)
+    let results = Mutex([Result<BlobReference, RegistryError>?](repeating: nil, count: staged.count))
+    let work: @Sendable () -> Void = {
+      while true {
+        let index = next.withLock { next in
+          defer { next += 1 }
+          return next
+        }
+        guard index < staged.count else { return }
+        let result = Result { () throws(RegistryError) in try publish(staged[index]) }
+        results.withLock { $0[index] = result }
+      }
+    }
+    // Without a single one of them it only takes longer.
+    let helpers = (1..<max(1, min(staged.count, Self.publishers))).compactMap { _ in
+      try? OwnedThread(name: "publish", work)
+    }
+    work()
+    for helper in helpers { helper.join() }
+    return results.withLock { $0.compactMap { $0 } }
+  }
+
+  private static let publishers = 8
+
   /// That the blob is there, whole, and hashes to its name.
   package func check(_ blob: BlobReference) throws(RegistryError) {
     let path = path(blob)

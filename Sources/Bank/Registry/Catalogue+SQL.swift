@@ -56,6 +56,13 @@ extension Catalogue {
   func rows<Value>(
     _ sql: String, _ values: any SQLBindable..., read: (StoredRow) throws(RegistryError) -> Value
   ) throws(RegistryError) -> [Value] {
+    try rows(sql, values: values, read: read)
+  }
+
+  /// The same for values that come as a list.
+  func rows<Value>(
+    _ sql: String, values: [any SQLBindable], read: (StoredRow) throws(RegistryError) -> Value
+  ) throws(RegistryError) -> [Value] {
     var result: [Value] = []
     let stored = StoredRow()
     try each(sql, values) { (values) throws(RegistryError) in

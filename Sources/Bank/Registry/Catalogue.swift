@@ -36,9 +36,7 @@ package final class Catalogue {
   private var openEvents: [EventRecord] = []
   private var openStatements: [RedoStatement] = []
   /// What the next snapshot must read again.
-  var changed: Set<Part> = Set(Part.allCases)
-
-  package enum Part: CaseIterable, Sendable { case models, experts, tasks, mixtures, jobs, ingest, checks }
+  package var changes = CatalogueChanges.everything
 
   /// Opens or creates the database, runs again what the redo log has and it has not, and brings it to this version's
   /// schema; before that it copies an older one to the store's `backups`.
@@ -61,7 +59,7 @@ package final class Catalogue {
       let again = try connect()
       try Self.sqlite { () throws(SQLiteError) in try again.leaveDurabilityToTheCaller() }
       // Whatever was believed to be there is read again.
-      changed = Set(Part.allCases)
+      changes = .everything
       connection = again
       return again
     }

@@ -1,6 +1,7 @@
 package import RPCProtocol
 import Records
 package import Results
+import SQLite
 package import Settings
 
 /// What a check found of one version on one model, immutable. Its items are in its job's result.
@@ -43,6 +44,10 @@ package struct CheckRecord: Sendable, Equatable {
   }
 }
 
+extension CheckRecord: Placed {
+  package var place: Int64 { id }
+}
+
 extension Catalogue {
   static let checkTables = [
     """
@@ -71,12 +76,16 @@ extension Catalogue {
   ]
 
   /// Oldest first.
-  package func checks() throws(RegistryError) -> [CheckRecord] {
+  package func checks() throws(RegistryError) -> [CheckRecord] { try checks(where: "true", []) }
+
+  func check(_ id: Int64) throws(RegistryError) -> CheckRecord? { try checks(where: "id = ?", [id]).first }
+
+  private func checks(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [CheckRecord] {
     try rows(
       """
       SELECT id, kind, expert, version, model, model_digest, task, task_digest, job, verdict, passes, action, summary,
-        added FROM checks ORDER BY id
-      """
+        added FROM checks WHERE \(condition) ORDER BY id
+      """, values: values
     ) { (row) throws(RegistryError) in
       CheckRecord(
         id: row.integer(0), kind: try storedName(row.text(1), table: "checks"), expert: row.text(2),
@@ -93,7 +102,6 @@ extension Catalogue {
     if let known = try rows("SELECT id FROM checks WHERE job = ?", check.job, read: { $0.integer(0) }).first {
       return (known, false)
     }
-    changed.insert(.checks)
     try run(
       """
       INSERT INTO checks (kind, expert, version, model, model_digest, task, task_digest, job, verdict, passes, action,
@@ -101,7 +109,9 @@ extension Catalogue {
       """, check.kind.rawValue, check.expert, check.version, check.model, check.modelDigest, check.task,
       check.taskDigest, check.job, check.verdict.rawValue, check.passes ? 1 : 0, check.action.rawValue,
       RecordWriter.json(check.summary).jsonText, check.added.milliseconds)
-    return (try integer("SELECT last_insert_rowid()"), true)
+    let id = try integer("SELECT last_insert_rowid()")
+    changes.checks.insert(id)
+    return (id, true)
   }
 
   /// Takes a version out of use, with the reason. Where it was active, the version that was active
@@ -111,7 +121,7 @@ extension Catalogue {
   ) throws(RegistryError) -> AliasMove? {
     let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) })
     guard let active = active.first else { throw .unknownExpert(expert) }
-    changed.insert(.experts)
+    changes.experts[Name(expert), default: []].insert(version)
     var move: AliasMove?
     if active == Int64(version) {
       let before = try versionBefore(expert)

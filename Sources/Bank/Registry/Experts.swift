@@ -1,4 +1,5 @@
 package import RPCProtocol
+import SQLite
 import StrictJSON
 
 package enum VersionState: String, Sendable {
@@ -77,7 +78,22 @@ package struct ExpertRecord: Sendable, Equatable {
 
   package var newest: ExpertVersion? { versions.last }
   package var activeVersion: ExpertVersion? { active.flatMap { version($0) } }
-  package func version(_ number: Int) -> ExpertVersion? { versions.first { $0.version == number } }
+  package func version(_ number: Int) -> ExpertVersion? { versions.last { $0.version == number } }
+
+  /// Nil: the version is there no more. What changes is most often the newest.
+  mutating func replace(_ number: Int, by version: ExpertVersion?) {
+    var place = versions.count
+    while place > 0, versions[place - 1].version > number { place -= 1 }
+    if place > 0, versions[place - 1].version == number {
+      place -= 1
+      versions.remove(at: place)
+    }
+    if let version { versions.insert(version, at: place) }
+  }
+}
+
+extension ExpertRecord: Placed {
+  package var place: Name { Name(name) }
 }
 
 /// A move of an alias, as the journal keeps it.
@@ -160,13 +176,10 @@ extension Catalogue {
       FROM experts ORDER BY name
       """, read: { ($0.text(0), $0.optionalInteger(1), $0.optionalText(2)) })
     {
-      let lastMove = try move.map { (move) throws(RegistryError) -> AliasMove.Action in
-        try storedName(move, table: "alias_moves")
-      }
-      records.append(ExpertRecord(name: name, active: active.map { Int($0) }, versions: [], lastMove: lastMove))
+      records.append(try expert(name, active, move))
     }
     var index = 0
-    for version in try expertVersions() {
+    for version in try expertVersions(where: "true", []) {
       while index < records.count, !sameName(records[index].name, version.name) { index += 1 }
       guard index < records.count else {
         throw .damagedRow(table: "expert_versions", problem: "'\(version.name)' has versions and no name")
@@ -176,12 +189,44 @@ extension Catalogue {
     return records
   }
 
-  private func expertVersions() throws(RegistryError) -> [ExpertVersion] {
+  /// An expert as it stands: `known` as it stood, of which the versions that did not change are taken.
+  func expert(_ name: String, after known: ExpertRecord?, changed: Set<Int>) throws(RegistryError) -> ExpertRecord? {
+    let found = try rows(
+      """
+      SELECT active, (SELECT action FROM alias_moves WHERE expert = name ORDER BY sequence DESC LIMIT 1)
+      FROM experts WHERE name = ?
+      """, name, read: { ($0.optionalInteger(0), $0.optionalText(1)) })
+    guard let (active, move) = found.first else { return nil }
+    var record = try expert(name, active, move)
+    guard let known else {
+      record.versions = try expertVersions(where: "expert = ?", [name])
+      return record
+    }
+    record.versions = known.versions
+    for number in changed.sorted() {
+      let version = try expertVersions(where: "expert = ? AND version = ?", [name, number]).first
+      record.replace(number, by: version)
+    }
+    return record
+  }
+
+  /// A name without its versions.
+  private func expert(_ name: String, _ active: Int64?, _ move: String?) throws(RegistryError) -> ExpertRecord {
+    let lastMove = try move.map { (move) throws(RegistryError) -> AliasMove.Action in
+      try storedName(move, table: "alias_moves")
+    }
+    return ExpertRecord(name: name, active: active.map { Int($0) }, versions: [], lastMove: lastMove)
+  }
+
+  private func expertVersions(
+    where condition: String, _ values: [any SQLBindable]
+  ) throws(RegistryError) -> [ExpertVersion] {
     try rows(
       """
       SELECT expert, version, state, model, model_digest, digest, blob, bytes, kind, label, task, rescale, is_foreign,
-        details, warnings, source, added, added_by, quarantine FROM expert_versions ORDER BY expert, version
-      """
+        details, warnings, source, added, added_by, quarantine FROM expert_versions WHERE \(condition)
+      ORDER BY expert, version
+      """, values: values
     ) { (row) throws(RegistryError) in
       var version = ExpertVersion(
         name: row.text(0), version: Int(row.integer(1)), state: try storedName(row.text(2), table: "expert_versions"),
@@ -206,7 +251,6 @@ extension Catalogue {
   /// Adds the next version of a name as a candidate and returns its number. Numbers are never used twice, since
   /// versions are never deleted.
   package func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int {
-    changed.insert(.experts)
     try run("INSERT INTO experts (name) VALUES (?) ON CONFLICT DO NOTHING", version.name)
     let number = try integer(
       "SELECT coalesce(max(version), 0) + 1 FROM expert_versions WHERE expert = ?", version.name)
@@ -219,6 +263,7 @@ extension Catalogue {
       version.blob.bytes, version.kind, version.label, version.task, version.rescale, version.isForeign ? 1 : 0,
       version.details, JSONValue(version.warnings).jsonText, version.source, version.added.milliseconds,
       version.addedBy)
+    changes.experts[Name(version.name), default: []].insert(Int(number))
     return Int(number)
   }
 
@@ -241,7 +286,7 @@ extension Catalogue {
       throw .conflict(
         to.map { "'\(expert)@\($0)' is the active version already" } ?? "no version of '\(expert)' is active")
     }
-    changed.insert(.experts)
+    changes.experts[Name(expert), default: []].formUnion([from, to].compactMap { $0 })
     if let from {
       try run(
         "UPDATE expert_versions SET state = ? WHERE expert = ? AND version = ?", to == nil ? "retired" : "superseded",

@@ -1,3 +1,4 @@
+import SQLite
 import StrictJSON
 
 /// The one visible state of a dropped file.
@@ -9,6 +10,20 @@ package enum IngestState: String, Sendable {
 /// What became of a file in a watched directory.
 package struct IngestRecord: Sendable, Equatable {
   package enum Directory: String, Sendable { case experts, tasks }
+
+  package struct Place: Sendable, Hashable, Comparable {
+    package var directory: Directory
+    package var file: Name
+
+    package init(_ directory: Directory, _ file: String) {
+      self.directory = directory
+      self.file = Name(file)
+    }
+
+    package static func < (a: Place, b: Place) -> Bool {
+      a.directory == b.directory ? a.file < b.file : precedes(a.directory.rawValue, b.directory.rawValue)
+    }
+  }
 
   package var directory: Directory
   /// The name in the directory, escaped where it is no plain text.
@@ -42,6 +57,10 @@ package struct IngestRecord: Sendable, Equatable {
   }
 }
 
+extension IngestRecord: Placed {
+  package var place: Place { Place(directory, file) }
+}
+
 extension Catalogue {
   static let ingestTables = [
     """
@@ -62,12 +81,18 @@ extension Catalogue {
     """
   ]
 
-  package func ingested() throws(RegistryError) -> [IngestRecord] {
+  package func ingested() throws(RegistryError) -> [IngestRecord] { try ingested(where: "true", []) }
+
+  func ingested(_ place: IngestRecord.Place) throws(RegistryError) -> IngestRecord? {
+    try ingested(where: "directory = ? AND file = ?", [place.directory.rawValue, place.file.text]).first
+  }
+
+  private func ingested(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [IngestRecord] {
     try rows(
       """
       SELECT directory, file, state, kind, message, warnings, subject, version, identity, time FROM ingest
-      ORDER BY directory, file
-      """
+      WHERE \(condition) ORDER BY directory, file
+      """, values: values
     ) { (row) throws(RegistryError) in
       IngestRecord(
         directory: try storedName(row.text(0), table: "ingest"), file: row.text(1),
@@ -79,7 +104,7 @@ extension Catalogue {
   }
 
   package func store(_ record: IngestRecord) throws(RegistryError) {
-    changed.insert(.ingest)
+    changes.files.insert(record.place)
     try run(
       """
       INSERT INTO ingest (directory, file, state, kind, message, warnings, subject, version, identity, time)
@@ -93,7 +118,7 @@ extension Catalogue {
 
   /// The file is gone from its directory; what it became stays.
   package func forget(_ directory: IngestRecord.Directory, file: String) throws(RegistryError) {
-    changed.insert(.ingest)
+    changes.files.insert(IngestRecord.Place(directory, file))
     try run("DELETE FROM ingest WHERE directory = ? AND file = ?", directory.rawValue, file)
   }
 }

@@ -1,4 +1,5 @@
 package import Results
+import SQLite
 package import Settings
 package import StrictJSON
 package import WorkerProtocol
@@ -70,6 +71,10 @@ package struct JobRecord: Sendable, Equatable {
   }
 }
 
+extension JobRecord: Placed {
+  package var place: Int64 { id }
+}
+
 /// A search that ended without a mixture.
 package struct FailedSearch: Sendable, Equatable {
   /// `failed` or `cancelled`.
@@ -139,11 +144,14 @@ extension Catalogue {
   }
 
   package func job(_ id: Int64) throws(RegistryError) -> JobRecord {
-    let found = try rows("SELECT \(Self.jobColumns) FROM jobs WHERE id = ?", id) { (row) throws(RegistryError) in
-      try job(row)
-    }
-    guard let job = found.first else { throw .unknownJob(id) }
+    guard let job = try storedJob(id) else { throw .unknownJob(id) }
     return job
+  }
+
+  func storedJob(_ id: Int64) throws(RegistryError) -> JobRecord? {
+    try rows("SELECT \(Self.jobColumns) FROM jobs WHERE id = ?", id) { (row) throws(RegistryError) in
+      try job(row)
+    }.first
   }
 
   package func liveJobs() throws(RegistryError) -> [JobRecord] {
@@ -170,28 +178,44 @@ extension Catalogue {
     }.first
   }
 
+  /// Whether there ever was a job of a target.
+  package func hasJob(target: String) throws(RegistryError) -> Bool {
+    try integer("SELECT EXISTS (SELECT 1 FROM jobs WHERE target = ?)", target) != 0
+  }
+
   /// Each pair's newest search, where that did not succeed.
   package func failedSearches() throws(RegistryError) -> [Pair: FailedSearch] {
-    let found = try rows(
-      """
-      SELECT task, model, state, inputs, error FROM jobs
-      WHERE id IN (SELECT max(id) FROM jobs WHERE kind = ? GROUP BY task, model)
-        AND state IN ('failed', 'cancelled') AND task IS NOT NULL AND model IS NOT NULL
-      """, AdaptSpec.kind.name
+    let newest = try newestSearches(where: "id IN (SELECT max(id) FROM jobs WHERE kind = ? GROUP BY task, model)")
+    return Dictionary(newest.compactMap { pair, failed in failed.map { (pair, $0) } }, uniquingKeysWith: { $1 })
+  }
+
+  /// The pair of a search that there is, and how the newest one of that pair failed; nil where it did not.
+  func newestSearch(after job: JobRecord) throws(RegistryError) -> (Pair, FailedSearch?)? {
+    guard job.kind == AdaptSpec.kind else { return nil }
+    // A pair has one target.
+    return try newestSearches(
+      where: "kind = ? AND id = (SELECT max(id) FROM jobs WHERE target = ?)", [job.target]
+    ).first
+  }
+
+  /// `condition` begins with the kind.
+  private func newestSearches(
+    where condition: String, _ values: [any SQLBindable] = []
+  ) throws(RegistryError) -> [(Pair, FailedSearch?)] {
+    try rows(
+      "SELECT task, model, state, inputs, error FROM jobs WHERE \(condition) AND task IS NOT NULL AND model IS NOT NULL",
+      values: [AdaptSpec.kind.name] + values
     ) { (row) throws(RegistryError) in
+      let pair = Pair(task: row.text(0), model: row.text(1))
+      let state: JobState = try storedName(row.text(2), table: "jobs")
+      guard state == .failed || state == .cancelled else { return (pair, nil) }
       let error = try row.optionalText(4).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
-      return (
-        Pair(task: row.text(0), model: row.text(1)),
-        FailedSearch(
-          state: try storedName(row.text(2), table: "jobs"), inputs: row.optionalText(3), error: error ?? .null)
-      )
+      return (pair, FailedSearch(state: state, inputs: row.optionalText(3), error: error ?? .null))
     }
-    return Dictionary(found, uniquingKeysWith: { first, _ in first })
   }
 
   /// Stores a queued job and returns its number.
   package func add(_ job: JobRecord) throws(RegistryError) -> Int64 {
-    changed.insert(.jobs)
     try run(
       """
       INSERT INTO jobs (kind, key, target, inputs, priority, state, attempts, task, model, spec, options, who, reason,
@@ -199,14 +223,16 @@ extension Catalogue {
       """, job.kind.name, job.key, job.target, job.inputs, job.priority, job.task, job.model,
       StoredJobSpec(job.spec).stored.jsonText,
       JSONValue.object(job.options).jsonText, job.who, job.reason, job.created.milliseconds)
-    return try integer("SELECT last_insert_rowid()")
+    let id = try integer("SELECT last_insert_rowid()")
+    changes.jobs.insert(id)
+    return id
   }
 
   /// Moves a job to a state. An end drops its journal, which nothing will replay.
   package func setState(
     _ id: Int64, _ state: JobState, attempts: Int, result: JSONValue? = nil, error: JSONValue? = nil, now: Timestamp
   ) throws(RegistryError) {
-    changed.insert(.jobs)
+    changes.jobs.insert(id)
     try run(
       """
       UPDATE jobs SET state = ?2, attempts = ?3, result = coalesce(?4, result), error = ?5,

@@ -1,15 +1,25 @@
 import Records
 package import Results
+import SQLite
 package import StrictJSON
 
 /// A task on a model: what a mixture belongs to.
-package struct Pair: Sendable, Hashable {
+package struct Pair: Sendable, Hashable, Comparable {
   package var task: String
   package var model: String
 
   package init(task: String, model: String) {
     self.task = task
     self.model = model
+  }
+
+  package static func == (a: Pair, b: Pair) -> Bool { sameName(a.task, b.task) && sameName(a.model, b.model) }
+  package static func < (a: Pair, b: Pair) -> Bool {
+    sameName(a.task, b.task) ? precedes(a.model, b.model) : precedes(a.task, b.task)
+  }
+  package func hash(into hasher: inout Hasher) {
+    hashName(task, into: &hasher)
+    hashName(model, into: &hasher)
   }
 }
 
@@ -59,6 +69,10 @@ package struct ServedMixture: Sendable, Equatable {
   package var taskRevision: Int?
 }
 
+extension ServedMixture: Placed {
+  package var place: Pair { mixture.pair }
+}
+
 extension Catalogue {
   static let mixtureTables = [
     """
@@ -106,11 +120,22 @@ extension Catalogue {
   }
 
   package func servedMixtures() throws(RegistryError) -> [ServedMixture] {
+    try servedMixtures(where: "true", [])
+  }
+
+  func servedMixture(_ pair: Pair) throws(RegistryError) -> ServedMixture? {
+    try servedMixtures(where: "s.task = ? AND s.model = ?", [pair.task, pair.model]).first
+  }
+
+  private func servedMixtures(
+    where condition: String, _ values: [any SQLBindable]
+  ) throws(RegistryError) -> [ServedMixture] {
     try rows(
       """
       SELECT \(Self.mixtureColumns), s.generation, s.stale_reason FROM served s
-      JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision ORDER BY s.task, s.model
-      """
+      JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision WHERE \(condition)
+      ORDER BY s.task, s.model
+      """, values: values
     ) { (row) throws(RegistryError) in
       var served = ServedMixture(
         mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
@@ -136,7 +161,7 @@ extension Catalogue {
   package func publish(
     _ mixture: MixtureRevision, generation: Int64, staleReason: String?
   ) throws(RegistryError) -> Int {
-    changed.insert(.mixtures)
+    changes.mixtures.insert(mixture.pair)
     let number = try integer(
       "SELECT coalesce(max(revision), 0) + 1 FROM mixtures WHERE task = ? AND model = ?", mixture.pair.task,
       mixture.pair.model)
@@ -166,7 +191,7 @@ extension Catalogue {
 
   /// Marks what is served as stale (with the reason) or as fresh again (nil).
   package func setStale(_ pair: Pair, reason: String?, generation: Int64) throws(RegistryError) {
-    changed.insert(.mixtures)
+    changes.mixtures.insert(pair)
     try run(
       "UPDATE served SET stale_reason = ?, generation = ? WHERE task = ? AND model = ?", reason, generation, pair.task,
       pair.model)

@@ -71,7 +71,7 @@ extension Catalogue {
   }
 
   package func store(_ model: ModelRecord) throws(RegistryError) {
-    changed.insert(.models)
+    changes.models = true
     try run(
       """
       INSERT INTO models (name, path, identity, state, facts, problem, added, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)

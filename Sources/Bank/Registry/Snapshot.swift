@@ -1,69 +1,50 @@
 package import RPCProtocol
 import SystemSupport
+import WorkerProtocol
 
 /// All that readers see, at one moment: immutable, and so read on any thread without waiting.
 ///
 /// The catalogue's thread makes a new one after each commit and publishes it; only then does it answer the client that
-/// asked for the change, so whoever got an answer finds it in the next snapshot.
+/// asked for the change, so whoever got an answer finds it in the next snapshot. One shares with the one before it
+/// whatever did not change, and is made in a time that does not depend on how much that is.
 package final class Snapshot: Sendable {
+  let contents: SnapshotContents
   /// The number of the last event that it knows of.
   package let generation: Int64
-  package let models: [ModelRecord]
-  package let experts: [ExpertRecord]
-  package let tasks: [TaskRecord]
-  package let mixtures: [ServedMixture]
-  /// Dropped files with their state.
-  package let ingested: [IngestRecord]
-  /// Jobs that are not at their end, oldest first.
-  package let jobs: [JobRecord]
-  /// Pairs whose newest search failed or was cancelled, with that.
-  package let failedSearches: [Pair: FailedSearch]
-  /// What checks found, oldest first.
-  package let checks: [CheckRecord]
   /// The model that a request without one means; nil where several are there and none is the default.
   package let defaultModel: String?
-  private let answers: [Pair: PreparedMixture]
+  private let derived = Mutex(Derived())
 
-  /// `path` says where a blob lies.
-  /// `previous`, if given, served the same mixtures: its answers are taken as they are.
-  package init(
-    generation: Int64, models: [ModelRecord], experts: [ExpertRecord], tasks: [TaskRecord], mixtures: [ServedMixture],
-    ingested: [IngestRecord], jobs: [JobRecord], failedSearches: [Pair: FailedSearch] = [:], checks: [CheckRecord] = [],
-    configuredModel: String?, answersOf previous: Snapshot? = nil,
-    path: (BlobReference) -> String
-  ) {
+  init(_ contents: SnapshotContents, generation: Int64, configuredModel: String?) {
+    self.contents = contents
     self.generation = generation
-    self.models = models
-    self.experts = experts
-    self.tasks = tasks
-    self.mixtures = mixtures
-    self.ingested = ingested
-    self.jobs = jobs
-    self.failedSearches = failedSearches
-    self.checks = checks
-    let ready = models.filter { $0.state == .ready }
-    let configured = models.first { model in configuredModel.map { sameName($0, model.name) } ?? false }
+    let ready = contents.models.filter { $0.state == .ready }
+    let configured = contents.models.first { model in configuredModel.map { sameName($0, model.name) } ?? false }
     defaultModel = configured?.name ?? (ready.count == 1 ? ready.first?.name : nil)
-    if let previous {
-      answers = previous.answers
-    } else {
-      var answers: [Pair: PreparedMixture] = [:]
-      for served in mixtures { answers[served.mixture.pair] = PreparedMixture(served, path: path(served.mixture.blob)) }
-      self.answers = answers
-    }
   }
 
   /// What stands before the catalogue is open.
-  package static let empty = Snapshot(
-    generation: 0, models: [], experts: [], tasks: [], mixtures: [], ingested: [], jobs: [], configuredModel: nil,
-    path: \.hex)
+  package static let empty = Snapshot(SnapshotContents(), generation: 0, configuredModel: nil)
+
+  package var models: [ModelRecord] { contents.models }
+  package var experts: SortedChunks<ExpertRecord> { contents.experts }
+  package var tasks: SortedChunks<TaskRecord> { contents.tasks }
+  package var mixtures: SortedChunks<ServedMixture> { contents.mixtures }
+  /// Dropped files with their state.
+  package var ingested: SortedChunks<IngestRecord> { contents.ingested }
+  /// Jobs that are not at their end, oldest first.
+  package var jobs: SortedChunks<JobRecord> { contents.jobs }
+  /// Pairs whose newest search failed or was cancelled, with that.
+  package var failedSearches: [Pair: FailedSearch] { contents.failedSearches }
+  /// What checks found, oldest first.
+  package var checks: SortedChunks<CheckRecord> { contents.checks }
+  /// The experts that may take part in mixtures now.
+  package var activeExperts: ActiveExperts { contents.activeExperts }
 
   /// The answer to `mixture.get` in bytes; nil where the task or the mixture is unknown, or no model is decided.
   package func answer(task: String, model: String?) -> PreparedMixture? {
     guard let model = model ?? modelOf(task: task) else { return nil }
-    guard let found = answers[Pair(task: task, model: model)] else { return nil }
-    // A dictionary compares strings by canonical equivalence; names are bytes.
-    return sameName(found.pair.task, task) && sameName(found.pair.model, model) ? found : nil
+    return contents.answers[Pair(task: task, model: model)]
   }
 
   /// The model that is meant for a task where the request names none: its own, else the default. It need not be there.
@@ -78,10 +59,56 @@ package final class Snapshot: Sendable {
   }
 
   package func model(_ name: String) -> ModelRecord? { models.first { sameName($0.name, name) } }
-  package func expert(_ name: String) -> ExpertRecord? { experts.first { sameName($0.name, name) } }
-  package func task(_ name: String) -> TaskRecord? { tasks.first { sameName($0.name, name) } }
-  package func mixture(_ pair: Pair) -> ServedMixture? {
-    mixtures.first { sameName($0.mixture.pair.task, pair.task) && sameName($0.mixture.pair.model, pair.model) }
+  package func expert(_ name: String) -> ExpertRecord? { experts[Name(name)] }
+  package func task(_ name: String) -> TaskRecord? { tasks[Name(name)] }
+  package func mixture(_ pair: Pair) -> ServedMixture? { mixtures[pair] }
+  /// The dropped file of a name.
+  package func ingested(_ directory: IngestRecord.Directory, _ file: String) -> IngestRecord? {
+    ingested[IngestRecord.Place(directory, file)]
+  }
+
+  /// The checks of a version, oldest first.
+  package func checks(of expert: String, version: Int) -> [CheckRecord] {
+    let first = CheckPlace(expert: Name(expert), version: version, id: 0)
+    return contents.checksByVersion.after(first)
+      .prefix { $0.version == version && $0.expert == first.expert }.compactMap { checks[$0.id] }
+  }
+
+  /// The mixtures of a task on all models.
+  package func mixtures(ofTask task: String) -> SortedChunks<ServedMixture>.SubSequence {
+    contents.mixtures(ofTask: task)
+  }
+
+  // MARK: - What is found out once, where somebody asks
+
+  private struct Derived {
+    var searches: [Pair: [JobRecord]]?
+    var active: [ActiveExperts.Base: [ExpertVersion]] = [:]
+  }
+
+  /// The live searches of a pair, oldest first.
+  package func searches(of pair: Pair) -> [JobRecord] {
+    derived.withLock { derived in
+      if let searches = derived.searches { return searches[pair] ?? [] }
+      var searches: [Pair: [JobRecord]] = [:]
+      for job in jobs where job.kind == AdaptSpec.kind {
+        if let task = job.task, let model = job.model {
+          searches[Pair(task: task, model: model), default: []].append(job)
+        }
+      }
+      derived.searches = searches
+      return searches[pair] ?? []
+    }
+  }
+
+  /// The active experts of a base, by name: those that `activeExperts` counts.
+  package func activeVersions(of base: ActiveExperts.Base) -> [ExpertVersion] {
+    derived.withLock { derived in
+      if let known = derived.active[base] { return known }
+      let versions = activeExperts.names(of: base).compactMap { experts[$0]?.activeVersion }
+      derived.active[base] = versions
+      return versions
+    }
   }
 }
 
@@ -123,30 +150,3 @@ package final class CurrentSnapshot: Sendable {
   package func get() -> Snapshot { current.withLock { $0 } }
   package func publish(_ snapshot: Snapshot) { current.withLock { $0 = snapshot } }
 }
-
-extension Catalogue {
-  /// A snapshot of what stands after the last commit. What did not change since `previous` is taken from it.
-  package func snapshot(
-    after previous: Snapshot?, configuredModel: String?, path: (BlobReference) -> String
-  ) throws(RegistryError) -> Snapshot {
-    func part<Value>(
-      _ part: Part, _ old: Value?, _ read: () throws(RegistryError) -> Value
-    ) throws(RegistryError) -> Value {
-      if let old, !changed.contains(part) { return old }
-      return try read()
-    }
-    let snapshot = Snapshot(
-      generation: try lastSequence(), models: try part(.models, previous?.models, models),
-      experts: try part(.experts, previous?.experts, experts), tasks: try part(.tasks, previous?.tasks, tasks),
-      mixtures: try part(.mixtures, previous?.mixtures, servedMixtures),
-      ingested: try part(.ingest, previous?.ingested, ingested), jobs: try part(.jobs, previous?.jobs, liveJobs),
-      failedSearches: try part(.jobs, previous?.failedSearches, failedSearches),
-      checks: try part(.checks, previous?.checks, checks), configuredModel: configuredModel,
-      answersOf: changed.contains(.mixtures) ? nil : previous, path: path)
-    changed = []
-    return snapshot
-  }
-}
-
-/// Names are the same where their bytes are; Swift's `==` takes a K for a Kelvin sign.
-package func sameName(_ a: String, _ b: String) -> Bool { a.utf8.elementsEqual(b.utf8) }

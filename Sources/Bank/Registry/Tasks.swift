@@ -1,3 +1,4 @@
+import SQLite
 package import Settings
 package import StrictJSON
 
@@ -56,6 +57,10 @@ package struct TaskRecord: Sendable, Equatable {
   package var boundModel: String? { onlyModel ?? current.settings["model"]?.stringValue }
 }
 
+extension TaskRecord: Placed {
+  package var place: Name { Name(name) }
+}
+
 extension Catalogue {
   static let taskTables = [
     """
@@ -87,13 +92,18 @@ extension Catalogue {
     """,
   ]
 
-  package func tasks() throws(RegistryError) -> [TaskRecord] {
+  package func tasks() throws(RegistryError) -> [TaskRecord] { try tasks(where: "true", []) }
+
+  func task(_ name: String) throws(RegistryError) -> TaskRecord? { try tasks(where: "t.name = ?", [name]).first }
+
+  private func tasks(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [TaskRecord] {
     try rows(
       """
       SELECT t.name, t.only_model, r.revision, r.digest, r.path, r.rows, r.eval_rows, r.train_rows, r.scoring, r.metric,
         r.template, r.settings, r.warnings, r.source, r.added
-      FROM tasks t JOIN task_revisions r ON r.task = t.name AND r.revision = t.revision ORDER BY t.name
-      """
+      FROM tasks t JOIN task_revisions r ON r.task = t.name AND r.revision = t.revision WHERE \(condition)
+      ORDER BY t.name
+      """, values: values
     ) { (row) throws(RegistryError) in
       TaskRecord(
         name: row.text(0), onlyModel: row.optionalText(1),
@@ -109,7 +119,7 @@ extension Catalogue {
 
   /// Makes this the task's newest revision and returns its number; `revision` of the argument is not read.
   package func addRevision(_ revision: TaskRevision) throws(RegistryError) -> Int {
-    changed.insert(.tasks)
+    changes.tasks.insert(Name(revision.task))
     let number = try integer(
       "SELECT coalesce(max(revision), 0) + 1 FROM task_revisions WHERE task = ?", revision.task)
     try run(
@@ -136,7 +146,7 @@ extension Catalogue {
 
   /// Restricts a task to one model, or with nil opens it to all.
   package func bind(task: String, toModel model: String?) throws(RegistryError) {
-    changed.insert(.tasks)
+    changes.tasks.insert(Name(task))
     try run("UPDATE tasks SET only_model = ? WHERE name = ?", model, task)
     if try integer("SELECT changes()") == 0 { throw .unknownTask(task) }
   }

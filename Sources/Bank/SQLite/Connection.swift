@@ -16,6 +16,9 @@ import Glibc
   private let handle: OpaquePointer
   private var statements: [String: Statement] = [:]
   private var transactionDepth = 0
+  /// How much the statements have cost so far, in operations of SQLite's virtual machine, which do not depend on the
+  /// machine below it: what a query reads shows here, whether or not it returns it.
+  package private(set) var operations = 0
 
   /// Opens or creates. A file with another `applicationID`, or with a `user_version` above `knownVersion`, is refused
   /// and stays byte for byte as it is.
@@ -183,7 +186,7 @@ extension Connection {
       statement = unsafe try Statement(sql, connection: handle, path: path)
     }
     defer {
-      statement.reset()
+      operations += statement.reset()
       if statements.count < 256 { statements[sql] = statement }
     }
     try statement.bind(values)

@@ -74,10 +74,12 @@ import CSQLite
     }
   }
 
-  /// Ready to be bound and run again. What the last step returned is not reported twice.
-  func reset() {
+  /// Ready to be bound and run again. What the last step returned is not reported twice. Returns how many operations of
+  /// SQLite's virtual machine it took.
+  func reset() -> Int {
     unsafe sqlite3_reset(handle)
     unsafe sqlite3_clear_bindings(handle)
+    return Int(unsafe sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_VM_STEP, 1))
   }
 
   var columnCount: Int { Int(unsafe sqlite3_column_count(handle)) }

@@ -6,6 +6,8 @@ package struct StagingLimits: Sendable {
   package var maximumBytes = 64 << 20
   /// How long a file must have been left alone where no lease can be had: another's file, a network file system.
   package var quietWithoutLease = Duration.milliseconds(500)
+  /// Whether the copy is on the disk when `stageCopy` returns.
+  package var isDurable = true
 
   package init() {}
 }
@@ -18,8 +20,8 @@ package struct StagingLimits: Sendable {
 /// the copy. Only the copy is used from here on.
 ///
 /// `each` gets the bytes in order as they were written to the copy, so that nobody has to read it. Blocks for as long as
-/// the file system takes; any thread but the watcher's. The copy is on the disk when this returns; its name is not
-/// (fsync the directory after renaming it).
+/// the file system takes; any thread but the watcher's. The copy is on the disk when this returns, unless the limits say
+/// that its owner sees to that; its name is not (fsync the directory after renaming it).
 package func stageCopy(
   _ name: String, from directory: FileDescriptor, into stagingDirectory: String, limits: StagingLimits = .init(),
   each: (Span<UInt8>) -> Void = { _ in }
@@ -38,7 +40,8 @@ package func stageCopy(
 
   let staged: StagedFile?
   do throws(SystemCallError) {
-    staged = try copyUnchanged(source, before, wasLeased: isLeased, into: stagingDirectory, each)
+    staged = try copyUnchanged(
+      source, before, wasLeased: isLeased, into: stagingDirectory, isDurable: limits.isDurable, each)
   } catch {
     throw .failed(error)
   }
@@ -48,7 +51,7 @@ package func stageCopy(
 
 /// nil where the source did not stay as it was.
 private func copyUnchanged(
-  _ source: FileDescriptor, _ before: FileStatus, wasLeased: Bool, into stagingDirectory: String,
+  _ source: FileDescriptor, _ before: FileStatus, wasLeased: Bool, into stagingDirectory: String, isDurable: Bool,
   _ each: (Span<UInt8>) -> Void
 ) throws(SystemCallError) -> StagedFile? {
   let path = "\(stagingDirectory)/ingest-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
@@ -57,7 +60,7 @@ private func copyUnchanged(
     if try copyBytes(source, to: copy, count: before.size, each), try source.status().identity == before.identity {
       return try FileSystem.naming(path) { () throws(SystemCallError) in
         try systemCall("chmod") { fchmod(copy.number, 0o444) }
-        try copy.synchronize()
+        if isDurable { try copy.synchronize() }
         let identity = try copy.status().identity
         try copy.close()
         return StagedFile(path: path, identity: identity, source: before, wasLeased: wasLeased)

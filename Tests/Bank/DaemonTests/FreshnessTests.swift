@@ -46,9 +46,13 @@ private struct Bank {
   }
 
   var snapshot: Snapshot {
-    Snapshot(
-      generation: 1, models: models, experts: experts, tasks: tasks, mixtures: mixtures, ingested: [], jobs: [],
-      failedSearches: failedSearches, configuredModel: nil, path: \.hex)
+    var contents = SnapshotContents()
+    contents.models = models
+    for expert in experts { contents.set(expert, at: expert.place) }
+    for task in tasks { contents.set(task, at: task.place) }
+    for served in mixtures { contents.set(served, at: served.place, path: \.hex) }
+    contents.failedSearches = failedSearches
+    return Snapshot(contents, generation: 1, configuredModel: nil)
   }
 
   var freshness: Freshness { Freshness(snapshot: snapshot, searches: searches) }
@@ -196,6 +200,28 @@ private struct Bank {
     bank.mixtures[0].staleReason = reason
     #expect(bank.actions == [.searchDue(pair)])
     #expect(bank.freshness.due(pair)?.reason == reason)
+  }
+
+  /// A stream of dropped experts would else change the reason of every mixture with each of them.
+  @Test func aReasonNamesEightCausesAndThenStaysAsItIs() throws {
+    var bank = try Bank()
+    for number in 10..<18 { bank.drop("expert\(number)") }
+    let eight = (10..<18).map { "'expert\($0)' is a new expert (version 1)" }.joined(separator: "; ")
+    #expect(bank.actions == [.markStale(pair, reason: eight), .searchDue(pair)])
+    bank.drop("expert18")
+    #expect(bank.actions == [.markStale(pair, reason: eight + "; and more"), .searchDue(pair)])
+    bank.mixtures[0].staleReason = eight + "; and more"
+    bank.drop("expert19")
+    #expect(bank.actions == [.searchDue(pair)])
+  }
+
+  /// Of a time when t2d formed the digest of the inputs in another way.
+  @Test func aMixtureWithAnotherDigestOfTheSameInputsIsFresh() throws {
+    var bank = try Bank()
+    bank.mixtures[0].mixture.inputs = "sha256:before"
+    #expect(bank.actions == [.wait(pair)])
+    bank.renew(0)
+    #expect(bank.actions.contains(.searchDue(pair)))
   }
 
   @Test func aRolledBackAliasIsSaidToBeThat() throws {

@@ -44,7 +44,7 @@ extension CheckList: HandledMethod {
 extension CheckShow: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let id = asked.check
-    guard let check = service.snapshots.get().checks.first(where: { $0.id == id }) else {
+    guard let check = service.snapshots.get().checks[id] else {
       throw RPCError(.unknownCheck, "there is no check \(id)", hint: "see: t2ctl check list")
     }
     service.onCatalogue(reply) { coordinator throws(RPCError) in

@@ -13,7 +13,7 @@ extension ExpertShow: HandledMethod {
     } catch {
       throw RPCError(.internal, "the stored details of '\(version.name)@\(version.version)' are damaged: \(error)")
     }
-    let checks = snapshot.checks.filter { sameName($0.expert, version.name) && $0.version == version.version }
+    let checks = snapshot.checks(of: version.name, version: version.version)
     reply.succeed(
       Result(
         row: version.row(active: expert.active), versions: expert.versions.map(\.version), details: stored.details,

@@ -21,13 +21,16 @@ extension SystemSync: HandledMethod {
               hint: "a file is still being written, or a large one is being read; see: t2ctl status")
           case .stopped: throw RPCError(.shuttingDown, "t2d is ending")
           }
-          for model in coordinator.snapshot.models { coordinator.lookAgain(at: model) }
-          coordinator.stopWaiting()
-          let snapshot = coordinator.snapshot
-          reply.succeed(
-            Result(
-              generation: snapshot.generation, experts: snapshot.experts.count, tasks: snapshot.tasks.count,
-              rejected: snapshot.rejected(nil, service.paths)))
+          coordinator.afterRetries { error in
+            if let error { return reply.fail(error) }
+            for model in coordinator.snapshot.models { coordinator.lookAgain(at: model) }
+            coordinator.stopWaiting()
+            let snapshot = coordinator.snapshot
+            reply.succeed(
+              Result(
+                generation: snapshot.generation, experts: snapshot.experts.count, tasks: snapshot.tasks.count,
+                rejected: snapshot.rejected(nil, service.paths)))
+          }
         }
       }
     }

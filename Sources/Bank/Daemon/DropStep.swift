@@ -1,0 +1,48 @@
+import Registry
+import SystemSupport
+import Watcher
+
+/// One file of a batch, or another event of the watcher, on its way into the catalogue.
+struct DropStep {
+  enum Cause {
+    case event(DropEvent)
+    /// A file of the directory of experts, which had this state, is tried again.
+    case retry(IngestRecord, FileDescriptor)
+  }
+
+  /// What was found before the transaction.
+  enum Look {
+    case nothing
+    /// This very file has its state already.
+    case known
+    case expert(CheckedExpert, identity: String)
+    case refused(Refusal, identity: String)
+  }
+
+  let cause: Cause
+  let look: Look
+  /// What became of the blob; nil where there is none to store.
+  var published: Result<BlobReference, RegistryError>?
+  /// What the watcher is told.
+  var outcome = DropOutcome.settled
+
+  init(cause: Cause, look: Look) {
+    self.cause = cause
+    self.look = look
+  }
+
+  /// False where the catalogue need not be touched.
+  var isChange: Bool {
+    if case .known = look { return false }
+    return true
+  }
+
+  var content: StagedContent? {
+    if case .expert(let expert, _) = look { expert.content } else { nil }
+  }
+
+  /// What it came to can be seen by all.
+  func finish() {
+    if case .event(.due(let item)) = cause { item.finished(outcome) }
+  }
+}
