@@ -21,7 +21,7 @@ package final class DirectoryWatcher: Sendable {
     package var overlayRescan = Duration.seconds(30)
     package var pollPeriod = Duration.seconds(10)
     /// Names tracked in one directory; further ones are left alone, with a warning.
-    package var maximumNames = 10_000
+    package var maximumNames = 100_000
 
     package init() {}
   }
@@ -33,7 +33,9 @@ package final class DirectoryWatcher: Sendable {
     package var overflows = 0
     package var scans = 0
     package var pending = 0
+    /// At most `maximumNames` of them, in order.
     package var incomplete: [String] = []
+    static let maximumNames = 100
     package init() {}
   }
 

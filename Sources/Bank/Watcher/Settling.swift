@@ -41,6 +41,7 @@ package struct SettlePeriods: Sendable {
 ///
 /// No clock, no lock, no I/O: it is told what was seen and the instant, and says what is due. A hint is never proof
 /// that a file is complete; the attempt finds that out (`stageCopy`) and its outcome comes back through `finished`.
+/// Whatever is asked for each event or each turn costs O(log n) for n names; only `expedite` looks at all of them.
 package struct Settling<Name: Hashable & Sendable>: Sendable {
   private struct Entry: Sendable {
     /// nil while an attempt runs, and after the retries are used up.
@@ -51,10 +52,21 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
     var attempts = 0
     var incompleteSince: MonotonicInstant?
     var reported = false
+
+    var isPending: Bool { inFlight || due != nil }
   }
 
   private let periods: SettlePeriods
   private var entries: [Name: Entry] = [:]
+  /// Names by `due`, and by when they will have been incomplete for too long. What does not agree with the name's entry any
+  /// more is passed over.
+  private var dueQueue = InstantQueue<Name>()
+  private var overdueQueue = InstantQueue<Name>()
+  package private(set) var pendingCount = 0
+  /// Those that `takeOverdue` has reported, until they change.
+  package private(set) var incomplete: Set<Name> = []
+  /// Another number for each change of `incomplete`.
+  private(set) var incompleteChanges = 0
 
   package init(_ periods: SettlePeriods = SettlePeriods()) { self.periods = periods }
 
@@ -72,23 +84,23 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
     }
     if hint != .scanned { entry.attempts = 0 }
     if entry.inFlight { entry.again = due } else { entry.due = due }
-    entries[name] = entry
+    set(name, entry)
   }
 
   /// The name is gone, and with it all that was waited for. An attempt that runs may still report.
-  package mutating func vanished(_ name: Name) { entries[name] = nil }
+  package mutating func vanished(_ name: Name) { set(name, nil) }
 
   /// The names to attempt now. Each is in flight until `finished` or `vanished`.
   package mutating func takeDue(at now: MonotonicInstant) -> [Name] {
-    var due: [(MonotonicInstant, Name)] = []
-    for (name, entry) in entries {
-      if let instant = entry.due, instant <= now { due.append((instant, name)) }
+    var due: [Name] = []
+    while let (instant, name) = dueQueue.first, instant <= now {
+      var entry = entries[name] ?? Entry()
+      entry.due = nil
+      entry.inFlight = true
+      set(name, entry)
+      due.append(name)
     }
-    for (_, name) in due {
-      entries[name]?.due = nil
-      entries[name]?.inFlight = true
-    }
-    return due.sorted { $0.0 < $1.0 }.map(\.1)
+    return due
   }
 
   /// How an attempt ended.
@@ -99,10 +111,7 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
     entry.again = nil
     switch outcome {
     case .settled, .retryLater:
-      guard entry.due != nil else {
-        entries[name] = nil
-        return
-      }
+      guard entry.due != nil else { return set(name, nil) }
       entry.incompleteSince = nil
       entry.reported = false
     case .incomplete:
@@ -115,53 +124,83 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
         entry.attempts += 1
       }
     }
-    entries[name] = entry
+    set(name, entry)
   }
 
   /// When `takeDue` has something next; nil where nothing is waited for.
-  package var nextDue: MonotonicInstant? { entries.values.compactMap(\.due).min() }
+  package var nextDue: MonotonicInstant? { dueQueue.first?.0 }
 
   /// Makes all that waits due now, and says how many attempts each name still needs before what happened to it so far
   /// is reflected: one, or two where it changed during the attempt that runs.
   package mutating func expedite(at now: MonotonicInstant) -> [Name: Int] {
     var attempts: [Name: Int] = [:]
-    for (name, entry) in entries {
+    for (name, var entry) in entries {
       if entry.inFlight {
         attempts[name] = entry.again == nil ? 1 : 2
-        if entry.again != nil { entries[name]?.again = now }
+        if entry.again == nil { continue }
+        entry.again = now
       } else if entry.due != nil {
         attempts[name] = 1
-        entries[name]?.due = now
+        entry.due = now
+      } else {
+        continue
       }
+      set(name, entry)
     }
     return attempts
   }
 
   /// Whether an attempt runs or is waited for.
-  package func isPending(_ name: Name) -> Bool {
-    guard let entry = entries[name] else { return false }
-    return entry.inFlight || entry.due != nil
-  }
+  package func isPending(_ name: Name) -> Bool { entries[name]?.isPending ?? false }
 
   /// Whether its retries are used up.
   package func isOverdue(_ name: Name) -> Bool {
     guard let entry = entries[name] else { return false }
-    return !entry.inFlight && entry.due == nil
+    return !entry.isPending
   }
 
   /// Names that have been incomplete for longer than the time-out, each reported once until it changes.
   package mutating func takeOverdue(at now: MonotonicInstant) -> [Name] {
     var overdue: [Name] = []
-    for (name, entry) in entries {
-      guard !entry.reported, let since = entry.incompleteSince, now - since >= periods.incompleteTimeout else {
-        continue
-      }
-      entries[name]?.reported = true
+    while let (instant, name) = overdueQueue.first, instant <= now {
+      overdueQueue.removeFirst()
+      guard var entry = entries[name], let since = entry.incompleteSince, since + periods.incompleteTimeout == instant,
+        !entry.reported
+      else { continue }
+      entry.reported = true
+      set(name, entry)
       overdue.append(name)
     }
     return overdue
   }
 
-  package var pendingCount: Int { entries.values.count { $0.inFlight || $0.due != nil } }
-  package var incomplete: [Name] { entries.filter { $0.value.reported }.map(\.key) }
+  // MARK: - The one way in which an entry changes
+
+  /// Nil: nothing is known of the name any more.
+  private mutating func set(_ name: Name, _ entry: Entry?) {
+    let before = entries[name]
+    entries[name] = entry
+    pendingCount += (entry?.isPending ?? false ? 1 : 0) - (before?.isPending ?? false ? 1 : 0)
+    if let due = entry?.due, due != before?.due { dueQueue.insert(due, name) }
+    if let since = entry?.incompleteSince, since != before?.incompleteSince {
+      overdueQueue.insert(since + periods.incompleteTimeout, name)
+    }
+    let (isReported, wasReported) = (entry?.reported ?? false, before?.reported ?? false)
+    if isReported != wasReported {
+      if isReported { incomplete.insert(name) } else { incomplete.remove(name) }
+      incompleteChanges += 1
+    }
+    clearQueues()
+  }
+
+  /// Keeps what is passed over from the front of the queue of what is due, and from becoming more than what is not: a name
+  /// that changes again and again leaves much of it behind.
+  private mutating func clearQueues() {
+    while let (instant, name) = dueQueue.first, entries[name]?.due != instant { dueQueue.removeFirst() }
+    let limit = 2 * entries.count + 64
+    if dueQueue.count > limit { dueQueue.keep { entries[$1]?.due == $0 } }
+    if overdueQueue.count > limit {
+      overdueQueue.keep { entries[$1]?.incompleteSince.map { $0 + periods.incompleteTimeout } == $0 }
+    }
+  }
 }

@@ -239,7 +239,10 @@ extension WatchLoop {
     let key = DropKey(label: label, name: text)
     settling.vanished(key)
     directories[index].polled[text] = nil
-    if directories[index].configuration.rules.acceptsDirectories {
+    // A file that was announced has no watch of its own.
+    if directories[index].configuration.rules.acceptsDirectories,
+      directories[index].announced[text]?.isDirectory ?? true
+    {
       for (watch, roles) in roles where roles.contains(.inside(index, name)) { remove(.inside(index, name), watch) }
     }
     for position in syncs.indices { syncs[position].waiting?[key] = nil }

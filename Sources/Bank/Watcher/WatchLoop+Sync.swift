@@ -60,7 +60,11 @@ extension WatchLoop {
 
   func publishStatus() {
     counters.pending = settling.pendingCount
-    counters.incomplete = settling.incomplete.map { "\($0.label)/\($0.name)" }.sorted()
+    if settling.incompleteChanges != shownIncompleteChanges {
+      shownIncompleteChanges = settling.incompleteChanges
+      let some = settling.incomplete.prefix(DirectoryWatcher.Status.maximumNames)
+      counters.incomplete = some.map { "\($0.label)/\($0.name)" }.sorted()
+    }
     counters.conditions = [:]
     for directory in directories { counters.conditions[directory.label] = directory.condition }
     let counters = self.counters

@@ -47,6 +47,8 @@ final class WatchLoop {
   var cookieCount = 0
   var cookiesWork = false
   var counters = DirectoryWatcher.Status()
+  /// Those whose names `counters` has.
+  var shownIncompleteChanges = 0
   var isStopping = false
 
   init(

@@ -63,7 +63,7 @@ struct SettlingTests {
     settling.saw("a", .closed, at: at(500_000))
     #expect(settling.takeDue(at: at(500_100)) == ["a"])
     settling.finished("a", .settled, at: at(500_100))
-    #expect(settling.incomplete == [])
+    #expect(settling.incomplete.isEmpty)
   }
 
   @Test func anEventStartsTheRetriesAnew() {
@@ -139,5 +139,48 @@ struct SettlingTests {
     var settling = Settling<Int>()
     for name in 0..<20 { settling.saw(name, .closed, at: at(Int64(100 - name))) }
     #expect(settling.takeDue(at: at(1000)) == Array((0..<20).reversed()))
+  }
+
+  /// Against a twin that looks at every name each time.
+  @Test(arguments: [1, 2, 3] as [UInt64])
+  func theQueuesAgreeWithLookingAtAllNames(seed: UInt64) {
+    var state = seed
+    func random(_ count: UInt64) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int((state >> 33) % count)
+    }
+    var settling = Settling<String>()
+    var due: [String: Int] = [:]
+    var inFlight: Set<String> = []
+    var now = 0
+    let hints: [(DropHint, Int)] = [(.movedIn, 0), (.closed, 100), (.created, 1000), (.modified, 1000)]
+    for _ in 0..<5000 {
+      now += random(40)
+      let name = "name\(random(50))"
+      switch random(6) {
+      case 0:
+        settling.vanished(name)
+        due[name] = nil
+        inFlight.remove(name)
+      case 1, 2:
+        let taken = settling.takeDue(at: at(Int64(now)))
+        let expected = due.filter { $0.value <= now }
+        #expect(Set(taken) == Set(expected.keys) && taken.count == expected.count)
+        #expect(taken.map { expected[$0] ?? 0 } == expected.values.sorted())
+        for name in taken { due[name] = nil }
+        inFlight.formUnion(taken)
+      case 3:
+        guard let running = inFlight.sorted().first else { continue }
+        settling.finished(running, .settled, at: at(Int64(now)))
+        inFlight.remove(running)
+      default:
+        guard !inFlight.contains(name) else { continue }
+        let (hint, wait) = hints[random(4)]
+        settling.saw(name, hint, at: at(Int64(now)))
+        due[name] = now + wait
+      }
+      #expect(settling.nextDue == due.values.min().map { at(Int64($0)) })
+      #expect(settling.pendingCount == due.count + inFlight.count)
+    }
   }
 }
