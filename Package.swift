@@ -158,7 +158,7 @@ let package = Package(
       "Benchmarks",
       [
         "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search", "RPCClient",
-        "RPCProtocol", "Settings", "StrictJSON", "SystemSupport", "CLinux",
+        "RPCProtocol", "Registry", "Settings", "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     // What tests of several targets need.
@@ -203,7 +203,7 @@ let package = Package(
     bank.tests(
       "Daemon",
       [
-        "Daemon", "Registry", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
+        "Daemon", "Registry", "Watcher", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol", "Results", "Records", "Settings", "Experts", "Multipliers", "Digests",
         "Sandbox",
         "TestSupport",

@@ -8,7 +8,7 @@ package struct Benchmark: Sendable {
   package let summary: String
   let run: @Sendable (borrowing BenchmarkContext) throws -> [Measurement]
 
-  static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop]
+  static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale]
 }
 
 /// What went wrong before or during a benchmark, for people.

@@ -16,13 +16,20 @@ struct BenchmarkOptions: Sendable {
   var task: String?
   /// Of a running daemon, for the benchmarks that ask one.
   var socket: String?
+  /// How many experts there are when the costs of one more are measured, in ascending order.
+  private var sizes: [Int] = []
+  var scaleSizes: [Int] { sizes.isEmpty ? [10, 1000, 10_000] : sizes.sorted() }
+  /// Beside files that are dropped, a catalogue that was written as it is: more than anyone wants to wait for.
+  var isLarge = false
   /// How often a measurement that is short is repeated.
   var repetitions = 3
 
   static let standardModel = "var/lib/t2d/models/SmolLM2-135M-Instruct.Q4_1.gguf"
   private static let standardExperts = ["science", "words"].map { "etc/examples/experts/\($0).safetensors" }
   static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
-  private static let flags = ["--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--help"]
+  private static let flags = [
+    "--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--size", "--large", "--help",
+  ]
 
   init(_ arguments: some Sequence<String>, among all: [Benchmark] = Benchmark.all) throws(BenchmarkError) {
     model = environmentVariable("T2D_TEST_MODEL") ?? Self.standardModel
@@ -37,6 +44,13 @@ struct BenchmarkOptions: Sendable {
       case "--expert": experts.append(try Self.value(of: argument, &rest))
       case "--task": task = try Self.value(of: argument, &rest)
       case "--socket": socket = try Self.value(of: argument, &rest)
+      case "--large": isLarge = true
+      case "--size":
+        let text = try Self.value(of: argument, &rest)
+        guard let size = Int(text), (2...100_000).contains(size) else {
+          throw BenchmarkError("--size takes a number from 2 to 100000, got '\(text)'")
+        }
+        sizes.append(size)
       case "--repeat":
         let text = try Self.value(of: argument, &rest)
         guard let count = Int(text), (1...1000).contains(count) else {
@@ -79,7 +93,7 @@ struct BenchmarkOptions: Sendable {
     let list = Benchmark.all.map { "  \($0.name.padded(to: width))  \($0.summary)" }.joined(separator: "\n")
     return """
       usage: t2bench [BENCHMARK ... | all] [--json] [--compare FILE] [--model PATH] [--expert FILE ...]
-                     [--task PATH] [--socket PATH] [--repeat N]
+                     [--task PATH] [--socket PATH] [--repeat N] [--size N ...] [--large]
 
       Measures this machine, in this one process.
 
@@ -92,10 +106,14 @@ struct BenchmarkOptions: Sendable {
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
         --expert FILE  an expert of that model; may be given several times (ask, query,
-                       drop; default: those of etc/examples/experts)
+                       drop, scale; default: those of etc/examples/experts)
         --task PATH    a few-shot file (query; default: \(standardTask));
                        with --socket the name of a task
         --socket PATH  ask the daemon that runs there, which then is not made to search (query)
+        --size N       how many experts there are; may be given several times (scale; default: 10,
+                       1000 and 10000)
+        --large        also 100,000 experts, 1,000 tasks and 1,000,000 events, written straight into
+                       the catalogue (scale)
         --repeat N     how often short measurements are repeated (default 3); the best counts
 
       Ratios within one run ("at least", "at most") have bounds; what depends on the machine alone has

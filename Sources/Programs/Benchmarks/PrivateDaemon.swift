@@ -29,6 +29,12 @@ struct PrivateDaemon {
     try FileSystem.writeAtomically("\(prefix)/var/spool/t2d/\(directory)/\(name)", bytes)
   }
 
+  /// Registers the benchmark's model and waits until it is ready.
+  func addModel(_ context: borrowing BenchmarkContext) throws {
+    let model = try absolute(context.options.model)
+    if let job = try client.call(ModelAdd.self, ["path": .string(model), "name": "model"]).job { try finish(job) }
+  }
+
   /// Waits for the end of a job; one that fails is an error.
   func finish(_ job: Int64) throws {
     while true {
@@ -61,33 +67,36 @@ struct PrivateDaemon {
 func withPrivateDaemon<Value>(
   _ context: borrowing BenchmarkContext, _ body: (PrivateDaemon) throws -> Value
 ) throws -> Value {
-  let model = try absolute(context.options.model)
-  let program = try PrivateDaemon.program()
   context.say("  a daemon of its own, with the model")
   return try withTemporaryDirectory { prefix in
-    let log = prefix + "/t2d.log"
-    // A shell only to send the log to a file; exec makes the child the daemon itself.
-    let process = try ChildProcess(
-      "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --prefix "$1" >"$2" 2>&1"#, program, prefix, log],
-      environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
-    defer {
-      process.signal(SIGTERM)
-      _ = process.waitForExit(until: .after(.seconds(30)))
-    }
-    do {
-      let client = try PrivateDaemon.eventually("the daemon's first answer", within: .seconds(30)) {
-        if let exit = process.pollExit() { throw BenchmarkError("t2d ended with \(exit)") }
-        return try? RPCClient(socketPath: PrivateDaemon.path(in: prefix))
-      }
-      let daemon = PrivateDaemon(prefix: prefix, process: process, client: client)
-      if let job = try client.call(ModelAdd.self, ["path": .string(model), "name": "model"]).job {
-        try daemon.finish(job)
-      }
+    try withDaemon(on: prefix) { daemon in
+      try daemon.addModel(context)
       return try body(daemon)
-    } catch {
-      let tail = (try? FileSystem.readAll(log, maximumBytes: 1 << 24)).map { $0.suffix(4000) } ?? []
-      throw BenchmarkError("\(error)\nthe daemon's log ends with:\n\(String(decoding: tail, as: UTF8.self))")
     }
+  }
+}
+
+/// Starts a daemon on a prefix, as it was left by the last one there.
+func withDaemon<Value>(on prefix: String, _ body: (PrivateDaemon) throws -> Value) throws -> Value {
+  let program = try PrivateDaemon.program()
+  let log = prefix + "/t2d.log"
+  // A shell only to send the log to a file; exec makes the child the daemon itself.
+  let process = try ChildProcess(
+    "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --prefix "$1" >"$2" 2>&1"#, program, prefix, log],
+    environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
+  defer {
+    process.signal(SIGTERM)
+    _ = process.waitForExit(until: .after(.seconds(30)))
+  }
+  do {
+    let client = try PrivateDaemon.eventually("the daemon's first answer", within: .seconds(60)) {
+      if let exit = process.pollExit() { throw BenchmarkError("t2d ended with \(exit)") }
+      return try? RPCClient(socketPath: PrivateDaemon.path(in: prefix))
+    }
+    return try body(PrivateDaemon(prefix: prefix, process: process, client: client))
+  } catch {
+    let tail = (try? FileSystem.readAll(log, maximumBytes: 1 << 30)).map { $0.suffix(4000) } ?? []
+    throw BenchmarkError("\(error)\nthe daemon's log ends with:\n\(String(decoding: tail, as: UTF8.self))")
   }
 }
 
