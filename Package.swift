@@ -115,7 +115,7 @@ let package = Package(
     model.c("CKernels"),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
     model.part("Tokenizer", ["StrictJSON"]),
-    model.part("SVF", ["LinearAlgebra", "Multipliers", "SystemSupport"]),
+    model.part("SVF", ["LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
     model.part(
       "Transformer",
       ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings", "SystemSupport"],

@@ -23,15 +23,22 @@ extension Factorization {
     }
     if let cacheFile {
       let partial = try keeping { () throws(SystemCallError) in try PartialFile(replacing: cacheFile) }
+      let sums = Mutex([UInt64](repeating: 0, count: layout.matrices.count))
       try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in
         try unsafe partial.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
         try unsafe partial.write(result.q, at: file.q[index])
         try unsafe partial.write(result.product, at: file.product[index])
+        let sum = unsafe Factorization.sum(sigma: result.sigma, q: result.q, product: result.product)
+        sums.withLock { $0[index] = sum }
       }
       let memory = try keeping { () throws(SystemCallError) in
-        try partial.commit(header: file.header, byteCount: file.byteCount)
+        try partial.write(sums.withLock { $0 }, at: file.sums)
+        return try partial.commit(header: file.header, byteCount: file.byteCount)
       }
-      return Factorization(layout: layout, file: file, memory: memory, isCached: true)
+      let factorization = Factorization(layout: layout, file: file, memory: memory, isCached: true)
+      // What was written is what is mapped, unless something has gone wrong between.
+      if let problem = factorization.damage(pool) { throw .unfaithful(path: cacheFile, problem) }
+      return factorization
     } else {
       let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
       try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in

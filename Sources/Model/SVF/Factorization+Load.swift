@@ -1,52 +1,60 @@
 import Glibc
+package import LinearAlgebra
 package import Multipliers
 import SystemSupport
 
 extension Factorization {
-  /// The factorization in a cache file; nil where there is none, or one that is not exactly what ``compute`` would write
-  /// for this model: another version, another model, cut short, writable by others. Such a file is never an error: it is
-  /// computed anew and replaced.
+  /// What lies in a cache file.
+  package enum Cached {
+    /// Exactly what ``compute`` has written for this model, as its checksums say.
+    case whole(Factorization)
+    /// No file, or one of an earlier version: there is nothing to say of it.
+    case missing
+    /// Something else than what was written, in words: cut short, written to, of another model, writable by others.
+    case damaged(String)
+  }
+
+  /// The factorization in a cache file, which is read once as a whole. What is not ``Cached/whole`` is never an error: it
+  /// is computed anew and replaced.
   /// - Parameters:
   ///   - digest: of the model.
   ///   - layout: of the model; its names and shapes are part of what is compared.
+  ///   - pool: its threads compare the checksums.
   package static func load(
-    cacheFile path: String, expecting digest: String, layout: MultiplierLayout
-  ) throws(SVFError) -> Factorization? {
+    cacheFile path: String, expecting digest: String, layout: MultiplierLayout, pool: ComputePool
+  ) throws(SVFError) -> Cached {
     guard let file = FactorizationFile(digest: digest, layout: layout) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
     do throws(SystemCallError) {
       let descriptor = try FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-      guard try isOurs(descriptor, byteCount: file.byteCount) else { return nil }
-      guard try descriptor.bytes(at: 0, count: file.header.count) == file.header else { return nil }
+      let beginning = try descriptor.bytes(at: 0, count: file.header.count)
+      if FactorizationFile.isOlder(beginning) { return .missing }
+      if let problem = try notOurs(descriptor, byteCount: file.byteCount) { return .damaged(problem) }
+      guard beginning == file.header else { return .damaged("its header is not that of this model's factorization") }
       let memory = try MappedFile(mapping: descriptor, byteCount: file.byteCount)
       let factorization = Factorization(layout: layout, file: file, memory: memory, isCached: true)
-      return factorization.hasPlausibleSigma ? factorization : nil
+      return factorization.damage(pool).map { .damaged($0) } ?? .whole(factorization)
     } catch {
-      // A symbolic link or a directory in its place is not ours either; `compute` says what is wrong when it writes.
-      if [ENOENT, ENOTDIR, ELOOP, EISDIR, ENXIO].contains(error.number) { return nil }
-      throw .file(error)
-    }
-  }
-
-  /// A regular file of that size that nobody but its owner may write, and the owner is us or root: whoever can cut a
-  /// mapped file short kills the process that maps it.
-  private static func isOurs(_ descriptor: FileDescriptor, byteCount: Int) throws(SystemCallError) -> Bool {
-    let status = try descriptor.status()
-    return status.kind == .regular && status.size == byteCount && status.mode & 0o022 == 0
-      && (status.owner == geteuid() || status.owner == 0)
-  }
-
-  /// Finite, not negative, descending in each matrix: 1/1000 of the file, and what every rescale divides by.
-  private var hasPlausibleSigma: Bool {
-    for matrix in layout.matrices.indices {
-      var last = Float.greatestFiniteMagnitude
-      for index in layout.range(of: matrix) {
-        let value = sigma[index]
-        guard value >= 0, value <= last else { return false }  // False for a NaN too.
-        last = value
+      switch error.number {
+      case ENOENT, ENOTDIR: return .missing
+      // `compute` says what is wrong with the place when it writes.
+      case ELOOP, EISDIR, ENXIO: return .damaged("something else has its name: \(error)")
+      case EIO: return .damaged("the disk cannot read it: \(error)")
+      default: throw .file(error)
       }
     }
-    return true
+  }
+
+  /// What speaks against a file; it must be a regular one of that size that nobody but its owner may write, and the owner
+  /// us or root: whoever can cut a mapped file short kills the process that maps it.
+  private static func notOurs(_ descriptor: FileDescriptor, byteCount: Int) throws(SystemCallError) -> String? {
+    let status = try descriptor.status()
+    guard status.kind == .regular else { return "it is \(status.kind.phrase)" }
+    guard status.size == byteCount else { return "it has \(status.size) bytes, and should have \(byteCount)" }
+    guard status.mode & 0o022 == 0, status.owner == geteuid() || status.owner == 0 else {
+      return "others may write it (mode \(String(status.mode, radix: 8)), uid \(status.owner))"
+    }
+    return nil
   }
 }

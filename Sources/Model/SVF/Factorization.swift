@@ -1,4 +1,5 @@
 import Glibc
+import Digests
 package import LinearAlgebra
 package import Multipliers
 package import SystemSupport
@@ -15,6 +16,8 @@ package final class Factorization: @unchecked Sendable {
   private let memory: MappedFile
   /// False where the arrays are in memory only.
   package let isCached: Bool
+  /// Of the file when it was last found whole.
+  private let checked = Mutex<FileIdentity?>(nil)
 
   init(layout: MultiplierLayout, file: FactorizationFile, memory: MappedFile, isCached: Bool) {
     self.layout = layout
@@ -30,6 +33,47 @@ package final class Factorization: @unchecked Sendable {
     return unsafe FactoredMatrix(
       target: layout.matrices[index], q: memory.floats(at: file.q[index]),
       product: memory.floats(at: file.product[index]), sigma: sigma)
+  }
+
+  // MARK: - Whether it is still what was computed
+
+  /// Reads all arrays and compares them with their checksums, on the threads of the pool, at the speed of memory or of
+  /// the disk. What is wrong, in words; nil where nothing is, and for one in memory.
+  ///
+  /// What is mapped is the file: whatever is written into it shows at once, and what the kernel dropped is read from the
+  /// disk again. So this holds for the moment, and whoever computes for long asks before and after.
+  package func damage(_ pool: ComputePool) -> String? {
+    guard isCached else { return nil }
+    let identity = memory.identity
+    let damaged = Mutex<[Int]>([])
+    pool.forEach(layout.matrices.count, priority: .job) { [self] index, _ in
+      let stored = unsafe memory.sums(at: file.sums)[index]
+      if Self.sum(self[index]) != stored { damaged.withLock { $0.append(index) } }
+    }
+    guard let first = damaged.withLock({ $0.min() }) else {
+      checked.withLock { $0 = identity }
+      return nil
+    }
+    return "the checksum of '\(layout.matrices[first].name)' is not that of its values"
+  }
+
+  /// Whether the file was written to since `damage` found nothing: one call of the kernel.
+  package var hasChanged: Bool { isCached && checked.withLock({ $0 }) != memory.identity }
+
+  /// Of what a cache file holds of a matrix.
+  static func sum(_ matrix: FactoredMatrix) -> UInt64 {
+    let (r, target) = (matrix.rank, matrix.target)
+    return unsafe sum(
+      sigma: UnsafeBufferPointer(start: matrix.sigma, count: r), q: UnsafeBufferPointer(start: matrix.q, count: r * r),
+      product: UnsafeBufferPointer(start: matrix.product, count: target.rows * target.columns))
+  }
+
+  static func sum(
+    sigma: UnsafeBufferPointer<Float>, q: UnsafeBufferPointer<Float>, product: UnsafeBufferPointer<Float>
+  ) -> UInt64 {
+    let first = unsafe XXH64.sum(UnsafeRawBufferPointer(sigma))
+    let second = unsafe XXH64.sum(UnsafeRawBufferPointer(q), seed: first)
+    return unsafe XXH64.sum(UnsafeRawBufferPointer(product), seed: second)
   }
 
   /// The size of the arrays: of the file, where there is one.
@@ -50,11 +94,15 @@ package enum SVFError: Error, CustomStringConvertible {
   /// The cache file could not be written or mapped.
   case file(SystemCallError)
   case tooLarge(matrices: Int)
+  /// What was just written does not read back.
+  case unfaithful(path: String, String)
 
   package var description: String {
     switch self {
     case .matrix(let name, let error): "cannot factor '\(name)': \(error)"
     case .file(let error): "cannot keep the factorization: \(error)"
+    case .unfaithful(let path, let problem):
+      "the factorization was written to '\(path)' and reads back as something else: \(problem); is the disk in order?"
     case .tooLarge(let matrices): "cannot factor a model of \(matrices) matrices: their sizes do not fit into memory"
     }
   }

@@ -5,19 +5,27 @@ import Multipliers
 //
 //     "t2d-svf\n" | version u32 | order mark u32 | header bytes u64 | file bytes u64
 //     | digest count u32, bytes | matrices u32 | each: name count u32, bytes, rows u32, columns u32
-//     | zeros up to the header's end (a multiple of 4096) | σ of all matrices | Q, product of each matrix ...
+//     | zeros up to the header's end (a multiple of 4096) | a checksum of each matrix, u64 | σ of all matrices
+//     | Q, product of each matrix ...
 //
 // Arrays begin at multiples of 64. Everything up to the header's end follows from the model's digest and its layout, so
 // a reader does not parse: it forms the header that it would have written and compares. A file of another version, of
 // another model, from another machine, or cut short differs somewhere, and is computed anew. The header is written last,
 // after the content is durable.
+//
+// A matrix's checksum is XXH64 over its σ, its Q and its product, each sum the seed of the next: it finds what the disk
+// has changed since. What lies between the arrays is never read.
 struct FactorizationFile {
-  static let version: UInt32 = 1
+  /// 1 had no checksums.
+  static let version: UInt32 = 2
+  /// Where the version stands.
+  private static let versionOffset = 8
   private static let alignment = 64
   private static let page = 4096
 
   let header: [UInt8]
   /// Offsets in bytes from the file's beginning.
+  let sums: Int
   let sigma: Int
   let q: [Int]
   let product: [Int]
@@ -54,13 +62,15 @@ struct FactorizationFile {
     }
     var q: [Int] = []
     var product: [Int] = []
-    guard let sigma = reserve(layout.count, 1) else { return nil }
+    // A checksum has the size of two floats.
+    guard let sums = reserve(layout.matrices.count, 2), let sigma = reserve(layout.count, 1) else { return nil }
     for matrix in layout.matrices {
       guard let atQ = reserve(matrix.rank, matrix.rank), let atProduct = reserve(matrix.rows, matrix.columns)
       else { return nil }
       q.append(atQ)
       product.append(atProduct)
     }
+    self.sums = sums
     self.sigma = sigma
     self.q = q
     self.product = product
@@ -75,6 +85,13 @@ struct FactorizationFile {
     description += content
     description += [UInt8](repeating: 0, count: headerCount - description.count)
     header = description
+  }
+
+  /// Whether a file that begins like this was written by an earlier version, and so is old and not damaged.
+  static func isOlder(_ beginning: [UInt8]) -> Bool {
+    guard beginning.starts(with: "t2d-svf\n".utf8), beginning.count >= versionOffset + 4 else { return false }
+    let found = Array(beginning[versionOffset..<versionOffset + 4])
+    return (1..<Self.version).contains { version in unsafe withUnsafeBytes(of: version) { unsafe Array($0) } == found }
   }
 
   private static func aligned(_ value: Int, _ to: Int) -> Int { (value + to - 1) / to * to }

@@ -28,6 +28,14 @@ final class PartialFile: Sendable {
     try unsafe write(UnsafeRawBufferPointer(values), at: offset)
   }
 
+  func write(_ sums: [UInt64], at offset: Int) throws(SystemCallError) {
+    var failure: SystemCallError?
+    unsafe sums.withUnsafeBytes { bytes in
+      do throws(SystemCallError) { try unsafe write(bytes, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
   private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
     var done = 0
     while done < bytes.count {

@@ -26,6 +26,9 @@ package final class LanguageModel: Sendable {
   /// "sha256:..." of the target matrices, as `modelDigest` makes it.
   package let digest: String
   package let factorization: Factorization
+  /// Why the factorization that was kept could not be used and was computed anew; nil where it was used, or there was
+  /// none.
+  package let factorizationDamage: String?
   /// Nil for a directory without tokenizer: it takes token ids only.
   package let tokenizer: Tokenizer?
   /// The model's template, or the reason why there is none to use.
@@ -37,7 +40,8 @@ package final class LanguageModel: Sendable {
 
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
-    factorization: Factorization, tokenizer: Tokenizer?, chatTemplate: Result<ChatTemplate, TokenizerError>,
+    factorization: Factorization, factorizationDamage: String?, tokenizer: Tokenizer?,
+    chatTemplate: Result<ChatTemplate, TokenizerError>,
     pool: ComputePool, weights: ModelWeights
   ) {
     self.path = path
@@ -45,6 +49,7 @@ package final class LanguageModel: Sendable {
     self.layout = layout
     self.digest = digest
     self.factorization = factorization
+    self.factorizationDamage = factorizationDamage
     self.tokenizer = tokenizer
     self.chatTemplate = chatTemplate
     self.pool = pool
@@ -92,35 +97,46 @@ package final class LanguageModel: Sendable {
       unsafe UnsafePointer(weights.matrix(named: target))
     }.description
     let layout = MultiplierLayout(targets)
-    let factorization = try factorize(
+    let (factorization, damage) = try factorize(
       weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
       pool: pool, progress: progress)
 
     let (tokenizer, template) = try makeTokenizer(file)
     return LanguageModel(
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
-      tokenizer: tokenizer, chatTemplate: template, pool: pool, weights: weights)
+      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: template, pool: pool, weights: weights)
   }
 
   private static func factorize(
     _ weights: ModelWeights, layout: MultiplierLayout, digest: String, model: String, directory: String?,
     pool: ComputePool, progress: @escaping @Sendable (LoadingStep) -> Void
-  ) throws(TransformerError) -> Factorization {
-    let cacheFile = directory.map { "\($0)/\(digest.replacing(":", with: "-")).svf" }
+  ) throws(TransformerError) -> (Factorization, damage: String?) {
+    let cacheFile = directory.map { Self.factorizationPath(in: $0, ofModel: digest) }
     do {
-      if let cacheFile, let cached = try Factorization.load(cacheFile: cacheFile, expecting: digest, layout: layout) {
-        return cached
+      var damage: String?
+      if let cacheFile {
+        switch try Factorization.load(cacheFile: cacheFile, expecting: digest, layout: layout, pool: pool) {
+        case .whole(let cached): return (cached, nil)
+        case .missing: break
+        case .damaged(let problem): damage = problem
+        }
       }
-      return try unsafe Factorization.compute(
+      let computed = try unsafe Factorization.compute(
         layout: layout,
         weights: { index in
           let (layer, projection) = index.quotientAndRemainder(dividingBy: Projection.allCases.count)
           return unsafe UnsafePointer(weights.layer(layer) + weights.shape.offset(Projection.allCases[projection]))
         }, digest: digest, into: cacheFile, pool: pool,
         progress: { done, count in progress(.factorizing(done: done, of: count)) })
+      return (computed, damage)
     } catch {
       throw .factorization(model: model, error)
     }
+  }
+
+  /// The file in which a model's factorization is kept.
+  package static func factorizationPath(in directory: String, ofModel digest: String) -> String {
+    "\(directory)/\(digest.replacing(":", with: "-")).svf"
   }
 
   private static func makeTokenizer(

@@ -69,7 +69,9 @@ private struct FactorizationWork {
   }
 
   func load(_ path: String) throws -> Factorization? {
-    try Factorization.load(cacheFile: path, expecting: "benchmark", layout: layout)
+    let lying = try Factorization.load(cacheFile: path, expecting: "benchmark", layout: layout, pool: pool)
+    guard case .whole(let cached) = lying else { return nil }
+    return cached
   }
 }
 

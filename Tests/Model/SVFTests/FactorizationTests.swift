@@ -1,10 +1,11 @@
 import Glibc
 import LinearAlgebra
 import Multipliers
-import SVF
 import SystemSupport
 import TestSupport
 import Testing
+
+@testable import SVF
 
 @Suite struct FactorizationTests {
   static let layout = MultiplierLayout([
@@ -36,7 +37,14 @@ import Testing
   func load(_ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout) throws
     -> Factorization?
   {
-    try Factorization.load(cacheFile: path, expecting: digest, layout: layout)
+    guard case .whole(let found) = try lying(path, digest: digest, layout: layout) else { return nil }
+    return found
+  }
+
+  func lying(
+    _ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout
+  ) throws -> Factorization.Cached {
+    try Factorization.load(cacheFile: path, expecting: digest, layout: layout, pool: ComputePool(threads: 2))
   }
 
   /// All arrays, for comparison.
@@ -87,14 +95,21 @@ import Testing
       #expect(try load(path, layout: renamed) == nil)
 
       for bad in [
-        [], Array(good.dropLast()), good + [0], Array(good.prefix(4096)),
-        changed(good, at: 0), changed(good, at: 8), changed(good, at: 30), changed(good, at: 4095),
-        // σ begins behind the header: infinity is not a singular value, and the next one is larger than -1.
-        Array(good.prefix(4096)) + [0, 0, 0x80, 0x7F] + Array(good.dropFirst(4100)),
-        Array(good.prefix(4096)) + [0, 0, 0x80, 0xBF] + Array(good.dropFirst(4100)),
+        [], Array(good.dropLast()), good + [0], Array(good.prefix(4096)), changed(good, at: 0), changed(good, at: 8),
+        changed(good, at: 30), changed(good, at: 4095),
       ] {
         try writeAll(path, bad)
-        #expect(try load(path) == nil)
+        guard case .damaged(let problem) = try lying(path) else {
+          Issue.record("not found damaged")
+          continue
+        }
+        #expect(!problem.isEmpty)
+      }
+      // One that an earlier version wrote is old and nothing else.
+      try writeAll(path, Array(good.prefix(8)) + [1, 0, 0, 0] + Array(good.dropFirst(12)))
+      guard case .missing = try lying(path) else {
+        Issue.record("a file of version 1 is damaged")
+        return
       }
       try writeAll(path, good)
       #expect(try load(path) != nil)
@@ -103,6 +118,37 @@ import Testing
 
       _ = try compute(into: path)
       #expect(try readAll(path) == good)
+    }
+  }
+
+  /// Every bit of what a matrix is made of, while the file is mapped and when it is loaded.
+  @Test func aFlippedBitInAnyArrayIsFound() throws {
+    try withTemporaryDirectory { directory in
+      let path = "\(directory)/factors"
+      let mapped = try compute(into: path)
+      let pool = ComputePool(threads: 2)
+      let good = try readAll(path)
+      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout))
+      var offsets = [file.sums, file.sums + 23, file.sigma, file.sigma + 4 * Self.layout.count - 1]
+      for (index, matrix) in Self.layout.matrices.enumerated() {
+        offsets += [file.q[index], file.q[index] + 4 * matrix.rank * matrix.rank - 1]
+        offsets += [file.product[index] + 17, file.product[index] + 4 * matrix.rows * matrix.columns - 1]
+      }
+      var count = 0
+      for offset in offsets {
+        for bit in 0..<8 {
+          try flip(path, at: offset, bit: bit)
+          #expect(mapped.hasChanged)
+          #expect(mapped.damage(pool)?.contains("the checksum of 'model.layers.0.") == true, "\(offset), \(bit)")
+          #expect(try load(path) == nil, "\(offset), \(bit)")
+          try flip(path, at: offset, bit: bit)
+          #expect(mapped.damage(pool) == nil)
+          #expect(!mapped.hasChanged)
+          count += 1
+        }
+      }
+      #expect(try readAll(path) == good)
+      print("factorization: \(count) flipped bits, each found while mapped and at a load")
     }
   }
 
@@ -165,6 +211,13 @@ private func changed(_ bytes: [UInt8], at index: Int) -> [UInt8] {
   var bytes = bytes
   bytes[index] ^= 1
   return bytes
+}
+
+private func flip(_ path: String, at offset: Int, bit: Int) throws {
+  let file = try FileDescriptor.open(path, O_RDWR)
+  let byte = try file.bytes(at: offset, count: 1)
+  var flipped = byte[0] ^ 1 << bit
+  #expect(unsafe pwrite(file.number, &flipped, 1, off_t(offset)) == 1)
 }
 
 /// The names in a directory, sorted.
