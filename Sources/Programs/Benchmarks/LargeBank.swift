@@ -9,7 +9,7 @@ import SystemSupport
 func writeLargeBank(_ prefix: String, task: [UInt8]) throws {
   let store = BlobStore(root: "\(prefix)/var/lib/t2d")
   let now = Timestamp(milliseconds: 1_700_000_000_000)
-  let catalogue = try Catalogue(path: "\(store.root)/catalogue.sqlite", backups: store.backups, now: now)
+  let catalogue = try Catalogue(path: "\(store.root)/catalogue.sqlite", store: store, now: now)
   defer { catalogue.close() }
   let experts = try catalogue.experts()
   guard let sample = experts.first?.versions.first, let known = try catalogue.tasks().first?.current else {

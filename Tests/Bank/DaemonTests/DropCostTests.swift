@@ -63,10 +63,10 @@ import Testing
       mailbox.takeAll().compactMap { if case .finished(_, let outcome) = $0 { outcome } else { nil } }
     }
 
-    func cost(_ body: () throws -> Void) rethrows -> Int {
-      let before = coordinator.catalogue.database.operations
+    func cost(_ body: () throws -> Void) throws -> Int {
+      let before = try coordinator.catalogue.database.operations
       try body()
-      return coordinator.catalogue.database.operations - before
+      return try coordinator.catalogue.database.operations - before
     }
   }
 
@@ -86,11 +86,11 @@ import Testing
       for (index, count) in [10, 600].enumerated() {
         try bank.take(count, named: "group\(index)-")
         let good = try bank.item("good\(index)", expertBytes("good\(index)", value: 1.5))
-        accepted.append(bank.cost { bank.take([good]) })
+        accepted.append(try bank.cost { bank.take([good]) })
         let bad = try bank.item("bad\(index)", expertBytes("bad\(index)", value: .nan))
-        refused.append(bank.cost { bank.take([bad]) })
+        refused.append(try bank.cost { bank.take([bad]) })
         // The same file again costs nothing.
-        #expect(bank.cost { bank.take([good]) } == 0)
+        #expect(try bank.cost { bank.take([good]) } == 0)
       }
       #expect(bank.coordinator.snapshot.experts.count == 612)
       #expect(Double(accepted[1]) <= 1.02 * Double(accepted[0]), "\(accepted)")

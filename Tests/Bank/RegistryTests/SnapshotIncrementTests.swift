@@ -76,10 +76,10 @@ import Testing
           for number in 0..<count { try Self.accept("expert\(number)", "\(number)", catalogue) }
         }
         snapshot = try catalogue.snapshot(after: snapshot, configuredModel: nil, path: \.hex)
-        let before = catalogue.database.operations
+        let before = try catalogue.database.operations
         try catalogue.change { () throws in try Self.accept("one-more", "x", catalogue) }
         snapshot = try catalogue.snapshot(after: snapshot, configuredModel: nil, path: \.hex)
-        cost = catalogue.database.operations - before
+        cost = try catalogue.database.operations - before
         #expect(snapshot.experts.count == count + 1)
       }
       return cost
