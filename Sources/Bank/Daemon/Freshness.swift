@@ -125,10 +125,7 @@ struct Freshness {
   }
 
   /// The same search has failed, or a person has cancelled it: it is not tried again until something changes.
-  private func hasFailed(_ pair: Pair, _ inputs: String) -> Bool {
-    guard let last = snapshot.failedSearches[pair], last.inputs == inputs else { return false }
-    return last.state == .failed || last.error["message"]?.stringValue != Self.outdated
-  }
+  private func hasFailed(_ pair: Pair, _ inputs: String) -> Bool { snapshot.failure(of: pair, inputs: inputs) != nil }
 
   // MARK: - In words
 
@@ -190,4 +187,13 @@ struct Freshness {
 
   /// `sha256:` and eight digits.
   private static func short(_ digest: String) -> String { String(digest.prefix(15)) }
+}
+
+extension Snapshot {
+  /// The search of these inputs that failed, or that a person cancelled. One that was cancelled because its inputs were
+  /// outdated says nothing of them.
+  func failure(of pair: Pair, inputs: String) -> FailedSearch? {
+    guard let last = failedSearches[pair], last.inputs == inputs else { return nil }
+    return last.state == .failed || last.error["message"]?.stringValue != Freshness.outdated ? last : nil
+  }
 }

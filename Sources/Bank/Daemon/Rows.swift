@@ -131,19 +131,20 @@ extension Snapshot {
       let pair = Pair(task: task.name, model: model.name)
       let live = searches(of: pair)
       let served = mixture(pair)
+      let needed = inputs(of: task, on: model, options: standingOptions(pair))
       let state: TaskState
       if live.contains(where: { $0.state == .running }) {
         state = .running
       } else if !live.isEmpty {
         state = .queued
-      } else if served?.staleReason != nil || served == nil, failedSearches[pair] != nil {
+      } else if let served, served.staleReason == nil {
+        state = .ready
+      } else if let needed, failure(of: pair, inputs: needed) != nil {
         state = .failed
-      } else if let served {
-        state = served.staleReason == nil ? .ready : .stale
-      } else if experts(ofModel: model.name) == 0 {
-        state = .waitingForExperts
+      } else if served != nil {
+        state = .stale
       } else {
-        state = .pending
+        state = needed == nil ? .waitingForExperts : .pending
       }
       return PairStatus(pair: pair, state: state, job: live.last?.id)
     }

@@ -152,6 +152,26 @@ import WorkerProtocol
     }
   }
 
+  @Test func tasksWhoseExpertsAreAllRetiredWaitForExpertsAndHaveNotFailed() throws {
+    try withDaemon(FakeWorker([.wait])) { (daemon: Harness) throws in
+      try fill(daemon)
+      for name in ["second", "third"] { try daemon.dropTask(name, question: "And \(name)?") }
+      try daemon.sync()
+      let jobs = try ["arc", "second", "third"].map { try daemon.newestSearch($0) }
+      for expert in ["science", "social"] { try daemon.call("expert.retire", ["expert": .string(expert)]) }
+      for job in jobs { #expect(try daemon.wait(job)["state"] == "cancelled") }
+      for task in ["arc", "second", "third"] {
+        let shown = try daemon.call("task.show", ["task": .string(task)])
+        #expect(shown["state"] == "waiting_for_experts" && shown["error"] == nil, "\(shown)")
+        #expect(try daemon.refusal("mixture.get", ["task": .string(task)]) == "waiting_for_experts")
+      }
+      try daemon.call("expert.promote", ["expert": "science@1"])
+      for task in ["arc", "second", "third"] {
+        #expect(try daemon.settledMixture(task)["alpha"] == ["science": 0.75])
+      }
+    }
+  }
+
   @Test func withoutAMixtureTheErrorNamesTheJob() throws {
     try withDaemon(FakeWorker([.wait])) { (daemon: Harness) throws in
       try fill(daemon)
