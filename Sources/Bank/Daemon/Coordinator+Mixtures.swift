@@ -10,7 +10,27 @@ import WorkerProtocol
 extension Coordinator {
   // MARK: - Freshness
 
-  private var freshness: Freshness { Freshness(snapshot: snapshot, searches: jobs.searches) }
+  private var freshness: Freshness {
+    Freshness(
+      snapshot: snapshot,
+      searches: jobs.searches.map { search in
+        var search = search
+        search.inputs = search.inputs.map { earlierInputs[$0] ?? $0 }
+        return search
+      })
+  }
+
+  /// At start: finds the searches that an earlier t2d has begun and whose inputs stand, though it wrote them otherwise.
+  func recognizeEarlierSearches() {
+    for search in jobs.searches {
+      guard let inputs = search.inputs, let task = snapshot.task(search.pair.task),
+        let model = snapshot.model(search.pair.model),
+        let need = snapshot.need(task, on: model, options: search.options), need.inputs != inputs,
+        snapshot.earlierInputs(of: need) == inputs
+      else { continue }
+      earlierInputs[inputs] = need.inputs
+    }
+  }
 
   /// Compares every pair's mixture with what the pair needs now: marks what is stale, and puts its search on the list
   /// of what is due when things have been quiet for a while; and queues the checks that are due. Called after every
@@ -152,7 +172,7 @@ extension Coordinator {
 
   /// Publishes a search's result and returns what the job shows of it.
   fileprivate func adapted(_ job: JobRecord, _ spec: AdaptSpec, _ result: AdaptResult) throws -> JSONValue {
-    guard let taskName = job.task, let modelName = job.model, let inputs = job.inputs,
+    guard let taskName = job.task, let modelName = job.model, let inputs = job.inputs.map({ earlierInputs[$0] ?? $0 }),
       let task = snapshot.task(taskName), let model = snapshot.model(modelName), let signature = model.signature
     else { throw RegistryError.conflict("the task or the model of the search is gone") }
     let pair = Pair(task: taskName, model: modelName)

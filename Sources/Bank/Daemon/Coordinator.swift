@@ -23,6 +23,8 @@ final class Coordinator {
     owner: self, writer: writer, calls: calls, board: board, stopAfter: configuration.worker.stopAfter, log: log)
   /// Pairs that need a search, until things have been quiet for a while.
   var debounce: Debounce<Pair>
+  /// The digests of inputs that an earlier t2d formed otherwise, with those of today.
+  var earlierInputs: [String: String] = [:]
   /// As they were when mixtures were compared with them.
   var reconciledExperts = ActiveExperts()
   /// Dropped files that are to be tried again, by slices, and what is done when all were.
@@ -82,6 +84,7 @@ final class Coordinator {
     for warning in warnings where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
     for model in snapshot.models { lookAgain(at: model) }
     collectTrainingStates(now: .now)
+    recognizeEarlierSearches()
     reconcile()
   }
 

@@ -40,6 +40,14 @@ extension Snapshot {
     return SHA256.digest(Array(parts.utf8)).description
   }
 
+  /// As t2d formed the digest of a need before it had that of a set: its searches may still be waiting.
+  func earlierInputs(of need: MixtureNeed) -> String {
+    let parts =
+      ["task \(need.task.current.digest)", "model \(need.model.facts?.digest ?? "")"]
+      + need.experts.map { "expert \($0.name)@\($0.version) \($0.digest)" }
+    return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
+  }
+
   /// The experts among which a search is to mix, where somebody has said so.
   private func named(_ task: TaskRecord, _ options: JSONObject) -> [String]? {
     (options["experts"] ?? task.current.settings["experts"])?.arrayValue?.compactMap(\.stringValue)
