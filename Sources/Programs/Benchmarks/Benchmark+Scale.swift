@@ -10,31 +10,26 @@ extension Benchmark {
     run: measureScale)
 }
 
-/// One bank that grows. At each size: a drop, a query, a list, a start; in between the files are dropped all at once, while
-/// a client goes on asking.
+/// One bank that grows beside one that stays as it was, so that each size is measured in turns with the least. In between
+/// files are dropped all at once, while a client goes on asking.
 private func measureScale(_ context: borrowing BenchmarkContext) throws -> [Measurement] {
   let files = try context.options.expertFiles.map { try FileSystem.readAll($0, maximumBytes: 1 << 26) }
   let small = try SmallExpert(of: files[0])
   let task = try FileSystem.readAll(context.options.task ?? BenchmarkOptions.standardTask, maximumBytes: 1 << 26)
-  return try withTemporaryDirectory { prefix in
-    var results: [Measurement] = []
+  return try withTemporaryDirectory { directory in
+    let (prefix, least) = (directory + "/bank", directory + "/least")
     context.say("  a bank of two experts and one mixture")
-    var costs = try withDaemon(on: prefix) { daemon in
-      try prepare(daemon, context, files, task: task)
-      return try Costs(daemon, file: files[0], context)
-    }
-    costs.start = try Start(prefix)
-    let least = costs
-    results += least.measurements("of 2", against: nil)
+    try FileSystem.createDirectories(prefix, mode: 0o700)
+    try withDaemon(on: prefix) { try prepare($0, context, files, task: task) }
+    try copyTree(prefix, to: least)
+    var results: [Measurement] = []
     var count = 2
     for size in context.options.scaleSizes where size > count {
       context.say("  \(size) experts")
       try withDaemon(on: prefix) { daemon in
         results += try drop(count..<size, of: small, into: daemon, named: "to \(size)")
-        costs = try Costs(daemon, file: files[0], context)
       }
-      costs.start = try Start(prefix)
-      results += costs.measurements("of \(size)", against: least)
+      results += try costs(of: prefix, "of \(size)", beside: least, files[0], context)
       count = size
     }
     context.say("  the end beside 20,000 files that wait")
@@ -42,11 +37,17 @@ private func measureScale(_ context: borrowing BenchmarkContext) throws -> [Meas
     if context.options.isLarge {
       context.say("  100,000 experts, 1,000 tasks, 1,000,000 events, written into the catalogue")
       try writeLargeBank(prefix, task: task)
-      costs = try withDaemon(on: prefix) { daemon in try Costs(daemon, file: files[0], context) }
-      costs.start = try Start(prefix)
-      results += costs.measurements("of 100,000 and 1,000 tasks", against: least)
+      results += try costs(of: prefix, "of 100,000 and 1,000 tasks", beside: least, files[0], context)
     }
     return results
+  }
+}
+
+private func copyTree(_ path: String, to copy: String) throws {
+  let process = try ChildProcess(
+    "/bin/cp", arguments: ["cp", "-a", path, copy], environment: ChildProcess.environment(without: []), socket: nil)
+  guard case .code(0)? = process.waitForExit(until: .after(.seconds(600))) else {
+    throw BenchmarkError("cannot copy '\(path)' to '\(copy)'")
   }
 }
 
@@ -72,50 +73,72 @@ private func prepare(
 
 // MARK: - What one more costs
 
-/// What is measured at each size.
-private struct Costs {
-  var drop: Double
-  var query: QueryLoad.Latency
-  var echo: QueryLoad.Latency
-  var list: Double
-  /// Of the daemon that took the files in.
-  var memory: Double
-  var start = Start()
-
-  init(_ daemon: PrivateDaemon, file: [UInt8], _ context: borrowing BenchmarkContext) throws {
-    drop = try Self.dropToVisible(daemon, file, count: max(11, context.options.repetitions))
-    (query, echo) = try Self.query(daemon)
-    list = try Self.list(daemon)
-    memory = Double(ProcessMemory.of(daemon.process.processID)?.resident ?? 0) / 1e6
-  }
-
-  /// Median of milliseconds from the rename to an answer that has the version.
-  private static func dropToVisible(_ daemon: PrivateDaemon, _ file: [UInt8], count: Int) throws -> Double {
-    var bytes = file
-    var milliseconds: [Double] = []
-    let params: JSONObject = ["expert": "dropped"]
-    var newest = (try? daemon.client.call(ExpertShow.self, params).versions.last) ?? 0
-    for _ in 0..<count {
-      // The lowest bytes of the last multiplier: another content, hardly another value.
-      bytes[bytes.count - 4] = UInt8(truncatingIfNeeded: newest + 1)
-      bytes[bytes.count - 3] = UInt8(truncatingIfNeeded: (newest + 1) >> 8)
-      let waiting = "\(daemon.prefix)/dropped"
-      try FileSystem.writeAtomically(waiting, try SmallExpert.renamed(bytes, "dropped"))
-      let start = MonotonicInstant.now
-      try FileSystem.rename(waiting, to: "\(daemon.prefix)/var/spool/t2d/experts/dropped.safetensors")
-      while (try? daemon.client.call(ExpertShow.self, params).versions.last) ?? 0 <= newest {
-        guard (MonotonicInstant.now - start).inSeconds < 60 else {
-          throw BenchmarkError("an expert was not visible 60 s after its rename")
-        }
-        _ = poll(nil, 0, 1)
+/// What is measured at each size, in turns with the bank of two.
+private func costs(
+  of prefix: String, _ size: String, beside least: String, _ file: [UInt8], _ context: borrowing BenchmarkContext
+) throws -> [Measurement] {
+  var results = try withDaemon(on: prefix) { daemon in
+    try withDaemon(on: least) { other in
+      // Both have looked at what lies in their directories.
+      for one in [daemon, other] { try one.client.call(SystemSync.self, timeout: .seconds(600)) }
+      var (drops, others): ([Double], [Double]) = ([], [])
+      for _ in 0..<max(21, context.options.repetitions) {
+        drops.append(try Costs.dropToVisible(daemon, file))
+        others.append(try Costs.dropToVisible(other, file))
       }
-      milliseconds.append((MonotonicInstant.now - start).inSeconds * 1e3)
-      newest += 1
+      let (drop, dropBesideTwo) = (drops.sorted()[drops.count / 2], others.sorted()[others.count / 2])
+      let (query, echo) = try Costs.query(daemon)
+      return [
+        Measurement("drop to visible, \(size)", drop, "ms"),
+        Measurement("drop to visible beside two, with \(size)", dropBesideTwo, "ms"),
+        .ratio("drop to visible, \(size) / beside two", drop / dropBesideTwo, .atMost(1.5)),
+        Measurement("mixture.get p50, \(size)", query.p50, "µs"),
+        .ratio("mixture.get / raw echo p50, \(size)", query.p50 / echo.p50, .atMost(1.2)),
+        Measurement("slowest page of expert.list, \(size)", try Costs.list(daemon), "ms"),
+        Measurement(
+          "memory after changes, \(size)", Double(ProcessMemory.of(daemon.process.processID)?.resident ?? 0) / 1e6, "MB"
+        ),
+      ]
     }
-    return milliseconds.sorted()[count / 2]
+  }
+  var (starts, others): ([Start], [Start]) = ([], [])
+  for _ in 0..<3 {
+    starts.append(try Start(prefix))
+    others.append(try Start(least))
+  }
+  let (start, other) = (Start.median(starts), Start.median(others))
+  results += [
+    Measurement("start, \(size)", start.seconds, "s"),
+    Measurement("start of two, with \(size)", other.seconds, "s"),
+    .ratio("start, (\(size) - of two) / 0.5 s", (start.seconds - other.seconds) / 0.5, .atMost(1)),
+    Measurement("memory after start, \(size)", start.memory, "MB"),
+  ]
+  return results
+}
+
+private enum Costs {
+  /// Milliseconds from the rename to an answer that has the version.
+  static func dropToVisible(_ daemon: PrivateDaemon, _ file: [UInt8]) throws -> Double {
+    let params: JSONObject = ["expert": "dropped"]
+    let newest = (try? daemon.client.call(ExpertShow.self, params).versions.last) ?? 0
+    // The lowest bytes of the last multiplier: another content, hardly another value.
+    var bytes = file
+    bytes[bytes.count - 4] = UInt8(truncatingIfNeeded: newest + 1)
+    bytes[bytes.count - 3] = UInt8(truncatingIfNeeded: (newest + 1) >> 8)
+    let waiting = "\(daemon.prefix)/dropped"
+    try FileSystem.writeAtomically(waiting, try SmallExpert.renamed(bytes, "dropped"))
+    let start = MonotonicInstant.now
+    try FileSystem.rename(waiting, to: "\(daemon.prefix)/var/spool/t2d/experts/dropped.safetensors")
+    while (try? daemon.client.call(ExpertShow.self, params).versions.last) ?? 0 <= newest {
+      guard (MonotonicInstant.now - start).inSeconds < 60 else {
+        throw BenchmarkError("an expert was not visible 60 s after its rename")
+      }
+      _ = poll(nil, 0, 1)
+    }
+    return (MonotonicInstant.now - start).inSeconds * 1e3
   }
 
-  private static func query(_ daemon: PrivateDaemon) throws -> (QueryLoad.Latency, echo: QueryLoad.Latency) {
+  static func query(_ daemon: PrivateDaemon) throws -> (QueryLoad.Latency, echo: QueryLoad.Latency) {
     let request = Array(#"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":"bench"}}"#.utf8) + [0x0a]
     let answer = try QueryLoad.ask(request, at: daemon.socketPath)
     guard let value = try? parseJSON(answer), value["result"] != nil else {
@@ -132,7 +155,7 @@ private struct Costs {
   }
 
   /// Milliseconds of the slowest page of all experts, by the largest pages that the method gives.
-  private static func list(_ daemon: PrivateDaemon) throws -> Double {
+  static func list(_ daemon: PrivateDaemon) throws -> Double {
     var slowest = 0.0
     var after: JSONValue?
     while true {
@@ -153,48 +176,23 @@ private struct Costs {
       after = last
     }
   }
-
-  func measurements(_ size: String, against least: Costs?) -> [Measurement] {
-    var all = [
-      Measurement("drop to visible, \(size)", drop, "ms"),
-      Measurement("mixture.get p50, \(size)", query.p50, "µs"),
-      .ratio("mixture.get / raw echo p50, \(size)", query.p50 / echo.p50, .atMost(1.2)),
-      Measurement("slowest page of expert.list, \(size)", list, "ms"),
-      Measurement("start, \(size)", start.seconds, "s"),
-      Measurement("memory after start, \(size)", start.memory, "MB"),
-      Measurement("memory after changes, \(size)", memory, "MB"),
-    ]
-    if let least {
-      all += [
-        .ratio("drop to visible, \(size) / of 2", drop / least.drop, .atMost(1.5)),
-        .ratio(
-          "start, (\(size) - of 2) / 0.5 s", (start.seconds - least.start.seconds) / 0.5, .atMost(1)),
-      ]
-    }
-    return all
-  }
 }
 
 /// From the start of the program to its first answer, and its memory then.
 private struct Start {
-  var seconds = Double.nan
-  var memory = Double.nan
+  var seconds: Double
+  var memory: Double
 
-  init() {}
-
-  /// The median of three.
   init(_ prefix: String) throws {
-    var found: [(Double, Double)] = []
-    for _ in 0..<3 {
-      let start = MonotonicInstant.now
-      try withDaemon(on: prefix) { daemon in
-        try daemon.client.call(SystemHello.self)
-        let seconds = (MonotonicInstant.now - start).inSeconds
-        found.append((seconds, Double(ProcessMemory.of(daemon.process.processID)?.resident ?? 0) / 1e6))
-      }
+    let start = MonotonicInstant.now
+    (seconds, memory) = try withDaemon(on: prefix) { daemon in
+      try daemon.client.call(SystemHello.self)
+      let seconds = (MonotonicInstant.now - start).inSeconds
+      return (seconds, Double(ProcessMemory.of(daemon.process.processID)?.resident ?? 0) / 1e6)
     }
-    (seconds, memory) = found.sorted { $0.0 < $1.0 }[1]
   }
+
+  static func median(_ starts: [Start]) -> Start { starts.sorted { $0.seconds < $1.seconds }[starts.count / 2] }
 }
 
 // MARK: - Many at once
@@ -238,9 +236,7 @@ private func measureEnd(_ prefix: String) throws -> Measurement {
     for name in names { _ = try FileDescriptor.open(name, O_WRONLY | O_CREAT | O_EXCL) }
     let start = MonotonicInstant.now
     daemon.process.signal(SIGTERM)
-    guard daemon.process.waitForExit(until: .after(.seconds(120))) != nil else {
-      throw BenchmarkError("t2d did not end within 120 s")
-    }
+    if daemon.process.waitForExit(until: .after(.seconds(60))) == nil { daemon.process.signal(SIGKILL) }
     return (MonotonicInstant.now - start).inSeconds
   }
   for name in names { try FileSystem.remove(name) }
