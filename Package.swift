@@ -127,7 +127,7 @@ let package = Package(
       "Training",
       [
         "Adaptation", "Search", "Evaluation", "Sandbox", "Results", "Records", "Settings", "Transformer",
-        "ModelFormats", "Multipliers", "LinearAlgebra", "StrictJSON",
+        "ModelFormats", "Multipliers", "LinearAlgebra", "Digests", "StrictJSON",
       ]),
     model.part(
       "Worker",
@@ -212,7 +212,7 @@ let package = Package(
     // A random model of two layers, on which whole jobs run within a second in a debug build.
     .target(
       name: "ModelSamples",
-      dependencies: ["ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"],
+      dependencies: ["Digests", "ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"],
       path: "Tests/Model/ModelSamples", swiftSettings: settings),
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     model.tests(

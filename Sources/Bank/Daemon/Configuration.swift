@@ -30,6 +30,7 @@ package struct Configuration: Record {
   @Setting("the first pass of the strategies prompt and classifier") package var dispatch = Dispatch()
   @Setting("the programs that code rows make") package var code = Code()
   @Setting("the process that computes") package var worker = Worker()
+  @Setting("the slow reading of all stored files, which finds what the disk has damaged") package var scrub = Scrub()
 
   package init() {}
 
@@ -105,6 +106,17 @@ package struct Configuration: Record {
       name: "stop_seconds")
     package var stopAfter: Duration = .seconds(5)
     package init() {}
+  }
+
+  package struct Scrub: Record {
+    @Setting("bytes that are read in a second; 0 to read nothing", 0...1 << 40) package var bytesPerSecond = 4 << 20
+    @Setting("seconds after the start at which it begins", 0...31_536_000, name: "delay_seconds")
+    package var delay: Duration = .seconds(600)
+    @Setting("seconds from its end to the next time", 0.1...31_536_000, name: "pause_seconds")
+    package var pause: Duration = .seconds(86_400)
+    package init() {}
+
+    var isOn: Bool { bytesPerSecond > 0 }
   }
 
   /// Reads the text of a configuration file.

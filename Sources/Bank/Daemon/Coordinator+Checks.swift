@@ -19,7 +19,9 @@ extension Coordinator {
     guard configuration.checks.onArrival else { return }
     var due: [JobRecord] = []
     for version in versionsToCheck(after: changes) {
-      guard case .success(let task) = snapshot.taskToCheck(version) else { continue }
+      guard case .success(let task) = snapshot.taskToCheck(version), snapshot.damage(of: version) == nil,
+        snapshot.damage(of: task) == nil
+      else { continue }
       for model in snapshot.models where model.state == .ready {
         guard let kind = snapshot.kindOfCheck(version, on: model) else { continue }
         writer.attempt("look for a check") { () throws(RegistryError) in

@@ -12,6 +12,8 @@ struct CheckedExpert {
   var version: ExpertVersion
   /// Its copy; nil where its content is stored already.
   var content: StagedContent?
+  /// How what is stored of this content is damaged, in whose place the copy comes.
+  var heals: String?
 }
 
 extension Coordinator {
@@ -23,8 +25,11 @@ extension Coordinator {
     let expert = try validate(dropped.bytes, file: file)
     let version = version(expert, source: file, who: "uid \(dropped.copy.source.owner)")
     do throws(RegistryError) {
-      let isKnown = try known(version) != nil
-      return CheckedExpert(version: version, content: isKnown ? nil : dropped.relinquish())
+      guard let number = try known(version) else {
+        return CheckedExpert(version: version, content: dropped.relinquish())
+      }
+      guard let problem = try problem(ofKnown: version, number) else { return CheckedExpert(version: version) }
+      return CheckedExpert(version: version, content: dropped.relinquish(), heals: problem)
     } catch {
       throw Refusal(error)
     }
@@ -69,13 +74,43 @@ extension Coordinator {
         record.version = same
         record.kind = isItsOwn ? nil : "duplicate"
         record.message = isItsOwn ? nil : "the same content as \(version.name)@\(same)"
+        if let problem = expert.heals, let blob {
+          try heal(version, same, with: blob, problem, file: file)
+          record.kind = "healed"
+          record.message =
+            "it took the place of what was stored of \(version.name)@\(same), which was damaged: \(problem)"
+        }
       } else {
         guard let blob else { throw .conflict("the content of '\(file)' is not stored any more; it is read again") }
         version.blob = blob
+        try noteWhole(blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
         record.version = try addVersion(version)
       }
       try catalogue.store(record)
     }
+  }
+
+  /// How the blob of a version that has the content of a dropped file is damaged; nil where it is not. The file need not
+  /// have the same bytes, but must say the same of itself to take its place.
+  private func problem(ofKnown dropped: ExpertVersion, _ number: Int) throws(RegistryError) -> String? {
+    guard let stored = snapshot.expert(dropped.name)?.version(number) else { return nil }
+    guard let problem = try store.problem(of: stored.blob) else {
+      if snapshot.damage(of: stored) != nil { suspect(stored.blob.file) }
+      return nil
+    }
+    let isAlike = stored.kind == dropped.kind && stored.label == dropped.label && stored.task == dropped.task
+    return isAlike ? problem : nil
+  }
+
+  /// Within the running transaction: a dropped file has been stored in the place of a version's blob.
+  private func heal(
+    _ dropped: ExpertVersion, _ number: Int, with blob: BlobReference, _ problem: String, file: String
+  ) throws(RegistryError) {
+    if let stored = snapshot.expert(dropped.name)?.version(number), stored.blob != blob {
+      try catalogue.clearDamage(stored.blob.file)
+      try catalogue.setBlob(ofExpert: dropped.name, version: number, blob, details: dropped.details)
+    }
+    try noteWhole(blob, inPlaceOf: problem, from: "the dropped file '\(file)'")
   }
 
   /// What the catalogue keeps of an expert; its number and its blob come when it is stored.

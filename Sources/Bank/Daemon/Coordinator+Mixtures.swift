@@ -160,12 +160,14 @@ extension Coordinator {
   }
 
   func reference(_ task: TaskRecord) -> TaskReference {
-    TaskReference(name: task.name, path: task.current.path, digest: task.current.digest)
+    TaskReference(
+      name: task.name, path: task.current.path, digest: task.current.digest, files: task.current.files)
   }
 
   func reference(_ version: ExpertVersion) -> ExpertReference {
     ExpertReference(
-      name: version.name, version: version.version, digest: version.digest, path: store.path(version.blob))
+      name: version.name, version: version.version, digest: version.digest, path: store.path(version.blob),
+      blob: version.blob.hex)
   }
 
   // MARK: - What a search found
@@ -185,7 +187,10 @@ extension Coordinator {
     let (bytes, content) = try store.read(staged: result.vectorsPath, maximumBytes: ExpertFile.maximumBytes)
     let vectors = try ExpertFile.read(bytes: bytes, fileName: taskName + ".safetensors")
       .validated(against: signature)
-    let blob = try store.publish(content)
+    if let written = result.vectorsDigest, content.digest.description != written {
+      throw RegistryError.conflict("the vectors in '\(result.vectorsPath)' are not those that the worker wrote")
+    }
+    let (blob, replaced) = try publish(content)
 
     var record = result.mixture
     record.digest = vectors.contentDigest.description
@@ -195,12 +200,16 @@ extension Coordinator {
     if !isCurrent, let served = snapshot.mixture(pair), served.staleReason == nil {
       // It came to its end before it could be stopped; what is served is made of what there is now.
       log.info("a mixture whose inputs are gone is not served", ["job": job.id])
+      try writer.change { () throws(RegistryError) in
+        try noteWhole(blob, inPlaceOf: replaced, from: "job \(job.id)")
+      }
       return RecordWriter.json(record)
     }
     let mixture = MixtureRevision(
       pair: pair, revision: 0, job: job.id, inputs: inputs, record: record, blob: blob, options: job.options,
       reason: job.reason, added: .now)
     try writer.change { () throws(RegistryError) in
+      try noteWhole(blob, inPlaceOf: replaced, from: "job \(job.id)")
       let sequence = try catalogue.record(
         "mixture.published", taskName,
         [

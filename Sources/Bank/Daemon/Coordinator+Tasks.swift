@@ -12,7 +12,7 @@ extension Coordinator {
     let staged = store.stagingPath("task")
     defer { _ = try? FileSystem.removeTree(staged) }
     let task: TaskDefinition
-    let files = try stage(item, to: staged)
+    let files = try stage(item.name, isDirectory: item.isDirectory, in: item.directory, to: staged)
     do throws(TaskFileError) {
       task = try TaskDefinition(name: name, files: files)
     } catch {
@@ -20,7 +20,7 @@ extension Coordinator {
     }
     try checkOtherForm(of: name, item)
     do throws(RegistryError) {
-      try accept(task, staged: staged, file: item.name, identity: identity)
+      try accept(task, files, staged: staged, file: item.name, identity: identity)
     } catch {
       throw Refusal(error)
     }
@@ -40,24 +40,25 @@ extension Coordinator {
 
   /// Makes a private, durable copy of the file, or of those files of the directory that make a task, and returns what was
   /// copied.
-  private func stage(_ item: DropItem, to staged: String) throws(Refusal) -> TaskDefinition.Files {
+  func stage(
+    _ item: String, isDirectory: Bool, in parent: FileDescriptor, to staged: String
+  ) throws(Refusal) -> TaskDefinition.Files {
     do {
       try FileSystem.createDirectories(staged, mode: 0o700)
-      guard item.isDirectory else {
-        let bytes = try copy(item.name, from: item.directory, to: staged)
-        return TaskDefinition.Files(fewshot: .init(name: item.name, bytes: bytes))
+      guard isDirectory else {
+        let bytes = try copy(item, from: parent, to: staged)
+        return TaskDefinition.Files(fewshot: .init(name: item, bytes: bytes))
       }
-      let place = staged + "/" + item.name
+      let place = staged + "/" + item
       try FileSystem.createDirectories(place, mode: 0o700)
-      let directory = try FileDescriptor.open(
-        item.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: item.directory)
-      let names = try FileSystem.entries(in: directory, path: item.name, limit: 256).compactMap(\.text)
+      let directory = try FileDescriptor.open(item, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: parent)
+      let names = try FileSystem.entries(in: directory, path: item, limit: 256).compactMap(\.text)
         .filter { !$0.hasPrefix(".") }.sorted()
       var contents: [String: [UInt8]] = [:]
       for name in names where TaskFile.fileNames.contains(name) {
         contents[name] = try copy(name, from: directory, to: place)
       }
-      return try TaskFile.files(ofDirectory: item.name, names: names) { contents[$0] ?? [] }
+      return try TaskFile.files(ofDirectory: item, names: names) { contents[$0] ?? [] }
     } catch let error as Refusal {
       throw error
     } catch let error as TaskFileError {
@@ -78,7 +79,7 @@ extension Coordinator {
   }
 
   private func accept(
-    _ task: TaskDefinition, staged: String, file: String, identity: String
+    _ task: TaskDefinition, _ files: TaskDefinition.Files, staged: String, file: String, identity: String
   ) throws(RegistryError) {
     let digest = task.digest.description
     var record = IngestRecord(
@@ -91,19 +92,25 @@ extension Coordinator {
         record.kind = "duplicate"
         record.message = "the same content as revision \(known.current.revision)"
       }
+      if let problem = try heal(known, files, staged: staged, file: file) {
+        record.kind = "healed"
+        record.message = "it took the place of the copy of '\(task.name)', which was damaged: \(problem)"
+      }
       let stored = record
       return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
     let place = "\(store.tasks)/\(task.name)/\(task.digest.hex.prefix(16))"
     if try !catalogue.isTaskPathKnown(place + "/" + file) { try store.publishTask(staged: staged, as: place) }
-    let revision = TaskRevision(
+    var revision = TaskRevision(
       task: task.name, revision: 0, digest: digest, path: place + "/" + file, rows: task.shots.count,
       evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring,
       metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
       warnings: task.warnings, source: file, added: .now)
+    revision.files = files.references
+    let stored = revision
     let number = try writer.change { () throws(RegistryError) -> Int in
-      let number = try catalogue.addRevision(revision)
+      let number = try catalogue.addRevision(stored)
       try catalogue.record(
         "task.revision", task.name,
         [
@@ -115,6 +122,21 @@ extension Coordinator {
       return number
     }
     log.info("task", ["name": task.name, "revision": number, "rows": task.shots.count, "file": file])
+  }
+}
+
+extension Coordinator {
+  /// Puts dropped files with the content of a task's revision into the place of its copy, where that is damaged; returns
+  /// how it was.
+  private func heal(
+    _ task: TaskRecord, _ files: TaskDefinition.Files, staged: String, file: String
+  ) throws(RegistryError) -> String? {
+    guard let problem = try problem(of: task) else {
+      if snapshot.damage(of: task) != nil { suspect(task.current.file) }
+      return nil
+    }
+    try replaceCopy(of: task, staged: staged, file: file, files: files)
+    return problem
   }
 }
 

@@ -65,11 +65,12 @@ extension Coordinator {
       throw RegistryError.conflict("the job's result is not that of an expert's training")
     }
     let before = snapshot.expert(expert.name)?.active
-    let blob = try store.publish(content)
+    let (blob, replaced) = try publish(content)
     var trained = version(expert, source: "job \(job.id)", who: job.who)
     trained.blob = blob
     let stored = trained
     let version = try writer.change { () throws(RegistryError) -> Int in
+      try noteWhole(blob, inPlaceOf: replaced, from: "job \(job.id)")
       // A training that ends a second time, or was asked for twice, has the same bits.
       if let known = try known(stored) { return known }
       return try addVersion(stored)

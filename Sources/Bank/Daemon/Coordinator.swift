@@ -30,6 +30,11 @@ final class Coordinator {
   /// Dropped files that are to be tried again, by slices, and what is done when all were.
   var retries = FIFO<IngestRecord>()
   var whenRetried: [(RPCError?) -> Void] = []
+  /// Files of the store that are to be looked at, by their paths there.
+  var suspects: ArraySlice<String> = [] {
+    didSet { suspectedSince = suspects.isEmpty ? nil : suspectedSince ?? .now }
+  }
+  private var suspectedSince: MonotonicInstant?
   /// Nil until the daemon has started it.
   private(set) var watcher: DirectoryWatcher?
 
@@ -72,36 +77,27 @@ final class Coordinator {
       }
     }
     try jobs.restore()
-    var warnings = paths.warnings()
-    for expert in snapshot.experts {
-      for version in expert.versions where !store.isPresent(version.blob) {
-        warnings.append(Self.missing(store.path(version.blob), of: "expert \(version.name)@\(version.version)"))
-      }
-    }
-    for served in snapshot.mixtures where !store.isPresent(served.mixture.blob) {
-      warnings.append(Self.missing(store.path(served.mixture.blob), of: "the mixture of \(served.mixture.pair.task)"))
-    }
-    for warning in warnings where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
+    for warning in paths.warnings() where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
+    examineStore(within: Self.examinationTime)
     for model in snapshot.models { lookAgain(at: model) }
     collectTrainingStates(now: .now)
     recognizeEarlierSearches()
     reconcile()
   }
 
-  private static func missing(_ path: String, of what: String) -> DaemonWarning {
-    DaemonWarning(
-      code: "missing_blob", subject: path, message: "\(what) is missing from the store: '\(path)'",
-      help: "drop its file again, or restore the store from a backup")
-  }
+  /// How long a start reads what is served before it serves it.
+  private static let examinationTime = Duration.milliseconds(200)
 
   /// The earliest time at which something is due by itself.
   var nextDeadline: MonotonicInstant? {
     let own = retries.isEmpty ? nil : MonotonicInstant.now
-    return [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline, own].compactMap { $0 }.min()
+    return [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline, own, suspectedSince].compactMap { $0 }.min()
   }
 
   func timePassed(_ now: MonotonicInstant) {
     if writer.hasRecovered(at: now) { recovered() }
+    // Before what is due: a search that came upon a damaged file is not to come upon it again.
+    examineNextSuspect()
     adaptIfNeeded(debounce.takeDue(at: now))
     jobs.timePassed(now)
     if !retries.isEmpty { retrySomeExperts() }
@@ -159,7 +155,9 @@ final class Coordinator {
       jobs.workerEnded(reason)
       calls.workerEnded(reason)
     case .reply(.result(let id, let result)): calls.answered(id, .success(result))
-    case .reply(.fault(let id, let fault)): calls.answered(id, .failure(RPCError(fault)))
+    case .reply(.fault(let id, let fault)):
+      if fault.kind == .damaged { suspect(path: fault.file) }
+      calls.answered(id, .failure(RPCError(fault)))
     case .reply(.event(let event)):
       switch event {
       case .progress(let job, let progress): jobs.progressed(job, progress)
@@ -167,6 +165,10 @@ final class Coordinator {
       case .done(let job, let result): jobs.done(job, result)
       case .failed(let job, let fault): jobs.failed(job, fault)
       case .cancelled(let job): jobs.cancelled(job)
+      case .remade(let what, let of, let problem):
+        log.warning(
+          "what was kept is damaged, and is made anew", ["what": what.rawValue, "of": of, "problem": problem])
+        writer.note("\(what.rawValue).remade", of, ["reason": .string(problem)])
       case .token(let id, _, let token, let text): calls.generated(id, token: token, text)
       case .decided(let id, _, let decision): calls.decided(id, decision)
       }
@@ -186,6 +188,7 @@ extension Coordinator: JobOwner {
 
   func failed(_ job: JobRecord, _ fault: WorkerFault) throws(RegistryError) {
     try (try? handled(job))?.failed(job, fault, on: self)
+    if fault.kind == .damaged { suspect(path: fault.file) }
     if fault.kind == .modelChanged, let model = job.model.flatMap({ snapshot.model($0) }) { lookAgain(at: model) }
   }
 

@@ -16,6 +16,7 @@ package final class Daemon: Sendable {
   /// Given back when everything else has ended.
   private let lock: Mutex<FileLock?>
   private let catalogue: CatalogueThread
+  private let scrubber: Scrubber
   private let server: RPCServer
   private let watcher: DirectoryWatcher
   private let link: WorkerLink
@@ -52,13 +53,21 @@ package final class Daemon: Sendable {
       }
     }
     let catalogue = catalogue
+    do throws(SystemCallError) {
+      scrubber = try Scrubber(paths.store, configuration.scrub, board: board, catalogue: catalogue)
+      try scrubber.start()
+    } catch {
+      catalogue.stop()
+      throw .files(error)
+    }
     do throws(DaemonError) {
       let service = Service(
         paths: paths, configuration: configuration, snapshots: snapshots, board: board, catalogue: catalogue,
-        templates: templates, log: log, shutDown: shutDown)
+        scrubber: scrubber, templates: templates, log: log, shutDown: shutDown)
       server = try Self.listen(service, paths, configuration, log)
       service.counters = server.counters
     } catch {
+      scrubber.stop()
       catalogue.stop()
       throw error
     }
@@ -82,6 +91,7 @@ package final class Daemon: Sendable {
       try link.start()
     } catch {
       server.stop(within: .zero)
+      scrubber.stop()
       catalogue.stop()
       throw .files(error)
     }
@@ -116,6 +126,7 @@ package final class Daemon: Sendable {
     catalogue.refuseRequests()
     watcher.stop()
     server.stop(within: .seconds(1))
+    scrubber.stop()
     catalogue.stop()
     link.stop()
     _ = try? FileSystem.remove(paths.pidFile)

@@ -1,5 +1,6 @@
 import Registry
 import StrictJSON
+import WorkerProtocol
 
 /// Whether each mixture is made of what its pair needs now, and what is to be done where it is not.
 ///
@@ -30,6 +31,8 @@ struct Freshness {
 
   /// Why a search is cancelled by itself. One that ended so may be tried again, unlike one that a person cancelled.
   static let outdated = "its inputs are not those of the task any more"
+  /// Why a search is tried again, once, that came upon a damaged file.
+  static let again = "the search before it came upon a damaged file"
 
   let snapshot: Snapshot
   private let searches: [Pair: [Search]]
@@ -90,13 +93,19 @@ struct Freshness {
     guard let need = snapshot.need(task, on: model, options: options),
       isMissing(need.inputs, task, model, options)
     else { return nil }
-    return (need, options, snapshot.mixture(pair)?.staleReason ?? "the task has no mixture yet")
+    let reason = snapshot.mixture(pair)?.staleReason ?? "the task has no mixture yet"
+    return (need, options, hasMetDamage(pair, need.inputs) ? Self.again : reason)
   }
 
   /// Nothing has these inputs and nothing is about to.
   private func isMissing(_ inputs: String, _ task: TaskRecord, _ model: ModelRecord, _ options: JSONObject) -> Bool {
+    // It cannot be read, until it is dropped again.
+    if snapshot.damage(of: task) != nil { return false }
     let pair = Pair(task: task.name, model: model.name)
-    if let served = snapshot.mixture(pair), isMade(served, of: inputs, task, model, options) { return false }
+    if let served = snapshot.mixture(pair), isMade(served, of: inputs, task, model, options), problem(of: served) == nil
+    {
+      return false
+    }
     if searches(of: pair).contains(where: { isCurrent($0, task, model) }) { return false }
     return !hasFailed(pair, inputs)
   }
@@ -127,15 +136,29 @@ struct Freshness {
   /// The same search has failed, or a person has cancelled it: it is not tried again until something changes.
   private func hasFailed(_ pair: Pair, _ inputs: String) -> Bool { snapshot.failure(of: pair, inputs: inputs) != nil }
 
+  /// The newest search for this came upon a damaged file.
+  private func hasMetDamage(_ pair: Pair, _ inputs: String) -> Bool {
+    guard let last = snapshot.failedSearches[pair], last.inputs == inputs else { return false }
+    return last.hasMetDamage
+  }
+
   // MARK: - In words
+
+  /// Why what is served is not what was found last; nil where it is.
+  private func problem(of served: ServedMixture) -> String? {
+    served.inPlaceOf ?? snapshot.damage(of: served).map { _ in "its vectors are damaged" }
+  }
 
   /// Nil: the mixture is made of what the pair needs now.
   private func staleReason(
     _ served: ServedMixture, _ task: TaskRecord, _ model: ModelRecord, _ inputs: String?, _ options: JSONObject
   ) -> String? {
-    guard !isMade(served, of: inputs, task, model, options) else { return nil }
-    var causes: [String] = []
-    if inputs == nil { causes.append("no expert of model '\(model.name)' is active") }
+    let problem = problem(of: served)
+    guard !isMade(served, of: inputs, task, model, options) else { return problem }
+    var causes = [problem].compactMap { $0 }
+    if inputs == nil {
+      causes.append("no expert of model '\(model.name)' is active" + (snapshot.damage.isEmpty ? "" : " and whole"))
+    }
     causes += differences(served, task, model, snapshot.need(task, on: model, options: options)?.experts ?? [])
     // Digests of what has the same names and versions: a restored catalogue, or a task that names other experts.
     if causes.isEmpty { return "its inputs have changed" }
@@ -174,10 +197,12 @@ struct Freshness {
     }
     let now = Set(experts.map { Name($0.name) })
     for old in record.experts where causes.count <= Self.toldCauses && !now.contains(Name(old.name)) {
+      let version = snapshot.expert(old.name)?.version(old.version)
       let how =
-        switch snapshot.expert(old.name)?.version(old.version)?.state {
+        switch version?.state {
         case .retired: "was retired"
         case .quarantined: "was quarantined by a check"
+        case .active where version.flatMap { snapshot.damage(of: $0) } != nil: "is damaged"
         case .active, .candidate, .superseded, nil: "takes no part any more"
         }
       causes.append("'\(old.name)' (version \(old.version)) \(how)")
@@ -194,6 +219,15 @@ extension Snapshot {
   /// outdated says nothing of them.
   func failure(of pair: Pair, inputs: String) -> FailedSearch? {
     guard let last = failedSearches[pair], last.inputs == inputs else { return nil }
+    // One that came upon a damaged file is tried once more, without it.
+    if last.hasMetDamage, last.reason != Freshness.again { return nil }
     return last.state == .failed || last.error["message"]?.stringValue != Freshness.outdated ? last : nil
+  }
+}
+
+extension FailedSearch {
+  /// It came upon a damaged file.
+  fileprivate var hasMetDamage: Bool {
+    state == .failed && error["kind"]?.stringValue == WorkerFault.Kind.damaged.rawValue
   }
 }

@@ -13,7 +13,7 @@ struct MixtureNeed: Equatable {
 }
 
 extension Snapshot {
-  /// Nil where no active expert of the model may take part.
+  /// Nil where no active expert of the model may take part. A damaged one takes none.
   func need(_ task: TaskRecord, on model: ModelRecord, options: JSONObject) -> MixtureNeed? {
     guard let facts = model.readyFacts, let inputs = inputs(of: task, on: model, options: options) else { return nil }
     let experts =
@@ -57,6 +57,7 @@ extension Snapshot {
   private func active(_ names: [String], on model: ModelRecord) -> [ExpertVersion] {
     Set(names.map { Name($0) }).sorted().compactMap { expert($0.text)?.activeVersion }.filter { version in
       sameName(version.model, model.name) && version.modelDigest == model.facts?.digest && version.mayTakePart
+        && damage(of: version) == nil
     }
   }
 

@@ -36,6 +36,7 @@ extension RPCError {
       case .promptTooLong: .contextExceeded
       case .unknownJob: .unknownJob
       case .files: .fileNotReadable
+      case .damaged: .damaged
       case .cancelled: .cancelled
       case .failed: .internal
       }

@@ -96,7 +96,7 @@ extension Service {
       let mixture = found.mixture
       let vectors = ExpertReference(
         name: task, version: mixture.revision, digest: mixture.record.digest ?? "",
-        path: paths.store.path(mixture.blob))
+        path: paths.store.path(mixture.blob), blob: mixture.blob.hex)
       return (
         .expert(vectors, rescale: .none),
         .of(mixture: task, digest: vectors.digest, generation: found.generation)
@@ -157,6 +157,7 @@ extension Service {
   }
 
   private func reference(_ version: ExpertVersion, on model: ModelRecord) throws(RPCError) -> ExpertReference {
+    try snapshots.get().requireWhole(version)
     // What a transfer check has passed may be tried there by name; searches mix experts of one base only.
     guard sameName(version.model, model.name) || snapshots.get().hasPassed(version, on: model) else {
       throw RPCError(
@@ -166,14 +167,18 @@ extension Service {
         hint: "t2ctl check transfer \(version.name)@\(version.version) --to \(model.name)")
     }
     return ExpertReference(
-      name: version.name, version: version.version, digest: version.digest, path: paths.store.path(version.blob))
+      name: version.name, version: version.version, digest: version.digest, path: paths.store.path(version.blob),
+      blob: version.blob.hex)
   }
 
   /// The mixture of a task, or an error that says how far it is.
   func served(_ task: String, model: String) throws(RPCError) -> ServedMixture {
     let snapshot = snapshots.get()
     let record = try snapshot.resolveTask(task)
-    if let found = snapshot.mixture(Pair(task: record.name, model: model)) { return found }
+    if let found = snapshot.mixture(Pair(task: record.name, model: model)) {
+      try snapshot.requireWhole(found)
+      return found
+    }
     guard let status = snapshot.pairs(of: record).first(where: { sameName($0.pair.model, model) }) else {
       throw RPCError(
         .noMixtureYet, "task '\(task)' is not adapted on model '\(model)'",
@@ -189,7 +194,7 @@ extension Service {
         .noMixtureYet,
         "task '\(task)' has no mixture on model '\(model)' yet; job \(status.job ?? 0) is searching for one",
         hint: "t2ctl job wait \(status.job ?? 0)", details: ["job": status.job.map { .integer($0) } ?? .null])
-    case .pending, .ready, .stale, .failed, .waitingForModel:
+    case .pending, .ready, .stale, .failed, .damaged, .waitingForModel:
       throw RPCError(
         .noMixtureYet, "task '\(task)' has no mixture on model '\(model)' yet",
         hint: "its search starts soon, unless it has failed: see t2ctl task show \(task)")

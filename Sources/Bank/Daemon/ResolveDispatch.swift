@@ -13,7 +13,7 @@ struct DispatchLabel {
 
 extension Snapshot {
   /// The labels of the active experts of a model, in the order of names: `t2.label`, or the name where there is none,
-  /// where several experts share a label, and where the label is `other`, which is the base.
+  /// where several experts share a label, and where the label is `other`, which is the base. A damaged one is passed over.
   func dispatchLabels(on model: ModelRecord) throws(RPCError) -> [DispatchLabel] {
     let versions = activeVersions(of: .expert, on: model)
     guard !versions.isEmpty else {
@@ -69,7 +69,7 @@ extension Snapshot {
     experts.compactMap(\.activeVersion)
       .filter { version in
         sameName(version.model, model.name) && version.kind == kind.rawValue
-          && model.facts.map { $0.digest == version.modelDigest } ?? true
+          && model.facts.map { $0.digest == version.modelDigest } ?? true && damage(of: version) == nil
       }
       .sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
   }

@@ -17,20 +17,20 @@ extension ModelRecord {
 }
 
 extension ExpertVersion {
-  func row(active: Int?) -> ExpertRow {
+  func row(active: Int?, damage: Damage?) -> ExpertRow {
     ExpertRow(
       name: name, label: label, version: version, active: active, state: state.rawValue, model: model, kind: kind,
       task: task, digest: digest, bytes: blob.bytes, added: added.description, warnings: warnings,
-      foreign: isForeign ? true : nil, quarantine: quarantine)
+      foreign: isForeign ? true : nil, quarantine: quarantine, damaged: damage?.cause)
   }
 }
 
 extension ServedMixture {
   /// A line of `mixture.list`.
-  var row: MixtureRow {
+  func row(damage: Damage?) -> MixtureRow {
     MixtureRow(
       task: mixture.pair.task, model: mixture.pair.model, mixture: mixture.record, staleReason: staleReason,
-      generation: generation, created: mixture.added.description)
+      generation: generation, created: mixture.added.description, damaged: damage?.cause)
   }
 }
 
@@ -80,7 +80,7 @@ extension JSONValue {
     func withoutPaths(_ object: JSONObject) -> JSONObject {
       var kept = JSONObject()
       for (name, member) in object.members
-      where name != "path" && name != "cache_directory" && !name.hasSuffix("_path") {
+      where !["path", "cache_directory", "blob", "files"].contains(name) && !name.hasSuffix("_path") {
         kept[name] = withoutPaths(member)
       }
       return kept
@@ -111,13 +111,13 @@ extension Snapshot {
   /// A task with the state of its mixtures. `state` is that of its only or its worst pair.
   func row(of task: TaskRecord) -> TaskRow {
     let pairs = pairs(of: task)
-    let order: [TaskState] = [.failed, .running, .queued, .pending, .stale, .waitingForExperts, .ready]
+    let order: [TaskState] = [.damaged, .failed, .running, .queued, .pending, .stale, .waitingForExperts, .ready]
     let worst = order.first { state in pairs.contains { $0.state == state } }
     return TaskRow(
       name: task.name, revision: task.current.revision, rows: task.current.rows, evalRows: task.current.evalRows,
       scoring: task.current.scoring, metric: task.current.metric, models: pairs.map(\.pair.model),
-      state: worst ?? .waitingForModel, job: pairs.compactMap(\.job).first,
-      stale: pairs.contains { mixture($0.pair)?.staleReason != nil })
+      state: damage(of: task) == nil ? worst ?? .waitingForModel : .damaged, job: pairs.compactMap(\.job).first,
+      stale: pairs.contains { mixture($0.pair)?.staleReason != nil }, damaged: damage(of: task)?.cause)
   }
 
   struct PairStatus {
@@ -137,6 +137,8 @@ extension Snapshot {
         state = .running
       } else if !live.isEmpty {
         state = .queued
+      } else if let served, damage(of: served) != nil {
+        state = .damaged
       } else if let served, served.staleReason == nil {
         state = .ready
       } else if let needed, failure(of: pair, inputs: needed) != nil {

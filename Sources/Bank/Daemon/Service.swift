@@ -22,6 +22,7 @@ final class Service: RPCHandler {
   let snapshots: CurrentSnapshot
   let board: StatusBoard
   let catalogue: CatalogueThread
+  let scrubber: Scrubber
   let log: Logger
   let templates: DispatchTemplateFile
   let started = MonotonicInstant.now
@@ -31,13 +32,15 @@ final class Service: RPCHandler {
 
   init(
     paths: DaemonPaths, configuration: Configuration, snapshots: CurrentSnapshot, board: StatusBoard,
-    catalogue: CatalogueThread, templates: DispatchTemplateFile, log: Logger, shutDown: @escaping @Sendable () -> Void
+    catalogue: CatalogueThread, scrubber: Scrubber, templates: DispatchTemplateFile, log: Logger,
+    shutDown: @escaping @Sendable () -> Void
   ) {
     self.paths = paths
     self.configuration = configuration
     self.snapshots = snapshots
     self.board = board
     self.catalogue = catalogue
+    self.scrubber = scrubber
     self.templates = templates
     self.log = log
     self.shutDown = shutDown

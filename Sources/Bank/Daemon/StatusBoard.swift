@@ -1,3 +1,4 @@
+package import Registry
 import SystemSupport
 package import WorkerProtocol
 
@@ -17,8 +18,19 @@ package final class StatusBoard: Sendable {
     package var restarts = 0
   }
 
+  /// What the slow reading of all stored files has come to.
+  package struct Scrub: Sendable, Equatable {
+    /// That came to their end since the start.
+    package var passes = 0
+    package var last: Timestamp?
+    /// Of the last pass.
+    package var files = 0
+    package var bytes = 0
+  }
+
   private struct Contents {
     var worker = Worker()
+    var scrub = Scrub()
     var progress: [Int64: JobProgress] = [:]
     var warnings: [DaemonWarning] = []
   }
@@ -29,9 +41,15 @@ package final class StatusBoard: Sendable {
 
   package var worker: Worker { contents.withLock { $0.worker } }
   package func progress(of job: Int64) -> JobProgress? { contents.withLock { $0.progress[job] } }
+  package var scrub: Scrub { contents.withLock { $0.scrub } }
   package var warnings: [DaemonWarning] { contents.withLock { $0.warnings } }
 
   func update(_ change: (inout Worker) -> Void) { contents.withLock { change(&$0.worker) } }
+  func scrubbed(files: Int, bytes: Int) {
+    contents.withLock {
+      $0.scrub = Scrub(passes: $0.scrub.passes + 1, last: .now, files: files, bytes: bytes)
+    }
+  }
   func setProgress(_ progress: JobProgress?, of job: Int64) { contents.withLock { $0.progress[job] = progress } }
 
   // MARK: - Warnings, each of which ends with its cause

@@ -37,10 +37,12 @@ package struct StagedContent: Sendable {
 ///     trainings/       states of trainings that are not at their end
 ///     backups/         copies of the catalogue
 ///     redo/            the catalogue's second copy (see `RedoLog`)
+///     quarantine/      what was damaged and has been replaced
 ///
 /// A file is durable before a row names it: fsync of the file, a link that never replaces, fsync of the directory, and
 /// only then the caller's transaction. So a crash leaves at most a blob that no row names. Rename is not used, because
-/// it would silently replace. All calls block; the catalogue's thread makes them.
+/// it would silently replace. What does not hash to its name is set aside first. All calls block; the catalogue's thread
+/// makes them, but for those that only read.
 package struct BlobStore: Sendable {
   package let root: String
 
@@ -51,6 +53,7 @@ package struct BlobStore: Sendable {
   package var trainings: String { root + "/trainings" }
   package var backups: String { root + "/backups" }
   package var redo: String { root + "/redo" }
+  package var quarantine: String { root + "/quarantine" }
 
   package init(root: String) { self.root = root }
 
@@ -58,7 +61,7 @@ package struct BlobStore: Sendable {
   /// and synchronised here, so that publishing never has to make one durable.
   package func prepare() throws(RegistryError) {
     try files { () throws(SystemCallError) in
-      for path in [blobs, staging, tasks, factorizations, trainings, backups, redo] {
+      for path in [blobs, staging, tasks, factorizations, trainings, backups, redo, quarantine] {
         try FileSystem.createDirectories(path, mode: 0o700)
       }
       for entry in try FileSystem.entries(staging) {
@@ -79,7 +82,15 @@ package struct BlobStore: Sendable {
   }
 
   package func path(_ blob: BlobReference) -> String {
-    "\(blobs)/\(blob.hex.prefix(2))/\(blob.hex.dropFirst(2))"
+    path(ofFile: blob.file)
+  }
+
+  /// `file` is a path below the store's directory.
+  package func path(ofFile file: String) -> String { "\(root)/\(file)" }
+
+  /// The path below the store's directory; nil for what does not lie there.
+  package func file(ofPath path: String) -> String? {
+    path.hasPrefix(root + "/") ? String(path.dropFirst(root.utf8.count + 1)) : nil
   }
 
   /// A name in `staging` that nothing has yet.
@@ -118,9 +129,12 @@ package struct BlobStore: Sendable {
   }
 
   /// Publishes a file of `staging` under its digest and removes it there. Returns when it is durable. Content that is in
-  /// the store already is compared and not stored again. The file itself is not read: it must be the one whose bytes
-  /// were read or written before. After an error it is there for another try, unless its bytes are lost.
-  package func publish(_ staged: StagedContent) throws(RegistryError) -> BlobReference {
+  /// the store already is compared and not stored again; where what lies there is damaged, this takes its place and
+  /// `replaced` is told how. The file itself is not read: it must be the one whose bytes were read or written before.
+  /// After an error it is there for another try, unless its bytes are lost.
+  package func publish(
+    _ staged: StagedContent, replaced: (_ problem: String) -> Void = { _ in }
+  ) throws(RegistryError) -> BlobReference {
     let file = try files { () throws(SystemCallError) in
       let file = try FileDescriptor.open(staged.path, O_RDONLY | O_NOFOLLOW)
       guard try file.status().identity == staged.identity else { throw Self.changed(staged.path) }
@@ -133,14 +147,16 @@ package struct BlobStore: Sendable {
       throw .files(error)
     }
     let blob = BlobReference(hex: staged.digest.hex, bytes: staged.identity.size)
-    let target = path(blob)
     do throws(SystemCallError) {
-      try FileSystem.link(staged.path, as: target)
-      try FileSystem.synchronizeDirectory(FileSystem.split(target).directory)
+      try link(staged, as: blob)
     } catch {
       guard error.isExisting else { throw .files(error) }
       // The same content was published before, or by a run that crashed before its row was written.
-      try check(blob)
+      if let problem = try problem(of: blob) {
+        try setAside(blob.file)
+        try files { () throws(SystemCallError) in try link(staged, as: blob) }
+        replaced(problem)
+      }
     }
     _ = try? FileSystem.remove(staged.path)
     return blob
@@ -173,17 +189,55 @@ package struct BlobStore: Sendable {
 
   private static let publishers = 8
 
+  private func link(_ staged: StagedContent, as blob: BlobReference) throws(SystemCallError) {
+    let target = path(blob)
+    try FileSystem.link(staged.path, as: target)
+    try FileSystem.synchronizeDirectory(FileSystem.split(target).directory)
+  }
+
   /// That the blob is there, whole, and hashes to its name.
   package func check(_ blob: BlobReference) throws(RegistryError) {
-    let path = path(blob)
-    let (digest, size) = try files { () throws(SystemCallError) in
-      try Self.digest(try FileDescriptor.open(path))
+    if let problem = try problem(of: blob) { throw .damagedBlob(path: path(blob), problem: problem) }
+  }
+
+  /// How a blob differs from what was stored, in words; nil where it does not. Reads all of it. What is not the file's
+  /// fault, such as too many open files, is an error.
+  package func problem(of blob: BlobReference) throws(RegistryError) -> String? {
+    try problem(of: StoredFile(file: blob.file, path: path(blob), hex: blob.hex))
+  }
+
+  package func problem(of file: StoredFile) throws(RegistryError) -> String? {
+    func look() throws(SystemCallError) -> String? {
+      Self.problem(of: try Self.digest(try FileDescriptor.open(file.path, O_RDONLY | O_NONBLOCK)).0, file.hex)
     }
-    guard size == blob.bytes else {
-      throw .damagedBlob(path: path, problem: "it has \(size) bytes, and should have \(blob.bytes)")
+    do throws(SystemCallError) {
+      // A disk that fails once is asked again.
+      do throws(SystemCallError) { return try look() } catch  where error.number == EIO { return try look() }
+    } catch {
+      return try Self.problem(error)
     }
-    guard digest.hex == blob.hex else {
-      throw .damagedBlob(path: path, problem: "its content hashes to \(digest.hex)")
+  }
+
+  /// What a file's content says of it.
+  package static func problem(of digest: Digest, _ expected: String) -> String? {
+    digest.hex == expected ? nil : "its content is not what was stored, but hashes to \(digest.hex)"
+  }
+
+  /// What an error says of the file; thrown where it says nothing.
+  package static func problem(_ error: SystemCallError) throws(RegistryError) -> String {
+    guard error.isOfTheFile else { throw .files(error) }
+    return error.number == ENOENT ? "it is missing" : "it cannot be read: \(error)"
+  }
+
+  /// Moves what lies under a name of the store to the quarantine, durably; what is not there is passed over.
+  package func setAside(_ file: String) throws(RegistryError) {
+    try files { () throws(SystemCallError) in
+      let path = path(ofFile: file)
+      guard try FileSystem.status(path) != nil else { return }
+      let name = file.replacing("/", with: "-") + "." + String(UInt64.random(in: 0 ... .max), radix: 36)
+      try FileSystem.rename(path, to: "\(quarantine)/\(name)")
+      try FileSystem.synchronizeDirectory(quarantine)
+      try FileSystem.synchronizeDirectory(FileSystem.split(path).directory)
     }
   }
 
@@ -216,7 +270,8 @@ package struct BlobStore: Sendable {
     }
   }
 
-  private static func digest(_ file: FileDescriptor) throws(SystemCallError) -> (Digest, Int) {
+  /// The digest of an open file's content, and its size; reads by offsets.
+  package static func digest(_ file: FileDescriptor) throws(SystemCallError) -> (Digest, Int) {
     var hash = SHA256()
     var offset = 0
     while true {

@@ -13,6 +13,8 @@ package struct CatalogueChanges: Sendable, Equatable {
   package var jobs: Set<Int64> = []
   package var files: Set<IngestRecord.Place> = []
   package var checks: Set<Int64> = []
+  /// Of damage that was noted or cleared; what the files are of is among the rest.
+  package var damage: Set<String> = []
 
   package init() {}
   private init(isEverything: Bool) { self.isEverything = isEverything }
@@ -26,5 +28,6 @@ package struct CatalogueChanges: Sendable, Equatable {
     jobs.formUnion(other.jobs)
     files.formUnion(other.files)
     checks.formUnion(other.checks)
+    damage.formUnion(other.damage)
   }
 }

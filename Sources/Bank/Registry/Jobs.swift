@@ -83,6 +83,15 @@ package struct FailedSearch: Sendable, Equatable {
   package var inputs: String?
   /// `{"kind", "message"}`.
   package var error: JSONValue
+  /// Why it was begun.
+  package var reason = ""
+
+  package init(state: JobState, inputs: String?, error: JSONValue, reason: String = "") {
+    self.state = state
+    self.inputs = inputs
+    self.error = error
+    self.reason = reason
+  }
 }
 
 extension Catalogue {
@@ -203,14 +212,16 @@ extension Catalogue {
     where condition: String, _ values: [any SQLBindable] = []
   ) throws(RegistryError) -> [(Pair, FailedSearch?)] {
     try rows(
-      "SELECT task, model, state, inputs, error FROM jobs WHERE \(condition) AND task IS NOT NULL AND model IS NOT NULL",
+      "SELECT task, model, state, inputs, error, reason FROM jobs WHERE \(condition) AND task IS NOT NULL AND model IS NOT NULL",
       values: [AdaptSpec.kind.name] + values
     ) { (row) throws(RegistryError) in
       let pair = Pair(task: row.text(0), model: row.text(1))
       let state: JobState = try storedName(row.text(2), table: "jobs")
       guard state == .failed || state == .cancelled else { return (pair, nil) }
       let error = try row.optionalText(4).map { (text) throws(RegistryError) in try storedJSON(text, table: "jobs") }
-      return (pair, FailedSearch(state: state, inputs: row.optionalText(3), error: error ?? .null))
+      return (
+        pair, FailedSearch(state: state, inputs: row.optionalText(3), error: error ?? .null, reason: row.text(5))
+      )
     }
   }
 

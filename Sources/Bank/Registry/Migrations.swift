@@ -10,5 +10,6 @@ extension Catalogue {
         .joined(separator: ";\n")),
     Migration("checks of experts", checkTables.joined(separator: ";\n")),
     Migration("the position in the redo log", positionTables.joined(separator: ";\n")),
+    Migration("damage of stored files", damageTables.joined(separator: ";\n")),
   ]
 }

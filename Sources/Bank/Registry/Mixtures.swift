@@ -65,6 +65,8 @@ package struct ServedMixture: Sendable, Equatable {
   package var generation: Int64
   /// Why it is stale; nil where it is fresh.
   package var staleReason: String?
+  /// Why an earlier revision than the newest is served: the newest one's vectors are damaged. Nil where the newest is.
+  package var inPlaceOf: String?
   /// The revision of the task that it was made of; nil where it is not known.
   package var taskRevision: Int?
 }
@@ -132,13 +134,14 @@ extension Catalogue {
   ) throws(RegistryError) -> [ServedMixture] {
     try rows(
       """
-      SELECT \(Self.mixtureColumns), s.generation, s.stale_reason FROM served s
+      SELECT \(Self.mixtureColumns), s.generation, s.stale_reason, s.in_place_of FROM served s
       JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision WHERE \(condition)
       ORDER BY s.task, s.model
       """, values: values
     ) { (row) throws(RegistryError) in
       var served = ServedMixture(
         mixture: try mixture(row), generation: row.integer(12), staleReason: row.optionalText(13))
+      served.inPlaceOf = row.optionalText(14)
       served.taskRevision = try revision(
         ofTask: served.mixture.pair.task, digest: served.mixture.record.taskDigest)
       return served
@@ -177,7 +180,7 @@ extension Catalogue {
       """
       INSERT INTO served (task, model, revision, generation, stale_reason) VALUES (?, ?, ?, ?, ?)
       ON CONFLICT (task, model) DO UPDATE SET revision = excluded.revision, generation = excluded.generation,
-        stale_reason = excluded.stale_reason
+        stale_reason = excluded.stale_reason, in_place_of = NULL
       """, mixture.pair.task, mixture.pair.model, number, generation, staleReason)
     return Int(number)
   }

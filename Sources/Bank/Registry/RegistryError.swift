@@ -90,7 +90,8 @@ package enum RegistryError: Error, CustomStringConvertible {
     case .unconfirmed(let reason):
       "it is not known whether the change was made, because the disk fails: \(reason); look again when it works"
     case .lostStagedFile(let path): "what the worker made is lost: '\(path)' is not there any more"
-    case .damagedBlob(let path, let problem): "'\(path)' is damaged: \(problem); restore it from a backup"
+    case .damagedBlob(let path, let problem):
+      "'\(path)' is damaged: \(problem); drop its file again, or restore it from a backup"
     case .unknownModel(let name): "there is no model '\(escaped(name, limit: 64))'; see 't2ctl model list'"
     case .unknownExpert(let name): "there is no expert '\(escaped(name, limit: 64))'; see 't2ctl expert list'"
     case .unknownVersion(let expert, let version, let newest):

@@ -38,6 +38,8 @@ package final class Snapshot: Sendable {
   package var failedSearches: [Pair: FailedSearch] { contents.failedSearches }
   /// What checks found, oldest first.
   package var checks: SortedChunks<CheckRecord> { contents.checks }
+  /// Files of the store that are not what was stored, by their paths there.
+  package var damage: [String: Damage] { contents.damage }
   /// The experts that may take part in mixtures now.
   package var activeExperts: ActiveExperts { contents.activeExperts }
 
@@ -110,6 +112,12 @@ package final class Snapshot: Sendable {
       return versions
     }
   }
+}
+
+extension Snapshot {
+  package func damage(of version: ExpertVersion) -> Damage? { damage.isEmpty ? nil : damage[version.blob.file] }
+  package func damage(of served: ServedMixture) -> Damage? { damage.isEmpty ? nil : damage[served.mixture.blob.file] }
+  package func damage(of task: TaskRecord) -> Damage? { damage.isEmpty ? nil : damage[task.current.file] }
 }
 
 /// The answer to `mixture.get`, serialised when it was published and not when it is asked for.

@@ -8,6 +8,8 @@ struct SnapshotContents: Sendable {
   var jobs = SortedChunks<JobRecord>()
   var failedSearches: [Pair: FailedSearch] = [:]
   var checks = SortedChunks<CheckRecord>()
+  /// Before what it is of is set: nothing damaged is counted or answered with.
+  var damage: [String: Damage] = [:]
 
   // What follows from these, kept with each change.
   private(set) var answers: [Pair: PreparedMixture] = [:]
@@ -19,10 +21,14 @@ struct SnapshotContents: Sendable {
     mixtures.after(Pair(task: task, model: "")).prefix { sameName($0.mixture.pair.task, task) }
   }
 
-  mutating func set(_ expert: ExpertRecord?, at name: Name) {
-    let before = experts[name]
+  /// `before` is the damage that was known when the expert was set last.
+  mutating func set(_ expert: ExpertRecord?, at name: Name, before: [String: Damage]) {
+    let old = experts[name]?.activeVersion
     if let expert { experts.set(expert) } else { experts.remove(name) }
-    activeExperts.replace(before?.activeVersion, by: expert?.activeVersion)
+    let new = expert?.activeVersion
+    activeExperts.replace(
+      old.flatMap { before[$0.blob.file] == nil ? $0 : nil }, by: new.flatMap { damage[$0.blob.file] == nil ? $0 : nil }
+    )
   }
 
   mutating func set(_ task: TaskRecord?, at name: Name) {
@@ -32,7 +38,9 @@ struct SnapshotContents: Sendable {
   /// `path` says where a blob lies.
   mutating func set(_ served: ServedMixture?, at pair: Pair, path: (BlobReference) -> String) {
     if let served { mixtures.set(served) } else { mixtures.remove(pair) }
-    answers[pair] = served.map { PreparedMixture($0, path: path($0.mixture.blob)) }
+    answers[pair] = served.flatMap { served in
+      damage[served.mixture.blob.file] == nil ? PreparedMixture(served, path: path(served.mixture.blob)) : nil
+    }
   }
 
   mutating func set(_ record: IngestRecord?, at place: IngestRecord.Place) {
@@ -93,7 +101,8 @@ extension Catalogue {
   private func everything(_ path: (BlobReference) -> String) throws(RegistryError) -> SnapshotContents {
     var contents = SnapshotContents()
     contents.models = try models()
-    for expert in try experts() { contents.set(expert, at: expert.place) }
+    contents.damage = try damage()
+    for expert in try experts() { contents.set(expert, at: expert.place, before: [:]) }
     for task in try tasks() { contents.set(task, at: task.place) }
     for served in try servedMixtures() { contents.set(served, at: served.place, path: path) }
     for record in try ingested() { contents.set(record, at: record.place) }
@@ -108,8 +117,10 @@ extension Catalogue {
   ) throws(RegistryError) -> SnapshotContents {
     var contents = previous
     if changes.models { contents.models = try models() }
+    for file in changes.damage { contents.damage[file] = try damage(of: file) }
     for (name, versions) in changes.experts {
-      contents.set(try expert(name.text, after: contents.experts[name], changed: versions), at: name)
+      contents.set(
+        try expert(name.text, after: contents.experts[name], changed: versions), at: name, before: previous.damage)
     }
     for name in changes.tasks { contents.set(try task(name.text), at: name) }
     // A mixture says of which revision of its task it is made, which may have another number now.

@@ -1,6 +1,7 @@
 import SQLite
 package import Settings
 package import StrictJSON
+package import WorkerProtocol
 
 /// One immutable state of a task's files.
 package struct TaskRevision: Sendable, Equatable {
@@ -10,6 +11,8 @@ package struct TaskRevision: Sendable, Equatable {
   package var digest: String
   /// The read-only copy in the store, absolute.
   package var path: String
+  /// What the files of that copy were when they were stored; nil in what an older t2d has stored, until they were read.
+  package var files: [TaskReference.File]?
   package var rows: Int
   package var evalRows: Int
   package var trainRows: Int
@@ -100,12 +103,12 @@ extension Catalogue {
     try rows(
       """
       SELECT t.name, t.only_model, r.revision, r.digest, r.path, r.rows, r.eval_rows, r.train_rows, r.scoring, r.metric,
-        r.template, r.settings, r.warnings, r.source, r.added
+        r.template, r.settings, r.warnings, r.source, r.added, r.files
       FROM tasks t JOIN task_revisions r ON r.task = t.name AND r.revision = t.revision WHERE \(condition)
       ORDER BY t.name
       """, values: values
     ) { (row) throws(RegistryError) in
-      TaskRecord(
+      var record = TaskRecord(
         name: row.text(0), onlyModel: row.optionalText(1),
         current: TaskRevision(
           task: row.text(0), revision: Int(row.integer(2)), digest: row.text(3), path: row.text(4),
@@ -114,7 +117,25 @@ extension Catalogue {
           settings: try storedJSON(row.text(11), table: "task_revisions"),
           warnings: try storedStrings(row.text(12), table: "task_revisions"), source: row.text(13),
           added: Timestamp(milliseconds: row.integer(14))))
+      if let text = row.optionalText(15) { record.current.files = try storedFiles(text) }
+      return record
     }
+  }
+
+  static func stored(_ files: [TaskReference.File]) -> String {
+    JSONValue.array(files.map { ["name": .string($0.name), "digest": .string($0.digest)] }).jsonText
+  }
+
+  private func storedFiles(_ text: String) throws(RegistryError) -> [TaskReference.File] {
+    let entries = try storedJSON(text, table: "task_revisions").arrayValue
+    let files = entries?.compactMap { entry -> TaskReference.File? in
+      guard let name = entry["name"]?.stringValue, let digest = entry["digest"]?.stringValue else { return nil }
+      return TaskReference.File(name: name, digest: digest)
+    }
+    guard let files, files.count == entries?.count else {
+      throw .damagedRow(table: "task_revisions", problem: "a list of files with their digests was expected")
+    }
+    return files
   }
 
   /// Makes this the task's newest revision and returns its number; `revision` of the argument is not read.
@@ -129,10 +150,11 @@ extension Catalogue {
     try run(
       """
       INSERT INTO task_revisions (task, revision, digest, path, rows, eval_rows, train_rows, scoring, metric, template,
-        settings, warnings, source, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        settings, warnings, source, added, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, revision.task, number, revision.digest, revision.path, revision.rows, revision.evalRows, revision.trainRows,
       revision.scoring.rawValue, revision.metric, revision.template, revision.settings.jsonText,
-      JSONValue(revision.warnings).jsonText, revision.source, revision.added.milliseconds)
+      JSONValue(revision.warnings).jsonText, revision.source, revision.added.milliseconds,
+      revision.files.map { Self.stored($0) })
     return Int(number)
   }
 

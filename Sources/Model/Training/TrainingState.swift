@@ -1,3 +1,4 @@
+import Digests
 import ModelFormats
 import Records
 package import Results
@@ -46,18 +47,46 @@ package struct TrainingState: Sendable, Equatable {
     ].map { SafetensorsTensor(name: $0.0, shape: [$0.1.count], values: $0.1) }
     let facts = Facts(
       step: step, decay: optimizer.decay, origin: optimizer.origin, bestStep: bestStep, curve: curve)
+    let text = RecordWriter.json(facts).jsonText
     return safetensorsBytes(
       tensors: tensors,
-      metadata: [("t2.training", identity), ("t2.training.state", RecordWriter.json(facts).jsonText)])
+      metadata: [
+        ("t2.training", identity), ("t2.training.state", text),
+        ("t2.training.sum", Self.sum(of: tensors.map(\.values), text)),
+      ])
   }
 
-  /// Nil where the file is that of another training, or none, or there is none. Our own file: its curve may be long, and
-  /// the adapters of a large model are.
-  package init?(path: String, identity: String) {
-    guard let file = try? SafetensorsFile.open(path: path, rules: .model) else { return nil }
-    self.init(file, identity: identity)
+  /// SHA-256 of the numbers and of what else is kept, in the order in which they are written.
+  private static func sum(of numbers: [[Float]], _ facts: String) -> String {
+    var hash = SHA256()
+    for values in numbers { unsafe values.withUnsafeBytes { unsafe hash.update($0) } }
+    hash.update(facts)
+    return hash.finish().description
   }
 
+  /// What lies where a state is saved.
+  package enum Saved {
+    case whole(TrainingState)
+    /// Nothing, or the state of another training.
+    case missing
+    case damaged
+  }
+
+  /// Reads what an interrupted run left. Our own file: its curve may be long, and the adapters of a large model are.
+  package static func read(_ path: String, identity: String) -> Saved {
+    let file: SafetensorsFile
+    do throws(SafetensorsError) {
+      file = try SafetensorsFile.open(path: path, rules: .model)
+    } catch {
+      if case .system = error { return .missing }
+      return .damaged
+    }
+    let known = file.metadata.first { $0.key == "t2.training" }?.value
+    guard known == nil || known == identity else { return .missing }
+    return Self(file, identity: identity).map { .whole($0) } ?? .damaged
+  }
+
+  /// Nil where it is not that of this training, or damaged.
   init?(_ file: SafetensorsFile, identity: String) {
     let entries = Dictionary(file.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
     guard entries["t2.training"] == identity, let text = entries["t2.training.state"], let json = try? parseJSON(text),
@@ -66,6 +95,9 @@ package struct TrainingState: Sendable, Equatable {
       let second = try? file.floats("second"), let best = try? file.floats("best"), first.count == parameters.count,
       second.count == parameters.count, best.count == parameters.count
     else { return nil }
+    // A state of a version that kept no sum is believed.
+    let sum = entries["t2.training.sum"]
+    guard sum == nil || sum == Self.sum(of: [parameters, first, second, best], text) else { return nil }
     self.identity = identity
     self.parameters = parameters
     self.best = best

@@ -43,9 +43,11 @@ struct AdaptJob {
       clocks.stop("evaluating", job)
     }
     job.report(1, "writing", "writing the mixture's vectors")
-    try writeVectors(outcome, inputs)
+    let digest = try writeVectors(outcome, inputs)
     clocks.stop("writing", job)
-    return result(outcome, scores, inputs, shots: shots.count, clocks)
+    var result = result(outcome, scores, inputs, shots: shots.count, clocks)
+    result.vectorsDigest = digest.description
+    return result
   }
 
   private func report() -> (AdaptationEvent) -> Void {

@@ -3,6 +3,7 @@ import Digests
 import Experts
 import ModelFormats
 import Multipliers
+import SystemSupport
 import Transformer
 import WorkerProtocol
 
@@ -19,11 +20,12 @@ extension LoadedModel {
     }
   }
 
-  /// Reads the blob of an expert version.
+  /// Reads the blob of an expert version, once and whole: what is used is what was hashed.
   func readExpert(_ reference: ExpertReference) throws(WorkerFault) -> LoadedExpert {
     let signature = try signature
+    let bytes = try reference.readBlob()
     do throws(ExpertFileError) {
-      let file = try ExpertFile.read(path: reference.path, fileName: reference.name + ".safetensors")
+      let file = try ExpertFile.read(bytes: bytes, fileName: reference.name + ".safetensors")
       let expert = try file.validated(against: signature)
       return LoadedExpert(reference: reference, multipliers: expert.multiplierVector, rescale: expert.rescale)
     } catch {
@@ -32,9 +34,31 @@ extension LoadedModel {
   }
 }
 
+extension ExpertReference {
+  /// The blob's bytes, where they are those that were stored.
+  fileprivate func readBlob() throws(WorkerFault) -> [UInt8] {
+    let what = "what is stored of '\(name)@\(version)'"
+    let bytes: [UInt8]
+    do throws(SystemCallError) {
+      bytes = try FileSystem.readAll(path, maximumBytes: ExpertFile.maximumBytes)
+    } catch {
+      // Too many open files are no fault of the blob's.
+      guard blob != nil, error.isOfTheFile else {
+        throw WorkerFault(blob == nil ? .expertUnreadable : .files, "cannot use \(what): \(error)", retry: blob != nil)
+      }
+      throw .damaged(what, path, error.description)
+    }
+    if let blob, SHA256.digest(bytes).hex != blob {
+      throw .damaged(what, path, "its content is not what was stored")
+    }
+    return bytes
+  }
+}
+
 extension AdaptJob {
-  /// Writes the effective multipliers of what is served to the place that the daemon named.
-  func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchInputs) throws(WorkerFault) {
+  /// Writes the effective multipliers of what is served to the place that the daemon named, and returns the digest of
+  /// the bytes.
+  func writeVectors(_ outcome: AdaptationOutcome, _ inputs: SearchInputs) throws(WorkerFault) -> Digest {
     let signature = try inputs.model.signature
     let vector = try faulting { try inputs.mixer.multipliers(outcome.alpha) }
     var parents: [MixtureFile.Parent] = []
@@ -45,10 +69,12 @@ extension AdaptJob {
       }
       parents.append(.init(name: reference.name, version: reference.version, digest: digest, alpha: alpha))
     }
-    do throws(SafetensorsError) {
-      try MixtureFile(
-        name: inputs.task.name, task: inputs.task.name, vector: vector, model: signature, parents: parents
-      ).write(to: spec.vectorsPath)
+    let bytes = MixtureFile(
+      name: inputs.task.name, task: inputs.task.name, vector: vector, model: signature, parents: parents
+    ).bytes()
+    do throws(SystemCallError) {
+      try FileSystem.writeAtomically(spec.vectorsPath, bytes, mode: 0o644)
+      return SHA256.digest(bytes)
     } catch {
       throw WorkerFault(.files, "cannot write the mixture's vectors: \(error)", retry: true)
     }

@@ -153,6 +153,7 @@ final class GenerateTask: Sendable {
       case .failed(_, let error): end(.failure(WorkerFault(error)))
       case .ended(_, let generation):
         guard generation.ending != .cancelled else { return end(.failure(.requestCancelled)) }
+        if let problem = lease.model.damage() { return end(.failure(lease.model.damaged(problem))) }
         ended(
           index,
           .init(

@@ -23,6 +23,21 @@ final class LoadedModel: Sendable {
 
   init(_ model: LanguageModel) { self.model = model }
 
+  /// What is wrong with its factorization, which is the mapped file. Read as a whole `thoroughly`, else only where the
+  /// file was written to since it was read last. Nil: nothing.
+  func damage(thoroughly: Bool = false) -> String? {
+    guard thoroughly || model.factorization.hasChanged else { return nil }
+    return model.factorization.damage(model.pool)
+  }
+
+  /// For a result that was computed with what turned out to be damaged.
+  func damaged(_ problem: String) -> WorkerFault {
+    var fault = WorkerFault.damaged(
+      "the factorization of model '\(model.configuration.modelID)'", model.path, problem + "; it is computed anew")
+    fault.retry = true
+    return fault
+  }
+
   // MARK: - experts
 
   /// Reads experts, or finds them; blobs never change, so the path decides.

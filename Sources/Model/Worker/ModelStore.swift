@@ -11,6 +11,8 @@ import WorkerProtocol
 final class ModelStore: Sendable {
   let pool: ComputePool
   private let budget: Int?
+  /// Told the path of a model whose stored factorization could not be used and was computed anew, and why.
+  private let remade: @Sendable (_ path: String, _ problem: String) -> Void
   private let entries = Mutex<[Entry]>([])
 
   /// A place for one model: its mutex is held while the model is loaded.
@@ -24,18 +26,29 @@ final class ModelStore: Sendable {
     init(_ path: String) { self.path = path }
   }
 
-  init(pool: ComputePool, budget: Int?) {
+  init(
+    pool: ComputePool, budget: Int?,
+    remade: @escaping @Sendable (_ path: String, _ problem: String) -> Void = { _, _ in }
+  ) {
     self.pool = pool
     self.budget = budget
+    self.remade = remade
   }
 
-  /// Runs `body` with the model, which stays in memory until `body` returns.
+  /// Runs `body` with the model, which stays in memory until `body` returns. A result that its factorization did not
+  /// outlive whole is an error.
+  /// - Parameter thoroughly: read the factorization before and after, though nobody is known to have written to it.
   func using<Result>(
-    _ reference: ModelReference, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
+    _ reference: ModelReference, thoroughly: Bool = false,
+    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
     _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
-    let lease = try lease(reference, progress: progress)
-    return try withExtendedLifetime(lease) { () throws(WorkerFault) in try body(lease.model) }
+    let lease = try lease(reference, thoroughly: thoroughly, progress: progress)
+    return try withExtendedLifetime(lease) { () throws(WorkerFault) in
+      let result = try body(lease.model)
+      if let problem = lease.model.damage(thoroughly: thoroughly) { throw lease.model.damaged(problem) }
+      return result
+    }
   }
 
   /// A model that stays in memory as long as somebody holds this.
@@ -55,11 +68,12 @@ final class ModelStore: Sendable {
 
   /// Loads the model where it is not there.
   func lease(
-    _ reference: ModelReference, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+    _ reference: ModelReference, thoroughly: Bool = false,
+    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
   ) throws(WorkerFault) -> Lease {
     let entry = take(reference.path)
     do throws(WorkerFault) {
-      return Lease(try load(entry, reference, progress), self, entry)
+      return Lease(try load(entry, reference, thoroughly, progress), self, entry)
     } catch {
       give(entry)
       throw error
@@ -67,10 +81,21 @@ final class ModelStore: Sendable {
   }
 
   private func load(
-    _ entry: Entry, _ reference: ModelReference, _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    _ entry: Entry, _ reference: ModelReference, _ thoroughly: Bool,
+    _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> LoadedModel {
-    var (model, wasThere) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, progress)
+    let isFactorized = Mutex(false)
+    var (model, wasThere) = try load(
+      entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, thoroughly: thoroughly
+    ) { step in
+      if case .factorizing = step { isFactorized.withLock { $0 = true } }
+      progress(step)
+    }
     guard !reference.digest.isEmpty else { return model }
+    if isFactorized.withLock({ $0 }), model.model.digest == reference.digest {
+      // A model that was registered had one.
+      remade(reference.path, model.model.factorizationDamage ?? "it was missing, or made by an earlier version")
+    }
     if wasThere, model.model.digest != reference.digest {
       // The file may have been replaced since: what counts is what lies there now.
       (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, progress)
@@ -137,12 +162,12 @@ final class ModelStore: Sendable {
 
   /// Finds the model, or reads it, once: its header says what room it needs.
   private func load(
-    _ entry: Entry, cacheDirectory: String, isReloaded: Bool,
+    _ entry: Entry, cacheDirectory: String, isReloaded: Bool, thoroughly: Bool = false,
     _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> (model: LoadedModel, wasThere: Bool) {
     do {
       return try entry.model.withLock { slot in
-        if let model = slot, !isReloaded { return (model, true) }
+        if let model = slot, !isReloaded, model.damage(thoroughly: thoroughly) == nil { return (model, true) }
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
         let file = try openModel(at: entry.path)

@@ -56,7 +56,9 @@ final class RunningJob: Sendable {
   func using<Result>(
     _ model: ModelReference, _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
-    try models.using(model, progress: loadingProgress(of: Self.loading)) { (model) throws(WorkerFault) in
+    // A job computes for long, and what it finds is kept.
+    try models.using(model, thoroughly: true, progress: loadingProgress(of: Self.loading)) {
+      (model) throws(WorkerFault) in
       try checkCancelled()
       return try body(model)
     }
@@ -91,6 +93,11 @@ final class RunningJob: Sendable {
       JobProgress(
         fraction: Self.loading + (Self.end - Self.loading) * done, phase: phase, detail: detail, best: best,
         etaSeconds: left))
+  }
+
+  /// Says that a state that it was to go on from is damaged.
+  func remade(_ path: String, _ problem: String) {
+    connection.send(.event(.remade(.training, of: path, problem: problem)))
   }
 
   private func send(_ progress: JobProgress) {

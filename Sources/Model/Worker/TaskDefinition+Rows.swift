@@ -1,13 +1,35 @@
 import Settings
 import Evaluation
+import SystemSupport
 import WorkerProtocol
 
 /// A task as the daemon keeps it; with `onlyShots` its eval and training files stay closed.
 func loadTask(_ reference: TaskReference, onlyShots: Bool = false) throws(WorkerFault) -> TaskDefinition {
   do {
-    return try TaskFile.load(path: reference.path, name: reference.name, onlyShots: onlyShots)
+    let files = try TaskFile.read(path: reference.path, onlyShots: onlyShots)
+    let stored = reference.files?.map { (name: $0.name, digest: $0.digest) }
+    if let stored, let problem = files.difference(from: stored, onlyShots: onlyShots) {
+      throw WorkerFault.damaged("task '\(reference.name)'", reference.path, problem)
+    }
+    return try TaskDefinition(name: reference.name, files: files)
+  } catch let fault as WorkerFault {
+    throw fault
   } catch {
-    throw WorkerFault(.taskUnreadable, error.description)
+    throw reference.fault(error)
+  }
+}
+
+extension TaskReference {
+  /// Its files were good when they were stored: what cannot be read, and is there, may be read later.
+  fileprivate func fault(_ error: any Error) -> WorkerFault {
+    guard files != nil, let error = error as? TaskFileError else { return WorkerFault(.taskUnreadable, "\(error)") }
+    switch error {
+    case .unreadable(let file, _):
+      let isThere = ((try? FileSystem.status(file)) ?? nil) != nil
+      if isThere { return WorkerFault(.files, error.description, retry: true) }
+      return .damaged("task '\(name)'", path, "it is missing")
+    default: return .damaged("task '\(name)'", path, error.description)
+    }
   }
 }
 

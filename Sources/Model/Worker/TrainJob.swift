@@ -129,7 +129,14 @@ struct TrainJob {
       identity: run.identity, parameters: weights.start, decay: settings.weightDecay, origin: weights.origin)
     let path = statePath(run)
     // What an interrupted run of this very training left.
-    let state = TrainingState(path: path, identity: run.identity) ?? fresh
+    let state: TrainingState
+    switch TrainingState.read(path, identity: run.identity) {
+    case .whole(let left): state = left
+    case .missing: state = fresh
+    case .damaged:
+      job.remade(path, "the state of the training of '\(spec.name)' is not what was saved; it begins anew")
+      state = fresh
+    }
     let points = job.journal.compactMap { try? RecordReader(unknownMembers: .ignored).read($0, as: CurvePoint.self) }
     let known = points.filter { ($0.training ?? 0) == run.number }.map(\.step).max() ?? -1
     // What another job came to before it was cut is part of this one's curve.

@@ -34,7 +34,9 @@ package final class WorkerService: Sendable {
     self.connection = connection
     self.dataLimit = dataLimit
     self.sandbox = sandbox
-    models = ModelStore(pool: pool, budget: memoryBudget)
+    models = ModelStore(pool: pool, budget: memoryBudget) { path, problem in
+      connection.send(.event(.remade(.factorization, of: path, problem: problem)))
+    }
     short = try Mailbox()
     jobs = try Mailbox()
     generator = try Generator()

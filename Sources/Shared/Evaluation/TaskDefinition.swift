@@ -44,6 +44,23 @@ package struct TaskDefinition: Sendable {
       self.train = train
       self.settings = settings
     }
+
+    /// Each with the digest of its bytes.
+    package var digests: [(name: String, digest: Digest)] {
+      [fewshot, eval, train, settings].compactMap { $0 }.map { ($0.name, SHA256.digest($0.bytes)) }
+    }
+
+    /// How files that were read back differ from what was stored, given as `digests`; nil where they do not. With
+    /// `onlyShots` those that a search must not see were not read.
+    package func difference(from stored: [(name: String, digest: String)], onlyShots: Bool = false) -> String? {
+      let found = digests
+      for (name, digest) in stored where !onlyShots || TaskFile.isOfSearches(name) {
+        guard let file = found.first(where: { $0.name == name }) else { return "'\(name)' is missing" }
+        guard file.digest.description == digest else { return "the content of '\(name)' is not what was stored" }
+      }
+      let extra = found.first { file in !stored.contains { $0.name == file.name } }
+      return extra.map { "'\($0.name)' was not stored with it" }
+    }
   }
 
   package init(name: String, files: Files) throws(TaskFileError) {

@@ -17,6 +17,11 @@ package enum TaskFile {
     return try TaskDefinition(name: name ?? taskName(ofPath: path), files: files)
   }
 
+  /// Whether a search reads the file: it must not see the eval and the training rows.
+  package static func isOfSearches(_ name: String) -> Bool {
+    !name.hasSuffix("/eval.jsonl") && !name.hasSuffix("/train.jsonl")
+  }
+
   /// `dir/arc_easy.jsonl` and `dir/arc_easy/` are both `arc_easy`.
   package static func taskName(ofPath path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path

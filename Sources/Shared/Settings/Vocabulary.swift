@@ -127,6 +127,8 @@ package enum CheckAction: String, Choice {
 /// How far the mixture of a task is: of one model, or the worst of several.
 package enum TaskState: String, Choice {
   case ready, stale, queued, running, failed
+  /// Its own copy, or the vectors of its mixture, are not what was stored.
+  case damaged
   /// Its search begins as soon as things are quiet.
   case pending
   case waitingForExperts = "waiting_for_experts"

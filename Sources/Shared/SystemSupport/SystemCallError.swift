@@ -37,6 +37,12 @@ package struct SystemCallError: Error, Equatable, Sendable, CustomStringConverti
     return "cannot \(call)\(target): \(text) (\(name))\(advice)"
   }
 
+  /// Whether the reason lies in what is on the disk: it is not there, is something else, or cannot be read. Of other
+  /// errors, such as too many open files, the file knows nothing, and they may be gone the next time.
+  package var isOfTheFile: Bool {
+    [ENOENT, ENOTDIR, EISDIR, ELOOP, ENXIO, EINVAL, EFBIG, EIO, EBADMSG, EUCLEAN].contains(number)
+  }
+
   private static func usualHint(_ number: Int32) -> String? {
     switch number {
     case ENOSPC: "free some space on that file system"

@@ -23,12 +23,15 @@ package struct ExpertReference: WorkerMessage, Hashable {
   package var version: Int
   package var digest: String
   package var path: String
+  /// Of the blob's bytes, which are used only where they hash to it. A job that an older t2d has stored has none.
+  package var blob: String?
 
-  package init(name: String, version: Int, digest: String, path: String) {
+  package init(name: String, version: Int, digest: String, path: String, blob: String?) {
     self.name = name
     self.version = version
     self.digest = digest
     self.path = path
+    self.blob = blob
   }
 }
 
@@ -37,10 +40,25 @@ package struct TaskReference: WorkerMessage {
   package var name: String
   package var path: String
   @EmptyWhenAbsent package var digest: String
+  /// What its files were when they were stored, which are used only where they still are. A job that an older t2d has
+  /// stored has none.
+  package var files: [File]?
 
-  package init(name: String, path: String, digest: String) {
+  /// A file by its name below the directory that holds the task, such as `arc/eval.jsonl`, with the digest of its bytes.
+  package struct File: WorkerMessage, Hashable {
+    package var name: String
+    package var digest: String
+
+    package init(name: String, digest: String) {
+      self.name = name
+      self.digest = digest
+    }
+  }
+
+  package init(name: String, path: String, digest: String, files: [File]? = nil) {
     self.name = name
     self.path = path
     self.digest = digest
+    self.files = files
   }
 }

@@ -7,6 +7,8 @@ package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
   package var message: String
   /// True where the same request may succeed later (memory, a file that is being replaced).
   package var retry: Bool
+  /// Of `damaged`: the stored file.
+  package var file: String?
 
   /// The kinds; the daemon maps each to an RPC error in one switch.
   package enum Kind: String, Choice {
@@ -24,6 +26,8 @@ package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
     case unknownJob = "unknown_job"
     case outOfMemory = "out_of_memory"
     case files = "files"
+    /// A stored file is not what was stored.
+    case damaged = "damaged"
     case cancelled = "cancelled"
     case failed = "failed"
   }
@@ -32,6 +36,13 @@ package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
     self.kind = kind
     self.message = message
     self.retry = retry
+  }
+
+  /// A stored file is not what was stored: `problem` says how, as "it is missing".
+  package static func damaged(_ what: String, _ file: String, _ problem: String) -> WorkerFault {
+    var fault = WorkerFault(.damaged, "\(what) is damaged: '\(file)': \(problem)")
+    fault.file = file
+    return fault
   }
 
   package var description: String { message }

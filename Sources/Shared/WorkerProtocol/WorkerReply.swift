@@ -45,10 +45,21 @@ package enum WorkerEvent: WorkerMessage {
   case done(job: Int64, result: JSONValue)
   case failed(job: Int64, WorkerFault)
   case cancelled(job: Int64)
+  /// What was kept to go on from was not what had been stored, and is made anew; `problem` says what was wrong. `of` is the
+  /// path of the model, or of the state.
+  case remade(Remade, of: String, problem: String)
   /// Text of one request of a streaming `generate`, which the answer repeats whole.
   case token(id: Int64, request: Int, token: Int32, text: String)
   /// What the first pass of a request of a streaming `generate` came to.
   case decided(id: Int64, request: Int, Decision)
+}
+
+/// What the worker keeps for itself.
+package enum Remade: String, Choice {
+  /// Of a model.
+  case factorization
+  /// Of a training that was interrupted: it begins anew.
+  case training
 }
 
 extension WorkerEvent {
@@ -58,11 +69,12 @@ extension WorkerEvent {
     case done = "job.done"
     case failed = "job.failed"
     case cancelled = "job.cancelled"
+    case remade = "worker.remade"
     case token = "generate.token"
     case decision = "generate.decision"
   }
   private enum CodingKeys: String, CodingKey {
-    case event, job, entry, result, error, id, request, token, text, decision
+    case event, job, entry, result, error, id, request, token, text, decision, what, of, problem
   }
 
   package init(from decoder: any Decoder) throws {
@@ -77,6 +89,10 @@ extension WorkerEvent {
     case .done: self = .done(job: try job(), result: try container.decode(JSONValue.self, forKey: .result))
     case .failed: self = .failed(job: try job(), try container.decode(WorkerFault.self, forKey: .error))
     case .cancelled: self = .cancelled(job: try job())
+    case .remade:
+      self = .remade(
+        try container.decode(Remade.self, forKey: .what), of: try container.decode(String.self, forKey: .of),
+        problem: try container.decode(String.self, forKey: .problem))
     case .token:
       self = .token(
         id: try id(), request: try request(), token: try container.decode(Int32.self, forKey: .token),
@@ -112,6 +128,11 @@ extension WorkerEvent {
       try begin(.failed, job: job)
       try container.encode(fault, forKey: .error)
     case .cancelled(let job): try begin(.cancelled, job: job)
+    case .remade(let what, let of, let problem):
+      try container.encode(Name.remade, forKey: .event)
+      try container.encode(what, forKey: .what)
+      try container.encode(of, forKey: .of)
+      try container.encode(problem, forKey: .problem)
     case .token(let id, let request, let token, let text):
       try begin(.token, id: id, request: request)
       try container.encode(token, forKey: .token)

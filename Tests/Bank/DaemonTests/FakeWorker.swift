@@ -33,6 +33,8 @@ final class FakeWorker: WorkerLauncher {
     var verdicts: [CheckVerdict] = []
     var trainingFault: WorkerFault?
     var spoilsTrainings = false
+    var spoilsVectors = false
+    var variesVectors = false
     var launches = 0
     var starts: [JobStart] = []
     var generations: [GenerateCall] = []
@@ -67,6 +69,10 @@ final class FakeWorker: WorkerLauncher {
   func failTrainings(with fault: WorkerFault) { state.withLock { $0.trainingFault = fault } }
   /// From now on the experts that are trained cannot be read.
   func spoilTrainings() { state.withLock { $0.spoilsTrainings = true } }
+  /// From now on what is staged is not what the worker wrote.
+  func spoilVectors(_ spoils: Bool) { state.withLock { $0.spoilsVectors = spoils } }
+  /// From now on what is found depends on how many experts there are.
+  func varyVectors() { state.withLock { $0.variesVectors = true } }
   /// From now on no request is answered.
   func fallSilent() { state.withLock { $0.isMute = true } }
 
@@ -291,6 +297,7 @@ final class FakeWorker: WorkerLauncher {
         let training = ExpertTraining(summary: summary, choice: .init(parameters: 1, divergenceWeight: 0))
         result = RecordWriter.json(TrainResult.expert(training, nil))
       case let spec as AdaptSpec:
+        try spec.readStored()
         for generation in (start.journal.count + 1)...(start.journal.count + 2) { journal(generation, start, socket) }
         result = try adapt(spec, generations: start.journal.count + 2).json
       default: throw WorkerFault(.unsupported, "the fake worker knows no job of kind '\(start.spec.kind)'")
@@ -336,7 +343,8 @@ final class FakeWorker: WorkerLauncher {
   /// The first expert gets 0.75, the others share the rest.
   private func adapt(_ spec: AdaptSpec, generations: Int) throws -> AdaptResult {
     let signature = try TinyModel.signature(ofFile: spec.model.path)
-    let vector = MultiplierVector([Float](repeating: 1.5, count: signature.layout.count))
+    let more: Float = state.withLock { $0.variesVectors } ? Float(spec.experts.count) / 16 : 0
+    let vector = MultiplierVector([Float](repeating: 1.5 + more, count: signature.layout.count))
     try MixtureFile(name: spec.task.name, task: spec.task.name, vector: vector, model: signature, parents: [])
       .write(to: spec.vectorsPath)
     let score = ScoreSummary(fit: 0.5, fitLogLikelihood: -1, heldOut: 0.5, heldOutLogLikelihood: -1)
@@ -369,7 +377,29 @@ final class FakeWorker: WorkerLauncher {
             ])
         ], seconds: [("total", 0.1)], kernel: "Haswell"),
       evalItems: EvalItems(bestExpert: spec.experts[0].name, differing: 1, items: [Self.item]))
-    return AdaptResult(mixture: mixture, vectorsPath: spec.vectorsPath)
+    let written = try FileSystem.readAll(spec.vectorsPath, maximumBytes: 1 << 20)
+    if state.withLock({ $0.spoilsVectors }) { try Harm.flip.apply(to: spec.vectorsPath) }
+    return AdaptResult(
+      mixture: mixture, vectorsPath: spec.vectorsPath, vectorsDigest: SHA256.digest(written).description)
+  }
+}
+
+extension AdaptSpec {
+  /// Reads what the real worker reads, and refuses what it refuses.
+  fileprivate func readStored() throws {
+    for expert in experts {
+      let bytes = try? FileSystem.readAll(expert.path, maximumBytes: 1 << 20)
+      guard let bytes, SHA256.digest(bytes).hex == expert.blob else {
+        throw WorkerFault.damaged("what is stored of '\(expert.name)@\(expert.version)'", expert.path, "it is not that")
+      }
+    }
+    for file in task.files ?? [] {
+      let place = FileSystem.split(task.path).directory
+      let bytes = try? FileSystem.readAll(place + "/" + file.name, maximumBytes: 1 << 20)
+      guard let bytes, SHA256.digest(bytes).description == file.digest else {
+        throw WorkerFault.damaged("task '\(task.name)'", task.path, "it is not that")
+      }
+    }
   }
 }
 

@@ -47,15 +47,35 @@ import Testing
     }
   }
 
-  @Test func aBlobThatIsNotWhatItsNameSaysIsAnErrorAndNotReplaced() throws {
+  @Test func aBlobThatIsNotWhatItsNameSaysIsSetAsideAndReplaced() throws {
+    try withStore { store in
+      let blob = try store.publish(try stage("hello", in: store))
+      for bad in ["jello", "hell", "hello ", ""] {
+        try FileSystem.remove(store.path(blob))
+        try FileSystem.writeAtomically(store.path(blob), Array(bad.utf8))
+        let error = #expect(throws: RegistryError.self) { try store.check(blob) }
+        #expect(error?.description.contains("its content is not what was stored, but hashes to") == true)
+        var problems: [String] = []
+        #expect(try store.publish(try stage("hello", in: store)) { problems.append($0) } == blob)
+        #expect(problems.count == 1 && problems.first?.contains("is not what was stored") == true)
+        #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("hello".utf8))
+        let aside = try FileSystem.entries(store.quarantine).compactMap(\.text)
+        let name = try #require(aside.first)
+        #expect(aside.count == 1 && name.hasPrefix("blobs-2c-f24dba"))
+        #expect(try FileSystem.readAll(store.quarantine + "/" + name, maximumBytes: 10) == Array(bad.utf8))
+        try FileSystem.remove(store.quarantine + "/" + name)
+      }
+    }
+  }
+
+  @Test func aMissingBlobIsPublishedAnew() throws {
     try withStore { store in
       let blob = try store.publish(try stage("hello", in: store))
       try FileSystem.remove(store.path(blob))
-      try FileSystem.writeAtomically(store.path(blob), Array("jello".utf8))
-      let error = #expect(throws: RegistryError.self) { try store.publish(try stage("hello", in: store)) }
-      #expect(error?.description.contains("is damaged: its content hashes to") == true)
-      #expect(try FileSystem.readAll(store.path(blob), maximumBytes: 10) == Array("jello".utf8))
-      #expect(throws: RegistryError.self) { try store.check(blob) }
+      #expect(try store.problem(of: blob) == "it is missing")
+      #expect(try store.publish(try stage("hello", in: store)) == blob)
+      try store.check(blob)
+      #expect(try FileSystem.entries(store.quarantine).isEmpty)
     }
   }
 

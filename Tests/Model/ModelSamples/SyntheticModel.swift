@@ -1,3 +1,4 @@
+import Digests
 import ModelFormats
 package import Multipliers
 import StrictJSON
@@ -108,7 +109,8 @@ package struct SyntheticModel {
         ("t2.base.arch", "LlamaForCausalLM"),
       ])
     return ExpertReference(
-      name: name, version: 1, digest: "sha256:" + String(repeating: "0", count: 63) + "\(seed % 10)", path: path)
+      name: name, version: 1, digest: "sha256:" + String(repeating: "0", count: 63) + "\(seed % 10)", path: path,
+      blob: SHA256.digest(try FileSystem.readAll(path, maximumBytes: 1 << 20)).hex)
   }
 
   /// A task of questions with choices, few-shot rows and eval rows.

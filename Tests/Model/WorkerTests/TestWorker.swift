@@ -12,6 +12,8 @@ final class TestWorker {
   private let reader: OwnedThread
   private var assembler = LineAssembler()
   private var nextID: Int64 = 1
+  /// What was made anew, and why.
+  private(set) var remade: [(what: Remade, problem: String)] = []
 
   struct Closed: Error {}
 
@@ -56,6 +58,7 @@ final class TestWorker {
       switch try read() {
       case .result(id, let result): return .success(result)
       case .fault(id, let fault): return .failure(fault)
+      case .event(.remade(let what, _, let problem)): remade.append((what, problem))
       case .result, .fault, .event: continue
       }
     }
@@ -82,6 +85,7 @@ final class TestWorker {
       case .event(.done(job, let result)): return (.done(result), entries)
       case .event(.failed(job, let fault)): return (.failed(fault), entries)
       case .event(.cancelled(job)): return (.cancelled, entries)
+      case .event(.remade(let what, _, let problem)): remade.append((what, problem))
       case .result, .event: continue
       }
     }

@@ -16,7 +16,7 @@ import WorkerProtocol
 
 /// Trainings of the worker on the synthetic model.
 @Suite struct TrainJobTests {
-  private static func spec(
+  static func spec(
     _ model: SyntheticModel, lesson: TrainSpec.Lesson? = nil, _ change: (inout TrainingSettings) -> Void = { _ in }
   ) throws -> TrainSpec {
     var settings = TrainingSettings()
@@ -288,7 +288,7 @@ import WorkerProtocol
       #expect(expert.kind == .dispatcher && expert.metadata.task == nil && expert.label == nil)
       // What was learned is what a dispatch asks.
       let worker = try TestWorker()
-      let reference = ExpertReference(name: "learned", version: 1, digest: "sha256:0", path: spec.expertPath)
+      let reference = ExpertReference(name: "learned", version: 1, digest: "sha256:0", path: spec.expertPath, blob: nil)
       for (prompt, label) in [("99 zzzzzz", "nuts"), ("99 aaaaaa", "other")] {
         let call = DispatchCall(
           model: model.reference, prompt: prompt,

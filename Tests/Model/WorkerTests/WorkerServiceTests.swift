@@ -66,7 +66,7 @@ import WorkerProtocol
         alpha: result.alpha.entries.map(\.value.values))
       let mixed = try score(worker, model, .mixture(alpha))
       alpha.experts = [
-        ExpertReference(name: "mixture", version: 1, digest: spec.experts[0].digest, path: spec.vectorsPath)
+        ExpertReference(name: "mixture", version: 1, digest: spec.experts[0].digest, path: spec.vectorsPath, blob: nil)
       ]
       alpha.granularity = .vector
       alpha.mix = .delta

@@ -215,6 +215,11 @@ final class Bank {
 
   // MARK: - Scenes
 
+  /// The experts whose stored files a scene damages.
+  private static let damaged = ["social", "science"]
+
+  private func dropped(_ name: String) -> String { "\(prefix)/var/spool/t2d/experts/\(name).safetensors" }
+
   /// Runs `body` with a daemon on the bank as it was filled, changed as the scene of this name wants it. A daemon goes on
   /// to the next scene where that is the same one and nothing has changed meanwhile.
   func play(_ scene: String, _ body: (_ socket: String) throws -> Void) throws {
@@ -244,9 +249,13 @@ final class Bank {
     case "idle": return try Stage(scene, prefix, configuration, SilentWorker())
     // No worker can be started.
     case "no-worker": return try Stage(scene, prefix, configuration, NoWorker())
-    // One expert's file is gone from the store, another one's is garbage, and the model `plain` is gone.
+    // One expert's file is gone from the store, another one's is garbage, and the model `plain` is gone. What was dropped
+    // is gone too, or it would heal them.
     case "damaged":
-      for name in ["social", "science"] { try FileSystem.remove(blobs[name] ?? "") }
+      for name in Self.damaged {
+        try FileSystem.remove(blobs[name] ?? "")
+        try FileSystem.rename(dropped(name), to: "\(prefix)/\(name).gone")
+      }
       try FileSystem.writeAtomically(blobs["science"] ?? "", [1, 2, 3])
       try FileSystem.rename(plain, to: plain + ".gone")
       return try Stage(scene, prefix, configuration)
@@ -267,7 +276,9 @@ final class Bank {
     stage.daemon.stop()
     self.stage = nil
     switch stage.scene {
-    case "damaged": try FileSystem.rename(plain + ".gone", to: plain)
+    case "damaged":
+      try FileSystem.rename(plain + ".gone", to: plain)
+      for name in Self.damaged { try FileSystem.rename("\(prefix)/\(name).gone", to: dropped(name)) }
     case "bad-template": try FileSystem.rename(template + ".good", to: template)
     default: break
     }

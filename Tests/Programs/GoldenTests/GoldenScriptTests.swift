@@ -19,6 +19,8 @@ import Testing
 
   /// Errors that stand in no script, and why not.
   private static let unprovoked: [RPCErrorCode: String] = [
+    .internal: "would be a defect of the daemon, or a disk that cannot be read for now: DaemonLifecycleTests",
+    .badExpert: "needs a stored expert that is whole and cannot be used, and none is taken in: WorkerServiceTests",
     .limit: "answers a connection beyond the limit, not a request: RPCServerTests",
     .permission: "needs a client of another user: RPCServerTests",
     .timeout: "needs a file that is being written while it is asked: DirectoryWatcherTests",

@@ -89,7 +89,8 @@ package enum Leftovers {
     let state = prefix + "/var/lib/t2d"
     let empty = [prefix + "/var/run/t2d", prefix + "/tmp", state + "/staging", state + "/cookies"]
     let store: Set = [
-      "backups", "blobs", "catalogue.sqlite", "cookies", "factorizations", "lock", "redo", "staging", "tasks",
+      "backups", "blobs", "catalogue.sqlite", "cookies", "factorizations", "lock", "quarantine", "redo", "staging",
+      "tasks",
       "trainings",
     ]
     var found: [String] = []

@@ -9,8 +9,8 @@ import WorkerProtocol
 @Suite struct WorkerMessageTests {
   static let model = ModelReference(path: "/m/model.gguf", digest: "sha256:ab", cacheDirectory: "/var/cache")
   static let experts = [
-    ExpertReference(name: "science", version: 3, digest: "sha256:01", path: "/blobs/01"),
-    ExpertReference(name: "social", version: 1, digest: "sha256:02", path: "/blobs/02"),
+    ExpertReference(name: "science", version: 3, digest: "sha256:01", path: "/blobs/01", blob: nil),
+    ExpertReference(name: "social", version: 1, digest: "sha256:02", path: "/blobs/02", blob: nil),
   ]
   static let mixture = Weights.mixture(
     .init(
@@ -147,7 +147,8 @@ import WorkerProtocol
     .event(.journal(job: 3, entry: .object(["g": .integer(0)]))),
     .event(.done(job: 3, result: .object([:]))),
     .event(.failed(job: 3, WorkerFault(.outOfMemory, "…"))),
-    .event(.cancelled(job: 3)),
+    .event(.cancelled(job: 3)), .event(.remade(.factorization, of: "/m/model.gguf", problem: "it was missing")),
+    .event(.failed(job: 3, .damaged("task 'arc'", "/tasks/arc", "it is missing"))),
     .event(.token(id: 8, request: 1, token: 77, text: "to")),
     .event(.decided(id: 8, request: 0, decision)),
   ]

@@ -12,6 +12,7 @@ extension CheckRun: HandledMethod {
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
       let (_, version) = try snapshot.resolveExpert(asked.expert)
+      try snapshot.requireWhole(version)
       let task = try snapshot.resolveTaskToCheck(version, named: asked.task)
       let kind = asked.kind
       let model = try snapshot.resolveModelToCheck(version, kind, named: asked.model)
@@ -77,7 +78,7 @@ extension JSONObject {
 extension Snapshot {
   /// The task that a request names, else that of the expert; few-shot rows will do where a person asks.
   fileprivate func resolveTaskToCheck(_ version: ExpertVersion, named name: String?) throws(RPCError) -> TaskRecord {
-    if let name { return try resolveTask(name) }
+    if let name { return try resolveReadableTask(name) }
     switch taskToCheck(version) {
     case .success(let task): return task
     case .failure(let problem):

@@ -10,7 +10,7 @@ import WorkerProtocol
 extension EvaluateRun: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let task = try snapshot.resolveTask(asked.task)
+    let task = try snapshot.resolveReadableTask(asked.task)
     let model = try snapshot.resolveModel(asked.model, task: task.name)
     try requireRows(asked.rows, of: task)
     let who = Service.who(reply)

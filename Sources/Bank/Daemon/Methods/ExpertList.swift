@@ -11,7 +11,7 @@ extension ExpertList: HandledMethod {
       // The newest version stands for the name; `active` says where another one is used.
       let shown = all ? expert.versions : [expert.newest].compactMap { $0 }
       for version in shown where model.map({ sameName($0, version.model) }) ?? true {
-        rows.append(version.row(active: expert.active))
+        rows.append(version.row(active: expert.active, damage: snapshot.damage(of: version)))
       }
     }
     reply.succeed(Result(experts: rows, rejected: snapshot.rejected(.experts, service.paths)))

@@ -24,6 +24,7 @@ extension ExpertPromote: HandledMethod {
             + "check has passed",
           hint: "t2ctl check transfer \(text) --to \(version.model), or use --allow-base")
       }
+      try coordinator.snapshot.requireWhole(version)
       guard version.state != .quarantined || overrules else {
         throw RPCError(
           .conflict,
@@ -47,6 +48,7 @@ extension ExpertRollback: HandledMethod {
       guard let before else {
         throw RPCError(.conflict, "no version of '\(expert.name)' was active before the present one")
       }
+      if let version = expert.version(before) { try coordinator.snapshot.requireWhole(version) }
       try coordinator.move(expert.name, .rollback, to: before, who: who, why: why, reply)
     }
   }

@@ -16,7 +16,8 @@ extension ExpertShow: HandledMethod {
     let checks = snapshot.checks(of: version.name, version: version.version)
     reply.succeed(
       Result(
-        row: version.row(active: expert.active), versions: expert.versions.map(\.version), details: stored.details,
+        row: version.row(active: expert.active, damage: snapshot.damage(of: version)),
+        versions: expert.versions.map(\.version), details: stored.details,
         base: Base(
           modelID: stored.baseModelID, digest: stored.baseDigest, arch: stored.baseArch, match: stored.baseMatch),
         metadata: stored.metadata, checks: checks.map(\.row),

@@ -8,7 +8,7 @@ import WorkerProtocol
 extension MixtureAblate: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let task = try snapshot.resolveTask(asked.task)
+    let task = try snapshot.resolveReadableTask(asked.task)
     let model = try snapshot.resolveModel(asked.model, task: task.name)
     try task.requireEvalRows("a mixture without one of its experts")
     let served = try service.served(task.name, model: model.name)
@@ -44,7 +44,9 @@ extension Snapshot {
     for expert in mixture.record.experts {
       let alpha = mixture.record.alpha[expert.name]?.values ?? []
       guard alpha.contains(where: { $0 != 0 }) else { continue }
-      found.append((try resolveExpert("\(expert.name)@\(expert.version)").1, alpha))
+      let version = try resolveExpert("\(expert.name)@\(expert.version)").1
+      try requireWhole(version)
+      found.append((version, alpha))
     }
     return found
   }

@@ -13,8 +13,16 @@ extension MixtureGet: HandledMethod {
       if let known = asked.ifGeneration, known == answer.generation {
         return reply.succeed(answer.notModified)
       }
-      let descriptor = asked.passFD ? try Service.openBlob(answer.vectorsPath) : nil
-      return reply.succeed(answer.result, descriptor: descriptor)
+      guard asked.passFD else { return reply.succeed(answer.result) }
+      return try service.handOut(reply) { (snapshot) throws(RPCError) in
+        guard let answer = snapshot.answer(task: task.name, model: model), let served = snapshot.mixture(answer.pair)
+        else {
+          let model = try snapshot.resolveModel(model, task: task.name).name
+          _ = try service.served(task.name, model: model)
+          throw RPCError(.noMixtureYet, "task '\(task.name)' has no mixture on model '\(model)' any more")
+        }
+        return (served.mixture.blob, { reply.succeed(answer.result, descriptor: $0) })
+      }
     }
     // Only an error is left, or a mixture that came this moment.
     let found = try service.served(task.name, model: try snapshot.resolveModel(model, task: task.name).name)
@@ -24,7 +32,8 @@ extension MixtureGet: HandledMethod {
 
 extension MixtureList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
-    reply.succeed(Result(mixtures: service.snapshots.get().mixtures.map(\.row)))
+    let snapshot = service.snapshots.get()
+    reply.succeed(Result(mixtures: snapshot.mixtures.map { $0.row(damage: snapshot.damage(of: $0)) }))
   }
 }
 

@@ -18,7 +18,7 @@ extension SweepRun: HandledMethod {
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
-      let task = try snapshot.resolveTask(asked.task)
+      let task = try snapshot.resolveReadableTask(asked.task)
       let model = try snapshot.resolveModel(asked.model, task: task.name)
       try task.requireEvalRows("a sweep")
       try snapshot.requireActive(asked.experts)

@@ -27,9 +27,16 @@ extension Service {
       queue: queued.map { $0.row(nil) }, worker: workerStatus(),
       connections: counters?.connections ?? 0, memoryBytes: ProcessMemory.of()?.resident ?? 0,
       ingest: snapshot.ingested.map { $0.row(directory: paths.directory($0.directory)) },
-      warnings: (board.warnings + kernelWarnings() + codeWarnings()).map {
+      scrub: scrubStatus(damaged: snapshot.damage.count),
+      warnings: (board.warnings + snapshot.damageWarnings + kernelWarnings() + codeWarnings()).map {
         .init(code: $0.code, message: $0.message, help: $0.help)
       })
+  }
+
+  private func scrubStatus(damaged: Int) -> SystemStatus.Scrub {
+    let scrub = board.scrub
+    return SystemStatus.Scrub(
+      passes: scrub.passes, last: scrub.last?.description, files: scrub.files, bytes: scrub.bytes, damaged: damaged)
   }
 
   private func workerStatus() -> SystemStatus.Worker {

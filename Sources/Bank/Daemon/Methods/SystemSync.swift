@@ -24,6 +24,7 @@ extension SystemSync: HandledMethod {
           coordinator.afterRetries { error in
             if let error { return reply.fail(error) }
             for model in coordinator.snapshot.models { coordinator.lookAgain(at: model) }
+            coordinator.examineDamage()
             coordinator.stopWaiting()
             let snapshot = coordinator.snapshot
             reply.succeed(

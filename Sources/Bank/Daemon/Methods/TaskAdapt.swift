@@ -10,7 +10,7 @@ extension TaskAdapt: HandledMethod {
     let standing = options
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let snapshot = coordinator.snapshot
-      let task = try snapshot.resolveTask(asked.task)
+      let task = try snapshot.resolveReadableTask(asked.task)
       let model = try snapshot.resolveModel(asked.model, task: task.name)
       try snapshot.requireActive(asked.experts)
       guard let need = snapshot.need(task, on: model, options: standing) else {
@@ -30,7 +30,8 @@ extension Snapshot {
   /// Refuses names of experts to search among that are not there, or of which no version is active.
   func requireActive(_ names: [String]?) throws(RPCError) {
     for name in names ?? [] {
-      let (expert, _) = try resolveExpert(name)
+      let (expert, version) = try resolveExpert(name)
+      try requireWhole(version)
       guard expert.active != nil else {
         throw RPCError(.conflict, "no version of expert '\(name)' is active", hint: "t2ctl expert promote \(name)@V")
       }

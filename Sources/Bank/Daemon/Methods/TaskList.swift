@@ -29,7 +29,7 @@ extension TaskShow: HandledMethod {
         Result(
           row: row, digest: task.current.digest, template: task.current.template, settings: task.current.settings,
           source: task.current.source, added: task.current.added.description, warnings: task.current.warnings,
-          mixtures: snapshot.mixtures(ofTask: task.name).map(\.row),
+          mixtures: snapshot.mixtures(ofTask: task.name).map { $0.row(damage: snapshot.damage(of: $0)) },
           jobs: jobs.map { $0.row(coordinator.board.progress(of: $0.id)) },
           error: pairs.compactMap { $0.state == .failed ? snapshot.failedSearches[$0.pair]?.problem : nil }.first))
     }

@@ -39,7 +39,7 @@ extension TrainStart: HandledMethod {
     let model: ModelRecord
     let plan: TrainingPlan
     if let task = asked.task {
-      let task = try snapshot.resolveTask(task)
+      let task = try snapshot.resolveReadableTask(task)
       model = try snapshot.resolveModel(asked.model, task: task.name)
       plan = try TrainingPlan(task, runsCode: runsCode)
       try settings.check(asked.given, scoring: task.current.scoring, of: "task '\(task.name)'")
@@ -84,7 +84,7 @@ extension Snapshot {
         .invalidParams, "'mix_with' is for the method 'lora', and of a single weight 'kl'",
         hint: "experts are mixed by searches; see task.adapt")
     }
-    let task = try resolveTask(name)
+    let task = try resolveReadableTask(name)
     guard !sameName(task.name, asked.task ?? "") else {
       throw RPCError(.invalidParams, "'mix_with' is the task itself: mixing needs another one")
     }

@@ -6,7 +6,7 @@ package enum ExpertList: RPCMethodDeclaration {
   package static let verb = "expert list"
   package static let summary = "The experts, each with its newest and its active version."
   package static let resultNotes =
-    "quarantine and foreign only where it is so"
+    "quarantine, foreign and damaged only where it is so"
 
   package struct Parameters: Record {
     @Setting("only those of this model") package var model: String?
@@ -43,17 +43,20 @@ package struct ExpertRow: Codable, Sendable, Equatable {
   /// Made for another base.
   package var foreign: Bool?
   package var quarantine: Quarantine?
+  /// How what is stored of it differs from what was stored: it is not used.
+  package var damaged: String?
 
   package init(
     name: String, label: String? = nil, version: Int, active: Int? = nil, state: String, model: String, kind: String,
     task: String? = nil, digest: String, bytes: Int, added: String, warnings: [String], foreign: Bool? = nil,
-    quarantine: Quarantine? = nil
+    quarantine: Quarantine? = nil, damaged: String? = nil
   ) {
     (self.name, self.version, self.state, self.model, self.kind, self.digest, self.bytes, self.added) = (
       name, version, state, model, kind, digest, bytes, added
     )
     (self.warnings, self.foreign, self.quarantine) = (warnings, foreign, quarantine)
     self.label = label
+    self.damaged = damaged
     self.active = active
     self.task = task
   }

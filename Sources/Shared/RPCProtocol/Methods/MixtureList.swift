@@ -28,9 +28,12 @@ package struct MixtureRow: Codable, Sendable, Equatable {
   @NullWhenAbsent package var staleReason: String?
   package var generation: Int64
   package var created: String
+  /// How its vectors differ from what was stored: it is not served, and searched anew.
+  package var damaged: String?
 
   package init(
-    task: String, model: String, mixture: Mixture, staleReason: String?, generation: Int64, created: String
+    task: String, model: String, mixture: Mixture, staleReason: String?, generation: Int64, created: String,
+    damaged: String? = nil
   ) {
     self.task = task
     self.model = model
@@ -41,5 +44,6 @@ package struct MixtureRow: Codable, Sendable, Equatable {
     self.staleReason = staleReason
     self.generation = generation
     self.created = created
+    self.damaged = damaged
   }
 }

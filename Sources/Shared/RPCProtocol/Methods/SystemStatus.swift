@@ -1,4 +1,4 @@
-import Records
+package import Records
 
 package enum SystemStatus: RPCMethodDeclaration {
   package static let name = "system.status"
@@ -30,19 +30,40 @@ package enum SystemStatus: RPCMethodDeclaration {
     package var connections: Int
     package var memoryBytes: Int
     package var ingest: [IngestRow]
+    package var scrub: Scrub
     package var warnings: [Warning]
 
     package init(
       version: String, pid: Int, uptimeSeconds: Double, generation: Int64, prefix: String, socket: String, spool: Spool,
       sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JobRow],
-      queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], warnings: [Warning]
+      queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], scrub: Scrub,
+      warnings: [Warning]
     ) {
       (self.version, self.pid, self.uptimeSeconds, self.generation, self.prefix, self.socket, self.spool, self.sqlite) =
         (version, pid, uptimeSeconds, generation, prefix, socket, spool, sqlite)
       (self.models, self.experts, self.tasks, self.mixtures, self.jobs, self.running, self.queue, self.worker) = (
         models, experts, tasks, mixtures, jobs, running, queue, worker
       )
+      self.scrub = scrub
       (self.connections, self.memoryBytes, self.ingest, self.warnings) = (connections, memoryBytes, ingest, warnings)
+    }
+  }
+
+  /// The slow reading of all stored files.
+  package struct Scrub: Codable, Sendable, Equatable {
+    /// That came to their end since the start.
+    package var passes: Int
+    /// When the last one did.
+    @NullWhenAbsent package var last: String?
+    /// That the last one has read.
+    package var files: Int
+    package var bytes: Int
+    /// Stored files that are damaged now.
+    package var damaged: Int
+
+    package init(passes: Int, last: String?, files: Int, bytes: Int, damaged: Int) {
+      (self.passes, self.files, self.bytes, self.damaged) = (passes, files, bytes, damaged)
+      self.last = last
     }
   }
 

@@ -34,15 +34,18 @@ package struct TaskRow: Codable, Sendable, Equatable {
   package var state: TaskState
   @NullWhenAbsent package var job: Int64?
   package var stale: Bool
+  /// How its copy differs from what was stored: no job reads it until it was dropped again.
+  package var damaged: String?
 
   package init(
     name: String, revision: Int, rows: Int, evalRows: Int, scoring: Scoring, metric: String, models: [String],
-    state: TaskState, job: Int64? = nil, stale: Bool
+    state: TaskState, job: Int64? = nil, stale: Bool, damaged: String? = nil
   ) {
     (self.name, self.revision, self.rows, self.evalRows, self.scoring, self.metric, self.models, self.state) = (
       name, revision, rows, evalRows, scoring, metric, models, state
     )
     self.stale = stale
+    self.damaged = damaged
     self.job = job
   }
 }
