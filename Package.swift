@@ -234,7 +234,7 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON",
+        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON", "Digests",
         "SystemSupport", "ModelSamples",
       ]),
 

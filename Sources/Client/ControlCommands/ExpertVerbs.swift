@@ -49,12 +49,16 @@ extension Verb {
           ("ADDED", .left))
         for expert in list.experts {
           table.add([
-            expert.name, "\(expert.version)", cell(expert.active), expert.state, expert.label ?? "-", expert.model,
+            expert.name, "\(expert.version)", cell(expert.active),
+            expert.state + (expert.damaged == nil ? "" : " (damaged)"), expert.label ?? "-", expert.model,
             expert.added,
           ])
         }
         invocation.print(table, empty: "no experts; register one with: t2ctl expert register FILE")
         for expert in list.experts {
+          if let cause = expert.damaged {
+            invocation.console.note("\(escaped(expert.name))@\(expert.version): damaged: \(escaped(cause))")
+          }
           for warning in expert.warnings {
             invocation.console.note("\(escaped(expert.name)): warning: \(escaped(warning))")
           }

@@ -30,7 +30,8 @@ extension Verb {
           ("GENERATION", .right))
         for mixture in list.mixtures {
           table.add([
-            mixture.task, mixture.model, mixture.served, shortAlpha(mixture.alpha), mixture.stale ? "yes" : "no",
+            mixture.task, mixture.model, mixture.served, shortAlpha(mixture.alpha),
+            mixture.damaged != nil ? "damaged" : mixture.stale ? "yes" : "no",
             "\(mixture.generation)",
           ])
         }

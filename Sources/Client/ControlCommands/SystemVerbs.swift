@@ -116,6 +116,7 @@ extension Invocation {
     }
     for warning in status.warnings {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning.message))
+      if warning.code == "damaged" { console.note("  " + escaped(warning.help)) }
     }
   }
 

@@ -17,6 +17,7 @@ private struct Bank {
   var mixtures: [ServedMixture] = []
   var searches: [Freshness.Search] = []
   var failedSearches: [Pair: FailedSearch] = [:]
+  var damage: [String: Damage] = [:]
 
   static let pair = Pair(task: "arc", model: "tiny")
 
@@ -48,7 +49,8 @@ private struct Bank {
   var snapshot: Snapshot {
     var contents = SnapshotContents()
     contents.models = models
-    for expert in experts { contents.set(expert, at: expert.place) }
+    contents.damage = damage
+    for expert in experts { contents.set(expert, at: expert.place, before: [:]) }
     for task in tasks { contents.set(task, at: task.place) }
     for served in mixtures { contents.set(served, at: served.place, path: \.hex) }
     contents.failedSearches = failedSearches
@@ -91,6 +93,11 @@ private struct Bank {
     experts[index].versions[0].state = state
     experts[index].active = nil
     experts[index].lastMove = .retire
+  }
+
+  /// The disk has changed a file of the store.
+  mutating func damage(_ file: String) {
+    damage[file] = Damage(file: file, cause: "it is missing", noticed: Bank.now)
   }
 
   /// Its files have changed.
@@ -155,6 +162,37 @@ private struct Bank {
     #expect(due.need.experts.map(\.name) == ["science", "social"] && due.reason == "the task has no mixture yet")
   }
 
+  @Test func aMixtureWhoseExpertsAreAllDamagedIsStaleAndNothingIsDue() throws {
+    var bank = try Bank()
+    for expert in bank.experts { bank.damage(expert.versions[0].blob.file) }
+    let reason =
+      "no expert of model 'tiny' is active and whole; 'science' (version 1) is damaged; 'social' (version 1) is damaged"
+    #expect(bank.actions == [.markStale(pair, reason: reason), .wait(pair)])
+    #expect(bank.freshness.due(pair) == nil)
+  }
+
+  @Test func aTaskThatIsDamagedIsNotSearchedAndItsMixtureIsFresh() throws {
+    var bank = try Bank()
+    bank.damage(bank.tasks[0].current.file)
+    #expect(bank.actions == [.wait(pair)])
+    bank.drop("third")
+    #expect(!bank.actions.contains(.searchDue(pair)) && bank.freshness.due(pair) == nil)
+    bank.damage = [:]
+    #expect(bank.actions.contains(.searchDue(pair)))
+  }
+
+  /// What the search came upon may have been healed, or be the worker's mistake: it is tried once more and not for ever.
+  @Test func aSearchThatCameUponDamageIsTriedOnceMore() throws {
+    var bank = try Bank(mixtureOptions: nil)
+    let inputs = try bank.need().inputs
+    let error: JSONValue = ["kind": "damaged", "message": "it is not what was stored"]
+    bank.failedSearches[pair] = FailedSearch(state: .failed, inputs: inputs, error: error, reason: "a new task")
+    #expect(bank.actions == [.searchDue(pair)])
+    #expect(bank.freshness.due(pair)?.reason == Freshness.again)
+    bank.failedSearches[pair] = FailedSearch(state: .failed, inputs: inputs, error: error, reason: Freshness.again)
+    #expect(bank.actions == [.wait(pair)] && bank.freshness.due(pair) == nil)
+  }
+
   /// Each change with the reason that it gives, all at once with all of them.
   private static let changes: [(reason: String, change: @Sendable (inout Bank) -> Void)] = [
     ("'science' is now at version 2 (was 1)", { $0.renew(0) }),
@@ -162,6 +200,16 @@ private struct Bank {
     ("'social' (version 1) was retired", { $0.takeOut(1, .retired) }),
     ("'social' (version 1) was quarantined by a check", { $0.takeOut(1, .quarantined) }),
     ("'social' (version 1) takes no part any more", { $0.takeOut(1, .superseded) }),
+    ("'social' (version 1) is damaged", { $0.damage($0.experts[1].versions[0].blob.file) }),
+    ("its vectors are damaged", { $0.damage($0.mixtures[0].mixture.blob.file) }),
+    ("revision 2 is damaged", { $0.mixtures[0].inPlaceOf = "revision 2 is damaged" }),
+    (
+      "its vectors are damaged; 'third' is a new expert (version 1)",
+      {
+        $0.damage($0.mixtures[0].mixture.blob.file)
+        $0.drop("third")
+      }
+    ),
     ("the task's files have changed (revision 1 to 2)", { $0.revise() }),
     (
       "the task's files have changed (revision 1 to 2); 'social' (version 1) takes no part any more",

@@ -2,11 +2,12 @@ import Daemon
 import Digests
 import Glibc
 import RPCClient
-import Registry
 import StrictJSON
 import SystemSupport
 import Testing
 import WorkerProtocol
+
+@testable import Registry
 
 /// What the disk does to stored files: it is noticed and said, nothing damaged is used or handed out, the last good thing is
 /// served where there is one, and what is dropped again heals.
@@ -294,6 +295,34 @@ import WorkerProtocol
         try daemon.sync()
         try daemon.until("healing") { try daemon.events("task.healed").count == 1 }
         #expect(try daemon.settledMixture("arc")["stale"] == false)
+      }
+    }
+  }
+
+  /// As an older t2d has stored it, with no digests of its files.
+  @Test func aTaskOfAnOlderDaemonIsReadOnceAndComparedFromThenOn() throws {
+    for isDamaged in [false, true] {
+      try withBank(logged: ["a stored file is damaged"]) { daemon in
+        let tasks = daemon.prefix + "/var/lib/t2d/tasks/arc"
+        let path = try "\(tasks)/" + #require(try FileSystem.entries(tasks).first?.text) + "/arc.jsonl"
+        daemon.stop()
+        let paths = daemon.daemon.paths
+        let catalogue = try Catalogue(
+          path: paths.catalogue, backups: paths.store.backups, now: Timestamp(milliseconds: 1))
+        try catalogue.transaction { () throws(RegistryError) in
+          try catalogue.run("UPDATE task_revisions SET files = NULL")
+        }
+        catalogue.close()
+        // Damaged before it was ever compared: its rows are no longer those of its digest.
+        if isDamaged { try Harm.flip.apply(to: path) }
+        try daemon.restart()
+        #expect(try daemon.task("arc")["state"] == (isDamaged ? "damaged" : "ready"))
+        if !isDamaged {
+          try Harm.flip.apply(to: path)
+          try daemon.dropExpert("third", value: 1.5)
+          try daemon.sync()
+          try daemon.until("the damage") { try daemon.task("arc")["state"] == "damaged" }
+        }
       }
     }
   }
