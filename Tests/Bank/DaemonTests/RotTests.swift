@@ -307,8 +307,7 @@ import WorkerProtocol
         let path = try "\(tasks)/" + #require(try FileSystem.entries(tasks).first?.text) + "/arc.jsonl"
         daemon.stop()
         let paths = daemon.daemon.paths
-        let catalogue = try Catalogue(
-          path: paths.catalogue, backups: paths.store.backups, now: Timestamp(milliseconds: 1))
+        let catalogue = try Catalogue(path: paths.catalogue, store: paths.store, now: Timestamp(milliseconds: 1))
         try catalogue.transaction { () throws(RegistryError) in
           try catalogue.run("UPDATE task_revisions SET files = NULL")
         }

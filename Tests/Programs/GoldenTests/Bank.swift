@@ -309,6 +309,13 @@ final class Stage {
         if worker is SilentWorker || state?["state"] == "failed" || state?["memory_bytes"] != nil { break }
       }
       try client.call("system.sync")
+      if scene == "damaged" {
+        // What is damaged makes a mixture be searched anew.
+        let status = try client.call("system.status")
+        for job in (status["running"]?.arrayValue ?? []) + (status["queue"]?.arrayValue ?? []) {
+          try client.call("job.wait", ["job": job["job"] ?? .null, "timeout_ms": 60_000])
+        }
+      }
       generation = try client.call("system.status")["generation"]
     } catch {
       daemon.stop()
