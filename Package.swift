@@ -256,6 +256,7 @@ let package = Package(
     // The real programs on the real model, from the outside: a socket, a directory, a command line.
     programs.tests(
       "EndToEnd",
-      ["RPCClient", "StrictJSON", "SystemSupport", "TestSupport"], resources: [.copy("Fixtures")]),
+      ["ModelFormats", "ModelSamples", "RPCClient", "StrictJSON", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
   ]
 )

@@ -25,11 +25,30 @@ struct Refusal: Error {
     case .incomplete(_, let reason): self.init(.incomplete, kind: "incomplete", reason, outcome: .incomplete)
     case .vanished(let name): self.init(.incomplete, kind: "vanished", "'\(name)' is gone")
     case .rejected(_, let reason): self.init(kind: "not_taken", reason)
-    case .failed(let error): self.init(.incomplete, kind: "io_error", error.description, outcome: .retryLater)
+    case .unreadable(let error): self.init(.incomplete, kind: "unreadable", error.description, outcome: .retryLater)
+    case .failed(let error): self.init(ofSystem: error.description)
     }
   }
 
-  init(_ error: RegistryError) { self.init(.incomplete, kind: "io_error", error.description, outcome: .retryLater) }
+  /// Of a call on what was dropped.
+  init(_ error: SystemCallError) {
+    let isForbidden = error.number == EACCES || error.number == EPERM
+    self.init(
+      .incomplete, kind: isForbidden ? "unreadable" : "io_error", error.description, outcome: .retryLater)
+  }
+
+  init(_ error: RegistryError) { self.init(ofSystem: error.description) }
+
+  /// What is not the file's fault refuses no file: it is tried again by itself. Names in `staging` are random, and are left
+  /// out so that the same cause is the same message.
+  private init(ofSystem message: String) {
+    var message = message
+    while let place = message.firstRange(of: "/staging/") {
+      let end = message[place.upperBound...].firstIndex { $0 == "'" || $0 == " " } ?? message.endIndex
+      message.replaceSubrange(message.index(before: place.upperBound)..<end, with: "")
+    }
+    self.init(.incomplete, kind: "io_error", message, outcome: .retryLater)
+  }
 }
 
 /// Dropped files: each ends in exactly one visible state, and a bad one stops no other.
@@ -55,7 +74,7 @@ extension Coordinator {
     store(&batch)
     // Whoever follows a mixture sees that it is stale before `sync` says that all was taken.
     if batch.contains(where: \.isChange) { reconcile() }
-    for step in batch { step.finish() }
+    for step in batch { step.finish(watcher) }
   }
 
   // MARK: - Files that are tried again
@@ -78,8 +97,8 @@ extension Coordinator {
       let directory = try FileDescriptor.open(paths.experts, O_RDONLY | O_DIRECTORY)
       takeBatch { retries.popFirst().map { .retry($0, directory) } }
     } catch {
-      retries = FIFO()
-      log.warning("cannot try the experts again", ["error": error])
+      log.warning("cannot try the experts again at once", ["error": error])
+      while let record = retries.popFirst() { watcher?.tellAgain(label: "experts", name: record.file) }
     }
     if retries.isEmpty { answerAfterRetries(nil) }
   }
@@ -115,9 +134,17 @@ extension Coordinator {
       }
       return directory == .experts ? look(at: item.name, in: item.directory, identity) : .nothing
     case .retry(let record, let directory): return look(at: record.file, in: directory, record.identity)
-    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.incomplete), .event(.condition):
+    case .event(.listed(let label, let names)): return gone(label, names).isEmpty ? .known : .nothing
+    // Its attempts have said what it lacks.
+    case .event(.incomplete): return .known
+    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.failed), .event(.condition):
       return .nothing
     }
+  }
+
+  /// The files that are shown and were not found: they went while nobody watched, or could not be forgotten then.
+  private func gone(_ label: String, _ names: Set<[UInt8]>) -> [String] {
+    snapshot.ingested.filter { $0.directory.rawValue == label && !names.contains(Array($0.file.utf8)) }.map(\.file)
   }
 
   private func look(at file: String, in directory: FileDescriptor, _ identity: String) -> DropStep.Look {
@@ -142,7 +169,7 @@ extension Coordinator {
       // None of it is stored.
       let failure = error
       writer.attempt("record dropped files") { () throws(RegistryError) in throw failure }
-      for place in batch.indices where batch[place].isChange { batch[place].outcome = .retryLater }
+      for place in batch.indices where batch[place].isChange { batch[place].isStored = false }
     }
   }
 
@@ -168,31 +195,29 @@ extension Coordinator {
           try storeExpert(of: step, item.name)
         }
       } catch {
-        show(item.label, item.name, error, identity: item.identity.text)
+        step.isStored = show(item.label, item.name, error, identity: item.identity.text)
         step.outcome = error.outcome
       }
     case .retry(let record, _):
       do throws(Refusal) {
         try storeExpert(of: step, record.file)
       } catch {
-        if error.kind != "vanished" { show("experts", record.file, error, identity: record.identity) }
+        guard error.kind != "vanished" else { return }
+        step.isStored = show("experts", record.file, error, identity: record.identity)
+        step.outcome = error.outcome
       }
-    case .event(.vanished(let label, let name)):
-      guard let directory = IngestRecord.Directory(rawValue: label) else { return }
-      writer.attempt("forget a file that is gone") { () throws(RegistryError) in
-        try writer.change { () throws(RegistryError) in try catalogue.forget(directory, file: name) }
-      }
+    case .event(.vanished(let label, let name)): forget(label, [name])
+    case .event(.listed(let label, let names)): forget(label, gone(label, names))
     // The names that files have while they are being written: they come and go, and are meant for nobody.
     case .event(.ignored(_, _, "hidden")), .event(.ignored(_, _, "temporary")): break
     case .event(.ignored(let label, let name, let rule)):
-      show(label, name, Refusal(.ignored, kind: rule, "the name is that of no expert and no task (\(rule))"))
+      step.isStored = show(
+        label, name, Refusal(.ignored, kind: rule, "the name is that of no expert and no task (\(rule))"))
     case .event(.rejected(let label, let name, let reason)):
       let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
-      show(label, name, Refusal(kind: kind, reason))
-    case .event(.incomplete(let label, let name)):
-      show(
-        label, name,
-        Refusal(.incomplete, kind: "incomplete", "it has been incomplete for a while; is it still being written?"))
+      step.isStored = show(label, name, Refusal(kind: kind, reason))
+    case .event(.failed(let label, let name, let error)): show(label, name, Refusal(error))
+    case .event(.incomplete): break
     case .event(.condition(let label, let condition)): show(label, condition)
     }
   }
@@ -224,16 +249,29 @@ extension Coordinator {
     }
   }
 
-  /// Makes a file's state visible; the same state again is no event.
-  func show(_ label: String, _ name: String, _ refusal: Refusal, identity: String = "") {
-    guard let directory = IngestRecord.Directory(rawValue: label) else { return }
+  private func forget(_ label: String, _ names: [String]) {
+    guard let directory = IngestRecord.Directory(rawValue: label), !names.isEmpty else { return }
+    writer.attempt("forget files that are gone") { () throws(RegistryError) in
+      try writer.change { () throws(RegistryError) in
+        for name in names { try catalogue.forget(directory, file: name) }
+      }
+    }
+  }
+
+  /// Makes a file's state visible; the same state again is no event. False where it could not be stored.
+  @discardableResult
+  func show(_ label: String, _ name: String, _ refusal: Refusal, identity: String = "") -> Bool {
+    guard let directory = IngestRecord.Directory(rawValue: label) else { return true }
     let known = snapshot.ingested(directory, name)
     let record = IngestRecord(
       directory: directory, file: name, state: refusal.state, kind: refusal.kind, message: refusal.message,
       identity: identity, time: .now)
-    if let known, known.state == record.state, known.message == record.message, known.identity == identity { return }
+    if let known, known.state == record.state, known.message == record.message, known.identity == identity {
+      return true
+    }
     log.notice(
       "dropped file", ["file": "\(label)/\(name)", "state": refusal.state.rawValue, "reason": refusal.message])
+    var isStored = false
     writer.attempt("record a dropped file") { () throws(RegistryError) in
       try writer.change { () throws(RegistryError) in
         try catalogue.store(record)
@@ -241,7 +279,9 @@ extension Coordinator {
           "ingest.\(refusal.state.rawValue)", name,
           ["directory": .string(label), "kind": .string(refusal.kind), "message": .string(refusal.message)], now: .now)
       }
+      isStored = true
     }
+    return isStored
   }
 }
 

@@ -29,7 +29,12 @@ extension Coordinator {
   /// `NAME.jsonl` and `NAME/` in the directory at once would change places with every scan.
   private func checkOtherForm(of name: String, _ item: DropItem) throws(Refusal) {
     let other = item.isDirectory ? name + ".jsonl" : name
-    let isThere = ((try? FileSystem.status(other, in: item.directory)) ?? nil) != nil
+    let isThere: Bool
+    do throws(SystemCallError) {
+      isThere = try FileSystem.status(other, in: item.directory) != nil
+    } catch {
+      throw Refusal(error)
+    }
     let known = snapshot.ingested(.tasks, other)?.state
     let isTaken = known == .accepted || known == .duplicate
     if isThere, isTaken {
@@ -43,39 +48,51 @@ extension Coordinator {
   func stage(
     _ item: String, isDirectory: Bool, in parent: FileDescriptor, to staged: String
   ) throws(Refusal) -> TaskDefinition.Files {
-    do {
-      try FileSystem.createDirectories(staged, mode: 0o700)
-      guard isDirectory else {
-        let bytes = try copy(item, from: parent, to: staged)
-        return TaskDefinition.Files(fewshot: .init(name: item, bytes: bytes))
-      }
-      let place = staged + "/" + item
-      try FileSystem.createDirectories(place, mode: 0o700)
-      let directory = try FileDescriptor.open(item, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: parent)
-      let names = try FileSystem.entries(in: directory, path: item, limit: 256).compactMap(\.text)
-        .filter { !$0.hasPrefix(".") }.sorted()
-      var contents: [String: [UInt8]] = [:]
-      for name in names where TaskFile.fileNames.contains(name) {
-        contents[name] = try copy(name, from: directory, to: place)
-      }
+    try inStore { () throws(SystemCallError) in try FileSystem.createDirectories(staged, mode: 0o700) }
+    guard isDirectory else {
+      let bytes = try copy(item, from: parent, to: staged)
+      return TaskDefinition.Files(fewshot: .init(name: item, bytes: bytes))
+    }
+    let place = staged + "/" + item
+    try inStore { () throws(SystemCallError) in try FileSystem.createDirectories(place, mode: 0o700) }
+    let (directory, names) = try list(item, in: parent)
+    var contents: [String: [UInt8]] = [:]
+    for name in names where TaskFile.fileNames.contains(name) {
+      contents[name] = try copy(name, from: directory, to: place)
+    }
+    do throws(TaskFileError) {
       return try TaskFile.files(ofDirectory: item, names: names) { contents[$0] ?? [] }
-    } catch let error as Refusal {
-      throw error
-    } catch let error as TaskFileError {
-      throw Refusal(kind: "bad_task", error.description)
-    } catch let error as SystemCallError {
-      throw Refusal(.incomplete, kind: "io_error", error.description, outcome: .retryLater)
     } catch {
-      throw Refusal(.incomplete, kind: "io_error", "\(error)", outcome: .retryLater)
+      throw Refusal(kind: "bad_task", error.description)
     }
   }
 
-  private func copy(_ name: String, from directory: FileDescriptor, to place: String) throws -> [UInt8] {
+  /// A dropped directory, and the names in it that are not hidden, in order.
+  private func list(
+    _ item: String, in parent: FileDescriptor
+  ) throws(Refusal) -> (FileDescriptor, names: [String]) {
+    do throws(SystemCallError) {
+      let directory = try FileDescriptor.open(item, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: parent)
+      let entries = try FileSystem.entries(in: directory, path: item, limit: 256)
+      return (directory, entries.compactMap(\.text).filter { !$0.hasPrefix(".") }.sorted())
+    } catch {
+      throw Refusal(error)
+    }
+  }
+
+  private func copy(_ name: String, from directory: FileDescriptor, to place: String) throws(Refusal) -> [UInt8] {
     let dropped = try DroppedFile(
       copying: name, from: directory, into: store.staging,
       maximumBytes: min(configuration.maximumTaskBytes, TaskFile.maximumBytes), isDurable: true)
-    try FileSystem.rename(dropped.copy.relinquish(), to: place + "/" + name)
+    try inStore { () throws(SystemCallError) in
+      try FileSystem.rename(dropped.copy.path, to: place + "/" + name)
+    }
+    _ = dropped.copy.relinquish()
     return dropped.bytes
+  }
+
+  private func inStore(_ body: () throws(SystemCallError) -> Void) throws(Refusal) {
+    do throws(SystemCallError) { try body() } catch { throw Refusal(.files(error)) }
   }
 
   private func accept(

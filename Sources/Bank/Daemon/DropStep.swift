@@ -25,6 +25,8 @@ struct DropStep {
   var published: Result<BlobReference, RegistryError>?
   /// What the watcher is told.
   var outcome = DropOutcome.settled
+  /// False where what it came to could not be kept.
+  var isStored = true
 
   init(cause: Cause, look: Look) {
     self.cause = cause
@@ -41,8 +43,16 @@ struct DropStep {
     if case .expert(let expert, _) = look { expert.content } else { nil }
   }
 
-  /// What it came to can be seen by all.
-  func finish() {
-    if case .event(.due(let item)) = cause { item.finished(outcome) }
+  /// What it came to can be seen by all, or comes again.
+  func finish(_ watcher: DirectoryWatcher?) {
+    switch cause {
+    case .event(.due(let item)): item.finished(isStored ? outcome : .retryLater)
+    case .retry(let record, _):
+      if !isStored || outcome != .settled { watcher?.tellAgain(label: "experts", name: record.file) }
+    case .event(.ignored(let label, let name, _)), .event(.rejected(let label, let name, _)):
+      if !isStored { watcher?.tellAgain(label: label, name: name) }
+    // The next scan tells of what is gone.
+    case .event: break
+    }
   }
 }

@@ -44,6 +44,7 @@ package final class DirectoryWatcher: Sendable {
     case finished(DropKey, DropOutcome)
     case sync(Deadline, @Sendable (SyncResult) -> Void)
     case scan
+    case again(DropKey)
   }
 
   /// What other threads may know of the watcher's.
@@ -76,7 +77,10 @@ package final class DirectoryWatcher: Sendable {
     if !mailbox.put(.sync(deadline, completion)) { completion(.stopped) }
   }
 
-  /// Scans now: SIGHUP.
+  /// Tells once more what stands under a name, as after its first event: what was told could not be kept.
+  package func tellAgain(label: String, name: String) { mailbox.put(.again(DropKey(label: label, name: name))) }
+
+  /// Scans now, and tries all that waits: SIGHUP.
   package func rescan() { mailbox.put(.scan) }
 
   package var status: Status { shared.status.withLock { $0 } }
@@ -88,7 +92,7 @@ package final class DirectoryWatcher: Sendable {
   }
 }
 
-/// A name in a watched directory.
+/// A name in a watched directory, escaped where it is not plain.
 struct DropKey: Hashable, Sendable {
   var label: String
   var name: String

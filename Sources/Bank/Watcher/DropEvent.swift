@@ -55,6 +55,10 @@ package enum DropEvent: Sendable {
   case rejected(label: String, name: String, reason: String)
   /// Still incomplete after the time-out; it is tried again when something happens to it.
   case incomplete(label: String, name: String)
+  /// What stands under an accepted name cannot be found out; it is tried again by itself.
+  case failed(label: String, name: String, SystemCallError)
+  /// A scan found these names, escaped where they are not plain: of what is not among them nothing is there any more.
+  case listed(label: String, names: Set<[UInt8]>)
   case condition(label: String, DirectoryCondition)
 }
 

@@ -6,7 +6,8 @@ package enum DropOutcome: Sendable, Equatable {
   case settled
   /// Someone still writes it, or it ends too early.
   case incomplete
-  /// Our own trouble (no space, unreadable): the next scan tries again.
+  /// The system's fault and not the file's (no space, too many files open, an error of the disk, no permission): it is
+  /// tried again by itself, for as long as it is there.
   case retryLater
 }
 
@@ -31,7 +32,8 @@ package struct SettlePeriods: Sendable {
   package var afterCreate = Duration.seconds(1)
   package var firstRetry = Duration.seconds(1)
   package var longestRetry = Duration.seconds(30)
-  /// From when on an incomplete file is reported as such and only tried again when something happens to it.
+  /// From when on an incomplete file is reported as such and only tried again when something happens to it, by a scan,
+  /// and by a sync.
   package var incompleteTimeout = Duration.seconds(60)
 
   package init() {}
@@ -110,28 +112,35 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
     entry.due = entry.again
     entry.again = nil
     switch outcome {
-    case .settled, .retryLater:
+    case .settled:
       guard entry.due != nil else { return set(name, nil) }
       entry.incompleteSince = nil
       entry.reported = false
+    case .retryLater:
+      entry.incompleteSince = nil
+      entry.reported = false
+      if entry.due == nil { retry(&entry, after: now) }
     case .incomplete:
       let since = entry.incompleteSince ?? now
       entry.incompleteSince = since
-      if entry.due == nil, now - since < periods.incompleteTimeout {
-        var delay = periods.firstRetry
-        for _ in 0..<min(entry.attempts, 16) where delay < periods.longestRetry { delay *= 2 }
-        entry.due = now + min(delay, periods.longestRetry)
-        entry.attempts += 1
-      }
+      if entry.due == nil, now - since < periods.incompleteTimeout { retry(&entry, after: now) }
     }
     set(name, entry)
+  }
+
+  /// Each retry waits twice as long as the one before.
+  private func retry(_ entry: inout Entry, after now: MonotonicInstant) {
+    var delay = periods.firstRetry
+    for _ in 0..<min(entry.attempts, 16) where delay < periods.longestRetry { delay *= 2 }
+    entry.due = now + min(delay, periods.longestRetry)
+    entry.attempts += 1
   }
 
   /// When `takeDue` has something next; nil where nothing is waited for.
   package var nextDue: MonotonicInstant? { dueQueue.first?.0 }
 
-  /// Makes all that waits due now, and says how many attempts each name still needs before what happened to it so far
-  /// is reflected: one, or two where it changed during the attempt that runs.
+  /// Makes all that waits due now, what is overdue too, and says how many attempts each name still needs before what
+  /// happened to it so far is reflected: one, or two where it changed during the attempt that runs.
   package mutating func expedite(at now: MonotonicInstant) -> [Name: Int] {
     var attempts: [Name: Int] = [:]
     for (name, var entry) in entries {
@@ -139,11 +148,9 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
         attempts[name] = entry.again == nil ? 1 : 2
         if entry.again == nil { continue }
         entry.again = now
-      } else if entry.due != nil {
+      } else {
         attempts[name] = 1
         entry.due = now
-      } else {
-        continue
       }
       set(name, entry)
     }

@@ -28,7 +28,7 @@ package func stageCopy(
 ) throws(StagingError) -> StagedFile {
   _ = leaseBreaksAreIgnored
   let source = try openSource(name, in: directory)
-  let before = try status(of: source)
+  let before = try status(of: source, name)
   guard before.kind == .regular else { throw .rejected(name: name, reason: "it is \(before.kind.phrase), not a file") }
   guard before.size > 0 else { throw .incomplete(name: name, reason: "it is empty") }
   guard before.size <= limits.maximumBytes else {
@@ -41,7 +41,7 @@ package func stageCopy(
   let staged: StagedFile?
   do throws(SystemCallError) {
     staged = try copyUnchanged(
-      source, before, wasLeased: isLeased, into: stagingDirectory, isDurable: limits.isDurable, each)
+      name, source, before, wasLeased: isLeased, into: stagingDirectory, isDurable: limits.isDurable, each)
   } catch {
     throw .failed(error)
   }
@@ -49,16 +49,25 @@ package func stageCopy(
   return staged
 }
 
-/// nil where the source did not stay as it was.
+/// nil where the source did not stay as it was. An error names the source or the directory of the copy and never the copy,
+/// which has another name each time: a file that is tried again and again has one reason as long as it has one cause.
 private func copyUnchanged(
-  _ source: FileDescriptor, _ before: FileStatus, wasLeased: Bool, into stagingDirectory: String, isDurable: Bool,
+  _ name: String, _ source: FileDescriptor, _ before: FileStatus, wasLeased: Bool, into stagingDirectory: String,
+  isDurable: Bool,
   _ each: (Span<UInt8>) -> Void
 ) throws(SystemCallError) -> StagedFile? {
   let path = "\(stagingDirectory)/ingest-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-  let copy = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o400)
+  let copy: FileDescriptor
   do throws(SystemCallError) {
-    if try copyBytes(source, to: copy, count: before.size, each), try source.status().identity == before.identity {
-      return try FileSystem.naming(path) { () throws(SystemCallError) in
+    copy = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o400)
+  } catch {
+    throw SystemCallError("make a copy in", stagingDirectory, number: error.number)
+  }
+  do throws(SystemCallError) {
+    let isWhole = try copyBytes(name, source, to: copy, in: stagingDirectory, count: before.size, each)
+    let after = try FileSystem.naming(name) { () throws(SystemCallError) in try source.status().identity }
+    if isWhole, after == before.identity {
+      return try FileSystem.naming(stagingDirectory) { () throws(SystemCallError) in
         try systemCall("chmod") { fchmod(copy.number, 0o444) }
         if isDurable { try copy.synchronize() }
         let identity = try copy.status().identity
@@ -87,13 +96,20 @@ private func openSource(_ name: String, in directory: FileDescriptor) throws(Sta
     case ELOOP: throw .rejected(name: name, reason: "it is a symbolic link")
     case ENXIO: throw .rejected(name: name, reason: "it is a socket or a device")
     case EWOULDBLOCK: throw .incomplete(name: name, reason: "another process holds it")
+    case EACCES, EPERM:
+      throw .unreadable(
+        SystemCallError("open", name, number: error.number, hint: "let the user that t2d runs as read it"))
     default: throw .failed(error)
     }
   }
 }
 
-private func status(of file: FileDescriptor) throws(StagingError) -> FileStatus {
-  do { return try file.status() } catch { throw .failed(error) }
+private func status(of file: FileDescriptor, _ name: String) throws(StagingError) -> FileStatus {
+  do throws(SystemCallError) {
+    return try FileSystem.naming(name) { () throws(SystemCallError) in try file.status() }
+  } catch {
+    throw .failed(error)
+  }
 }
 
 /// True where the kernel granted a read lease, false where it cannot but the file has been quiet.
@@ -119,19 +135,24 @@ private func lease(
 
 /// False where the file is shorter or longer than `count`.
 private func copyBytes(
-  _ source: FileDescriptor, to copy: FileDescriptor, count: Int, _ each: (Span<UInt8>) -> Void
+  _ name: String, _ source: FileDescriptor, to copy: FileDescriptor, in stagingDirectory: String, count: Int,
+  _ each: (Span<UInt8>) -> Void
 ) throws(SystemCallError) -> Bool {
   let chunk = 256 << 10
   let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk, alignment: 64)
   defer { unsafe buffer.deallocate() }
   var offset = 0
   while true {
-    let read = try unsafe source.read(into: buffer, at: offset)
+    let read = try FileSystem.naming(name) { () throws(SystemCallError) in
+      try unsafe source.read(into: buffer, at: offset)
+    }
     if read == 0 { return offset == count }
     offset += read
     if offset > count { return false }
     let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<read])
     unsafe each(bytes.bindMemory(to: UInt8.self).span)
-    try unsafe copy.write(all: bytes)
+    try FileSystem.naming(stagingDirectory) { () throws(SystemCallError) in
+      try unsafe copy.write(all: bytes)
+    }
   }
 }

@@ -37,6 +37,8 @@ package enum StagingError: Error, Equatable, CustomStringConvertible {
   case vanished(name: String)
   /// Not a thing that is ever taken.
   case rejected(name: String, reason: String)
+  /// The file may not be opened.
+  case unreadable(SystemCallError)
   /// The system refused; it may work later.
   case failed(SystemCallError)
 
@@ -45,7 +47,7 @@ package enum StagingError: Error, Equatable, CustomStringConvertible {
     case .incomplete(let name, let reason): "'\(escaped(name))' is not complete: \(reason)"
     case .vanished(let name): "'\(escaped(name))' is gone"
     case .rejected(let name, let reason): "'\(escaped(name))' is refused: \(reason)"
-    case .failed(let error): "\(error)"
+    case .unreadable(let error), .failed(let error): "\(error)"
     }
   }
 
@@ -54,7 +56,7 @@ package enum StagingError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .incomplete: .incomplete
     case .vanished, .rejected: .settled
-    case .failed: .retryLater
+    case .unreadable, .failed: .retryLater
     }
   }
 }

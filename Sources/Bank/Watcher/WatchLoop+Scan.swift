@@ -148,6 +148,8 @@ extension WatchLoop {
     guard !isFull else { return }
     let tracked = directories[index].announced.keys.map { Array($0.utf8) } + Array(directories[index].refused.keys)
     for name in tracked where !present.contains(name) { look(index, name, .scanned) }
+    let names = Set(present.map { Array(escaped(bytes: $0, limit: 255).utf8) })
+    onEvent(.listed(label: directories[index].label, names: names))
   }
 
   private func scanPeriod(_ index: Int) -> Duration {
@@ -166,13 +168,26 @@ extension WatchLoop {
   /// Looks at one name and remembers what follows from it.
   private func look(_ index: Int, _ name: [UInt8], _ hint: DropHint) {
     guard let descriptor = directories[index].descriptor else { return }
-    // What cannot be looked at now counts as not there; a scan comes by again.
-    let found = (try? directories[index].look(name, in: descriptor)) ?? .nothing
-    switch found {
+    switch directories[index].look(name, in: descriptor) {
     case .nothing: forget(index, name)
     case .refused(let verdict): refuse(index, name, verdict)
     case .item(let identity): consider(index, name, identity, hint)
+    case .unknown: waitFor(index, name, hint)
     }
+  }
+
+  /// What cannot be looked at now may be all that its name allows: the attempt finds out, again and again, and says why it
+  /// could not. A name that nothing may have is refused whatever it names.
+  private func waitFor(_ index: Int, _ name: [UInt8], _ hint: DropHint) {
+    guard let text = directories[index].acceptedText(name) else {
+      return refuse(index, name, directories[index].configuration.rules.verdict(name, isDirectory: false))
+    }
+    if directories[index].announced[text] == nil {
+      guard directories[index].announced.count < settings.maximumNames else { return }
+      // As nothing that is found later.
+      directories[index].announced[text] = DropIdentity(isDirectory: false, files: [])
+    }
+    settling.saw(DropKey(label: directories[index].label, name: text), hint, at: .now)
   }
 
   private func consider(_ index: Int, _ name: [UInt8], _ identity: DropIdentity, _ hint: DropHint) {
@@ -254,21 +269,37 @@ extension WatchLoop {
   func announceDue() {
     for key in settling.takeDue(at: .now) {
       guard let index = index(of: key.label), let descriptor = directories[index].descriptor else {
-        settling.finished(key, .incomplete, at: .now)
+        // A directory that is missing says nothing of its files.
+        finished(key, .retryLater)
         continue
       }
       let name = Array(key.name.utf8)
-      guard case .item(let identity) = (try? directories[index].look(name, in: descriptor)) ?? .nothing else {
+      switch directories[index].look(name, in: descriptor) {
+      case .item(let identity):
+        directories[index].announced[key.name] = identity
+        let item = DropItem(
+          label: key.label, name: key.name, isDirectory: identity.isDirectory, directory: descriptor,
+          identity: identity, mailbox: mailbox)
+        onEvent(.due(item))
+      case .unknown(let error):
+        onEvent(.failed(label: key.label, name: key.name, error))
+        finished(key, .retryLater)
+      case .nothing, .refused:
         // Gone, or something else by now. Nobody will report this attempt, so it is taken back.
         settling.vanished(key)
         look(index, name, .created)
-        continue
       }
-      directories[index].announced[key.name] = identity
-      let item = DropItem(
-        label: key.label, name: key.name, isDirectory: identity.isDirectory, directory: descriptor, identity: identity,
-        mailbox: mailbox)
-      onEvent(.due(item))
+    }
+  }
+
+  /// Of a file the next attempt tells; of a refused name a scan, which is paced.
+  func tellAgain(_ key: DropKey) {
+    guard let index = index(of: key.label) else { return }
+    if directories[index].announced[key.name] != nil {
+      settling.saw(key, .scanned, at: .now)
+    } else if let name = directories[index].refused.first(where: { $0.value == key.name })?.key {
+      directories[index].refused[name] = nil
+      requestScan()
     }
   }
 }

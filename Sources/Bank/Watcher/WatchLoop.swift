@@ -112,17 +112,23 @@ final class WatchLoop {
     for command in mailbox.takeAll() {
       switch command {
       case .finished(let key, let outcome):
-        let now = MonotonicInstant.now
-        settling.finished(key, outcome, at: now)
-        if outcome == .retryLater, let index = index(of: key.label) { directories[index].announced[key.name] = nil }
-        for position in syncs.indices { syncs[position].attempted(key) }
-        for key in settling.takeOverdue(at: now) { onEvent(.incomplete(label: key.label, name: key.name)) }
+        finished(key, outcome)
       case .sync(let deadline, let completion):
         beginSync(deadline, completion)
       case .scan:
         scanAt = .now
+        _ = settling.expedite(at: .now)
+      case .again(let key):
+        tellAgain(key)
       }
     }
+  }
+
+  func finished(_ key: DropKey, _ outcome: DropOutcome) {
+    let now = MonotonicInstant.now
+    settling.finished(key, outcome, at: now)
+    for position in syncs.indices { syncs[position].attempted(key) }
+    for key in settling.takeOverdue(at: now) { onEvent(.incomplete(label: key.label, name: key.name)) }
   }
 
   func index(of label: String) -> Int? { directories.firstIndex { $0.label == label } }

@@ -39,24 +39,38 @@ struct WatchedDirectory {
     case nothing
     case item(DropIdentity)
     case refused(NameRules.Verdict)
+    /// Something is there, or may be.
+    case unknown(SystemCallError)
   }
 
   /// Looks a name up; opens nothing but a directory that counts as one item.
-  func look(_ name: [UInt8], in directory: FileDescriptor) throws(SystemCallError) -> Found {
-    guard let status = try FileSystem.status(name: name, in: directory) else { return .nothing }
-    switch configuration.rules.verdict(name, isDirectory: status.kind == .directory) {
-    case .accepted(let text):
-      switch status.kind {
-      case .regular:
-        return .item(DropIdentity(isDirectory: false, files: [.init(name: name, identity: status.identity)]))
-      case .directory:
-        return .item(DropIdentity(isDirectory: true, files: try files(in: text, of: directory)))
-      case .symbolicLink, .fifo, .socket, .device:
-        return .refused(.rejected(reason: "not_a_file: it is \(status.kind.phrase)"))
+  func look(_ name: [UInt8], in directory: FileDescriptor) -> Found {
+    do throws(SystemCallError) {
+      guard let status = try FileSystem.status(name: name, in: directory) else { return .nothing }
+      switch configuration.rules.verdict(name, isDirectory: status.kind == .directory) {
+      case .accepted(let text):
+        switch status.kind {
+        case .regular:
+          return .item(DropIdentity(isDirectory: false, files: [.init(name: name, identity: status.identity)]))
+        case .directory:
+          return .item(DropIdentity(isDirectory: true, files: try files(in: text, of: directory)))
+        case .symbolicLink, .fifo, .socket, .device:
+          return .refused(.rejected(reason: "not_a_file: it is \(status.kind.phrase)"))
+        }
+      case let verdict:
+        return .refused(verdict)
       }
-    case let verdict:
-      return .refused(verdict)
+    } catch {
+      return error.number == ENOENT ? .nothing : .unknown(error)
     }
+  }
+
+  /// The text of a name that is accepted for a file or for a directory, where it is not known which of them it names.
+  func acceptedText(_ name: [UInt8]) -> String? {
+    for isDirectory in [false, true] {
+      if case .accepted(let text) = configuration.rules.verdict(name, isDirectory: isDirectory) { return text }
+    }
+    return nil
   }
 
   /// The files of an item that is a directory, in the order of their names' bytes.

@@ -36,6 +36,23 @@ import Testing
     }
   }
 
+  @Test func aFileThatWentWhileNobodyWatchedIsForgotten() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.drop("experts", "notes.txt", Array("hello".utf8))
+      try daemon.sync()
+      daemon.stop()
+      for file in ["science.safetensors", "notes.txt"] {
+        #expect(try FileSystem.remove("\(daemon.prefix)/var/spool/t2d/experts/\(file)"))
+      }
+      try daemon.restart()
+      try daemon.sync()
+      #expect(try daemon.call("system.status")["ingest"] == [])
+      #expect(try daemon.call("expert.list")["experts"]?.arrayValue?.count == 1)
+    }
+  }
+
   /// A clean clone has the directories, each with a file that keeps it there.
   @Test func theFilesThatKeepTheDirectoriesInTheRepositoryAreNotMentioned() throws {
     try withDaemon { (daemon: Harness) throws in

@@ -223,16 +223,48 @@ struct DirectoryWatcherTests {
     }
   }
 
-  @Test func ourOwnTroubleIsTriedAgainByTheNextScan() throws {
+  @Test func ourOwnTroubleIsTriedAgainByItself() throws {
+    try withWatcher { harness in
+      harness.change { $0.trouble = ["a.safetensors"] }
+      try harness.start(quick)
+      try harness.put("a.safetensors", "one END")
+      #expect(harness.wait { harness.attempts("a.safetensors") > 3 })
+      #expect(harness.taken("a.safetensors") == [])
+      harness.change { $0.trouble = [] }
+      #expect(harness.waitTaken("a.safetensors", ["one END"]))
+    }
+  }
+
+  @Test(arguments: [true, false])
+  func ourOwnTroubleIsTriedAgainAtOnceByASyncAndByARescan(bySync: Bool) throws {
+    try withWatcher { harness in
+      var settings = patient
+      settings.periods.firstRetry = .seconds(3600)
+      settings.periods.longestRetry = .seconds(3600)
+      harness.change { $0.trouble = ["a.safetensors"] }
+      try harness.start(settings)
+      try harness.put("a.safetensors", "one END")
+      #expect(try harness.sync() == .done)
+      #expect(harness.taken("a.safetensors") == [])
+      harness.change { $0.trouble = [] }
+      if bySync {
+        #expect(try harness.sync() == .done)
+        #expect(harness.taken("a.safetensors") == ["one END"])
+      } else {
+        harness.watcher.rescan()
+        #expect(harness.waitTaken("a.safetensors", ["one END"]))
+      }
+    }
+  }
+
+  @Test func aFileInTroubleThatGoesIsForgotten() throws {
     try withWatcher { harness in
       harness.change { $0.trouble = ["a.safetensors"] }
       try harness.start(patient)
       try harness.put("a.safetensors", "one END")
       #expect(try harness.sync() == .done)
-      #expect(harness.taken("a.safetensors") == [])
-      harness.change { $0.trouble = [] }
-      harness.watcher.rescan()
-      #expect(harness.waitTaken("a.safetensors", ["one END"]))
+      try FileSystem.remove("\(harness.drop)/a.safetensors")
+      #expect(harness.waitEvent("vanished a.safetensors"))
     }
   }
 

@@ -125,14 +125,39 @@ struct SettlingTests {
     #expect(settling.takeDue(at: at(3)) == ["changed"])
   }
 
-  @Test func ourOwnTroubleIsLeftToTheNextScan() {
+  @Test func ourOwnTroubleIsTriedAgainForAsLongAsTheFileIsThere() {
     var settling = Settling<String>()
     settling.saw("a", .movedIn, at: at(0))
-    _ = settling.takeDue(at: at(0))
-    settling.finished("a", .retryLater, at: at(1))
-    #expect(!settling.isPending("a"))
-    settling.saw("a", .scanned, at: at(300_000))
-    #expect(settling.takeDue(at: at(300_000)) == ["a"])
+    var now: Int64 = 0
+    var delays: [Int64] = []
+    for _ in 0..<1000 {
+      let due = settling.nextDue ?? at(-1)
+      #expect(settling.takeDue(at: due) == ["a"])
+      let instant = (due - at(0)).inNanoseconds / 1_000_000
+      delays.append(instant - now)
+      now = instant
+      settling.finished("a", .retryLater, at: due)
+    }
+    #expect(delays.prefix(8) == [0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+    #expect(delays.dropFirst(6).allSatisfy { $0 == 30_000 })
+    #expect(settling.takeOverdue(at: at(now)) == [], "it is no incomplete file")
+    settling.vanished("a")
+    #expect(settling.nextDue == nil)
+  }
+
+  @Test func aSyncTriesWhatIsInTroubleAndWhatIsOverdueAtOnce() {
+    var settling = Settling<String>()
+    for (name, outcome) in [("trouble", DropOutcome.retryLater), ("half", .incomplete)] {
+      settling.saw(name, .movedIn, at: at(0))
+      _ = settling.takeDue(at: at(0))
+      settling.finished(name, outcome, at: at(0))
+    }
+    _ = settling.takeDue(at: at(70_000))
+    settling.finished("trouble", .retryLater, at: at(70_000))
+    settling.finished("half", .incomplete, at: at(70_000))
+    #expect(settling.isOverdue("half"))
+    #expect(settling.expedite(at: at(70_001)) == ["trouble": 1, "half": 1])
+    #expect(settling.takeDue(at: at(70_001)).sorted() == ["half", "trouble"])
   }
 
   @Test func namesComeInTheOrderInWhichTheyAreDue() {

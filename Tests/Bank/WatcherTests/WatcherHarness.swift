@@ -75,6 +75,8 @@ final class WatcherHarness: Sendable {
       case .ignored(_, let name, let rule): state.events.append("ignored \(name) \(rule)")
       case .rejected(_, let name, let reason): state.events.append("rejected \(name) \(reason)")
       case .incomplete(_, let name): state.events.append("incomplete \(name)")
+      case .failed(_, let name, let error): state.events.append("failed \(name) \(error.name)")
+      case .listed: break
       case .condition(_, let condition): state.events.append("condition \(condition)")
       }
       if isGate { state.atGate = true }
