@@ -137,7 +137,8 @@ extension Coordinator {
     case .event(.listed(let label, let names)): return gone(label, names).isEmpty ? .known : .nothing
     // Its attempts have said what it lacks.
     case .event(.incomplete): return .known
-    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.failed), .event(.condition):
+    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.failed), .event(.replaced),
+      .event(.condition):
       return .nothing
     }
   }
@@ -218,6 +219,8 @@ extension Coordinator {
       step.isStored = show(label, name, Refusal(kind: kind, reason))
     case .event(.failed(let label, let name, let error)): show(label, name, Refusal(error))
     case .event(.incomplete): break
+    case .event(.replaced(let label)):
+      writer.note("directory.replaced", label, ["path": .string(label == "experts" ? paths.experts : paths.tasks)])
     case .event(.condition(let label, let condition)): show(label, condition)
     }
   }

@@ -60,6 +60,8 @@ package enum DropEvent: Sendable {
   /// A scan found these names, escaped where they are not plain: of what is not among them nothing is there any more.
   case listed(label: String, names: Set<[UInt8]>)
   case condition(label: String, DirectoryCondition)
+  /// The path led to another directory than the one that was watched, or to none.
+  case replaced(label: String)
 }
 
 /// How well a directory is watched.

@@ -26,7 +26,8 @@ final class InotifyQueue {
     static let items: Mask = [
       .create, .modify, .attributes, .closeWrite, .movedTo, .movedFrom, .delete, .deleteSelf, .moveSelf,
     ]
-    static let parent: Mask = [.create, .movedTo, .movedFrom, .delete]
+    static let parent: Mask = [.create, .movedTo, .movedFrom, .delete, .deleteSelf, .moveSelf]
+    static let ancestor: Mask = [.deleteSelf, .moveSelf]
   }
 
   struct Event {

@@ -6,7 +6,7 @@ extension WatchLoop {
   /// event that waits.
   func open(_ index: Int) {
     let path = directories[index].configuration.path
-    watchParent(index)
+    watchParents(index)
     do throws(SystemCallError) {
       let descriptor = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
       let identity = try descriptor.status().identity
@@ -22,20 +22,33 @@ extension WatchLoop {
     }
   }
 
-  /// After its path may have come to mean another directory.
-  func reopen(_ index: Int) {
+  /// Compares what the path leads to by now with what is open, and opens the other one where it is another: any component
+  /// of the path may have been moved, removed, made anew, linked elsewhere or mounted over, and of most of that the kernel
+  /// tells nobody who watches the directory. True where it was opened, and so scanned.
+  @discardableResult
+  func reopenIfReplaced(_ index: Int) -> Bool {
     directories[index].mayHaveChanged = false
     let path = directories[index].configuration.path
-    let now = try? FileSystem.status(path)
-    if let now, let opened = directories[index].opened, now.identity.device == opened.device,
-      now.identity.inode == opened.inode, directories[index].watch != nil || queue == nil
-    {
-      return
+    let now: FileStatus?
+    do throws(SystemCallError) {
+      now = try FileSystem.status(path)
+    } catch {
+      setCondition(index, .unreadable(error))
+      return false
     }
-    if directories[index].opened == nil, now == nil { return }
+    guard let opened = directories[index].opened else {
+      if now != nil { open(index) }
+      return now != nil
+    }
+    // An inode number is not given to another while its directory is open.
+    if let now, now.identity.device == opened.device, now.identity.inode == opened.inode { return false }
+    log.notice(
+      now == nil ? "a watched directory is gone" : "a watched directory was replaced, and the new one is watched",
+      ["directory": path])
     close(index)
-    log.notice("a watched directory appeared, was replaced or removed", ["directory": path])
     open(index)
+    onEvent(.replaced(label: directories[index].label))
+    return true
   }
 
   private func close(_ index: Int) {
@@ -48,37 +61,48 @@ extension WatchLoop {
     directories[index].opened = nil
   }
 
-  /// The parent's events tell that the name was given to another directory.
-  private func watchParent(_ index: Int) {
+  /// The parent's events tell that the name was given to another directory. Those above tell only when they are moved or
+  /// removed themselves: all that happens in them would be too much to hear.
+  private func watchParents(_ index: Int) {
     guard let queue else { return }
-    let path = directories[index].parentPath
-    guard let parent = try? FileDescriptor.open(path, O_RDONLY | O_DIRECTORY),
-      let watch = try? queue.watch(parent, .parent, path: path)
-    else { return }
-    // The same directory has the same watch; another one means that the parent was replaced too.
-    if let old = directories[index].parentWatch, old != watch { remove(.parent(index), old) }
-    add(.parent(index), watch)
-    directories[index].parentWatch = watch
+    var watches: Set<Int32> = []
+    var path = directories[index].configuration.path
+    var mask = InotifyQueue.Mask.parent
+    while true {
+      let parent = FileSystem.split(path).directory
+      if parent == path { break }
+      path = parent
+      if let opened = try? FileDescriptor.open(path, O_RDONLY | O_DIRECTORY),
+        let watch = try? queue.watch(opened, mask, path: path)
+      {
+        watches.insert(watch)
+        add(.parent(index), watch)
+      }
+      mask = .ancestor
+    }
+    // The same directory has the same watch; another one means that it was replaced too.
+    for watch in directories[index].parentWatches.subtracting(watches) { remove(.parent(index), watch) }
+    directories[index].parentWatches = watches
   }
 
   private func watchItself(_ index: Int, _ descriptor: FileDescriptor) {
     let type = fileSystemType(descriptor)
     directories[index].isOverlay = type == .overlay
     if case .remote(let name) = type, settings.mode == .auto {
-      setCondition(index, .polling(reason: "\(name) does not report the changes of other machines"))
+      directories[index].usual = .polling(reason: "\(name) does not report the changes of other machines")
       return
     }
     guard let queue else {
-      setCondition(index, .polling(reason: queueProblem))
+      directories[index].usual = .polling(reason: queueProblem)
       return
     }
     do {
       let watch = try queue.watch(descriptor, .items, path: directories[index].configuration.path)
       add(.directory(index), watch)
       directories[index].watch = watch
-      setCondition(index, .watching)
+      directories[index].usual = .watching
     } catch {
-      setCondition(index, .polling(reason: "\(error)"))
+      directories[index].usual = .polling(reason: "\(error)")
     }
   }
 
@@ -108,15 +132,11 @@ extension WatchLoop {
   }
 
   func scanAgain(_ index: Int) {
-    if directories[index].descriptor == nil {
-      open(index)
-    } else {
-      let before = directories[index].opened?.inode
-      directories[index].mayHaveChanged = true
-      reopen(index)
-      // Reopening has scanned it.
-      if directories[index].opened?.inode == before, directories[index].descriptor != nil { scan(index) }
-    }
+    guard let descriptor = directories[index].descriptor else { return open(index) }
+    guard !reopenIfReplaced(index) else { return }
+    // What could not be watched then may be now.
+    if directories[index].watch == nil { watchItself(index, descriptor) }
+    scan(index)
   }
 
   /// Compares what is in the directory with what was announced. The truth that events only hint at.
@@ -130,8 +150,10 @@ extension WatchLoop {
         in: descriptor, path: directories[index].configuration.path, limit: settings.maximumNames + 1)
     } catch {
       setCondition(index, .unreadable(error))
+      directories[index].nextScan = .now + settings.pollPeriod
       return
     }
+    setCondition(index, directories[index].usual)
     let isFull = entries.count > settings.maximumNames
     if isFull, !directories[index].isFull {
       log.warning(

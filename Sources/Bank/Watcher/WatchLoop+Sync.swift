@@ -35,7 +35,11 @@ extension WatchLoop {
     for position in syncs.indices where syncs[position].waiting == nil {
       guard syncs[position].cookie == nil, !isScanWaiting, marked.isEmpty else { continue }
       if attempts == nil {
-        for index in directories.indices where directories[index].watch == nil { scanAgain(index) }
+        for index in directories.indices {
+          if directories[index].watch == nil { scanAgain(index) } else { reopenIfReplaced(index) }
+        }
+        // A directory that was opened just now may have left names to look at: in the next turn, which comes at once.
+        guard marked.isEmpty else { return }
         attempts = settling.expedite(at: .now)
       }
       syncs[position].waiting = attempts

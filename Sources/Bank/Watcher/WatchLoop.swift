@@ -51,6 +51,8 @@ final class WatchLoop {
   var shownIncompleteChanges = 0
   var isStopping = false
 
+  private static let mountsToken: UInt64 = 2
+
   init(
     _ directories: [DropDirectory], _ cookieDirectory: String, _ settings: Settings,
     _ mailbox: Mailbox<DirectoryWatcher.Command>, _ shared: DirectoryWatcher.SharedStatus, _ log: Logger,
@@ -72,6 +74,9 @@ final class WatchLoop {
       try epoll.add(mailbox.descriptor, .read, token: 0)
       openQueue()
       if let queue { try epoll.add(queue.descriptor, .read, token: 1) }
+      // It reports an error, which is always waited for, when something was mounted or unmounted (man 5 proc_pid_mounts).
+      let mounts = try? FileDescriptor.open("/proc/self/mounts")
+      if let mounts { try? epoll.add(mounts, [], token: Self.mountsToken) }
       for index in directories.indices { open(index) }
       while !isStopping { try turn(epoll) }
     } catch {
@@ -85,10 +90,13 @@ final class WatchLoop {
 
   private func turn(_ epoll: Epoll) throws(SystemCallError) {
     // Work of this turn may have made more due at once.
-    try epoll.wait(until: Deadline(instant: nextInstant())) { _, _ in }
+    try epoll.wait(until: Deadline(instant: nextInstant())) { token, _ in
+      guard token == Self.mountsToken else { return }
+      for index in directories.indices { directories[index].mayHaveChanged = true }
+    }
     takeCommands()
     drainQueue()
-    for index in directories.indices where directories[index].mayHaveChanged { reopen(index) }
+    for index in directories.indices where directories[index].mayHaveChanged { reopenIfReplaced(index) }
     scanWhereDue()
     lookAtMarked()
     announceDue()
@@ -199,7 +207,8 @@ final class WatchLoop {
           syncs[position].cookie = nil
         }
       case .parent(let index):
-        if event.name == directories[index].ownName { directories[index].mayHaveChanged = true }
+        // Without a name it happened to the parent, or to one above it.
+        if event.name.isEmpty || event.name == directories[index].ownName { directories[index].mayHaveChanged = true }
       case .inside(let index, let name):
         // One item: whatever moves inside it is a change of it.
         if !event.mask.contains(.ignored) {

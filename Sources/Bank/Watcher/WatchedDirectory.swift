@@ -4,7 +4,6 @@ import SystemSupport
 /// One watched directory as the watcher's thread knows it: what is open, and which names were announced.
 struct WatchedDirectory {
   let configuration: DropDirectory
-  let parentPath: String
   let ownName: [UInt8]
 
   /// nil while it is missing or unreadable.
@@ -12,8 +11,11 @@ struct WatchedDirectory {
   /// Device and inode of what is open.
   var opened: (device: UInt64, inode: UInt64)?
   var watch: Int32?
-  var parentWatch: Int32?
+  /// Of the parent and of those above it.
+  var parentWatches: Set<Int32> = []
   var condition: DirectoryCondition?
+  /// Its condition as long as it can be read.
+  var usual = DirectoryCondition.watching
   var isOverlay = false
   /// The identity with which each item was last announced.
   var announced: [String: DropIdentity] = [:]
@@ -27,9 +29,7 @@ struct WatchedDirectory {
 
   init(_ configuration: DropDirectory) {
     self.configuration = configuration
-    let (parent, name) = FileSystem.split(configuration.path)
-    parentPath = parent
-    ownName = Array(name.utf8)
+    ownName = Array(FileSystem.split(configuration.path).name.utf8)
   }
 
   var label: String { configuration.label }

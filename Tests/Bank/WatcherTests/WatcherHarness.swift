@@ -29,19 +29,21 @@ final class WatcherHarness: Sendable {
     var trouble: Set<String> = []
   }
 
-  var drop: String { "\(path)/drop" }
+  let drop: String
   var staging: String { "\(path)/staging" }
   var watcher: DirectoryWatcher {
     guard let watcher = started.withLock({ $0 }) else { preconditionFailure("the watcher was not started") }
     return watcher
   }
 
-  init(_ path: String) throws {
+  /// `place`: where the drop directory lies below `path`.
+  init(_ path: String, place: String = "drop") throws {
     self.path = path
+    drop = "\(path)/\(place)"
     work = try EventDescriptor()
     changed = try EventDescriptor()
     gate = try EventDescriptor()
-    for name in ["drop", "staging", "cookies"] { try FileSystem.createDirectories("\(path)/\(name)") }
+    for name in [place, "staging", "cookies"] { try FileSystem.createDirectories("\(path)/\(name)") }
   }
 
   func start(_ settings: DirectoryWatcher.Settings = .init(), rules: NameRules = .experts) throws {
@@ -77,6 +79,7 @@ final class WatcherHarness: Sendable {
       case .incomplete(_, let name): state.events.append("incomplete \(name)")
       case .failed(_, let name, let error): state.events.append("failed \(name) \(error.name)")
       case .listed: break
+      case .replaced(let label): state.events.append("replaced \(label)")
       case .condition(_, let condition): state.events.append("condition \(condition)")
       }
       if isGate { state.atGate = true }
@@ -182,9 +185,9 @@ final class WatcherHarness: Sendable {
   }
 }
 
-func withWatcher(_ body: (WatcherHarness) throws -> Void) throws {
+func withWatcher(place: String = "drop", _ body: (WatcherHarness) throws -> Void) throws {
   try withTemporaryDirectory { path in
-    let harness = try WatcherHarness(path)
+    let harness = try WatcherHarness(path, place: place)
     defer { harness.stop() }
     try body(harness)
   }

@@ -19,9 +19,13 @@ final class RunningDaemon {
   var socketPath: String { prefix + "/var/run/t2d/t2d.sock" }
   var logPath: String { prefix + "/t2d.log" }
 
+  /// The command under which it runs, such as one that gives it a namespace.
+  private let under: [String]
+
   /// `configuration` is the text of its t2d.json5.
-  init(prefix: String, configuration: String? = nil) throws {
+  init(prefix: String, configuration: String? = nil, under: [String] = []) throws {
     self.prefix = prefix
+    self.under = under
     // The sandbox's user goes through both to its own directory.
     try FileSystem.createDirectories("\(prefix)/tmp")
     for path in [prefix, prefix + "/tmp"] { try systemCall("chmod", path) { unsafe chmod(path, 0o711) } }
@@ -30,15 +34,17 @@ final class RunningDaemon {
       try FileSystem.writeAtomically("\(prefix)/etc/t2d/t2d.json5", Array(configuration.utf8))
     }
     binaries = try builtPrograms()
-    process = try Self.start(prefix: prefix, binaries: binaries)
+    process = try Self.start(prefix: prefix, binaries: binaries, under: under)
     try waitUntilItAnswers()
     try lookAtFreshDescriptors()
   }
 
-  private static func start(prefix: String, binaries: String) throws -> ChildProcess {
+  private static func start(prefix: String, binaries: String, under: [String]) throws -> ChildProcess {
     // A shell only to send the log to a file; exec makes the child the daemon itself.
     try ChildProcess(
-      "/bin/sh", arguments: ["sh", "-c", #"exec "$0" --prefix "$1" >>"$1/t2d.log" 2>&1"#, binaries + "/t2d", prefix],
+      "/bin/sh",
+      arguments: ["sh", "-c", #"log="$0/t2d.log"; exec "$@" >>"$log" 2>&1"#, prefix] + under
+        + [binaries + "/t2d", "--prefix", prefix],
       // By the second one its worker is found again, whoever is its parent.
       environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET", "TMPDIR"])
         + ["TMPDIR=\(prefix)/tmp", "T2D_TEST_OF=\(prefix)"],
@@ -67,7 +73,7 @@ final class RunningDaemon {
   }
 
   func restart() throws {
-    process = try Self.start(prefix: prefix, binaries: binaries)
+    process = try Self.start(prefix: prefix, binaries: binaries, under: under)
     try waitUntilItAnswers()
     try lookAtFreshDescriptors()
   }
