@@ -53,6 +53,7 @@ extension Coordinator {
       let bytes = try copy(item, from: parent, to: staged)
       return TaskDefinition.Files(fewshot: .init(name: item, bytes: bytes))
     }
+    do throws(StagingError) { try checkDownload(item, in: parent) } catch { throw Refusal(error) }
     let place = staged + "/" + item
     try inStore { () throws(SystemCallError) in try FileSystem.createDirectories(place, mode: 0o700) }
     let (directory, names) = try list(item, in: parent)

@@ -1,3 +1,5 @@
+package import SystemSupport
+
 /// Which names in a watched directory mean something, and what is said of the others.
 ///
 /// An accepted name is plain ASCII that begins with a letter or digit, so no temporary name of an editor, a browser or
@@ -67,7 +69,30 @@ package struct NameRules: Sendable {
     return .accepted(String(decoding: name, as: UTF8.self))
   }
 
-  private static let temporaryEndings = ["~", ".part", ".partial", ".tmp", ".filepart", ".crdownload", ".swp"]
+  private static let temporaryEndings = ["~", ".tmp", ".swp", ".aria2__temp"] + downloadEndings
+
+  /// What programs add to the name of a file for the one that they keep beside it until its download is at its end: aria2,
+  /// axel, lftp, Chrome, Opera, Safari, Firefox and Transmission, rclone and browsers, WinSCP, qBittorrent, the caches of
+  /// huggingface_hub. Not its `.lock` and `.metadata`, which stay for ever.
+  package static let downloadEndings = [
+    ".aria2", ".st", ".lftp-pget-status", ".crdownload", ".opdownload", ".download", ".part", ".partial", ".filepart",
+    ".!qB", ".incomplete",
+  ]
+
+  /// The name of the file of whose download this one is a sign; nil where it is none.
+  static func downloaded(by sign: [UInt8]) -> [UInt8]? {
+    downloadEndings.first { sign.hasSuffix($0) }.map { Array(sign.dropLast($0.utf8.count)) }
+  }
+
+  /// The file beside this name that says that its download is not at its end; nil where there is none.
+  package static func signOfDownload(
+    of name: String, in directory: FileDescriptor
+  ) throws(SystemCallError) -> String? {
+    for ending in downloadEndings where try FileSystem.status(name + ending, in: directory) != nil {
+      return name + ending
+    }
+    return nil
+  }
 
   private static func isAlphanumeric(_ byte: UInt8) -> Bool {
     switch byte {

@@ -14,9 +14,9 @@ package struct StagingLimits: Sendable {
 
 /// Copies a dropped file into the private staging directory, if nobody is writing it.
 ///
-/// Completeness is four tests together: nobody has it open or mapped for writing (a read lease is granted, which also
+/// Completeness is five tests together: nothing beside it says that its download goes on; nobody has it open or mapped for writing (a read lease is granted, which also
 /// sees writers that come through another hard link); device, inode, size and times are the same before and after the
-/// copy; exactly `size` bytes can be read. The fourth, that the content accounts for all its bytes, is the reader's of
+/// copy; exactly `size` bytes can be read. The fifth, that the content accounts for all its bytes, is the reader's of
 /// the copy. Only the copy is used from here on.
 ///
 /// `each` gets the bytes in order as they were written to the copy, so that nobody has to read it. Blocks for as long as
@@ -27,6 +27,7 @@ package func stageCopy(
   each: (Span<UInt8>) -> Void = { _ in }
 ) throws(StagingError) -> StagedFile {
   _ = leaseBreaksAreIgnored
+  try checkDownload(name, in: directory)
   let source = try openSource(name, in: directory)
   let before = try status(of: source, name)
   guard before.kind == .regular else { throw .rejected(name: name, reason: "it is \(before.kind.phrase), not a file") }
@@ -46,7 +47,24 @@ package func stageCopy(
     throw .failed(error)
   }
   guard let staged else { throw .incomplete(name: name, reason: "it changed while it was read") }
+  // A program that ends may write it only when it has closed the file.
+  try checkDownload(name, in: directory)
   return staged
+}
+
+/// That nothing beside an item says that its download is not at its end.
+package func checkDownload(_ name: String, in directory: FileDescriptor) throws(StagingError) {
+  let sign: String?
+  do throws(SystemCallError) {
+    sign = try NameRules.signOfDownload(of: name, in: directory)
+  } catch {
+    throw .failed(error)
+  }
+  guard let sign else { return }
+  throw .incomplete(
+    name: name,
+    reason:
+      "'\(sign)' is beside it, so its download is not at its end; it is taken when that is gone, which you may remove")
 }
 
 /// nil where the source did not stay as it was. An error names the source or the directory of the copy and never the copy,

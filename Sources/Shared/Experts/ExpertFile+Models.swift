@@ -4,7 +4,15 @@ extension ExpertFile {
   /// Decides in this order: the base digest; that the shapes fit exactly one model; `t2.base.model_id` where they fit
   /// several. Nothing is guessed: where several remain, the error names them. Errors in the values, such as a NaN, are
   /// those of the model that was decided on.
+  ///
+  /// This is for what comes in, so vectors that no good file has are refused too.
   package func validated(against models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {
+    let expert = try validated(againstOneOf: models)
+    try expert.refuseZeros()
+    return expert
+  }
+
+  private func validated(againstOneOf models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {
     guard !models.isEmpty else { throw .noModels }
     if let declared = metadata.baseDigest, let model = models.first(where: { $0.digest == declared }) {
       return try validated(against: model)

@@ -11,6 +11,8 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
   case wrongLength(tensor: String, found: Int, rank: Int, model: String)
   case notFinite(tensor: String, index: Int, value: Float)
   case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
+  /// Vectors of multipliers that are all zero: the first, how many there are, and of how many.
+  case allZero(tensor: String, count: Int, of: Int)
   /// A file of the paper's reference code; what is wrong with its names.
   case notSakana(problem: String)
   case wrongCount(found: Int, expected: Int, model: String)
@@ -35,6 +37,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .wrongLength: "wrong_length"
     case .notFinite: "not_finite"
     case .outOfRange: "out_of_range"
+    case .allZero: "all_zero"
     case .notSakana: "not_sakana"
     case .wrongCount: "wrong_count"
     case .noModels: "no_models"
@@ -62,6 +65,10 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
     case .outOfRange(let tensor, let index, let value, let limit):
       "tensor '\(tensor)' has the multiplier \(value) at index \(index); allowed is -\(limit) to \(limit)"
+    case .allZero(let tensor, let count, let total):
+      "\(count) of \(total) vectors hold nothing but zeros, the first is '\(tensor)': such a multiplier removes its "
+        + "matrix, and so looks a download that did not reach its end; copy the file again, and leave out a tensor whose "
+        + "matrix is to stay as it is"
     case .notSakana(let problem):
       "this is not an expert of the reference code: \(problem); it has learnable_params_module_list.0, .1 and so on, or the "
         + "names of the base's matrices"

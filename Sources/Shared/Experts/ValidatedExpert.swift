@@ -43,6 +43,15 @@ package struct ValidatedExpert: Sendable {
       })
   }
 
+  /// A multiplier of zeros alone removes its matrix, and is what the blocks look like that a download has reserved and not
+  /// written. A part of a vector may be zero: who truncates a decomposition wants that.
+  func refuseZeros() throws(ExpertFileError) {
+    guard metadata.parameterSpace == .multiplier else { return }
+    let empty = parameters.filter { $0.values.allSatisfy { $0 == 0 } }
+    guard let first = empty.first else { return }
+    throw .allZero(tensor: layout.matrices[first.matrix].name, count: empty.count, of: parameters.count)
+  }
+
   /// The facts for a catalogue and for `expert show`; the numbers are not in it.
   package var summary: JSONObject {
     var object: JSONObject = [

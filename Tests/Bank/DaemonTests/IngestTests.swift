@@ -103,6 +103,78 @@ import Testing
     }
   }
 
+  /// As aria2 leaves it when it is paused: of its full size, the rest of it zeros, its state beside it.
+  @Test func aPausedDownloadIsHeldAndWithoutItsSignRefused() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let whole = expertBytes("paused", value: 1.25)
+      let paused = whole.dropLast(20) + [UInt8](repeating: 0, count: 20)
+      func row() throws -> JSONValue? {
+        try daemon.call("system.status")["ingest"]?.arrayValue?.first {
+          $0["path"]?.stringValue?.hasSuffix("/paused.safetensors") == true
+        }
+      }
+      try daemon.drop("experts", "paused.safetensors.aria2", [0, 1])
+      try daemon.drop("experts", "paused.safetensors", Array(paused))
+      try daemon.sync()
+      #expect(try row()?["state"] == "incomplete")
+      #expect(try row()?["message"]?.stringValue?.hasPrefix("'paused.safetensors.aria2' is beside it") == true)
+      #expect(try daemon.call("system.status")["ingest"]?.arrayValue?.count == 1)
+
+      let sign = daemon.prefix + "/var/spool/t2d/experts/paused.safetensors.aria2"
+      #expect(try FileSystem.remove(sign))
+      try daemon.sync()
+      #expect(try row()?["state"] == "rejected")
+      #expect(try row()?["kind"] == "all_zero")
+      #expect(try daemon.call("expert.list")["experts"] == [])
+
+      try daemon.drop("experts", "paused.safetensors.aria2", [0, 1])
+      try daemon.drop("experts", "paused.safetensors", whole)
+      try daemon.sync()
+      #expect(try row()?["state"] == "incomplete")
+      #expect(try FileSystem.remove(sign))
+      try daemon.sync()
+      #expect(try row()?["state"] == "accepted")
+    }
+  }
+
+  @Test(arguments: ["beside", "within"])
+  func theDownloadOfATaskIsHeldToo(place: String) throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let spool = daemon.prefix + "/var/spool/t2d/tasks"
+      let sign = place == "beside" ? "\(spool)/arc.aria2" : "\(spool)/arc/eval.jsonl.part"
+      try FileSystem.createDirectories("\(spool)/.arc")
+      for file in ["fewshot", "eval"] {
+        try FileSystem.writeAtomically("\(spool)/.arc/\(file).jsonl", taskBytes(question: file))
+      }
+      if place == "within" { try FileSystem.writeAtomically("\(spool)/.arc/eval.jsonl.part", []) }
+      if place == "beside" { try FileSystem.writeAtomically(sign, []) }
+      try FileSystem.rename("\(spool)/.arc", to: "\(spool)/arc")
+      try daemon.sync()
+      #expect(try daemon.ingestState(of: "arc") == "incomplete")
+      #expect(try FileSystem.remove(sign))
+      try daemon.sync()
+      #expect(try daemon.ingestState(of: "arc") == "accepted")
+    }
+  }
+
+  @Test func aFileOfZerosIsNoExpert() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let whole = expertBytes("zeros", value: 1.25)
+      // Nothing written yet; half of the header; the header alone; all but the last vector.
+      for written in [0, 8, 100, whole.count - 32, whole.count - 16] {
+        try daemon.drop(
+          "experts", "zeros.safetensors", whole.prefix(written) + [UInt8](repeating: 0, count: whole.count - written))
+        try daemon.sync()
+        let state = try daemon.ingestState(of: "zeros.safetensors")
+        #expect(["incomplete", "rejected"].contains(state), "\(written) bytes written")
+      }
+      #expect(try daemon.call("expert.list")["experts"] == [])
+    }
+  }
+
   @Test func anExpertWithoutAModelWaitsForOne() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.dropExpert("science", value: 1.25)

@@ -223,6 +223,22 @@ struct DirectoryWatcherTests {
     }
   }
 
+  @Test(arguments: [DirectoryWatcher.Settings.Mode.auto, .poll])
+  func theEndOfADownloadIsAnEventOfItsFile(mode: DirectoryWatcher.Settings.Mode) throws {
+    var settings = mode == .poll ? polling : quick
+    settings.periods.incompleteTimeout = .milliseconds(50)
+    try withWatcher { harness in
+      try harness.start(settings)
+      try harness.write("a.safetensors.aria2", "state")
+      try harness.put("a.safetensors", "whole END")
+      #expect(harness.waitEvent("incomplete a.safetensors"))
+      #expect(harness.taken("a.safetensors") == [])
+      // Its own file stays as it is.
+      try FileSystem.remove("\(harness.drop)/a.safetensors.aria2")
+      #expect(harness.waitTaken("a.safetensors", ["whole END"]))
+    }
+  }
+
   @Test func ourOwnTroubleIsTriedAgainByItself() throws {
     try withWatcher { harness in
       harness.change { $0.trouble = ["a.safetensors"] }

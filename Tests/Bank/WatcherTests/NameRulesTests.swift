@@ -17,6 +17,14 @@ struct NameRulesTests {
     #expect(NameRules.experts.verdict(Array(name.utf8), isDirectory: false) == .ignored(rule: rule))
   }
 
+  @Test(arguments: NameRules.downloadEndings)
+  func theSignOfADownloadIsNoDroppedFile(ending: String) {
+    for rules in [NameRules.experts, .tasks] {
+      let verdict = rules.verdict(Array(("a.safetensors" + ending).utf8), isDirectory: false)
+      #expect(verdict == .ignored(rule: "temporary"))
+    }
+  }
+
   @Test(arguments: ["-rf.safetensors", "a b.safetensors", "a\n.safetensors", "\u{1B}[2J.safetensors", "ä.safetensors"])
   func namesThatCouldDoHarmAreRejected(name: String) {
     let verdict = NameRules.experts.verdict(Array(name.utf8), isDirectory: false)

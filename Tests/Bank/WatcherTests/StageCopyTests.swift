@@ -52,6 +52,31 @@ struct StageCopyTests {
     }
   }
 
+  @Test(arguments: NameRules.downloadEndings)
+  func aFileWithTheSignOfADownloadBesideItIsIncomplete(ending: String) throws {
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a.safetensors"), [1, 2, 3])
+      try FileSystem.writeAtomically(fixture.file("a.safetensors" + ending), [])
+      let error = #expect(throws: StagingError.self) { try fixture.stage("a.safetensors") }
+      guard case .incomplete(_, let reason)? = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+      #expect(reason.hasPrefix("'a.safetensors\(ending)' is beside it"))
+      try FileSystem.remove(fixture.file("a.safetensors" + ending))
+      #expect(try fixture.stage("a.safetensors").size == 3)
+    }
+  }
+
+  @Test(arguments: [".lock", ".metadata", ".json", ".sha256"])
+  func whatStaysBesideAFileDoesNotHoldIt(ending: String) throws {
+    try withFixture { fixture in
+      try FileSystem.writeAtomically(fixture.file("a.safetensors"), [1, 2, 3])
+      try FileSystem.writeAtomically(fixture.file("a.safetensors" + ending), [])
+      #expect(try fixture.stage("a.safetensors").size == 3)
+    }
+  }
+
   @Test func aFileWithAWriterIsIncomplete() throws {
     try withFixture { fixture in
       try FileSystem.writeAtomically(fixture.file("a"), [1, 2, 3])

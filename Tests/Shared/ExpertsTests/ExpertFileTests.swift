@@ -78,6 +78,37 @@ import Testing
     #expect(expert.warnings.first?.message.contains("model.layers.1.mlp.up_proj.weight") == true)
   }
 
+  @Test func multipliersOfNothingButZerosAreRefused() {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [0, 0, -0.0, 0]
+    #expect(draft.problem() == .allZero(tensor: "model.layers.1.mlp.up_proj.weight", count: 1, of: 2))
+    #expect(
+      draft.problem()?.description.hasPrefix(
+        "1 of 2 vectors hold nothing but zeros, the first is 'model.layers.1.mlp.up_proj.weight': ") == true)
+    draft.metadata["t2.kind"] = "mixture"
+    #expect(draft.problem()?.code == "all_zero")
+    // Whatever the reason for which the model was chosen.
+    draft.metadata["t2.base.digest"] = nil
+    #expect(draft.problem()?.code == "all_zero")
+  }
+
+  /// A decomposition may be cut, and logits of zero are half of the maximum.
+  @Test func partsOfVectorsAndLogitsMayBeZero() throws {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 1, 0, 0]
+    #expect(try draft.validated().warningCodes == [.unusualRange])
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [0, 0, 0, 0]
+    draft.metadata["t2.param_space"] = "logit"
+    #expect(try draft.validated().warningCodes.contains(.constantVector))
+  }
+
+  /// What is in a store was taken by the rules of its time, and a worker reads it by those.
+  @Test func aStoredExpertOfZerosIsRead() throws {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.1.mlp.up_proj.weight"] = [0, 0, 0, 0]
+    #expect(try draft.read().validated(against: signature()).parameters.count == 2)
+  }
+
   @Test func aVectorOfTwoDimensionsIsRefused() {
     let bytes = safetensorsBytes(
       tensors: [
