@@ -137,7 +137,7 @@ extension Coordinator {
     case .event(.listed(let label, let names)): return gone(label, names).isEmpty ? .known : .nothing
     // Its attempts have said what it lacks.
     case .event(.incomplete): return .known
-    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.failed), .event(.replaced),
+    case .event(.vanished), .event(.ignored), .event(.rejected), .event(.failed), .event(.replaced), .event(.crowded),
       .event(.condition):
       return .nothing
     }
@@ -213,12 +213,13 @@ extension Coordinator {
     case .event(.ignored(_, _, "hidden")), .event(.ignored(_, _, "temporary")): break
     case .event(.ignored(let label, let name, let rule)):
       step.isStored = show(
-        label, name, Refusal(.ignored, kind: rule, "the name is that of no expert and no task (\(rule))"))
+        label, name, Refusal(.ignored, kind: rule, rules(label).explanation(ofIgnored: rule)))
     case .event(.rejected(let label, let name, let reason)):
       let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
       step.isStored = show(label, name, Refusal(kind: kind, reason))
     case .event(.failed(let label, let name, let error)): show(label, name, Refusal(error))
     case .event(.incomplete): break
+    case .event(.crowded(let label, let limit)): show(label, limit: limit)
     case .event(.replaced(let label)):
       writer.note("directory.replaced", label, ["path": .string(label == "experts" ? paths.experts : paths.tasks)])
     case .event(.condition(let label, let condition)): show(label, condition)
@@ -236,6 +237,21 @@ extension Coordinator {
         throw Refusal(error)
       }
     }
+  }
+
+  private func rules(_ label: String) -> NameRules { label == "experts" ? .experts : .tasks }
+
+  private func show(_ label: String, limit: Int?) {
+    let code = "too_many_files"
+    guard let limit else {
+      board.end(code, about: label)
+      return
+    }
+    board.raise(
+      DaemonWarning(
+        code: code, subject: label,
+        message: "more than \(limit) names are in the watched directory of \(label), and the rest is not looked at",
+        help: "take files away that are in the bank already, which keeps what they became"))
   }
 
   private func show(_ label: String, _ condition: DirectoryCondition) {

@@ -59,6 +59,8 @@ package enum DropEvent: Sendable {
   case failed(label: String, name: String, SystemCallError)
   /// A scan found these names, escaped where they are not plain: of what is not among them nothing is there any more.
   case listed(label: String, names: Set<[UInt8]>)
+  /// More names are there than are looked at, which is told once, or no more (nil).
+  case crowded(label: String, limit: Int?)
   case condition(label: String, DirectoryCondition)
   /// The path led to another directory than the one that was watched, or to none.
   case replaced(label: String)

@@ -69,6 +69,17 @@ package struct NameRules: Sendable {
     return .accepted(String(decoding: name, as: UTF8.self))
   }
 
+  /// Why a name is ignored, for people.
+  package func explanation(ofIgnored rule: String) -> String {
+    switch rule {
+    case "ending":
+      "names here end in \(endings.joined(separator: " or "))"
+        + (acceptsDirectories ? ", or are those of directories" : "")
+    case "directory": "a directory is nothing that is dropped here"
+    default: "the name is of those that are left alone (\(rule))"
+    }
+  }
+
   private static let temporaryEndings = ["~", ".tmp", ".swp", ".aria2__temp"] + downloadEndings
 
   /// What programs add to the name of a file for the one that they keep beside it until its download is at its end: aria2,

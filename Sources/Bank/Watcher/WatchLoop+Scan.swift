@@ -44,6 +44,9 @@ extension WatchLoop {
         "too many names in a directory, some are left alone",
         ["directory": directories[index].configuration.path, "limit": settings.maximumNames])
     }
+    if isFull != directories[index].isFull {
+      onEvent(.crowded(label: directories[index].label, limit: isFull ? settings.maximumNames : nil))
+    }
     directories[index].isFull = isFull
     var present: Set<[UInt8]> = []
     for entry in entries.prefix(settings.maximumNames) {

@@ -6,8 +6,10 @@ import SystemSupport
 
 extension Verb {
   static let systemVerbs: [Verb] = [
-    make("status", methods: ["system.status"], "What runs, what is queued, what needs attention.") {
-      invocation throws(ControlError) in
+    make(
+      "status", methods: ["system.status"], "What runs, what is queued, what needs attention.",
+      notes: "With the dropped files that were not simply accepted, each with its state and the reason."
+    ) { invocation throws(ControlError) in
       invocation.answer(try invocation.call(SystemStatus.self)) { invocation.showStatus($0) }
     },
     make("methods", methods: ["system.methods"], "The methods of the protocol, with their parameters.") {
@@ -114,10 +116,35 @@ extension Invocation {
             ? ProgressLine.text(job, columns: min(60, room), drawsBlocks: console.drawsBlocks)
             : ProgressLine.plain(job)))
     }
+    showFiles(status.ingest, line)
     for warning in status.warnings {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning.message))
       if warning.code == "damaged" { console.note("  " + escaped(warning.help)) }
     }
+  }
+
+  /// How many dropped files there are in each state, and below it those that need a look: what was refused first, then what
+  /// waits, then what nobody will take. No list ends silently.
+  private func showFiles(_ files: [IngestRow], _ line: (String, String) -> Void) {
+    let states = [
+      ("rejected", "refused"), ("incomplete", "incomplete"), ("waiting_for_model", "waiting"), ("ignored", "ignored"),
+      ("duplicate", "duplicate"), ("accepted", "accepted"),
+    ]
+    // A newer daemon may have others.
+    let known = Set(states.map(\.0))
+    let others = Set(files.map(\.state)).subtracting(known).sorted().map { ($0, $0) }
+    let groups = (others + states).map { state, word in (word, files.filter { $0.state == state }) }
+      .filter { !$0.1.isEmpty }
+    guard !groups.isEmpty else { return }
+    line("files", groups.reversed().map { "\($0.1.count) \($0.0)" }.joined(separator: ", "))
+    let rows = groups.filter { $0.0 != "accepted" }.flatMap { word, files in files.map { (word, $0) } }
+    let shown = 20
+    let width = rows.prefix(shown).map(\.0.count).max() ?? 0
+    for (word, file) in rows.prefix(shown) {
+      let padding = String(repeating: " ", count: width - word.count + 1)
+      line("", word + padding + file.path + ": " + (file.message ?? file.kind ?? "-"))
+    }
+    if rows.count > shown { line("", "and \(rows.count - shown) more; see: t2ctl --json status") }
   }
 
   /// An object as `name  value` lines; nested objects are indented under their name.

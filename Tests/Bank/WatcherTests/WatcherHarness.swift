@@ -79,6 +79,7 @@ final class WatcherHarness: Sendable {
       case .incomplete(_, let name): state.events.append("incomplete \(name)")
       case .failed(_, let name, let error): state.events.append("failed \(name) \(error.name)")
       case .listed: break
+      case .crowded(_, let limit): state.events.append("crowded \(limit.map(String.init) ?? "no more")")
       case .replaced(let label): state.events.append("replaced \(label)")
       case .condition(_, let condition): state.events.append("condition \(condition)")
       }
