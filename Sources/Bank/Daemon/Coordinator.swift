@@ -31,10 +31,7 @@ final class Coordinator {
   var retries = FIFO<IngestRecord>()
   var whenRetried: [(RPCError?) -> Void] = []
   /// Files of the store that are to be looked at, by their paths there.
-  var suspects: ArraySlice<String> = [] {
-    didSet { suspectedSince = suspects.isEmpty ? nil : suspectedSince ?? .now }
-  }
-  private var suspectedSince: MonotonicInstant?
+  var suspects: ArraySlice<String> = []
   /// Nil until the daemon has started it.
   private(set) var watcher: DirectoryWatcher?
 
@@ -90,8 +87,9 @@ final class Coordinator {
 
   /// The earliest time at which something is due by itself.
   var nextDeadline: MonotonicInstant? {
-    let own = retries.isEmpty ? nil : MonotonicInstant.now
-    return [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline, own, suspectedSince].compactMap { $0 }.min()
+    // What waits is due since ever: a "now" of later is not reached by who compares it with an instant of before.
+    let own = retries.isEmpty && suspects.isEmpty ? nil : MonotonicInstant(nanoseconds: 0)
+    return [debounce.nextDeadline, jobs.nextDeadline, writer.nextDeadline, own].compactMap { $0 }.min()
   }
 
   func timePassed(_ now: MonotonicInstant) {

@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func whatIsDamagedMissingOrNamedByNothingIsSaid() throws {
-    try withDaemon(logged: ["is missing from the store"]) { daemon in
+    try withDaemon(logged: ["a stored file is damaged"]) { daemon in
       _ = try fill(daemon)
       let path = try blob(of: "science", daemon)
       daemon.stop()

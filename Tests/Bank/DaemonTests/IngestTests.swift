@@ -178,6 +178,17 @@ import Testing
     }
   }
 
+  /// More than are tried before anything else is done.
+  @Test func manyExpertsThatWaitedForAModelAreAllTried() throws {
+    try withDaemon { daemon in
+      for number in 0..<80 { try daemon.dropExpert("expert\(number)", value: 1 + Float(number) / 100) }
+      try daemon.sync()
+      try daemon.addModel()
+      try daemon.sync()
+      #expect(try daemon.call("system.status")["experts"] == 80)
+    }
+  }
+
   @Test func anExpertWithoutAModelWaitsForOne() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.dropExpert("science", value: 1.25)
