@@ -23,7 +23,7 @@ extension Coordinator {
     let start = MonotonicInstant.now
     var batch: [DropStep] = []
     while batch.count < Self.batchSize, batch.isEmpty || .now - start < Self.batchTime, let cause = next() {
-      batch.append(DropStep(cause: cause, look: look(at: cause)))
+      batch.append(DropStep(cause: cause, look: look(at: cause, after: batch)))
     }
     store(&batch)
     // Whoever follows a mixture sees that it is stale before `sync` says that all was taken.
@@ -76,13 +76,15 @@ extension Coordinator {
 
   // MARK: - Before the transaction
 
-  private func look(at cause: DropStep.Cause) -> DropStep.Look {
+  private func look(at cause: DropStep.Cause, after batch: [DropStep]) -> DropStep.Look {
     switch cause {
     case .event(.due(let item)):
       guard let directory = IngestRecord.Directory(rawValue: item.label) else { return .nothing }
       let identity = item.identity.text
       if let known = snapshot.ingested(directory, item.name), known.identity == identity,
-        known.state == .accepted || known.state == .duplicate
+        known.state == .accepted || known.state == .duplicate,
+        // What goes earlier in this batch is known no more when its turn comes.
+        !batch.contains(where: { $0.forgets(item.label, item.name) })
       {
         return .known
       }

@@ -39,6 +39,15 @@ struct DropStep {
     return true
   }
 
+  /// Whether the state of this file goes with it.
+  func forgets(_ label: String, _ name: String) -> Bool {
+    switch cause {
+    case .event(.vanished(label, name)): true
+    case .event(.listed(label, let names)): !names.contains(Array(name.utf8))
+    case .event, .retry: false
+    }
+  }
+
   var content: StagedContent? {
     if case .expert(let expert, _) = look { expert.content } else { nil }
   }

@@ -119,6 +119,19 @@ import Testing
     }
   }
 
+  @Test func aFileThatGoesAndComesWithinABatchHasItsState() throws {
+    try withBank { bank in
+      let item = try bank.item("science", expertBytes("science", value: 1.5))
+      bank.take([item])
+      for gone in [DropEvent.vanished(label: "experts", name: item.name), .listed(label: "experts", names: [])] {
+        var events = [gone, .due(item)][...]
+        bank.coordinator.dropped { events.popFirst() }
+        #expect(events.isEmpty)
+        #expect(bank.coordinator.snapshot.ingested(.experts, item.name)?.version == 1)
+      }
+    }
+  }
+
   @Test func aPartOfABatchFailsAloneAndABatchThatFailsLeavesNothing() throws {
     try withBank { bank in
       let (writer, catalogue) = (bank.coordinator.writer, bank.coordinator.catalogue)
