@@ -29,6 +29,7 @@ package struct Configuration: Record {
   @Setting("checks of experts, and what follows from them") package var checks = Checks()
   @Setting("the first pass of the strategies prompt and classifier") package var dispatch = Dispatch()
   @Setting("the programs that code rows make") package var code = Code()
+  @Setting("what is removed from the store when gc is asked to") package var gc = GarbageCollection()
   @Setting("the process that computes") package var worker = Worker()
   @Setting("the slow reading of all stored files, which finds what the disk has damaged") package var scrub = Scrub()
 
@@ -89,6 +90,13 @@ package struct Configuration: Record {
   package struct Code: Record {
     @Setting("run programs at all", name: "enabled") package var isEnabled = false
     @Included package var sandbox = SandboxSettings()
+    package init() {}
+  }
+
+  package struct GarbageCollection: Record {
+    @Setting(
+      "seconds for which nothing must have named a file before it is removed", 0...10_000_000, name: "grace_seconds")
+    package var grace: Duration = .seconds(24 * 3600)
     package init() {}
   }
 

@@ -187,7 +187,10 @@ extension Service {
     switch status.state {
     case .waitingForExperts:
       throw RPCError(
-        .waitingForExperts, "task '\(task)' waits until an expert of model '\(model)' is active",
+        .waitingForExperts,
+        record.current.settings["experts"] == nil
+          ? "task '\(task)' waits until an expert of model '\(model)' is active"
+          : "task '\(task)' waits until an expert that it names is active on model '\(model)'",
         hint: "drop one into \(paths.experts)")
     case .queued, .running:
       throw RPCError(

@@ -53,6 +53,24 @@ extension Verb {
       }
     },
     make(
+      "audit", methods: ["system.audit"], "Compare the store with the catalogue, by names and sizes.",
+      notes:
+        "Exits 5 where something is missing or damaged. Files that nothing names are no problem; gc removes them. "
+        + "t2d fsck also compares contents, while no t2d runs."
+    ) { invocation throws(ControlError) in
+      let audit = try invocation.call(SystemAudit.self)
+      invocation.answer(audit) { invocation.showAudit($0) }
+      if !audit.ok { throw .bad("files of the store are missing or damaged; see t2d(8)") }
+    },
+    make(
+      "gc", [], [.flag("--apply", "apply", "remove them")], methods: ["system.gc"],
+      "Say what in the store nothing names any more; with --apply, remove it.",
+      notes: "Only what nothing has named for the grace time, gc in t2d.conf(5)."
+    ) { invocation throws(ControlError) in
+      let params = try invocation.parameters(for: SystemGC.self)
+      invocation.answer(try invocation.call(SystemGC.self, params)) { invocation.showGarbage($0) }
+    },
+    make(
       "sync", methods: ["system.sync"], "Wait until all that lies in the watched directories has been seen.",
       notes: "When it ends, every file that was complete before it began is accepted or refused, with a reason."
     ) { invocation throws(ControlError) in
@@ -71,6 +89,25 @@ extension Verb {
 }
 
 extension Invocation {
+  fileprivate func showAudit(_ audit: SystemAudit.Result) {
+    var table = Table(("FINDING", .left), ("WHAT", .left), ("BYTES", .right), ("PATH", .left), ("PROBLEM", .left))
+    for finding in audit.findings {
+      table.add([finding.kind, finding.subject, bytesText(Int64(finding.bytes)), finding.path, finding.message])
+    }
+    if !audit.findings.isEmpty { print(table, empty: "") }
+    if audit.more > 0 { console.note("and \(audit.more) more") }
+    let verdict = audit.ok ? ", nothing is missing or damaged" : ""
+    console.note("\(audit.files) files of \(bytesText(Int64(audit.bytes))) compared\(verdict)")
+  }
+
+  fileprivate func showGarbage(_ garbage: SystemGC.Result) {
+    for path in garbage.paths { console.print(escaped(path)) }
+    if garbage.files > garbage.paths.count { console.note("and \(garbage.files - garbage.paths.count) more") }
+    let size = "\(garbage.files) files of \(bytesText(Int64(garbage.bytes)))"
+    console.note(garbage.applied ? "removed \(size)" : "\(size) would be removed; add --apply to remove them")
+    if garbage.young > 0 { console.note("\(garbage.young) files that nothing names are younger than the grace time") }
+  }
+
   fileprivate func showEvent(_ event: JSONValue) {
     if command.json { return console.print(event.jsonText) }
     let shown: Set<String> = ["sequence", "time", "event"]

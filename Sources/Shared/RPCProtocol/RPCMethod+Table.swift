@@ -1,7 +1,7 @@
 extension RPCMethod {
   /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
   /// retyped under one major version of t2d.
-  package static let protocolVersion = 3
+  package static let protocolVersion = 4
 
   /// Every method that the daemon answers, in the order of the manual: one line each.
   package static let declarations: [any RPCMethodDeclaration.Type] = [
@@ -9,6 +9,8 @@ extension RPCMethod {
     SystemStatus.self,
     SystemMethods.self,
     SystemSync.self,
+    SystemAudit.self,
+    SystemGC.self,
     SystemShutdown.self,
     ModelAdd.self,
     ModelList.self,

@@ -28,6 +28,7 @@ import Testing
     .overloaded: "needs more requests in flight than one client has: RPCServerTests",
     .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and DaemonLifecycleTests",
     .jobFailed: "is the error of a job whose worker died three times, which no client brings about: JobQueueTests",
+    .noMixtureYet: "needs a search that waits while it is asked: AdaptationTests",
     .notStored: "needs a disk that refuses: BrokenDiskTests",
     .unconfirmed: "needs a disk that refuses: BrokenDiskTests",
   ]
