@@ -203,7 +203,7 @@ let package = Package(
     bank.tests(
       "Daemon",
       [
-        "Daemon", "Registry", "Watcher", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
+        "Daemon", "Registry", "Watcher", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux",
         "ModelFormats", "WorkerProtocol", "Results", "Records", "Settings", "Experts", "Multipliers", "Digests",
         "Sandbox",
         "TestSupport",

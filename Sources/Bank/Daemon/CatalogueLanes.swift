@@ -40,18 +40,6 @@ struct CatalogueLanes {
     case refuse(Request)
   }
 
-  /// The requests of one connection.
-  private final class Line {
-    let user: UInt32
-    let connection: UInt64
-    var requests = FIFO<Request>()
-
-    init(user: UInt32, connection: UInt64) {
-      self.user = user
-      self.connection = connection
-    }
-  }
-
   private enum FileWork {
     case event(DropEvent)
     case request(Request)
@@ -60,15 +48,13 @@ struct CatalogueLanes {
   static let patience = Duration.milliseconds(100)
 
   private var own = FIFO<Work>()
-  private var turns = FairTurns<Line>()
-  private var lines: [UInt64: Line] = [:]
-  private var users: [UInt32: FairTurns<Line>.User] = [:]
+  private var requests = FairQueue<Request>()
   private var files = FIFO<FileWork>()
   /// When files were taken last, or began to wait.
   private var filesWait = MonotonicInstant.now
   private(set) var isEnding = false
 
-  var isEmpty: Bool { own.isEmpty && turns.isEmpty && files.isEmpty }
+  var isEmpty: Bool { own.isEmpty && requests.isEmpty && files.isEmpty }
 
   mutating func put(_ posted: Posted, at now: MonotonicInstant) {
     switch posted {
@@ -88,42 +74,18 @@ struct CatalogueLanes {
   }
 
   private mutating func put(_ request: Request) {
-    let line = lines[request.connection] ?? Line(user: request.user, connection: request.connection)
-    if line.requests.isEmpty {
-      lines[request.connection] = line
-      turns.put(line, of: user(request.user))
-    }
-    line.requests.append(request)
-  }
-
-  private mutating func user(_ number: UInt32) -> FairTurns<Line>.User {
-    if let user = users[number] { return user }
-    let user = FairTurns<Line>.User()
-    users[number] = user
-    return user
+    requests.put(request, user: request.user, connection: request.connection)
   }
 
   mutating func next(at now: MonotonicInstant) -> Next? {
     if let work = own.popFirst() { return .run(work) }
     let filesAreDue = !files.isEmpty && now - filesWait >= Self.patience
-    if !filesAreDue, let request = nextRequest() { return isEnding ? .refuse(request) : .run(request.run) }
+    if !filesAreDue, let request = requests.next() { return isEnding ? .refuse(request) : .run(request.run) }
     guard let first = files.first else { return nil }
     filesWait = now
     if case .event = first { return .files }
     guard case .request(let request)? = files.popFirst() else { return nil }
     return .run(request.run)
-  }
-
-  private mutating func nextRequest() -> Request? {
-    guard let line = turns.next(), let request = line.requests.popFirst() else { return nil }
-    let user = user(line.user)
-    if line.requests.isEmpty {
-      lines[line.connection] = nil
-      if !user.isWaiting { users[line.user] = nil }
-    } else {
-      turns.put(line, of: user)
-    }
-    return request
   }
 
   /// Takes the next event of a file out; nil where there is none, or a request stands before it.
@@ -134,5 +96,5 @@ struct CatalogueLanes {
   }
 
   /// Whether anything is to be done before a further file.
-  var somethingIsMoreUrgent: Bool { !own.isEmpty || !turns.isEmpty }
+  var somethingIsMoreUrgent: Bool { !own.isEmpty || !requests.isEmpty }
 }

@@ -75,6 +75,7 @@ final class CatalogueThread: Sendable {
   private func run(
     _ make: @Sendable () throws(DaemonError) -> Coordinator, _ outcome: Mailbox<Result<Void, DaemonError>>
   ) {
+    OwnedThread.setSlice(.long)
     let coordinator: Coordinator
     do throws(DaemonError) {
       coordinator = try make()

@@ -6,12 +6,12 @@ import SystemSupport
 
 /// A method that the daemon answers.
 protocol HandledMethod: RPCMethodDeclaration {
-  /// On the RPC server's thread: what blocks or touches the catalogue goes on by ``Service/onCatalogue(_:_:)``.
+  /// On the RPC server's second thread: what touches the catalogue goes on by ``Service/onCatalogue(_:_:)``.
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError)
 }
 
-/// What the daemon answers. Lives on the RPC server's thread: what can be read from the snapshot is answered there,
-/// the rest goes to the catalogue's thread with its reply.
+/// What the daemon answers. Lives on the RPC server's threads: what can be read from the snapshot is answered there, the
+/// rest goes to the catalogue's thread with its reply.
 ///
 /// A method's declaration is extended by its handler, in a file in `Methods`.
 final class Service: RPCHandler {

@@ -10,8 +10,13 @@ enum Outgoing: Sendable {
     let connection: UInt64
     let bytes: [UInt8]
     let descriptor: FileDescriptor?
-    /// Whether it answers a request, which is then no longer in flight.
-    let isAnswer: Bool
+    /// Whether it ends a request, which is then no longer in flight; of a notification, or one that nobody reads, without
+    /// bytes.
+    var isAnswer = false
+    /// Whether a file was passed with that request.
+    var passed = false
+    /// Nothing is read from the connection any more, and it ends when this was sent.
+    var closes = false
   }
 }
 

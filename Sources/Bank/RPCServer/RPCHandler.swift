@@ -1,17 +1,19 @@
 package import RPCProtocol
 package import SystemSupport
 
-/// What answers requests. Both methods run on the server's one thread and must not block: what takes longer keeps the
-/// reply and answers from a thread of its own.
+/// What answers requests.
 package protocol RPCHandler: Sendable {
   /// The methods that `fastAnswer` may answer. They must be reading ones.
   var fastMethods: [String] { get }
 
-  /// An answer that lies ready, or nil for the careful way. The request has been checked against the table.
+  /// An answer that lies ready, or nil for the careful way. The request has been checked against the table. On the
+  /// sockets' thread, where everybody waits meanwhile.
   func fastAnswer(_ request: FlatRequest) -> PreparedAnswer?
 
   /// Answers through `reply`, now or later, on this thread or another. The request has been checked against the
-  /// table, and its sender may call the method. A reply that is dropped unanswered answers `internal`.
+  /// table, and its sender may call the method. A reply that is dropped unanswered answers `internal`. On the server's
+  /// second thread, one request at a time, users in turn: what takes more than a few milliseconds keeps the reply and
+  /// answers from a thread of its own.
   func handle(_ request: RPCRequest, _ reply: RPCReply)
 }
 
@@ -43,10 +45,14 @@ package struct RPCLimits: Sendable {
   package var reservedConnections = 8
   /// Requests of one connection without an answer; then its socket is not read until one is answered.
   package var requestsInFlight = 64
+  /// Files that one user has passed and that are not closed yet.
+  package var filesPerUser = 16
   /// Unsent answers of one connection; then its socket is not read until they are sent.
   package var softOutputBytes = 256 << 10
   /// Unsent bytes at which a connection is closed, and the largest answer.
   package var hardOutputBytes = 4 << 20
+  /// How long the lines of one connection are answered before it is the turn of others; of one line, as long as it takes.
+  package var turn: Duration = .microseconds(100)
   /// How long a line may take to arrive.
   package var partialLine: Duration = .seconds(30)
   /// How long a peer may take no byte of its answers.

@@ -9,11 +9,16 @@ package final class RPCReply: Sendable {
   package let connection: RPCConnection
   /// Nil for a notification: nothing is sent then.
   private let idBytes: [UInt8]?
+  /// What the client has passed along, for a method that takes a file.
+  package let file: PassedFile?
+  private let passed: Bool
   private let isAnswered = Atomic<Bool>(false)
 
-  init(connection: RPCConnection, idBytes: [UInt8]?) {
+  init(connection: RPCConnection, idBytes: [UInt8]?, file: PassedFile?, passed: Bool) {
     self.connection = connection
     self.idBytes = idBytes
+    self.file = file
+    self.passed = passed
   }
 
   deinit {
@@ -53,8 +58,8 @@ package final class RPCReply: Sendable {
   }
 
   private func send(_ descriptor: FileDescriptor? = nil, _ line: (_ idBytes: [UInt8]) -> [UInt8]) {
-    guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing), let idBytes else { return }
-    connection.post(line(idBytes), descriptor: descriptor, isAnswer: true)
+    guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    connection.end(idBytes.map(line) ?? [], descriptor: idBytes == nil ? nil : descriptor, passed: passed)
   }
 }
 
@@ -72,6 +77,7 @@ package final class RPCConnection: Sendable {
     var isConnected = true
     var observers: [Int: @Sendable () -> Void] = [:]
     var nextObserver = 0
+    var isBroken = false
   }
 
   init(peer: PeerCredentials, mayChange: Bool, token: UInt64, maximumAnswer: Int, outbox: Outbox) {
@@ -84,6 +90,12 @@ package final class RPCConnection: Sendable {
 
   package var isConnected: Bool { state.withLock { $0.isConnected } }
 
+  /// Whether a line came that was no JSON, after which nobody knows where the next one begins.
+  var isBroken: Bool {
+    get { state.withLock { $0.isBroken } }
+    set { state.withLock { $0.isBroken = newValue } }
+  }
+
   /// Sends a notification. To a peer that does not read, until its buffer is full; then it is disconnected.
   package func notify(method: String, params: JSONObject) {
     notify(line: RPCAnswer.notification(method: method, params: params))
@@ -92,7 +104,7 @@ package final class RPCConnection: Sendable {
   /// The same with the line made once for many subscribers; it ends with its newline.
   package func notify(line: [UInt8]) {
     guard isConnected else { return }
-    post(line, descriptor: nil, isAnswer: false)
+    outbox.put(.line(Outgoing.Line(connection: token, bytes: line, descriptor: nil)))
   }
 
   /// Calls `body` when the connection has ended: on the server's thread, or at once where it has ended already. What is
@@ -115,9 +127,12 @@ package final class RPCConnection: Sendable {
     state.withLock { $0.observers[observer] = nil }
   }
 
-  func post(_ line: [UInt8], descriptor: FileDescriptor?, isAnswer: Bool) {
+  /// Ends a request with its answer, or with no bytes.
+  func end(_ line: [UInt8], descriptor: FileDescriptor? = nil, closes: Bool = false, passed: Bool) {
     outbox.put(
-      .line(Outgoing.Line(connection: token, bytes: line, descriptor: descriptor, isAnswer: isAnswer)))
+      .line(
+        Outgoing.Line(
+          connection: token, bytes: line, descriptor: descriptor, isAnswer: true, passed: passed, closes: closes)))
   }
 
   func ended() {

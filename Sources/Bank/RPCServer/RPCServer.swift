@@ -3,11 +3,12 @@ import RPCProtocol
 import struct Synchronization.Atomic
 package import SystemSupport
 
-/// The daemon's socket: JSON-RPC 2.0, one object a line, for any number of clients on one thread.
+/// The daemon's socket: JSON-RPC 2.0, one object a line, for any number of clients on two threads.
 ///
 /// `init` claims the path and listens, `start` begins to answer, `stop` refuses new requests, lets those in flight end,
-/// closes everything and removes the path. The thread owns every connection; other threads reach them only through
-/// ``Outbox``. Requests go to the ``RPCHandler`` on that thread.
+/// closes everything and removes the path. The first thread owns every connection and sends what the ``RPCHandler`` has
+/// lying ready; other threads reach connections only through ``Outbox``. All other requests go to the handler on the second
+/// one, ``RequestThread``. On both, users are served in turn.
 package final class RPCServer: Sendable {
   package let path: String
   private let setup: Setup
@@ -18,6 +19,8 @@ package final class RPCServer: Sendable {
     let limits: RPCLimits
     let authority: RPCAuthority
     let handler: any RPCHandler
+    let requests: RequestThread
+    let files: PassedFiles
     let logger: Logger
     let outbox: Outbox
     let counters: RPCCounters
@@ -30,9 +33,11 @@ package final class RPCServer: Sendable {
     self.path = path
     let listening = try ListeningSocket(path: path, mode: mode, backlog: 128)
     do throws(SystemCallError) {
+      let counters = RPCCounters()
       setup = Setup(
-        listening: listening, limits: limits, authority: authority, handler: handler, logger: logger,
-        outbox: try Outbox(), counters: RPCCounters())
+        listening: listening, limits: limits, authority: authority, handler: handler,
+        requests: try RequestThread(handler, logger, counters), files: PassedFiles(limit: limits.filesPerUser),
+        logger: logger, outbox: try Outbox(), counters: counters)
     } catch {
       listening.unlinkIfOurs()
       throw .system(error)
@@ -48,7 +53,9 @@ package final class RPCServer: Sendable {
     do throws(SystemCallError) {
       let setup = setup
       let epoll = try Epoll()
+      try setup.requests.start()
       let started = try OwnedThread(name: "t2d-rpc", stackBytes: 1 << 20) {
+        OwnedThread.setSlice(.short)
         let loop = ServerLoop(setup, epoll: epoll)
         loop.run()
       }
@@ -73,6 +80,7 @@ package final class RPCServer: Sendable {
     } else {
       setup.listening.unlinkIfOurs()
     }
+    setup.requests.stop()
   }
 }
 

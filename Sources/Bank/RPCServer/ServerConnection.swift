@@ -3,18 +3,34 @@ import Glibc
 import RPCProtocol
 import SystemSupport
 
+/// What the connections of one user share.
+final class UserShare {
+  var connections = 0
+  let turns = FairTurns<ServerConnection>.User()
+}
+
 /// One client as the server's thread sees it: what has come, what is to go, and what it is waiting for.
 final class ServerConnection {
   let socket: FileDescriptor
   let shared: RPCConnection
+  let user: UserShare
 
   var input = ByteQueue()
   /// So many bytes of `input` hold no newline.
   var scanned = 0
-  /// Whether `input` holds lines that wait until an answer has gone.
+  /// Whether `input` holds lines that wait for a turn, or until an answer has gone.
   var holdsLines = false
+  /// Whether it waits for its turn.
+  var isInLine = false
   /// When the line that is not complete began to arrive.
   var partialSince: MonotonicInstant?
+
+  /// A file that came, and a byte of the line that it belongs to, by its place among all that were received.
+  var passed: (file: PassedFile, byte: Int)?
+  /// Bytes that have left `input`.
+  var taken = 0
+  /// A request with a file is in flight; until it is answered no other one is begun, so one file is open at a time.
+  var hasFileInFlight = false
 
   var output = ByteQueue()
   /// Bytes ever sent; positions in `descriptors` count like it.
@@ -32,9 +48,10 @@ final class ServerConnection {
   /// What epoll was asked to report.
   var interest: Epoll.Events = .read
 
-  init(socket: FileDescriptor, shared: RPCConnection) {
+  init(socket: FileDescriptor, shared: RPCConnection, user: UserShare) {
     self.socket = socket
     self.shared = shared
+    self.user = user
   }
 
   /// Marks the next byte of output as the one that the descriptor travels with.

@@ -3,7 +3,8 @@ import RPCProtocol
 import SystemSupport
 
 extension ServerLoop {
-  /// Takes complete lines off the input and answers or hands over each, until one of the limits says to wait.
+  /// Takes complete lines off the input and answers or hands over each, until one of the limits says to wait or the turn is
+  /// over; of one line at least it never is.
   func answerLines(of connection: ServerConnection) {
     connection.holdsLines = false
     let limits = setup.limits
@@ -26,23 +27,25 @@ extension ServerLoop {
         }
         break
       }
-      guard connection.inFlight < limits.requestsInFlight, connection.output.count < limits.softOutputBytes else {
+      guard mayBegin(connection), start == 0 || .now < turnsEnd else {
         connection.holdsLines = true
         connection.scanned = start
         break
       }
       let end = unsafe UnsafeRawPointer(newline) - base
+      let file = takePassed(connection, upTo: end)
       var line = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
       start = end + 1
       if unsafe line.last == 0x0d { unsafe line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
       if line.count > lineLimit {
         refuse(connection, Self.tooLong(lineLimit))
       } else if unsafe !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) {
-        unsafe answer(line, connection)
+        unsafe answer(line, with: file, connection)
       }
     }
     if connection.isClosing { start = connection.input.count }
     connection.input.removeFirst(start)
+    connection.taken += start
     connection.scanned = max(0, connection.scanned - start)
     // The clock of a line starts when it does: a later byte of the same line does not wind it back.
     if connection.input.count == 0 || connection.holdsLines {
@@ -53,8 +56,15 @@ extension ServerLoop {
     }
   }
 
-  private func answer(_ line: UnsafeRawBufferPointer, _ connection: ServerConnection) {
-    if stopDeadline == nil, let flat = unsafe FlatRequest(line),
+  /// The file that belongs to the line that ends here, if one came with it.
+  private func takePassed(_ connection: ServerConnection, upTo end: Int) -> PassedFile? {
+    guard let (file, byte) = connection.passed, byte <= connection.taken + end else { return nil }
+    connection.passed = nil
+    return file
+  }
+
+  private func answer(_ line: UnsafeRawBufferPointer, with file: PassedFile?, _ connection: ServerConnection) {
+    if stopDeadline == nil, file == nil, let flat = unsafe FlatRequest(line),
       let method = fastMethods.first(where: { flat.isMethod($0) }), flat.satisfies(method),
       let prepared = setup.handler.fastAnswer(flat)
     {
@@ -67,31 +77,11 @@ extension ServerLoop {
       setup.counters.answeredFast()
       return
     }
-
-    let request: RPCRequest
-    do throws(RPCRefusal) {
-      request = try unsafe RPCRequest.parse(line)
-    } catch {
-      return refuse(connection, error)
-    }
-    func refuseRequest(_ error: RPCError) {
-      refuse(connection, RPCRefusal(error, id: request.id ?? .null, isNotification: request.id == nil))
-    }
-    if stopDeadline != nil {
-      return refuseRequest(RPCError(.shuttingDown, "the daemon is ending", hint: "try again when it has started"))
-    }
-    if request.method.access == .change, !connection.shared.mayChange {
-      let peer = connection.shared.peer
-      setup.logger.notice("refused: \(request.method.name)", ["user": peer.user, "pid": peer.process])
-      return refuseRequest(
-        RPCError(
-          .permission, "\(request.method.name) changes things, and user \(peer.user) may only read",
-          hint: "run it as root, as the daemon's user, or as a member of its admin group"))
-    }
-    setup.counters.handled()
-    if request.id != nil { connection.inFlight += 1 }
-    setup.handler.handle(
-      request, RPCReply(connection: connection.shared, idBytes: request.id.map { $0.json.serialized() }))
+    connection.inFlight += 1
+    connection.hasFileInFlight = file != nil
+    setup.requests.put(
+      .init(
+        line: unsafe [UInt8](line), connection: connection.shared, file: file, isLate: stopDeadline != nil))
   }
 
   /// Answers a line that is refused, and closes after it where nobody knows where the next line begins.
@@ -99,10 +89,13 @@ extension ServerLoop {
     if !refusal.isNotification {
       connection.output.append(RPCAnswer.failure(idBytes: refusal.id.json.serialized(), error: refusal.error))
     }
-    if refusal.closes {
-      connection.isClosing = true
-      connection.partialSince = nil
-    }
+    if refusal.closes { endReading(connection) }
+  }
+
+  /// Nothing more is read; the connection ends when what is to go has gone.
+  func endReading(_ connection: ServerConnection) {
+    connection.isClosing = true
+    connection.partialSince = nil
   }
 
   private static func tooLong(_ limit: Int) -> RPCRefusal {

@@ -13,13 +13,19 @@ final class ServerLoop {
   private var slots: [ServerConnection?] = []
   private var freeSlots: [Int] = []
   private var generation: UInt64 = 0
-  private var users: [UInt32: Int] = [:]
+  private var users: [UInt32: UserShare] = [:]
+  /// Connections with lines that may be answered.
+  private var turns = FairTurns<ServerConnection>()
+  /// When the lines of others are to be looked for again.
+  private(set) var turnsEnd = MonotonicInstant.now
   private var privileged = 0
   /// Given up for a moment when no descriptor is left, so that a client can be told so.
   private var spare: FileDescriptor?
   private var listensAgain: MonotonicInstant?
   private var nextSweep: MonotonicInstant?
   private var outgoing: [Outgoing] = []
+  /// So many of `outgoing` are where they belong.
+  private var delivered = 0
   private(set) var stopDeadline: Deadline?
   let fastMethods: [RPCMethod]
   var now = MonotonicInstant.now
@@ -45,7 +51,7 @@ final class ServerLoop {
       try epoll.add(setup.listening.descriptor, .read, token: Self.listener)
       try epoll.add(setup.outbox.descriptor, .read, token: Self.outbox)
       while !isFinished {
-        try epoll.wait(milliseconds: waitMilliseconds) { token, events in
+        try epoll.wait(milliseconds: hasWork ? 0 : waitMilliseconds) { token, events in
           switch token {
           case Self.listener: accept()
           case Self.outbox: break
@@ -53,6 +59,7 @@ final class ServerLoop {
           }
         }
         now = .now
+        takeTurns()
         deliver()
         sweepIfDue()
       }
@@ -61,7 +68,6 @@ final class ServerLoop {
     }
     setup.listening.unlinkIfOurs()
     for case let connection? in slots { close(connection) }
-    deliver()
   }
 
   // MARK: - Time
@@ -69,8 +75,11 @@ final class ServerLoop {
   private var isFinished: Bool {
     guard let stopDeadline else { return false }
     if stopDeadline.hasPassed { return true }
-    return slots.allSatisfy { $0 == nil || ($0?.inFlight == 0 && $0?.output.count == 0) }
+    return delivered == outgoing.count && slots.allSatisfy { $0 == nil || ($0?.inFlight == 0 && $0?.output.count == 0) }
   }
+
+  /// Whether something can be done before anything further comes.
+  private var hasWork: Bool { !turns.isEmpty || delivered < outgoing.count }
 
   private var waitMilliseconds: Int32 {
     if stopDeadline != nil { return 10 }
@@ -102,11 +111,11 @@ final class ServerLoop {
           connection,
           RPCRefusal(
             RPCError(.timeout, "the line has not ended after \(setup.limits.partialLine)"), closes: true))
-        pump(connection)
+        settle(connection)
       } else if let since = connection.stalledSince, now - since > setup.limits.stalledWrite {
         drop(connection, "took none of its answers for \(setup.limits.stalledWrite)")
       } else if connection.stalledSince != nil {
-        pump(connection)
+        settle(connection)
       } else if connection.partialSince != nil {
         planSweep()
       }
@@ -172,7 +181,8 @@ final class ServerLoop {
       return turnAway(
         socket, RPCError(.limit, "\(open) clients are connected, which is all that may be; try again later"))
     }
-    let ofUser = users[peer.user, default: 0]
+    let user = users[peer.user] ?? UserShare()
+    let ofUser = user.connections
     if ofUser >= limits.connectionsPerUser + reserve {
       return turnAway(
         socket,
@@ -187,7 +197,8 @@ final class ServerLoop {
     let connection = ServerConnection(
       socket: socket,
       shared: RPCConnection(
-        peer: peer, mayChange: mayChange, token: token, maximumAnswer: limits.hardOutputBytes, outbox: setup.outbox))
+        peer: peer, mayChange: mayChange, token: token, maximumAnswer: limits.hardOutputBytes, outbox: setup.outbox),
+      user: user)
     do throws(SystemCallError) {
       try epoll.add(socket, .read, token: token)
     } catch {
@@ -196,7 +207,8 @@ final class ServerLoop {
       return turnAway(socket, RPCError(.overloaded, "the daemon cannot watch another connection; try again"))
     }
     if slot == slots.count { slots.append(connection) } else { slots[slot] = connection }
-    users[peer.user] = ofUser + 1
+    user.connections += 1
+    users[peer.user] = user
     setup.counters.opened()
   }
 
@@ -213,11 +225,11 @@ final class ServerLoop {
   private func connectionIsReady(_ token: UInt64, _ events: Epoll.Events) {
     guard let connection = connection(token) else { return }
     // Sets are compared by their bits here: a literal such as [.read, .write] costs an allocation each time.
-    if events.contains(.read), !connection.isHalfClosed, !connection.isClosing {
+    if events.contains(.read), !connection.isHalfClosed, !connection.isClosing, !connection.isInLine {
       read(connection)
     } else if events.contains(.write) {
       now = .now
-      pump(connection)
+      settle(connection)
     }
     if events.rawValue & Self.broken != 0, isOpen(connection) {
       // Both directions are shut, so no answer would arrive.
@@ -237,8 +249,8 @@ final class ServerLoop {
     try? epoll.remove(connection.socket)
     slots[slot] = nil
     freeSlots.append(slot)
-    let left = (users[connection.shared.peer.user] ?? 1) - 1
-    users[connection.shared.peer.user] = left > 0 ? left : nil
+    connection.user.connections -= 1
+    if connection.user.connections == 0 { users[connection.shared.peer.user] = nil }
     try? connection.socket.close()
     setup.counters.closed()
     connection.shared.ended()
@@ -251,37 +263,71 @@ final class ServerLoop {
     // A reader that fills the buffer gets a larger one, up to 64 KiB at a time.
     let room = connection.input.count > 0 || capacity > 4096 ? min(max(capacity, 4096), 65_536) : 4096
     let space = unsafe connection.input.space(room)
-    // A plain recv: the kernel closes descriptors that a peer sends along.
-    let count = unsafe recv(connection.socket.number, space.baseAddress, space.count, Int32(MSG_DONTWAIT))
+    var number: Int32 = -1
+    let count: Int
+    if setup.files.mayPass(connection.shared.peer.user) {
+      count = unsafe t2_receive_descriptor(
+        connection.socket.number, space.baseAddress, space.count, &number, Int32(MSG_DONTWAIT))
+    } else {
+      // A plain recv: the kernel drops descriptors that a peer sends along.
+      count = unsafe recv(connection.socket.number, space.baseAddress, space.count, Int32(MSG_DONTWAIT))
+    }
+    if number >= 0 {
+      let file = setup.files.receive(number, of: connection.shared.peer.user)
+      // What is received ends with the message that carried it (man 7 unix). One a line: the first.
+      if connection.passed == nil {
+        connection.passed = (file, connection.taken + connection.input.count + count - 1)
+      }
+    }
     if count < 0 {
       if errno != EAGAIN, errno != EINTR { close(connection) }
       return
     }
     if count == 0 {
       connection.isHalfClosed = true
-      if connection.input.count > 0, !connection.holdsLines {
-        refuse(
-          connection, RPCRefusal(RPCError(.parseError, "the connection ended within a line"), closes: true))
-      }
     } else {
       connection.input.commit(count)
       if count == space.count, connection.input.capacity < 65_536 { _ = unsafe connection.input.space(2 * space.count) }
     }
-    pump(connection)
+    connection.holdsLines = true
+    lineUp(connection)
   }
 
-  /// Answers the lines that are there and sends what there is to send, as far as the limits let it.
-  func pump(_ connection: ServerConnection) {
-    while isOpen(connection) {
+  // MARK: - Turns
+
+  /// Answers lines of those whose turn it is until the time for that has passed; who has more is in line again.
+  private func takeTurns() {
+    turnsEnd = now + setup.limits.turn
+    while let connection = turns.next() {
+      connection.isInLine = false
+      guard isOpen(connection) else { continue }
       answerLines(of: connection)
-      switch connection.flush(now: now) {
-      case .broken: return close(connection)
-      case .blocked: break
-      case .all:
-        if connection.holdsLines, connection.inFlight < setup.limits.requestsInFlight { continue }
+      if connection.isHalfClosed, !connection.holdsLines, !connection.isClosing, connection.input.count > 0 {
+        refuse(connection, RPCRefusal(RPCError(.parseError, "the connection ended within a line"), closes: true))
       }
-      break
+      settle(connection)
+      now = .now
+      if now >= turnsEnd { return }
     }
+  }
+
+  /// Whether the limits let another request of it begin.
+  func mayBegin(_ connection: ServerConnection) -> Bool {
+    connection.inFlight < setup.limits.requestsInFlight && connection.output.count < setup.limits.softOutputBytes
+      && !connection.hasFileInFlight
+  }
+
+  private func lineUp(_ connection: ServerConnection) {
+    guard connection.holdsLines, !connection.isInLine, !connection.isClosing, mayBegin(connection) else { return }
+    connection.isInLine = true
+    turns.put(connection, of: connection.user.turns)
+  }
+
+  /// Sends what there is to send, and lines the connection up where more of its lines may be answered then.
+  func settle(_ connection: ServerConnection) {
+    guard isOpen(connection) else { return }
+    if connection.flush(now: now) == .broken { return close(connection) }
+    lineUp(connection)
     update(connection)
   }
 
@@ -296,9 +342,7 @@ final class ServerLoop {
     connection.input.shrink(to: 64 << 10)
     if connection.partialSince != nil || connection.stalledSince != nil { planSweep() }
     var wanted = Epoll.Events(rawValue: connection.output.count > 0 ? Epoll.Events.write.rawValue : 0)
-    if !connection.isHalfClosed, !connection.isClosing, !connection.holdsLines,
-      connection.inFlight < setup.limits.requestsInFlight, connection.output.count < setup.limits.softOutputBytes
-    {
+    if !connection.isHalfClosed, !connection.isClosing, !connection.holdsLines, mayBegin(connection) {
       wanted = Epoll.Events(rawValue: wanted.rawValue | Epoll.Events.read.rawValue)
     }
     if wanted != connection.interest {
@@ -309,20 +353,31 @@ final class ServerLoop {
 
   // MARK: - Answers from elsewhere
 
+  /// Takes what other threads have put there until the time of a turn has passed: who answers fast must not keep us from
+  /// those who ask.
   private func deliver() {
-    while true {
-      _ = setup.outbox.takeAll(into: &outgoing)
-      if outgoing.isEmpty { return }
-      var touched: [UInt64] = []
-      for item in outgoing {
-        switch item {
-        case .stop(let deadline): stopListening(until: deadline)
-        case .line(let line): if append(line), touched.last != line.connection { touched.append(line.connection) }
-        }
-      }
+    if delivered == outgoing.count {
       outgoing.removeAll(keepingCapacity: true)
-      for token in touched { if let connection = connection(token) { pump(connection) } }
+      delivered = 0
+      _ = setup.outbox.takeAll(into: &outgoing)
     }
+    guard !outgoing.isEmpty else { return }
+    let end = now + setup.limits.turn
+    // Answers of one connection that follow each other are sent together.
+    var last: ServerConnection?
+    repeat {
+      switch outgoing[delivered] {
+      case .stop(let deadline): stopListening(until: deadline)
+      case .line(let line):
+        let connection = connection(line.connection)
+        if let last, last !== connection || last.output.count >= setup.limits.softOutputBytes { settle(last) }
+        last = connection
+        if let connection { append(line, to: connection) }
+      }
+      delivered += 1
+      now = .now
+    } while delivered < outgoing.count && now < end
+    if let last { settle(last) }
   }
 
   private func stopListening(until deadline: Deadline) {
@@ -333,17 +388,17 @@ final class ServerLoop {
     listensAgain = nil
   }
 
-  /// Puts a line behind what its connection has to send; false where it cannot be sent any more.
-  private func append(_ line: Outgoing.Line) -> Bool {
-    guard let connection = connection(line.connection) else { return false }
+  /// Puts a line behind what its connection has to send, unless nothing is sent to it any more.
+  private func append(_ line: Outgoing.Line, to connection: ServerConnection) {
+    guard isOpen(connection) else { return }
     if line.isAnswer { connection.inFlight -= 1 }
-    if connection.isClosing { return false }
+    if line.passed { connection.hasFileInFlight = false }
+    if connection.isClosing { return }
+    if line.closes { endReading(connection) }
     guard connection.output.count + line.bytes.count <= setup.limits.hardOutputBytes + 1024 else {
-      drop(connection, "has \(connection.output.count) bytes of answers waiting and does not read them")
-      return false
+      return drop(connection, "has \(connection.output.count) bytes of answers waiting and does not read them")
     }
     if let descriptor = line.descriptor { connection.attach(descriptor) }
     connection.output.append(line.bytes)
-    return true
   }
 }

@@ -306,6 +306,20 @@ int t2_set_batch_scheduling(void) {
   return sched_setscheduler(0, SCHED_BATCH, &parameters);
 }
 
+int t2_set_time_slice(uint64_t nanoseconds) {
+  // struct sched_attr of sched_setattr(2), version 0, which glibc declares since 2.41 only.
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes;
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0) return -1;
+  attributes.runtime = nanoseconds;
+  return (int)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 static int limit(int resource, uint64_t bytes) {
   struct rlimit now;
   if (getrlimit(resource, &now) < 0) return -1;

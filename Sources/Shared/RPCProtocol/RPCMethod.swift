@@ -11,6 +11,8 @@ package struct RPCMethod: Sendable, Equatable {
   package let name: String
   package let access: Access
   package let parameters: [MemberDefinition]
+  /// Whether it reads a file that the client has opened and passes along.
+  package let takesFile: Bool
   /// The protocol version that brought it.
   package let since: Int
   package let summary: String
@@ -27,6 +29,7 @@ package struct RPCMethod: Sendable, Equatable {
     verb = declaration.verb
     since = declaration.since
     summary = declaration.summary
+    takesFile = declaration.takesFile
     self.declaration = declaration
     parameters = declaration.parameterMembers
   }

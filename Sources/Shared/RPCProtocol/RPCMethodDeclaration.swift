@@ -18,6 +18,9 @@ package protocol RPCMethodDeclaration: Sendable {
   /// The protocol version that brought it.
   static var since: Int { get }
   static var summary: String { get }
+  /// Whether a descriptor comes with the request (SCM_RIGHTS): a file is opened by who asks, with his own rights, and the
+  /// daemon never opens what a client names.
+  static var takesFile: Bool { get }
   /// What the names of the result's members do not say; empty where they say all.
   static var resultNotes: String { get }
   /// What the result object holds, in member names and words.
@@ -26,6 +29,7 @@ package protocol RPCMethodDeclaration: Sendable {
 
 extension RPCMethodDeclaration {
   package static var since: Int { 1 }
+  package static var takesFile: Bool { false }
   package static var resultNotes: String { "" }
   package static var resultSummary: String {
     [MemberNames(of: Result.self).text, resultNotes].filter { !$0.isEmpty }.joined(separator: "; ")

@@ -54,18 +54,23 @@ extension RPCRequest {
   package static let jsonLimits = JSONLimits(maximumDepth: 32, maximumMembers: 65_536, maximumBytes: 1 << 20)
 
   /// Reads one line (without its newline) by the rules of the protocol. The order of the checks is the order in
-  /// which a person would look: JSON, object, version, id, method, parameters.
-  package static func parse(_ line: UnsafeRawBufferPointer) throws(RPCRefusal) -> RPCRequest {
+  /// which a person would look: JSON, object, version, id, method, parameters. `admit` refuses a method before its
+  /// parameters are looked at: who may not call it does not learn from them either.
+  package static func parse(
+    _ line: UnsafeRawBufferPointer, admit: (RPCMethod) throws(RPCError) -> Void = { (_) throws(RPCError) in }
+  ) throws(RPCRefusal) -> RPCRequest {
     let value: JSONValue
     do {
       value = try unsafe parseJSON(line, limits: jsonLimits)
     } catch {
       throw unsafe refusal(of: line, because: error)
     }
-    return try check(value)
+    return try check(value, admit: admit)
   }
 
-  package static func check(_ value: JSONValue) throws(RPCRefusal) -> RPCRequest {
+  private static func check(
+    _ value: JSONValue, admit: (RPCMethod) throws(RPCError) -> Void
+  ) throws(RPCRefusal) -> RPCRequest {
     guard case .object(let object) = value else {
       if case .array = value {
         throw RPCRefusal(
@@ -107,6 +112,11 @@ extension RPCRequest {
       throw refuse(
         .methodNotFound, "there is no method \(quoted(name))",
         hint: near.map { "did you mean '\($0)'?" } ?? "system.methods lists them")
+    }
+    do {
+      try admit(method)
+    } catch {
+      throw RPCRefusal(error, id: id ?? .null, isNotification: id == nil)
     }
     let params: JSONObject
     switch object["params"] {

@@ -53,6 +53,16 @@ package final class OwnedThread: Sendable {
     pthread_join(thread, nil)
   }
 
+  /// Of threads that want a core at the same time: who answers soon and for a moment has a short slice, and is let in; who
+  /// works on for long has a long one, and lets in who comes. It changes no share. Kernels before 6.12 know none of it.
+  package enum Slice: UInt64 {
+    case short = 100_000
+    case long = 20_000_000
+  }
+
+  /// Of the calling thread.
+  package static func setSlice(_ slice: Slice) { _ = t2_set_time_slice(slice.rawValue) }
+
   private final class Start {
     let name: String
     let body: @Sendable () -> Void

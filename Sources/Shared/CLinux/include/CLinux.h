@@ -101,6 +101,9 @@ int t2_set_dumpable(int on);
 int t2_set_thread_name(const char *name);
 int t2_set_nice(int value);
 int t2_set_batch_scheduling(void);
+// The calling thread's time slice, where the kernel has such (6.12): what wakes with a shorter one than that which runs does
+// not wait for its end.
+int t2_set_time_slice(uint64_t nanoseconds);
 // Lowers the soft and hard limit of data (heap and private writable mappings).
 int t2_limit_data(uint64_t bytes);
 int t2_limit_core(uint64_t bytes);
