@@ -192,7 +192,7 @@ let package = Package(
     bank.tests("Watcher", ["Watcher", "SystemSupport"]),
     bank.tests(
       "RPCServer",
-      ["RPCServer", "RPCClient", "RPCProtocol", "Records", "StrictJSON", "SystemSupport", "CLinux"],
+      ["RPCServer", "RPCClient", "RPCProtocol", "Records", "StrictJSON", "SystemSupport", "CLinux", "TestSupport"],
       resources: [.copy("Golden")]),
     bank.tests(
       "Registry",

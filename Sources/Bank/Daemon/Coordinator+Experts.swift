@@ -50,7 +50,7 @@ extension Coordinator {
   }
 
   /// Of the models that are ready.
-  var signatures: [ModelSignature] { snapshot.models.compactMap(\.signature) }
+  var signatures: [ModelSignature] { snapshot.signatures }
 
   /// The version that has the content of this one already.
   func known(_ version: ExpertVersion) throws(RegistryError) -> Int? {

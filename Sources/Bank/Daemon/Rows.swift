@@ -1,3 +1,4 @@
+import Experts
 import Multipliers
 import RPCProtocol
 import Registry
@@ -98,6 +99,9 @@ extension FailedSearch {
 }
 
 extension Snapshot {
+  /// Of the models that are ready: what an expert may be made for.
+  var signatures: [ModelSignature] { models.compactMap(\.signature) }
+
   /// `rejected`: files that are not what they should be, and those that are not there yet.
   func rejected(_ directory: IngestRecord.Directory?, _ paths: DaemonPaths) -> [IngestRow] {
     ingested.filter { record in

@@ -30,9 +30,8 @@ extension Verb {
       notes: "FILE is JSONL whose rows have a prompt (or question) and a label. Without --strategy the base and, where "
         + "there is one, the dispatcher expert are shown side by side."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: DispatchEvaluate.self)
-      params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
-      let started = try invocation.call(DispatchEvaluate.self, params)
+      let started = try invocation.call(
+        DispatchEvaluate.self, try invocation.parameters(for: DispatchEvaluate.self), reading: invocation.argument(0))
       try invocation.finish(started, job: started.job, DispatchEvaluateResult.self) {
         invocation.showDispatchEvaluation($0)
       }

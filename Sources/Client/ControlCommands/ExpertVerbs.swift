@@ -99,9 +99,8 @@ extension Verb {
       "expert verify", [.one("FILE")], [model], methods: ["expert.verify"],
       "Read an expert file by every rule, and store nothing.", notes: "Ends with status 5 where the file is refused."
     ) { invocation throws(ControlError) in
-      var params = try invocation.parameters(for: ExpertVerify.self)
-      params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
-      let verdict = try invocation.call(ExpertVerify.self, params)
+      let verdict = try invocation.call(
+        ExpertVerify.self, try invocation.parameters(for: ExpertVerify.self), reading: invocation.argument(0))
       let file = escaped(invocation.argument(0))
       invocation.answer(verdict) { verdict in
         for warning in verdict.warnings { invocation.console.note("warning: \(escaped(warning))") }

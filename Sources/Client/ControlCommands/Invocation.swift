@@ -60,6 +60,22 @@ final class Invocation {
     }
   }
 
+  /// Of a method that reads a file: it is opened here, with the rights of who runs this, and passed along.
+  func call<Method: RPCMethodDeclaration>(
+    _ method: Method.Type, _ params: JSONObject, reading path: String
+  ) throws(ControlError) -> Answer<Method.Result> {
+    let file: FileDescriptor
+    do { file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK) } catch { throw .file(error) }
+    var params = params
+    params["path"] = .string(try absolutePath(path))
+    let client = try client()
+    do {
+      return try client.call(method, params, file: file, timeout: command.timeout)
+    } catch {
+      throw .client(error)
+    }
+  }
+
   /// A part of an answer that differs from case to case: a job's result, by its kind.
   func read<Value: Decodable>(_ json: JSONValue, as type: Value.Type, of method: String) throws(ControlError) -> Value {
     do throws(RecordError) {

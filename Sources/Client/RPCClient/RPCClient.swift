@@ -48,28 +48,31 @@ package final class RPCClient {
     }
   }
 
-  /// Sends a request and waits for its answer. An error of the daemon is `.refused`.
+  /// Sends a request and waits for its answer. An error of the daemon is `.refused`. `file` goes along, for a method that
+  /// takes one, and stays open here.
   @discardableResult
   package func call(
-    _ method: String, _ params: JSONObject = [:], timeout: Duration? = nil
+    _ method: String, _ params: JSONObject = [:], file: FileDescriptor? = nil, timeout: Duration? = nil
   ) throws(RPCClientError) -> JSONValue {
-    let id = try send(method, params)
+    let id = try send(method, params, file: file)
     return try receive(id, "'\(method)'", timeout: timeout)
   }
 
   /// The same of a method that this end knows; what comes back is read as its result.
   @discardableResult
   package func call<Method: RPCMethodDeclaration>(
-    _ method: Method.Type, _ params: JSONObject = [:], timeout: Duration? = nil
+    _ method: Method.Type, _ params: JSONObject = [:], file: FileDescriptor? = nil, timeout: Duration? = nil
   ) throws(RPCClientError) -> Answer<Method.Result> {
-    try Answer(of: method, try call(Method.name, params, timeout: timeout))
+    try Answer(of: method, try call(Method.name, params, file: file, timeout: timeout))
   }
 
   /// Sends a request and returns its number for `receive`.
-  package func send(_ method: String, _ params: JSONObject = [:]) throws(RPCClientError) -> Int64 {
+  package func send(
+    _ method: String, _ params: JSONObject = [:], file: FileDescriptor? = nil
+  ) throws(RPCClientError) -> Int64 {
     let id = nextID
     nextID += 1
-    try write(RPCAnswer.request(id: id, method: method, params: params))
+    try write(RPCAnswer.request(id: id, method: method, params: params), passing: file)
     return id
   }
 
@@ -112,14 +115,15 @@ package final class RPCClient {
 
   // MARK: - Bytes
 
-  private func write(_ bytes: [UInt8]) throws(RPCClientError) {
+  /// The descriptor goes with the first byte, in a message of this line alone.
+  private func write(_ bytes: [UInt8], passing file: FileDescriptor?) throws(RPCClientError) {
     let deadline = timeout.map { Deadline.after($0) } ?? .never
     var done = 0
     while done < bytes.count {
+      let passed = done == 0 ? file?.number ?? -1 : -1
       let count = unsafe bytes.withUnsafeBytes {
-        unsafe Glibc.send(
-          socket.number, $0.baseAddress.map { unsafe $0 + done }, bytes.count - done,
-          Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        unsafe t2_send_descriptor(
+          socket.number, $0.baseAddress.map { unsafe $0 + done }, bytes.count - done, passed, Int32(MSG_DONTWAIT))
       }
       if count >= 0 {
         done += count

@@ -61,8 +61,9 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .incomplete(let size, let needed): "the file has \(size) bytes, its header asks for \(needed); copy it again"
     case .tooLarge(let size, let limit): "the file has \(size) bytes, at most \(limit) are read"
     case .anotherFormat(let format): "this is \(format), not a safetensors file"
-    case .headerTooLong(let length, let limit):
-      "the first 8 bytes announce a header of \(length) bytes, at most \(limit) are read; is it a safetensors file?"
+    case .headerTooLong(_, let limit):
+      // Not how long: the number is the first 8 bytes of a file that may be anything.
+      "the first 8 bytes announce a header of more than the \(limit) bytes that are read; is it a safetensors file?"
     case .badHeader(let error): "the header is not strict JSON: \(error)"
     case .badMetadata(let problem): "__metadata__: \(problem)"
     case .noTensors: "the file holds no tensor"

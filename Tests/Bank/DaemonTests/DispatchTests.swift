@@ -174,15 +174,15 @@ import WorkerProtocol
     try withBank { daemon in
       let path = daemon.prefix + "/rows.jsonl"
       func write(_ text: String) throws { try FileSystem.writeAtomically(path, Array(text.utf8)) }
-      let params: JSONObject = ["path": .string(path)]
-      #expect(try daemon.refusal("dispatch.evaluate", params) == "file_not_readable")
-      #expect(try daemon.refusal("dispatch.evaluate", ["path": "rows.jsonl"]) == "invalid_params")
+      let params: JSONObject = ["path": "rows.jsonl"]
+      #expect(try daemon.refusal("dispatch.evaluate", params) == "invalid_params")
+      #expect(try daemon.refusal("dispatch.evaluate", params, file: daemon.prefix) == "file_not_readable")
       try write(#"{"prompt":"p","label":"nature"}"# + "\n" + #"{"prompt":"p","label":"chemistry"}"#)
-      #expect(try daemon.refusal("dispatch.evaluate", params) == "unknown_label")
+      #expect(try daemon.refusal("dispatch.evaluate", params, file: path) == "unknown_label")
       try write(#"{"label":"other"}"#)
-      #expect(try daemon.refusal("dispatch.evaluate", params) == "bad_file")
+      #expect(try daemon.refusal("dispatch.evaluate", params, file: path) == "bad_file")
       try write(#"{"prompt":"p","label":"nature"}"# + "\n" + #"{"question":"q","label":"other"}"#)
-      let started = try daemon.call("dispatch.evaluate", params)
+      let started = try daemon.call("dispatch.evaluate", params, file: path)
       #expect(started["rows"] == 2)
       let job = try #require(started["job"])
       #expect(try daemon.wait(job)["state"] == "done")
@@ -190,7 +190,7 @@ import WorkerProtocol
       // Without a dispatcher there is nothing to stand beside the base.
       #expect(spec.strategies.map(\.name) == ["prompt"] && spec.rows.map(\.label) == ["nature", "other"])
       try dropDispatcher(daemon)
-      let again = try daemon.call("dispatch.evaluate", params)
+      let again = try daemon.call("dispatch.evaluate", params, file: path)
       try daemon.wait(try #require(again["job"]))
       let both = try #require(daemon.worker.starts.last?.spec as? DispatchEvaluateSpec)
       #expect(both.strategies.map(\.name) == ["prompt", "classifier"])

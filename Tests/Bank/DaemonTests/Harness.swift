@@ -44,12 +44,15 @@ final class Harness {
   // MARK: - What users do
 
   @discardableResult
-  func call(_ method: String, _ params: JSONObject = [:]) throws -> JSONValue { try client.call(method, params) }
+  func call(_ method: String, _ params: JSONObject = [:], file path: String? = nil) throws -> JSONValue {
+    try client.call(method, params, file: try path.map { try FileDescriptor.open($0) })
+  }
 
   /// The `kind` of the error that a call must end with.
-  func refusal(_ method: String, _ params: JSONObject = [:]) throws -> String {
+  func refusal(_ method: String, _ params: JSONObject = [:], file path: String? = nil) throws -> String {
+    let file = try path.map { try FileDescriptor.open($0) }
     do {
-      let answer = try client.call(method, params)
+      let answer = try client.call(method, params, file: file)
       return "answered \(answer.jsonText)"
     } catch {
       guard case .refused(let refusal) = error else { throw error }

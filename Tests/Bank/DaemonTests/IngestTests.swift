@@ -1,4 +1,5 @@
 import Daemon
+import Glibc
 import RPCClient
 import StrictJSON
 import SystemSupport
@@ -277,12 +278,36 @@ import Testing
       try daemon.addModel()
       let path = daemon.prefix + "/candidate.safetensors"
       try FileSystem.writeAtomically(path, expertBytes("candidate", value: 1.5), mode: 0o644)
-      #expect(try daemon.call("expert.verify", ["path": .string(path)])["ok"] == true)
+      #expect(try daemon.call("expert.verify", ["path": "candidate.safetensors"], file: path)["ok"] == true)
       try FileSystem.writeAtomically(path, Array("rubbish, and a lot of it".utf8), mode: 0o644)
-      let bad = try daemon.call("expert.verify", ["path": .string(path)])
+      let bad = try daemon.call("expert.verify", ["path": "candidate.safetensors"], file: path)
       #expect(bad["ok"] == false)
       #expect(bad["error"]?["message"]?.stringValue?.isEmpty == false)
       #expect(try daemon.call("expert.list")["experts"] == [])
+    }
+  }
+
+  @Test func whatIsAtAPathThatARequestNamesIsNeverToldAndNoBytesOfAFileAre() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      func answer(_ path: String, file: String? = nil) throws -> String {
+        do { return try daemon.call("expert.verify", ["path": .string(path)], file: file).jsonText } catch {
+          return "\(error)"
+        }
+      }
+      let secret = daemon.prefix + "/secret"
+      try FileSystem.writeAtomically(secret, Array("topsecret, and more of it".utf8), mode: 0o600)
+      let paths = [secret, daemon.prefix, "/etc/shadow", "/nonexistent", "/dev/zero"]
+      #expect(Set(try paths.map { try answer($0) }).count == 1)
+      // As it is, and as numbers: the first 8 bytes were shown as the length of a header.
+      let told = try answer("x", file: secret)
+      #expect(!told.contains("topsecre") && !told.contains("\(0x6572_6365_7370_6f74)"), "\(told)")
+      // What is no file, or is opened for writing only, is refused without a look at it.
+      #expect(try daemon.refusal("expert.verify", ["path": "x"], file: "/dev/zero") == "file_not_readable")
+      #expect(try daemon.refusal("expert.verify", ["path": "x"], file: daemon.prefix) == "file_not_readable")
+      let large = try FileDescriptor.open(daemon.prefix + "/large", O_RDWR | O_CREAT)
+      #expect(ftruncate(large.number, 1 << 40) == 0)
+      #expect(try daemon.refusal("expert.verify", ["path": "x"], file: daemon.prefix + "/large") == "bad_file")
     }
   }
 }

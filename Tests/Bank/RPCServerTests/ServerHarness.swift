@@ -17,6 +17,8 @@ final class EchoHandler: RPCHandler {
   private let held = Mutex<[RPCReply]>([])
   private let subscribers = Mutex<[RPCConnection]>([])
   let disconnects = Atomic<Int>(0)
+  /// Whether a file that came is one that hangs.
+  let holdsFiles = Atomic<Bool>(false)
 
   init(descriptor: FileDescriptor? = nil) {
     let alpha: JSONValue = ["science": 0.8125, "social": 0.03125]
@@ -42,6 +44,13 @@ final class EchoHandler: RPCHandler {
     case "events.subscribe":
       subscribers.withLock { $0.append(reply.connection) }
       reply.succeed(["sequence": 1])
+    case "expert.verify":  // what is in the file that came, when the test lets it
+      guard let file = reply.file else { return reply.succeed(["text": .null]) }
+      file.use { [self] descriptor in
+        while holdsFiles.load(ordering: .relaxed) { usleep(1000) }
+        let bytes = (try? descriptor.bytes(at: 0, count: 64)) ?? []
+        reply.succeed(["text": .string(String(decoding: bytes, as: UTF8.self))])
+      }
     case "model.tokenize":  // as large an answer as asked for
       reply.succeed(raw: [UInt8](repeating: 0x20, count: Int(request.params["text"]?.stringValue ?? "") ?? 0) + [0x31])
     default:
@@ -132,6 +141,12 @@ final class RawClient: @unchecked Sendable {
   }
 
   func send(_ text: String) { send(Array(text.utf8)) }
+
+  func send(_ text: String, passing file: FileDescriptor) throws {
+    let bytes = Array(text.utf8)
+    let sent = try unsafe bytes.withUnsafeBytes { try unsafe socket.send($0, passing: file) }
+    send(Array(bytes[sent...]))
+  }
 
   /// The next line, or nil at the end of the connection. Gives up after ten seconds.
   func line() -> String? {

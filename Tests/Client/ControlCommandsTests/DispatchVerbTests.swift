@@ -1,6 +1,7 @@
 import ControlCommands
 import RPCProtocol
 import StrictJSON
+import SystemSupport
 import Testing
 
 @Suite struct DispatchVerbTests {
@@ -96,8 +97,9 @@ import Testing
       reply.succeed(
         request.method.name == "dispatch.evaluate"
           ? ["job": 4, "rows": 10] : ["job": 4, "state": "done", "fraction": 1, "result": result])
-    } _: { daemon, options, _ in
-      let outcome = run(["dispatch", "evaluate", "rows.jsonl"] + options)
+    } _: { daemon, options, directory in
+      try FileSystem.writeAtomically(directory + "/rows.jsonl", [])
+      let outcome = run(["dispatch", "evaluate", directory + "/rows.jsonl"] + options)
       #expect(outcome.status == 0)
       #expect(outcome.lines.first == "prompt: 0.600 right (95 % 0.312 to 0.832, n 10), 0.300 given to the base")
       #expect(

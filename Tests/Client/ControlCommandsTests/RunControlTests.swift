@@ -246,13 +246,16 @@ import Testing
         request.params["path"]?.stringValue?.hasSuffix("good") == true
           ? ["ok": true, "name": "a", "model": "m"]
           : ["ok": false, "error": ["kind": "bad_expert", "message": "tensor 'x' has NaN at 3"]])
-    } _: { daemon, options, _ in
-      #expect(run(["expert", "verify", "/tmp/good"] + options).status == 0)
-      let bad = run(["expert", "verify", "bad"] + options)
+    } _: { daemon, options, directory in
+      for name in ["good", "bad"] { try FileSystem.writeAtomically("\(directory)/\(name)", [1]) }
+      #expect(run(["expert", "verify", directory + "/good"] + options).status == 0)
+      let bad = run(["expert", "verify", directory + "/bad"] + options)
       #expect(bad.status == 5)
       #expect(bad.error.contains("NaN at 3"))
-      // The daemon's working directory is another.
-      #expect(daemon.calls(of: "expert.verify").last?["path"]?.stringValue?.hasPrefix("/") == true)
+      // It is t2ctl that opens the file.
+      let none = run(["expert", "verify", directory + "/none"] + options)
+      #expect(none.status == 1 && none.error.contains("No such file"))
+      #expect(daemon.calls(of: "expert.verify").count == 2)
     }
   }
 }

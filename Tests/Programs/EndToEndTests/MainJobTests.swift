@@ -36,7 +36,8 @@ extension EndToEnd {
         // The vectors are an expert in themselves.
         let vectors = daemon.prefix + "/m.safetensors"
         #expect(try daemon.t2ctl("mixture", "get", "arc_easy", "--vectors", vectors).exit == .code(0))
-        let verdict = try client.call("expert.verify", ["path": .string(vectors)])
+        let verdict = try client.call(
+          "expert.verify", ["path": .string(vectors)], file: try FileDescriptor.open(vectors))
         #expect(verdict.objectValue?["ok"] == true, "\(verdict.jsonText)")
 
         // On 400 rows that the search never saw.

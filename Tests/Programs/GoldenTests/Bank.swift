@@ -112,7 +112,8 @@ final class Bank {
     try finish(client, "check.run", ["kind": "shuffle", "expert": "science"])
     let rows = #"{"prompt":"one?","label":"letters"}"# + "\n" + #"{"prompt":"two?","label":"social"}"#
     try FileSystem.writeAtomically(prefix + "/rows.jsonl", Array(rows.utf8), mode: 0o644)
-    try finish(client, "dispatch.evaluate", ["path": .string(prefix + "/rows.jsonl")])
+    try finish(
+      client, "dispatch.evaluate", ["path": "rows.jsonl"], file: try FileDescriptor.open(prefix + "/rows.jsonl"))
     // A model that none is, whose job fails.
     try FileSystem.writeAtomically(prefix + "/broken.gguf", Array("none".utf8), mode: 0o644)
     try finish(client, "model.add", ["path": .string(prefix + "/broken.gguf")], "failed")
@@ -128,9 +129,10 @@ final class Bank {
 
   /// Starts a job, which ends as it should.
   private func finish(
-    _ client: RPCClient, _ method: String, _ params: JSONObject, _ state: JSONValue = "done"
+    _ client: RPCClient, _ method: String, _ params: JSONObject, _ state: JSONValue = "done",
+    file: FileDescriptor? = nil
   ) throws {
-    let started = try client.call(method, params)
+    let started = try client.call(method, params, file: file)
     let ended = try client.call("job.wait", ["job": started["job"] ?? .null, "timeout_ms": 60_000])
     guard ended["state"] == state else { throw GoldenScript.Failure("\(method) ended as \(ended.jsonText)") }
   }

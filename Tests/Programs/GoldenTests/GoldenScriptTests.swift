@@ -13,7 +13,8 @@ import Testing
 ///     T2D_RECORD=1 swift test --filter GoldenScriptTests
 ///
 /// That keeps the requests and comments of the scripts and rewrites the answers. A new exchange is a `-->` line with a
-/// comment above it, written by hand and then recorded. Paths in requests begin with /prefix, /model or /plain.
+/// comment above it, written by hand and then recorded. Paths in requests begin with /prefix, /model or /plain. Where a
+/// method takes a file, the one at `path` is passed along, if it is there.
 @Suite(.serialized) struct GoldenScriptTests {
   private static let records = environmentVariable("T2D_RECORD") == "1"
 
@@ -65,7 +66,8 @@ import Testing
       let exchange = scene.exchanges[index]
       let connection = try client ?? LineClient(socket)
       client = connection
-      try connection.send(placeholders.sent(exchange.request))
+      let request = placeholders.sent(exchange.request)
+      try connection.send(request, passing: passedFile(request))
       var received: [String] = []
       var isAnswered = exchange.asked?["jsonrpc"] != nil && exchange.asked?["id"] == nil
       while !isAnswered {
@@ -81,6 +83,13 @@ import Testing
       }
       scene.exchanges[index].received = received
     }
+  }
+
+  private func passedFile(_ request: String) -> FileDescriptor? {
+    guard let json = try? parseJSON(Array(request.utf8)), let method = json["method"]?.stringValue,
+      RPCMethod.named(method)?.takesFile == true, let path = json["params"]?["path"]?.stringValue
+    else { return nil }
+    return try? FileDescriptor.open(path)
   }
 
   private func compare(_ script: GoldenScript, _ played: GoldenScript, _ placeholders: Placeholders) {

@@ -16,7 +16,12 @@ final class LineClient {
     try systemCall("connect to", path) { unsafe t2_unix_connect(socket.number, path) }
   }
 
-  func send(_ line: String) throws { try socket.write(all: Array(line.utf8) + [0x0a]) }
+  /// The file goes along with the line.
+  func send(_ line: String, passing file: FileDescriptor? = nil) throws {
+    let bytes = Array(line.utf8) + [0x0a]
+    let sent = try unsafe bytes.withUnsafeBytes { try unsafe socket.send($0, passing: file) }
+    try socket.write(all: Array(bytes[sent...]))
+  }
 
   /// The next line; waits for it at most a minute.
   func line() throws -> String {

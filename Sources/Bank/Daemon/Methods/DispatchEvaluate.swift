@@ -12,10 +12,7 @@ extension DispatchEvaluate: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     let model = try snapshot.resolveModel(asked.model)
-    let path = asked.path
-    guard path.hasPrefix("/") else {
-      throw RPCError(.invalidParams, "'path' must be absolute, and is \(quoted(path, limit: 256))")
-    }
+    let file = FileSystem.split(asked.path).name
     var dispatches: [(name: FirstPass, dispatch: ResolvedDispatch)] = []
     if let strategy = asked.strategy {
       dispatches = [(strategy, try service.resolveDispatch(strategy, asked.decision, model: model))]
@@ -35,32 +32,30 @@ extension DispatchEvaluate: HandledMethod {
     }
     let limit = asked.limit
     let who = Service.who(reply)
-    service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let rows = try readRows(path, labels: names).prefix(limit ?? Int.max)
-      let spec = DispatchEvaluateSpec(
-        model: coordinator.reference(model),
-        rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
-      let job = try answering { () throws(RegistryError) in
-        try coordinator.jobs.submit(
-          JobRecord(
-            spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(model.name)", priority: 5,
-            task: nil, model: model.name, who: who, reason: "dispatch.evaluate", created: .now))
+    try Service.readPassed(reply, atMost: maximumBytes) { (bytes) throws(RPCError) in
+      let rows = try readRows(bytes, file, labels: names).prefix(limit ?? Int.max)
+      service.onCatalogue(reply) { coordinator throws(RPCError) in
+        let spec = DispatchEvaluateSpec(
+          model: coordinator.reference(model),
+          rows: rows.map { .init(line: $0.line, prompt: $0.prompt, label: $0.label) }, strategies: strategies)
+        let job = try answering { () throws(RegistryError) in
+          try coordinator.jobs.submit(
+            JobRecord(
+              spec, key: "\(spec.kind)\0\(spec.json.jsonText)", target: "\(spec.kind)\0\(model.name)", priority: 5,
+              task: nil, model: model.name, who: who, reason: "dispatch.evaluate", created: .now))
+        }
+        reply.succeed(Result(job: job, rows: rows.count))
       }
-      reply.succeed(Result(job: job, rows: rows.count))
     }
   }
 
   private static let maximumBytes = 16 << 20
 
-  private static func readRows(_ path: String, labels: [String]) throws(RPCError) -> [DispatchRow] {
-    let bytes: [UInt8]
-    do throws(SystemCallError) {
-      bytes = try FileSystem.readAll(path, maximumBytes: maximumBytes)
-    } catch {
-      throw RPCError(.fileNotReadable, error.description, hint: "t2d reads the file itself: its user must be able to")
-    }
+  private static func readRows(
+    _ bytes: [UInt8], _ file: String, labels: [String]
+  ) throws(RPCError) -> [DispatchRow] {
     do throws(DispatchRowError) {
-      return try DispatchRow.read(bytes, file: FileSystem.split(path).name, labels: labels)
+      return try DispatchRow.read(bytes, file: file, labels: labels)
     } catch {
       switch error {
       case .unknownLabel:

@@ -5,21 +5,22 @@ import SystemSupport
 
 extension ExpertVerify: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
-    let path = asked.path
-    let model = asked.model
-    service.onCatalogue(reply) { coordinator throws(RPCError) in
-      var signatures = coordinator.signatures
-      if let model {
-        let wanted = try coordinator.snapshot.resolveModel(model)
-        signatures = signatures.filter { sameName($0.name, wanted.name) }
-      }
-      reply.succeed(verdict(on: path, signatures))
+    let name = FileSystem.split(asked.path).name
+    let snapshot = service.snapshots.get()
+    var signatures = snapshot.signatures
+    if let model = asked.model {
+      let wanted = try snapshot.resolveModel(model)
+      signatures = signatures.filter { sameName($0.name, wanted.name) }
+    }
+    let candidates = signatures
+    try Service.readPassed(reply, atMost: service.configuration.maximumExpertBytes) { bytes in
+      reply.succeed(verdict(on: bytes, named: name, candidates))
     }
   }
 
-  private static func verdict(on path: String, _ signatures: [ModelSignature]) -> Result {
+  private static func verdict(on bytes: [UInt8], named name: String, _ signatures: [ModelSignature]) -> Result {
     do throws(ExpertFileError) {
-      let expert = try ExpertFile.read(path: path, fileName: FileSystem.split(path).name).validated(against: signatures)
+      let expert = try ExpertFile.read(bytes: bytes, fileName: name).validated(against: signatures)
       return Result(
         ok: true, name: expert.name, model: expert.model, digest: expert.contentDigest.description,
         matrices: expert.parameters.count, warnings: expert.warnings.map(\.description))

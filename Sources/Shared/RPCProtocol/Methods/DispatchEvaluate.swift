@@ -7,12 +7,14 @@ package enum DispatchEvaluate: RPCMethodDeclaration {
   package static let access = RPCMethod.Access.change
   package static let verb = "dispatch evaluate"
   package static let since = 2
-  package static let summary = "Sorts labelled prompts, under the base and under a dispatcher side by side; a job."
+  package static let takesFile = true
+  package static let summary =
+    "Sorts labelled prompts of a file that is passed along (SCM_RIGHTS), under the base and under a dispatcher; a job."
   package static let resultNotes =
     "the job's result: \(MemberNames(of: DispatchEvaluateResult.self).text); a matrix is [true label][given label]"
 
   package struct Parameters: Record {
-    @Setting("absolute path of a JSONL file, readable by the daemon: rows with prompt (or question) and label")
+    @Setting("what the file is called, of JSONL rows with prompt (or question) and label; the daemon opens no path")
     package var path: String
     @Setting(
       "prompt: the base decides; classifier: a dispatcher expert does; default both, where there is a dispatcher")

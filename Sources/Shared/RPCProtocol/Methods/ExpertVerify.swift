@@ -4,10 +4,12 @@ package enum ExpertVerify: RPCMethodDeclaration {
   package static let name = "expert.verify"
   package static let access = RPCMethod.Access.read
   package static let verb = "expert verify"
-  package static let summary = "Reads an expert file by every rule, and stores nothing."
+  package static let takesFile = true
+  package static let summary =
+    "Reads an expert file that is passed along (SCM_RIGHTS) by every rule, and stores nothing."
 
   package struct Parameters: Record {
-    @Setting("absolute path of the file, readable by the daemon") package var path: String
+    @Setting("what the file is called; the daemon opens no path") package var path: String
     @Setting("the model that it should fit") package var model: String?
     package init() {}
   }
