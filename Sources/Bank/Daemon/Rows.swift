@@ -102,12 +102,19 @@ extension Snapshot {
   /// Of the models that are ready: what an expert may be made for.
   var signatures: [ModelSignature] { models.compactMap(\.signature) }
 
+  /// Where there are more than are shown, those that were not simply accepted come first.
+  var filesForStatus: [IngestRecord] {
+    guard ingested.count > PageParameters.maximumRows else { return Array(ingested) }
+    func isSettled(_ record: IngestRecord) -> Bool { record.state == .accepted || record.state == .duplicate }
+    return ingested.filter { !isSettled($0) } + ingested.lazy.filter(isSettled).prefix(PageParameters.maximumRows)
+  }
+
   /// `rejected`: files that are not what they should be, and those that are not there yet.
-  func rejected(_ directory: IngestRecord.Directory?, _ paths: DaemonPaths) -> [IngestRow] {
+  func rejected(_ directory: IngestRecord.Directory? = nil) -> [IngestRecord] {
     ingested.filter { record in
       (directory.map { $0 == record.directory } ?? true)
         && [.rejected, .incomplete, .waitingForModel].contains(record.state)
-    }.map { $0.row(directory: paths.directory($0.directory)) }
+    }
   }
 
   func experts(ofModel name: String) -> Int { activeExperts.count(ofModel: name) }
@@ -163,5 +170,24 @@ extension DaemonPaths {
     case .experts: experts
     case .tasks: tasks
     }
+  }
+}
+
+extension Page {
+  mutating func rejected(
+    list: Int, _ snapshot: Snapshot, _ directory: IngestRecord.Directory, _ paths: DaemonPaths
+  ) throws(RPCError) -> [IngestRow] {
+    try rows(list: list, of: snapshot.rejected(directory), by: { [.name($0.file)] }) {
+      $0.row(directory: paths.directory(directory))
+    }
+  }
+
+  /// The first rows of a list that is not paged, and how many more there are.
+  static func beginning<Element, Row: Encodable>(
+    of elements: some Collection<Element>, _ row: (Element) -> Row
+  ) -> (rows: [Row], leftOut: Int) {
+    var page = Page(rows: PageParameters.maximumRows)
+    let rows = (try? page.rows(of: elements, by: { _ in [] }) { (element) throws(RPCError) in row(element) }) ?? []
+    return (rows, elements.count - rows.count)
   }
 }

@@ -50,23 +50,42 @@ extension Catalogue {
     try integer("SELECT coalesce(max(sequence), 0) FROM events")
   }
 
-  /// The newest `limit` events after a number, oldest first; of one subject, or of some kinds, where named.
+  /// The newest events before a number, newest first; of one subject, of some kinds, or that name a model, where asked.
   package func events(
-    after sequence: Int64 = 0, limit: Int, subject: String? = nil, kinds: [String]? = nil
+    before sequence: Int64? = nil, limit: Int, subject: String? = nil, model: String? = nil, kinds: [String]? = nil
   ) throws(RegistryError) -> [EventRecord] {
-    let wanted = kinds.map { JSONValue($0).jsonText }
-    let newest = try rows(
+    try rows(
       """
       SELECT sequence, time, kind, subject, detail FROM events
-      WHERE sequence > ?1 AND (?2 IS NULL OR subject = ?2)
+      WHERE sequence < ?1 AND (?2 IS NULL OR subject = ?2)
         AND (?3 IS NULL OR kind IN (SELECT value FROM json_each(?3)))
+        AND (?5 IS NULL OR json_extract(detail, '$.model') = ?5)
       ORDER BY sequence DESC LIMIT ?4
-      """, sequence, subject, wanted, limit
-    ) { (row) throws(RegistryError) in
-      EventRecord(
-        sequence: row.integer(0), time: Timestamp(milliseconds: row.integer(1)), kind: row.text(2),
-        subject: row.text(3), detail: try storedObject(row.text(4), table: "events"))
-    }
-    return newest.reversed()
+      """, sequence ?? .max, subject, kinds.map { JSONValue($0).jsonText }, limit, model
+    ) { (row) throws(RegistryError) in try event(row) }
+  }
+
+  /// The oldest events after a number, oldest first.
+  package func events(
+    after sequence: Int64, limit: Int, kinds: [String]? = nil
+  ) throws(RegistryError) -> [EventRecord] {
+    try rows(
+      """
+      SELECT sequence, time, kind, subject, detail FROM events
+      WHERE sequence > ?1 AND (?2 IS NULL OR kind IN (SELECT value FROM json_each(?2)))
+      ORDER BY sequence LIMIT ?3
+      """, sequence, kinds.map { JSONValue($0).jsonText }, limit
+    ) { (row) throws(RegistryError) in try event(row) }
+  }
+
+  /// The first event that is still there; nil where there is none.
+  package func firstSequence() throws(RegistryError) -> Int64? {
+    try rows("SELECT min(sequence) FROM events") { $0.optionalInteger(0) }.first ?? nil
+  }
+
+  private func event(_ row: StoredRow) throws(RegistryError) -> EventRecord {
+    EventRecord(
+      sequence: row.integer(0), time: Timestamp(milliseconds: row.integer(1)), kind: row.text(2), subject: row.text(3),
+      detail: try storedObject(row.text(4), table: "events"))
   }
 }

@@ -170,13 +170,15 @@ extension Catalogue {
   }
 
   /// Newest first, without results, which can be long.
-  package func jobs(state: JobState?, task: String? = nil, limit: Int) throws(RegistryError) -> [JobRecord] {
+  package func jobs(
+    state: JobState?, task: String? = nil, before: Int64? = nil, limit: Int
+  ) throws(RegistryError) -> [JobRecord] {
     try rows(
       """
       SELECT id, kind, key, target, inputs, priority, state, attempts, task, model, 'null', options, who, reason, NULL,
         error, created, started, ended
-      FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR task = ?2) ORDER BY id DESC LIMIT ?3
-      """, state?.rawValue, task, limit
+      FROM jobs WHERE id < ?4 AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR task = ?2) ORDER BY id DESC LIMIT ?3
+      """, state?.rawValue, task, limit, before ?? .max
     ) { (row) throws(RegistryError) in try job(row) }
   }
 

@@ -149,12 +149,14 @@ extension Catalogue {
   }
 
   /// Newest first.
-  package func mixtureLog(task: String, model: String?, limit: Int) throws(RegistryError) -> [MixtureRevision] {
+  package func mixtureLog(
+    task: String, model: String?, before: Int64? = nil, limit: Int
+  ) throws(RegistryError) -> [MixtureRevision] {
     try rows(
       """
-      SELECT \(Self.mixtureColumns) FROM mixtures m WHERE m.task = ?1 AND (?2 IS NULL OR m.model = ?2)
-      ORDER BY m.added DESC, m.revision DESC LIMIT ?3
-      """, task, model, limit
+      SELECT \(Self.mixtureColumns) FROM mixtures m
+      WHERE m.task = ?1 AND (?2 IS NULL OR m.model = ?2) AND m.generation < ?4 ORDER BY m.generation DESC LIMIT ?3
+      """, task, model, limit, before ?? .max
     ) { (row) throws(RegistryError) in try mixture(row) }
   }
 

@@ -29,10 +29,11 @@ extension Verb {
         + "it is no better than they are."
     ) { invocation throws(ControlError) in try invocation.runCheck(.transfer) },
     make(
-      "check list", [.optional("EXPERT", "expert")], [.value("--limit", "N", "limit")],
+      "check list", [.optional("EXPERT", "expert")], [newest],
       methods: ["check.list"], "The checks that were made, and those on their way."
     ) { invocation throws(ControlError) in
-      let list = try invocation.call(CheckList.self, try invocation.parameters(for: CheckList.self))
+      let list = try invocation.list(
+        CheckList.self, try invocation.parameters(for: CheckList.self), standard: Verb.newestRows)
       invocation.answer(list) { list in
         var table = Table(
           [

@@ -38,10 +38,11 @@ extension Verb {
       [
         .value("--model", "M", "model"),
         .flag("--all", "all"),
+        limit,
       ],
       methods: ["expert.list"], "The experts with their versions."
     ) { invocation throws(ControlError) in
-      let list = try invocation.call(ExpertList.self, try invocation.parameters(for: ExpertList.self))
+      let list = try invocation.list(ExpertList.self, try invocation.parameters(for: ExpertList.self))
       invocation.answer(list) { list in
         var table = Table(
           ("NAME", .left), ("VERSION", .right), ("ACTIVE", .right), ("STATE", .left), ("LABEL", .left),
@@ -55,14 +56,7 @@ extension Verb {
           ])
         }
         invocation.print(table, empty: "no experts; register one with: t2ctl expert register FILE")
-        for expert in list.experts {
-          if let cause = expert.damaged {
-            invocation.console.note("\(escaped(expert.name))@\(expert.version): damaged: \(escaped(cause))")
-          }
-          for warning in expert.warnings {
-            invocation.console.note("\(escaped(expert.name)): warning: \(escaped(warning))")
-          }
-        }
+        invocation.noteWarnings(of: list.experts)
         invocation.noteRejected(list.rejected)
       }
     },
@@ -78,10 +72,11 @@ extension Verb {
       }
     },
     make(
-      "expert log", [.one("NAME", "expert")], [.value("--limit", "N", "limit")],
+      "expert log", [.one("NAME", "expert")], [newest],
       methods: ["expert.log"], "What happened to an expert."
     ) { invocation throws(ControlError) in
-      let log = try invocation.call(ExpertLog.self, try invocation.parameters(for: ExpertLog.self))
+      let log = try invocation.list(
+        ExpertLog.self, try invocation.parameters(for: ExpertLog.self), standard: Verb.newestRows)
       invocation.answer(log) { log in
         var table = Table(
           ("TIME", .left), ("EVENT", .left), ("VERSION", .right), ("FROM", .right), ("TO", .right), ("WHO", .left),
@@ -230,7 +225,7 @@ extension Invocation {
       throw .file(error)
     }
     let sync = try call(SystemSync.self, [:], timeout: .seconds(40))
-    let list = try call(ExpertList.self)
+    let list = try self.list(ExpertList.self)
     for refused in sync.rejected + list.rejected where FileSystem.split(refused.path).name == file.fileName {
       throw .bad("\(escaped(path)): \(escaped(refused.message ?? "-"))")
     }

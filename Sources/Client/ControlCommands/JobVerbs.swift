@@ -7,11 +7,12 @@ extension Verb {
       "job list", [],
       [
         .value("--state", "S", "state", "queued, running, done, failed, cancelled or interrupted"),
-        .value("--limit", "N", "limit"),
+        newest,
       ],
       methods: ["job.list"], "The newest jobs."
     ) { invocation throws(ControlError) in
-      let result = try invocation.call(JobList.self, try invocation.parameters(for: JobList.self))
+      let result = try invocation.list(
+        JobList.self, try invocation.parameters(for: JobList.self), standard: Verb.newestRows)
       invocation.answer(result) { result in
         var table = Table(
           [

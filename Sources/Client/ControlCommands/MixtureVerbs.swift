@@ -22,9 +22,10 @@ extension Verb {
       }
       invocation.answer(mixture) { invocation.showMixture($0) }
     },
-    make("mixture list", methods: ["mixture.list"], "The mixtures that are served.") {
+    make("mixture list", [], [limit], methods: ["mixture.list"], "The mixtures that are served.") {
       invocation throws(ControlError) in
-      invocation.answer(try invocation.call(MixtureList.self)) { list in
+      invocation.answer(try invocation.list(MixtureList.self, try invocation.parameters(for: MixtureList.self))) {
+        list in
         var table = Table(
           ("TASK", .left), ("MODEL", .left), ("SERVED", .left), ("ALPHA", .left), ("STALE", .left),
           ("GENERATION", .right))
@@ -39,10 +40,11 @@ extension Verb {
       }
     },
     make(
-      "mixture log", [.one("TASK", "task")], [model, .value("--limit", "N", "limit")],
+      "mixture log", [.one("TASK", "task")], [model, newest],
       methods: ["mixture.log"], "What was served for a task, when, and why it changed."
     ) { invocation throws(ControlError) in
-      let log = try invocation.call(MixtureLog.self, try invocation.parameters(for: MixtureLog.self))
+      let log = try invocation.list(
+        MixtureLog.self, try invocation.parameters(for: MixtureLog.self), standard: Verb.newestRows)
       invocation.answer(log) { log in
         var table = Table(
           [

@@ -20,8 +20,11 @@ extension Verb {
       let model = try invocation.call(ModelShow.self, ["name": .string(added.name)])
       invocation.answer(model) { invocation.showModels([$0.row]) }
     },
-    make("model list", methods: ["model.list"], "The registered models.") { invocation throws(ControlError) in
-      invocation.answer(try invocation.call(ModelList.self)) { invocation.showModels($0.models) }
+    make("model list", [], [limit], methods: ["model.list"], "The registered models.") {
+      invocation throws(ControlError) in
+      invocation.answer(try invocation.list(ModelList.self, try invocation.parameters(for: ModelList.self))) {
+        invocation.showModels($0.models)
+      }
     },
     make(
       "model show", [.one("NAME", "name")], [.flag("--matrices", "matrices", "list its target matrices too")],

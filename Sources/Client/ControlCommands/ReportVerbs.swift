@@ -63,7 +63,7 @@ extension Invocation {
     let time = Logger.timestamp()
     var files: [(name: String, bytes: [UInt8])] = []
     var index = ReportIndex(time: time)
-    let mixtures = try call(MixtureList.self).mixtures
+    let mixtures = try list(MixtureList.self).mixtures
     let wanted = command.value("--model")
     for mixture in mixtures where wanted == nil || mixture.model == wanted {
       let data = try reportData(["task": .string(mixture.task), "model": .string(mixture.model)])
@@ -72,7 +72,7 @@ extension Invocation {
       files.append((name + ".html", Array(ReportPage(data: data, time: time, version: programVersion).html.utf8)))
       index.add(data, file: name + ".html")
     }
-    for task in try call(TaskList.self).tasks where !mixtures.contains(where: { $0.task == task.name }) {
+    for task in try list(TaskList.self).tasks where !mixtures.contains(where: { $0.task == task.name }) {
       index.addMissing(task)
     }
     // Last, so that it never names what is not there.
@@ -123,8 +123,8 @@ extension Invocation {
     return ReportData(
       mixture: mixture, task: try call(TaskShow.self, ["task": task]).row,
       search: try search(mixture.mixture.search.job),
-      log: try call(MixtureLog.self, ["task": task, "model": .string(mixture.model), "limit": 200]).value,
-      checks: try call(CheckList.self, ["limit": 1000]).checks, dispatch: try newestDispatch(on: mixture.model))
+      log: try list(MixtureLog.self, ["task": task, "model": .string(mixture.model)], standard: 200).value,
+      checks: try list(CheckList.self, standard: 1000).checks, dispatch: try newestDispatch(on: mixture.model))
   }
 
   /// Nil where the daemon has no such job any more.
@@ -142,7 +142,7 @@ extension Invocation {
   }
 
   private func newestDispatch(on model: String) throws(ControlError) -> ReportData.Dispatch? {
-    let jobs = try call(JobList.self, ["state": "done", "limit": 1000]).jobs
+    let jobs = try list(JobList.self, ["state": "done"], standard: 1000).jobs
     guard let row = jobs.first(where: { $0.kind == DispatchEvaluateResult.kind && $0.model == model }) else {
       return nil
     }

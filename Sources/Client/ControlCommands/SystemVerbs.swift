@@ -37,9 +37,7 @@ extension Verb {
       var params = try invocation.parameters(for: EventsSubscribe.self)
       let follows = invocation.command.has("--follow")
       params["follow"] = .bool(follows)
-      // Each has what its kind has, so it is shown as it came.
-      let result = try invocation.call(EventsSubscribe.self, params).json
-      for event in result["events"]?.arrayValue ?? [] { invocation.showEvent(event) }
+      try invocation.showPastEvents(params)
       guard follows else { return }
       let client = try invocation.client()
       let deadline = invocation.command.timeout.map { Deadline.after($0) } ?? .never
@@ -82,7 +80,7 @@ extension Verb {
       }
       invocation.answer(try invocation.call(SystemSync.self, params, timeout: .seconds(40))) { sync in
         invocation.console.print("generation \(sync.generation)")
-        invocation.noteRejected(sync.rejected)
+        invocation.noteRejected(sync.rejected, leftOut: sync.rejectedLeftOut ?? 0)
       }
     },
   ]
@@ -108,6 +106,28 @@ extension Invocation {
     if garbage.young > 0 { console.note("\(garbage.young) files that nothing names are younger than the grace time") }
   }
 
+  /// Shows them page by page; after the last page the daemon sends what follows. With --limit, the first so many.
+  fileprivate func showPastEvents(_ given: JSONObject) throws(ControlError) {
+    var params = given
+    var left = given["after"] == nil ? nil : given["limit"]?.intValue
+    while true {
+      let page = try call(EventsSubscribe.self, params)
+      if let begins = page.historyBegins, let after = params["after"]?.integerValue {
+        console.note("warning: what came after \(after) is not kept any more; the first event is \(begins)")
+      }
+      // Each has what its kind has, so it is shown as it came.
+      let events = page.json["events"]?.arrayValue ?? []
+      for event in events { showEvent(event) }
+      guard let next = page.next else { return }
+      if let all = left {
+        left = all - events.count
+        if all <= events.count { return }
+        params["limit"] = JSONValue(all - events.count)
+      }
+      params["after"] = .integer(next)
+    }
+  }
+
   fileprivate func showEvent(_ event: JSONValue) {
     if command.json { return console.print(event.jsonText) }
     let shown: Set<String> = ["sequence", "time", "event"]
@@ -115,11 +135,6 @@ extension Invocation {
       .map { "\(escaped($0.key))=\(escaped($0.value.cell))" }
     let line = [event["sequence"].cell, event["time"].cell, event["event"].cell] + rest
     console.print(line.joined(separator: console.out.isTerminal ? "  " : "\t"))
-  }
-
-  /// Files that were refused, on standard error: they are no part of a list.
-  func noteRejected(_ files: [IngestRow]) {
-    for file in files { console.note("refused: \(escaped(file.path)): \(escaped(file.message ?? "-"))") }
   }
 
   fileprivate func showStatus(_ status: SystemStatus.Result) {
@@ -158,6 +173,7 @@ extension Invocation {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning.message))
       if warning.code == "damaged" { console.note("  " + escaped(warning.help)) }
     }
+    if let more = status.leftOut?.warnings, more > 0 { console.note("and \(more) more warnings") }
   }
 
   /// How many dropped files there are in each state, and below it those that need a look: what was refused first, then what

@@ -19,9 +19,9 @@ extension Verb {
         + "eval.jsonl, train.jsonl and task.json5, and a first one of another name is the few-shot file. One directory "
         + "is copied as it is. Waits for the adaptation that follows."
     ) { invocation throws(ControlError) in try invocation.registerTask() },
-    make("task list", methods: ["task.list"], "The tasks and the state of their mixtures.") {
+    make("task list", [], [limit], methods: ["task.list"], "The tasks and the state of their mixtures.") {
       invocation throws(ControlError) in
-      invocation.answer(try invocation.call(TaskList.self)) { list in
+      invocation.answer(try invocation.list(TaskList.self, try invocation.parameters(for: TaskList.self))) { list in
         var table = Table(
           ("NAME", .left), ("STATE", .left), ("ROWS", .right), ("EVAL", .right), ("METRIC", .left), ("MODELS", .left),
           ("JOB", .right))
@@ -138,7 +138,7 @@ extension Invocation {
       throw .file(error)
     }
     let sync = try call(SystemSync.self, [:], timeout: .seconds(40))
-    for refused in sync.rejected + (try call(TaskList.self)).rejected {
+    for refused in sync.rejected + (try list(TaskList.self)).rejected {
       let parts = refused.path.split(separator: "/").map(String.init)
       if parts.contains(name) || parts.last == name + ".jsonl" {
         throw .bad("\(escaped(refused.path)): \(escaped(refused.message ?? "-"))")

@@ -40,6 +40,13 @@ extension Verb {
     return option
   }
 
+  /// Of a list: all of it without this.
+  static let limit = Option.value("--limit", "N", "limit", "the first N rows; without it all")
+
+  /// Of a list that begins with the newest, and may be long.
+  static let newest = Option.value("--limit", "N", "limit", "the newest N rows; default \(newestRows)")
+  static let newestRows = 100
+
   static let model = Option.value("--model", "M", "model", "the model, where there are several")
   /// Which weights a text sees.
   static let weights: [Option] = [

@@ -46,6 +46,8 @@ struct FloodTests {
           idle.append(try Latencies(300, request, over: socket).percentile(99))
           let flood = try Flood(path, user: 65_534, connections: 8, lines: Array(calls.lines.joined().utf8))
           defer { flood.stop() }
+          let deadline = Deadline.after(.seconds(10))
+          while flood.received == 0, !deadline.hasPassed { usleep(100) }  // It has begun.
           beside.append(try Latencies(300, request, over: socket).percentile(99))
           #expect(flood.received > 0, "the flood '\(calls.testDescription)' was not served")
         }

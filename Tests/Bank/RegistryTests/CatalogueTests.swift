@@ -61,11 +61,11 @@ import Testing
       let again = try reopen()
       let third = try again.change { () throws in try again.record("c", "x", now: Sample.now) }
       #expect(third == 3)
-      #expect(try again.events(limit: 2).map(\.kind) == ["b", "c"])
-      #expect(try again.events(limit: 9, subject: "x").map(\.kind) == ["a", "c"])
+      #expect(try again.events(limit: 2).map(\.kind) == ["c", "b"])
+      #expect(try again.events(limit: 9, subject: "x").map(\.kind) == ["c", "a"])
       #expect(try again.events(after: 1, limit: 9, kinds: ["a", "b"]).map(\.kind) == ["b"])
       #expect(
-        try again.events(limit: 9)[0].json == [
+        try again.events(after: 0, limit: 9)[0].json == [
           "sequence": 1, "time": "2023-11-14T22:13:20.000Z", "event": "a", "subject": "x", "n": 1,
         ])
     }

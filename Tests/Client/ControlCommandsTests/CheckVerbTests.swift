@@ -94,7 +94,7 @@ import Testing
       #expect(
         lines[2]
           == "3\tshuffle\tscience@2\tsmollm2\teasy\tordered\t5.0e-5\t+0.1300\t+0.0900 to +0.1700\t400")
-      #expect(daemon.calls(of: "check.list") == [["expert": "science"]])
+      #expect(daemon.calls(of: "check.list") == [["expert": "science", "limit": 100]])
     }
   }
 

@@ -135,6 +135,40 @@ import Testing
     }
   }
 
+  /// The rows of a bank of 25 experts, each with a warning, ten at a time.
+  private static func page(_ request: RPCRequest) throws -> JSONValue {
+    let start = (request.params["after"]?.stringValue).flatMap { Int($0) } ?? 0
+    let end = min(25, start + (request.params["limit"]?.intValue ?? 10))
+    let rows: [JSONValue] = try (start..<end).map { number in
+      let row = try #require(try Recording.shared.get().result(of: "expert.list")["experts"]?.arrayValue?.first)
+      guard case .object(var members) = row else { return row }
+      members["name"] = .string("e\(number)")
+      members["warnings"] = ["it is odd"]
+      return .object(members)
+    }
+    var answer: JSONObject = ["experts": .array(rows), "rejected": []]
+    if end < 25 { answer["next"] = .string("\(end)") }
+    return .object(answer)
+  }
+
+  @Test func aListIsOneListWhateverItsPagesAndItsWarningsAreSummedUp() throws {
+    try withDaemon { request, reply in
+      reply.succeed((try? Self.page(request)) ?? .null)
+    } _: { daemon, options, _ in
+      let all = run(["expert", "list"] + options)
+      #expect(all.lines.dropFirst().map { $0.split(separator: "\t")[0] } == (0..<25).map { "e\($0)" })
+      #expect(daemon.calls(of: "expert.list").map { $0["after"]?.stringValue } == [nil, "10", "20"])
+      let notes = all.error.split(separator: "\n")
+      #expect(notes.count == 6 && notes.first == "e0: warning: it is odd")
+      #expect(notes.last == "25 experts have warnings; see: t2ctl expert show NAME")
+      let json = try parseJSON(Array(run(["expert", "list", "--json"] + options).out.utf8))
+      #expect(json["experts"]?.arrayValue?.count == 25 && json["next"] == nil)
+      // So many and no more.
+      let some = run(["expert", "list", "--limit", "12"] + options)
+      #expect(some.lines.count == 13)
+    }
+  }
+
   @Test func optionsBecomeTypedParameters() throws {
     try withDaemon { request, reply in
       if request.method.name == "task.adapt" { reply.succeed(["job": 7]) } else { reply.succeed() }

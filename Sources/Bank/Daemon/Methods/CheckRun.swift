@@ -31,14 +31,15 @@ extension CheckRun: HandledMethod {
 extension CheckList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let limit = asked.limit
     let wanted = try asked.expert.map { (name) throws(RPCError) in try snapshot.resolveExpert(name).0 }
     func isWanted(_ name: String) -> Bool { wanted.map { sameName($0.name, name) } ?? true }
     let live = snapshot.jobs.compactMap { $0.pendingCheck(service.board.progress(of: $0.id)) }
-    reply.succeed(
-      Result(
-        checks: snapshot.checks.reversed().filter { isWanted($0.expert) }.prefix(limit).map(\.row),
-        pending: live.filter { isWanted($0.expert) }))
+    var page = try Page(asked.page)
+    let pending = try page.rows(of: live.filter { isWanted($0.expert) }, by: { [.number($0.job)] }) { $0 }
+    let checks = try page.rows(
+      list: 1, of: snapshot.checks.reversed().lazy.filter { isWanted($0.expert) }, by: { [.newest($0.id)] }
+    ) { $0.row }
+    reply.succeed(Result(checks: checks, pending: pending, next: page.next))
   }
 }
 

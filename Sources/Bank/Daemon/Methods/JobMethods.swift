@@ -6,11 +6,18 @@ import SystemSupport
 extension JobList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let state = asked.state
-    let limit = asked.limit
+    let start = try Page(asked.page)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let jobs = try answering { () throws(RegistryError) in try coordinator.catalogue.jobs(state: state, limit: limit)
+      var page = start
+      let jobs = try page.wanted().map { (before, limit) throws(RPCError) in
+        try answering { () throws(RegistryError) in
+          try coordinator.catalogue.jobs(state: state, before: before, limit: limit)
+        }
       }
-      reply.succeed(Result(jobs: jobs.map { $0.row(coordinator.board.progress(of: $0.id)) }))
+      let rows = try page.rows(of: jobs ?? [], by: { [.newest($0.id)] }) {
+        $0.row(coordinator.board.progress(of: $0.id))
+      }
+      reply.succeed(Result(jobs: rows, next: page.next))
     }
   }
 }

@@ -33,7 +33,11 @@ extension MixtureGet: HandledMethod {
 extension MixtureList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    reply.succeed(Result(mixtures: snapshot.mixtures.map { $0.row(damage: snapshot.damage(of: $0)) }))
+    var page = try Page(asked.page)
+    let mixtures = try page.rows(
+      of: snapshot.mixtures, by: { [.name($0.mixture.pair.task), .name($0.mixture.pair.model)] }
+    ) { $0.row(damage: snapshot.damage(of: $0)) }
+    reply.succeed(Result(mixtures: mixtures, next: page.next))
   }
 }
 
@@ -41,25 +45,36 @@ extension MixtureLog: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let task = try service.snapshots.get().resolveTask(asked.task)
     let model = asked.model
-    let limit = asked.limit
+    let start = try Page(asked.page)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let (revisions, events) = try answering { () throws(RegistryError) in
-        (
-          try coordinator.catalogue.mixtureLog(task: task.name, model: model, limit: limit),
-          try coordinator.catalogue.events(
-            limit: limit, subject: task.name, kinds: ["mixture.published", "mixture.stale", "mixture.fresh"])
-        )
+      var page = start
+      let revisions = try page.wanted().map { (before, limit) throws(RPCError) in
+        try answering { () throws(RegistryError) in
+          try coordinator.catalogue.mixtureLog(task: task.name, model: model, before: before, limit: limit)
+        }
       }
-      let changes = try events.reversed().map { (event) throws(RPCError) in try event.read(as: Change.self) }
-      reply.succeed(
-        Result(
-          task: task.name,
-          revisions: revisions.map {
-            Revision(
-              revision: $0.revision, generation: $0.generation, time: $0.added.description, model: $0.pair.model,
-              mixture: $0.record, reason: $0.reason, job: $0.job)
-          }, changes: changes.filter { change in model.map { sameName($0, change.model ?? "") } ?? true }))
+      let shown = try page.rows(of: revisions ?? [], by: { [.newest($0.generation)] }) { $0.logged }
+      let events = try page.wanted(list: 1).map { (before, limit) throws(RPCError) in
+        try answering { () throws(RegistryError) in
+          try coordinator.catalogue.events(
+            before: before, limit: limit, subject: task.name, model: model,
+            kinds: ["mixture.published", "mixture.stale", "mixture.fresh"])
+        }
+      }
+      let changes = try page.rows(list: 1, of: events ?? [], by: { [.newest($0.sequence)] }) {
+        (event) throws(RPCError) in try event.read(as: Change.self)
+      }
+      reply.succeed(Result(task: task.name, revisions: shown, changes: changes, next: page.next))
     }
+  }
+}
+
+extension MixtureRevision {
+  /// A line of `mixture.log`.
+  fileprivate var logged: MixtureLog.Revision {
+    MixtureLog.Revision(
+      revision: revision, generation: generation, time: added.description, model: pair.model, mixture: record,
+      reason: reason, job: job)
   }
 }
 

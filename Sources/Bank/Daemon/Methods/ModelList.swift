@@ -6,7 +6,11 @@ import StrictJSON
 extension ModelList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    reply.succeed(Result(models: snapshot.models.map { $0.row(experts: snapshot.experts(ofModel: $0.name)) }))
+    var page = try Page(asked.page)
+    let models = try page.rows(of: snapshot.models, by: { [.name($0.name)] }) {
+      $0.row(experts: snapshot.experts(ofModel: $0.name))
+    }
+    reply.succeed(Result(models: models, next: page.next))
   }
 }
 

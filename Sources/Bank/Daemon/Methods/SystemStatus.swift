@@ -17,6 +17,13 @@ extension Service {
     let snapshot = snapshots.get()
     let running = snapshot.jobs.filter { $0.state == .running }
     let queued = snapshot.jobs.filter { $0.state == .queued }
+    let queue = Page.beginning(of: queued) { $0.row(nil) }
+    let ingest = Page.beginning(of: snapshot.filesForStatus) { $0.row(directory: paths.directory($0.directory)) }
+    let warnings = Page.beginning(of: board.warnings + snapshot.damageWarnings + kernelWarnings() + codeWarnings()) {
+      SystemStatus.Warning(code: $0.code, message: $0.message, help: $0.help)
+    }
+    let leftOut = SystemStatus.LeftOut(
+      queue: queue.leftOut, ingest: ingest.leftOut, warnings: warnings.leftOut)
     return SystemStatus.Result(
       version: programVersion, pid: Int(ownProcessID()), uptimeSeconds: (MonotonicInstant.now - started).inSeconds,
       generation: snapshot.generation, prefix: shownPrefix, socket: paths.socket, spool: spool,
@@ -24,13 +31,10 @@ extension Service {
       tasks: snapshot.tasks.count, mixtures: snapshot.mixtures.count,
       jobs: .init(queued: queued.count, running: running.count),
       running: running.map { $0.row(board.progress(of: $0.id)) },
-      queue: queued.map { $0.row(nil) }, worker: workerStatus(),
+      queue: queue.rows, worker: workerStatus(),
       connections: counters?.connections ?? 0, memoryBytes: ProcessMemory.of()?.resident ?? 0,
-      ingest: snapshot.ingested.map { $0.row(directory: paths.directory($0.directory)) },
-      scrub: scrubStatus(damaged: snapshot.damage.count),
-      warnings: (board.warnings + snapshot.damageWarnings + kernelWarnings() + codeWarnings()).map {
-        .init(code: $0.code, message: $0.message, help: $0.help)
-      })
+      ingest: ingest.rows, scrub: scrubStatus(damaged: snapshot.damage.count), warnings: warnings.rows,
+      leftOut: leftOut.queue + leftOut.ingest + leftOut.warnings > 0 ? leftOut : nil)
   }
 
   private func scrubStatus(damaged: Int) -> SystemStatus.Scrub {

@@ -27,10 +27,13 @@ extension SystemSync: HandledMethod {
             coordinator.examineDamage()
             coordinator.stopWaiting()
             let snapshot = coordinator.snapshot
+            let (rejected, leftOut) = Page.beginning(of: snapshot.rejected()) {
+              $0.row(directory: service.paths.directory($0.directory))
+            }
             reply.succeed(
               Result(
                 generation: snapshot.generation, experts: snapshot.experts.count, tasks: snapshot.tasks.count,
-                rejected: snapshot.rejected(nil, service.paths)))
+                rejected: rejected, rejectedLeftOut: leftOut > 0 ? leftOut : nil))
           }
         }
       }

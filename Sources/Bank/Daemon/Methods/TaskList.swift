@@ -4,9 +4,10 @@ import RPCProtocol
 extension TaskList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    reply.succeed(
-      Result(
-        tasks: snapshot.tasks.map { snapshot.row(of: $0) }, rejected: snapshot.rejected(.tasks, service.paths)))
+    var page = try Page(asked.page)
+    let tasks = try page.rows(of: snapshot.tasks, by: { [.name($0.name)] }) { snapshot.row(of: $0) }
+    let rejected = try page.rejected(list: 1, snapshot, .tasks, service.paths)
+    reply.succeed(Result(tasks: tasks, rejected: rejected, next: page.next))
   }
 }
 

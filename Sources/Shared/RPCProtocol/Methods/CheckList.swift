@@ -10,17 +10,26 @@ package enum CheckList: RPCMethodDeclaration {
 
   package struct Parameters: Record {
     @Setting("only those of this expert") package var expert: String?
-    @Setting("at most N, the newest ones", 1...10_000) package var limit = 100
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var checks: [CheckRow]
     package var pending: [Pending]
+    package var next: String?
 
-    package init(checks: [CheckRow], pending: [Pending]) {
-      (self.checks, self.pending) = (checks, pending)
+    package init(checks: [CheckRow], pending: [Pending], next: String? = nil) {
+      (self.checks, self.pending, self.next) = (checks, pending, next)
     }
+
+    package mutating func append(_ page: Self) {
+      checks += page.checks
+      pending += page.pending
+      next = page.next
+    }
+
+    package var rowCount: Int { checks.count + pending.count }
   }
 
   package struct Pending: Codable, Sendable, Equatable {

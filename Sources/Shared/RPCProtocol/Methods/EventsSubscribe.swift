@@ -5,11 +5,15 @@ package enum EventsSubscribe: RPCMethodDeclaration {
   package static let name = "events.subscribe"
   package static let access = RPCMethod.Access.read
   package static let verb = "events"
-  package static let summary = "The newest events; then each further one as a notification `event` on this connection."
-  package static let resultNotes = "an event has what its kind has besides; notification params are one such event"
+  package static let summary = "Past events; then each further one as a notification `event` on this connection."
+  package static let resultNotes =
+    "an event has what its kind has besides; notification params are one such event; where next is there, more have "
+    + "happened already: ask for those after it, and following begins with the answer that has none; history_begins is "
+    + "there where what directly followed after is not kept any more, and is the first that is"
 
   package struct Parameters: Record {
-    @Setting("events after this sequence number; default the newest", 0...Int64.max) package var after: Int64?
+    @Setting("the oldest events after this sequence number; default the newest", 0...Int64.max)
+    package var after: Int64?
     @Setting("at most N past events", 0...4_096) package var limit = 50
     @Setting("only these kinds") package var events: [String]?
     @Setting("send further events as they come") package var follow = true
@@ -19,11 +23,17 @@ package enum EventsSubscribe: RPCMethodDeclaration {
   package struct Result: Codable, Sendable, Equatable {
     /// Of the newest event.
     package var sequence: Int64
+    /// Oldest first.
     package var events: [Event]
+    /// To go on after, where there are more.
+    package var next: Int64?
+    package var historyBegins: Int64?
 
-    package init(sequence: Int64, events: [Event]) {
+    package init(sequence: Int64, events: [Event], next: Int64? = nil, historyBegins: Int64? = nil) {
       self.sequence = sequence
       self.events = events
+      self.next = next
+      self.historyBegins = historyBegins
     }
   }
 }

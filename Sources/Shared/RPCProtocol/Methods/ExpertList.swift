@@ -11,16 +11,26 @@ package enum ExpertList: RPCMethodDeclaration {
   package struct Parameters: Record {
     @Setting("only those of this model") package var model: String?
     @Setting("every version, retired ones too") package var all = false
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var experts: [ExpertRow]
     package var rejected: [IngestRow]
+    package var next: String?
 
-    package init(experts: [ExpertRow], rejected: [IngestRow]) {
-      (self.experts, self.rejected) = (experts, rejected)
+    package init(experts: [ExpertRow], rejected: [IngestRow], next: String? = nil) {
+      (self.experts, self.rejected, self.next) = (experts, rejected, next)
     }
+
+    package mutating func append(_ page: Self) {
+      experts += page.experts
+      rejected += page.rejected
+      next = page.next
+    }
+
+    package var rowCount: Int { experts.count + rejected.count }
   }
 }
 

@@ -10,18 +10,26 @@ package enum ExpertLog: RPCMethodDeclaration {
 
   package struct Parameters: Record {
     @Setting("its name") package var expert: String
-    @Setting("at most N events, the newest ones", 1...10_000) package var limit = 100
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var name: String
-    /// Oldest first.
+    /// Oldest first; a further page has what was before.
     package var events: [Event]
+    package var next: String?
 
-    package init(name: String, events: [Event]) {
-      (self.name, self.events) = (name, events)
+    package init(name: String, events: [Event], next: String? = nil) {
+      (self.name, self.events, self.next) = (name, events, next)
     }
+
+    package mutating func append(_ page: Self) {
+      events = page.events + events
+      next = page.next
+    }
+
+    package var rowCount: Int { events.count }
   }
 
   /// What each kind of event has.

@@ -9,12 +9,21 @@ package enum JobList: RPCMethodDeclaration {
 
   package struct Parameters: Record {
     @Setting("only jobs in this state") package var state: JobState?
-    @Setting("at most N, the newest ones", 1...10_000) package var limit = 50
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var jobs: [JobRow]
-    package init(jobs: [JobRow]) { self.jobs = jobs }
+    package var next: String?
+
+    package init(jobs: [JobRow], next: String? = nil) { (self.jobs, self.next) = (jobs, next) }
+
+    package mutating func append(_ page: Self) {
+      jobs += page.jobs
+      next = page.next
+    }
+
+    package var rowCount: Int { jobs.count }
   }
 }

@@ -8,12 +8,24 @@ package enum MixtureList: RPCMethodDeclaration {
   package static let summary = "The mixtures that are served."
 
   package struct Parameters: Record {
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var mixtures: [MixtureRow]
-    package init(mixtures: [MixtureRow]) { self.mixtures = mixtures }
+    package var next: String?
+
+    package init(mixtures: [MixtureRow], next: String? = nil) {
+      (self.mixtures, self.next) = (mixtures, next)
+    }
+
+    package mutating func append(_ page: Self) {
+      mixtures += page.mixtures
+      next = page.next
+    }
+
+    package var rowCount: Int { mixtures.count }
   }
 }
 

@@ -11,21 +11,31 @@ package enum MixtureLog: RPCMethodDeclaration {
   package struct Parameters: Record {
     @Setting("the task's name") package var task: String
     @Setting(modelSummary) package var model: String?
-    @Setting("at most N, the newest ones", 1...10_000) package var limit = 100
+    @Included package var page = PageParameters()
     package init() {}
   }
 
   /// Newest first, both.
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var task: String
     package var revisions: [Revision]
     package var changes: [Change]
+    package var next: String?
 
-    package init(task: String, revisions: [Revision], changes: [Change]) {
+    package init(task: String, revisions: [Revision], changes: [Change], next: String? = nil) {
       self.task = task
       self.revisions = revisions
       self.changes = changes
+      self.next = next
     }
+
+    package mutating func append(_ page: Self) {
+      revisions += page.revisions
+      changes += page.changes
+      next = page.next
+    }
+
+    package var rowCount: Int { revisions.count + changes.count }
   }
 
   package struct Revision: Codable, Sendable, Equatable {

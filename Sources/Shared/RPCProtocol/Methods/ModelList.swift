@@ -7,15 +7,24 @@ package enum ModelList: RPCMethodDeclaration {
   package static let summary = "The registered models."
 
   package struct Parameters: Record {
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var models: [ModelRow]
+    package var next: String?
 
-    package init(models: [ModelRow]) {
-      self.models = models
+    package init(models: [ModelRow], next: String? = nil) {
+      (self.models, self.next) = (models, next)
     }
+
+    package mutating func append(_ page: Self) {
+      models += page.models
+      next = page.next
+    }
+
+    package var rowCount: Int { models.count }
   }
 }
 

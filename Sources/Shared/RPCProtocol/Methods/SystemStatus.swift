@@ -32,13 +32,16 @@ package enum SystemStatus: RPCMethodDeclaration {
     package var ingest: [IngestRow]
     package var scrub: Scrub
     package var warnings: [Warning]
+    /// Where a list above is cut: how many rows are not in it.
+    package var leftOut: LeftOut?
 
     package init(
       version: String, pid: Int, uptimeSeconds: Double, generation: Int64, prefix: String, socket: String, spool: Spool,
       sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JobRow],
       queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], scrub: Scrub,
-      warnings: [Warning]
+      warnings: [Warning], leftOut: LeftOut? = nil
     ) {
+      self.leftOut = leftOut
       (self.version, self.pid, self.uptimeSeconds, self.generation, self.prefix, self.socket, self.spool, self.sqlite) =
         (version, pid, uptimeSeconds, generation, prefix, socket, spool, sqlite)
       (self.models, self.experts, self.tasks, self.mixtures, self.jobs, self.running, self.queue, self.worker) = (
@@ -64,6 +67,16 @@ package enum SystemStatus: RPCMethodDeclaration {
     package init(passes: Int, last: String?, files: Int, bytes: Int, damaged: Int) {
       (self.passes, self.files, self.bytes, self.damaged) = (passes, files, bytes, damaged)
       self.last = last
+    }
+  }
+
+  package struct LeftOut: Codable, Sendable, Equatable {
+    package var queue: Int
+    package var ingest: Int
+    package var warnings: Int
+
+    package init(queue: Int, ingest: Int, warnings: Int) {
+      (self.queue, self.ingest, self.warnings) = (queue, ingest, warnings)
     }
   }
 

@@ -17,8 +17,13 @@ package enum SystemSync: RPCMethodDeclaration {
     package var experts: Int
     package var tasks: Int
     package var rejected: [IngestRow]
+    /// How many more were refused; expert.list and task.list have them all.
+    package var rejectedLeftOut: Int?
 
-    package init(generation: Int64, experts: Int, tasks: Int, rejected: [IngestRow]) {
+    package init(
+      generation: Int64, experts: Int, tasks: Int, rejected: [IngestRow], rejectedLeftOut: Int? = nil
+    ) {
+      self.rejectedLeftOut = rejectedLeftOut
       (self.generation, self.experts, self.tasks, self.rejected) = (generation, experts, tasks, rejected)
     }
   }

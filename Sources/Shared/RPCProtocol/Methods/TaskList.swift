@@ -8,16 +8,26 @@ package enum TaskList: RPCMethodDeclaration {
   package static let summary = "The tasks and the state of their mixtures."
 
   package struct Parameters: Record {
+    @Included package var page = PageParameters()
     package init() {}
   }
 
-  package struct Result: Codable, Sendable, Equatable {
+  package struct Result: PagedResult, Equatable {
     package var tasks: [TaskRow]
     package var rejected: [IngestRow]
+    package var next: String?
 
-    package init(tasks: [TaskRow], rejected: [IngestRow]) {
-      (self.tasks, self.rejected) = (tasks, rejected)
+    package init(tasks: [TaskRow], rejected: [IngestRow], next: String? = nil) {
+      (self.tasks, self.rejected, self.next) = (tasks, rejected, next)
     }
+
+    package mutating func append(_ page: Self) {
+      tasks += page.tasks
+      rejected += page.rejected
+      next = page.next
+    }
+
+    package var rowCount: Int { tasks.count + rejected.count }
   }
 }
 
