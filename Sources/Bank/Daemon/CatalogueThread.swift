@@ -50,7 +50,7 @@ final class CatalogueThread: Sendable {
     if !mailbox.put(posted) { request.refuse(Self.ending) }
   }
 
-  private static var ending: RPCError {
+  static var ending: RPCError {
     RPCError(.shuttingDown, "t2d is ending", hint: "try again when it has started")
   }
 

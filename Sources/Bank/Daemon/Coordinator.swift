@@ -34,6 +34,8 @@ final class Coordinator {
   var suspects: ArraySlice<String> = []
   /// Nil until the daemon has started it.
   private(set) var watcher: DirectoryWatcher?
+  /// What waits until then. Whoever connects in the first moments is not told that the daemon ends.
+  private var waitingForWatcher: [CatalogueThread.Request] = []
 
   /// `post` runs something on the catalogue's thread later; any thread may call it.
   init(
@@ -58,6 +60,22 @@ final class Coordinator {
   func attach(_ link: WorkerLink, _ watcher: DirectoryWatcher) {
     calls.attach(link)
     self.watcher = watcher
+    let waiting = waitingForWatcher
+    waitingForWatcher = []
+    for request in waiting { request.run(self) }
+  }
+
+  /// Gives the watcher to `use`, as soon as there is one; `refuse` is told where there will be none.
+  func withWatcher(
+    _ use: @escaping @Sendable (DirectoryWatcher) -> Void, refuse: @escaping @Sendable (RPCError) -> Void
+  ) {
+    if let watcher { return use(watcher) }
+    let request = CatalogueThread.Request(user: 0, connection: 0) {
+      $0.withWatcher(use, refuse: refuse)
+    } refuse: {
+      refuse($0)
+    }
+    waitingForWatcher.append(request)
   }
 
   var catalogue: Catalogue { writer.catalogue }
@@ -113,6 +131,8 @@ final class Coordinator {
   func endWaiting() {
     jobs.endWaiting()
     endRetries()
+    for request in waitingForWatcher { request.refuse(CatalogueThread.ending) }
+    waitingForWatcher = []
   }
 
   /// The daemon ends: the running job is marked, so that the next start takes it up.

@@ -133,10 +133,10 @@ package final class Daemon: Sendable {
     lock.withLock { $0 = nil }
   }
 
-  /// One daemon a prefix, decided by a lock that the kernel drops with the process.
+  /// One daemon a prefix, decided by a lock that the kernel drops with the process; one that is ending has 5 s for it.
   static func lock(_ paths: DaemonPaths) throws(DaemonError) -> FileLock {
     do throws(SystemCallError) {
-      if let lock = try FileLock.acquire(paths.lock) { return lock }
+      if let lock = try FileLock.acquire(paths.lock, until: .after(.seconds(5))) { return lock }
     } catch {
       throw .files(error)
     }

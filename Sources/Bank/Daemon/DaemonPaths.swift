@@ -25,7 +25,7 @@ package struct DaemonPaths: Sendable {
   package var tasks: String { prefix + "/var/spool/t2d/tasks" }
   package var store: BlobStore { BlobStore(root: state) }
 
-  /// Makes the directories that are not there, and checks that nobody else can write into the private one.
+  /// Makes the directories that are not there, and checks that the private one is so.
   package func prepare() throws(DaemonError) {
     do throws(SystemCallError) {
       try FileSystem.createDirectories(FileSystem.split(state).directory, mode: 0o755)
@@ -51,10 +51,10 @@ package struct DaemonPaths: Sendable {
         "'\(state)' belongs to uid \(status.owner), t2d runs as uid \(user); run it as that user, or: chown \(user) '\(state)'"
       )
     }
-    guard status.mode & 0o022 == 0 else {
+    guard status.mode & 0o777 == 0o700 else {
       throw .unsafeState(
-        "'\(state)' can be written by others (mode \(String(status.mode, radix: 8))); correct it with: chmod 0700 '\(state)'"
-      )
+        "'\(state)' has mode 0\(String(status.mode & 0o777, radix: 8)), and must be private to t2d; correct it with: "
+          + "chmod 0700 '\(state)'")
     }
   }
 

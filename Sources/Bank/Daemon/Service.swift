@@ -90,6 +90,20 @@ final class Service: RPCHandler {
     }
   }
 
+  func socketWasLost(_ problem: RPCServerError?) {
+    let code = "socket"
+    if let problem {
+      board.raise(
+        DaemonWarning(
+          code: code, message: "the socket '\(paths.socket)' was removed or replaced: \(problem)",
+          help: "nobody can connect; move away what is there, and t2d makes it again"))
+    } else {
+      board.end(code)
+    }
+    let path = paths.socket
+    catalogue.post { $0.writer.note(problem == nil ? "socket.made_again" : "socket.lost", path, [:]) }
+  }
+
   /// Goes on on the catalogue's thread; what is thrown there is the answer.
   func onCatalogue<Value>(
     _ reply: Reply<Value>, _ body: @escaping @Sendable (Coordinator) throws(RPCError) -> Void

@@ -7,10 +7,13 @@ package struct RunningWorker: Sendable {
   package var socket: FileDescriptor
   /// Nil for a double in the tests, which ends with its socket.
   package var process: ChildProcess?
+  /// The most data that it may have; nil where that is not limited.
+  package var memoryLimit: Int64?
 
-  package init(socket: FileDescriptor, process: ChildProcess?) {
+  package init(socket: FileDescriptor, process: ChildProcess?, memoryLimit: Int64? = nil) {
     self.socket = socket
     self.process = process
+    self.memoryLimit = memoryLimit
   }
 }
 
@@ -23,6 +26,7 @@ package protocol WorkerLauncher: Sendable {
 package struct ProgramLauncher: WorkerLauncher {
   package var executable: String
   package var arguments: [String]
+  private let memoryLimit: Int64?
 
   /// The configured program, or the one beside our own.
   package init(_ configuration: Configuration, prefix: String) throws(SystemCallError) {
@@ -33,6 +37,7 @@ package struct ProgramLauncher: WorkerLauncher {
     } else {
       executable = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2-worker"
     }
+    memoryLimit = worker.memoryLimit > 0 ? worker.memoryLimit : nil
     arguments = ["t2-worker"]
     let settings = [
       ("--data-limit", worker.memoryLimit), ("--memory-budget", configuration.memoryBudget),
@@ -53,6 +58,6 @@ package struct ProgramLauncher: WorkerLauncher {
       executable, arguments: arguments,
       environment: ChildProcess.environment(without: ["T2D_SOCKET", "T2D_PREFIX", "NOTIFY_SOCKET", "LISTEN_FDS"]),
       socket: theirs)
-    return RunningWorker(socket: ours, process: process)
+    return RunningWorker(socket: ours, process: process, memoryLimit: memoryLimit)
   }
 }

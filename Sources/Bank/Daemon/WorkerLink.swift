@@ -199,10 +199,19 @@ package final class WorkerLink: Sendable {
   private func end(_ worker: RunningWorker, _ reason: String, grace: Duration) -> String {
     guard let process = worker.process else { return reason }
     _ = shutdown(worker.socket.number, Int32(SHUT_RDWR))
-    if let exit = process.waitForExit(until: .after(grace)) { return "\(reason) (\(exit))" }
+    if let exit = process.waitForExit(until: .after(grace)) {
+      return "\(reason) (\(exit)\(Self.ofMemory(exit, worker.memoryLimit)))"
+    }
     process.signal(SIGKILL)
     _ = process.waitForExit()
     return "\(reason) (killed)"
+  }
+
+  /// A program whose memory is refused ends by a trap: by itself "signal 4" says nothing to whom the limit is.
+  private static func ofMemory(_ exit: ChildProcess.Exit, _ limit: Int64?) -> String {
+    guard let limit, case .signal(let signal) = exit, [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS].contains(signal)
+    else { return "" }
+    return ", with worker.memory_limit at \(limit) bytes: it ends so where that is too small for what it was asked"
   }
 }
 

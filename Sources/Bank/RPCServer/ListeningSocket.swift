@@ -7,6 +7,8 @@ import SystemSupport
 final class ListeningSocket: Sendable {
   let descriptor: FileDescriptor
   private let path: String
+  private let mode: mode_t
+  private let backlog: Int32
   private let identity: Identity
 
   private struct Identity: Equatable {
@@ -38,10 +40,26 @@ final class ListeningSocket: Sendable {
       guard let identity = Identity(path) else { throw SystemCallError("look at the socket", path) }
       descriptor = socket
       self.path = path
+      self.mode = mode
+      self.backlog = backlog
       self.identity = identity
     } catch {
       throw .system(error)
     }
+  }
+
+  /// Whether the name still leads to this socket, and not to nothing, or to something that took its place.
+  var isThere: Bool { Identity(path) == identity }
+
+  /// Another one of the same name and mode, its directory too where that is gone: clients find the daemon again. What somebody
+  /// has put there stays where it is in use, or no socket.
+  func again() throws(RPCServerError) -> ListeningSocket {
+    do throws(SystemCallError) {
+      try FileSystem.createDirectories(FileSystem.split(path).directory, mode: 0o755)
+    } catch {
+      throw .system(error)
+    }
+    return try ListeningSocket(path: path, mode: mode, backlog: backlog)
   }
 
   /// Removes the name, unless somebody has put another socket there.

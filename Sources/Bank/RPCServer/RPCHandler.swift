@@ -15,11 +15,16 @@ package protocol RPCHandler: Sendable {
   /// second thread, one request at a time, users in turn: what takes more than a few milliseconds keeps the reply and
   /// answers from a thread of its own.
   func handle(_ request: RPCRequest, _ reply: RPCReply)
+
+  /// The name of the socket led to it no more. Nil: it was made again; else why it cannot be, until it was. On the sockets'
+  /// thread.
+  func socketWasLost(_ problem: RPCServerError?)
 }
 
 extension RPCHandler {
   package var fastMethods: [String] { [] }
   package func fastAnswer(_ request: FlatRequest) -> PreparedAnswer? { nil }
+  package func socketWasLost(_ problem: RPCServerError?) {}
 }
 
 /// A result as JSON text in one line, serialised when what it says changed and not when somebody asks.
@@ -53,6 +58,8 @@ package struct RPCLimits: Sendable {
   package var hardOutputBytes = 4 << 20
   /// How long the lines of one connection are answered before it is the turn of others; of one line, as long as it takes.
   package var turn: Duration = .microseconds(100)
+  /// How often it is looked whether the socket's name is still its own.
+  package var socketLook: Duration = .seconds(3)
   /// How long a line may take to arrive.
   package var partialLine: Duration = .seconds(30)
   /// How long a peer may take no byte of its answers.

@@ -15,6 +15,7 @@ package final class RPCServer: Sendable {
   private let thread = Mutex<OwnedThread?>(nil)
 
   struct Setup: Sendable {
+    let path: String
     let listening: ListeningSocket
     let limits: RPCLimits
     let authority: RPCAuthority
@@ -35,7 +36,7 @@ package final class RPCServer: Sendable {
     do throws(SystemCallError) {
       let counters = RPCCounters()
       setup = Setup(
-        listening: listening, limits: limits, authority: authority, handler: handler,
+        path: path, listening: listening, limits: limits, authority: authority, handler: handler,
         requests: try RequestThread(handler, logger, counters), files: PassedFiles(limit: limits.filesPerUser),
         logger: logger, outbox: try Outbox(), counters: counters)
     } catch {

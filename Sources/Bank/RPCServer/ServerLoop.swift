@@ -22,6 +22,11 @@ final class ServerLoop {
   /// Given up for a moment when no descriptor is left, so that a client can be told so.
   private var spare: FileDescriptor?
   private var listensAgain: MonotonicInstant?
+  private var listening: ListeningSocket
+  /// When the socket's name is to be looked at.
+  private var nextLook: MonotonicInstant
+  /// Why the socket could not be made again, as it was said last.
+  private var socketProblem: RPCServerError?
   private var nextSweep: MonotonicInstant?
   private var outgoing: [Outgoing] = []
   /// So many of `outgoing` are where they belong.
@@ -38,6 +43,8 @@ final class ServerLoop {
   init(_ setup: RPCServer.Setup, epoll: Epoll) {
     self.setup = setup
     self.epoll = epoll
+    listening = setup.listening
+    nextLook = .now + setup.limits.socketLook
     fastMethods = setup.handler.fastMethods.compactMap { name in
       let method = RPCMethod.named(name)
       precondition(method?.access == .read, "'\(name)' is not a reading method, so it is not answered fast")
@@ -48,7 +55,7 @@ final class ServerLoop {
 
   func run() {
     do throws(SystemCallError) {
-      try epoll.add(setup.listening.descriptor, .read, token: Self.listener)
+      try epoll.add(listening.descriptor, .read, token: Self.listener)
       try epoll.add(setup.outbox.descriptor, .read, token: Self.outbox)
       while !isFinished {
         try epoll.wait(milliseconds: hasWork ? 0 : waitMilliseconds) { token, events in
@@ -62,11 +69,12 @@ final class ServerLoop {
         takeTurns()
         deliver()
         sweepIfDue()
+        lookAtSocketIfDue()
       }
     } catch {
       setup.logger.error("the socket's thread ends: \(error)")
     }
-    setup.listening.unlinkIfOurs()
+    listening.unlinkIfOurs()
     for case let connection? in slots { close(connection) }
   }
 
@@ -83,12 +91,7 @@ final class ServerLoop {
 
   private var waitMilliseconds: Int32 {
     if stopDeadline != nil { return 10 }
-    let next: MonotonicInstant
-    switch (nextSweep, listensAgain) {
-    case (let sweep?, let listens?): next = min(sweep, listens)
-    case (let only?, nil), (nil, let only?): next = only
-    case (nil, nil): return -1
-    }
+    let next = min(nextLook, nextSweep ?? nextLook, listensAgain ?? nextLook)
     let nanoseconds = max(0, (next - .now).inNanoseconds)
     return Int32(clamping: nanoseconds / 1_000_000 + 1)
   }
@@ -97,7 +100,7 @@ final class ServerLoop {
   private func sweepIfDue() {
     if let again = listensAgain, now >= again {
       listensAgain = nil
-      try? epoll.change(setup.listening.descriptor, .read, token: Self.listener)
+      try? epoll.change(listening.descriptor, .read, token: Self.listener)
     }
     guard let due = nextSweep, now >= due else { return }
     nextSweep = nil
@@ -122,6 +125,33 @@ final class ServerLoop {
     }
   }
 
+  /// Makes the socket again whose name was removed, or leads elsewhere: nobody could connect any more, for ever.
+  private func lookAtSocketIfDue() {
+    guard stopDeadline == nil, now >= nextLook else { return }
+    nextLook = now + setup.limits.socketLook
+    if listening.isThere { return }
+    do throws(RPCServerError) {
+      let new = try listening.again()
+      do throws(SystemCallError) {
+        try epoll.add(new.descriptor, .read, token: Self.listener)
+      } catch {
+        new.unlinkIfOurs()
+        throw .system(error)
+      }
+      try? epoll.remove(listening.descriptor)
+      listening = new
+      listensAgain = nil
+      socketProblem = nil
+      setup.logger.warning("the socket was removed or replaced, and was made again", ["socket": setup.path])
+      setup.handler.socketWasLost(nil)
+    } catch {
+      if error == socketProblem { return }
+      socketProblem = error
+      setup.logger.error("the socket was removed or replaced, and cannot be made again", ["error": error])
+      setup.handler.socketWasLost(error)
+    }
+  }
+
   private func planSweep() {
     guard nextSweep == nil else { return }
     let shortest = min(setup.limits.partialLine, setup.limits.stalledWrite)
@@ -133,7 +163,7 @@ final class ServerLoop {
   private func accept() {
     // A storm of connections must not keep those who are connected from their answers.
     for _ in 0..<16 {
-      let number = t2_accept(setup.listening.descriptor.number)
+      let number = t2_accept(listening.descriptor.number)
       if number >= 0 {
         admit(FileDescriptor(takingOwnershipOf: number))
         continue
@@ -151,7 +181,7 @@ final class ServerLoop {
 
   private func refuseForLackOfDescriptors() {
     spare = nil
-    let number = t2_accept(setup.listening.descriptor.number)
+    let number = t2_accept(listening.descriptor.number)
     if number >= 0 {
       turnAway(
         FileDescriptor(takingOwnershipOf: number), RPCError(.overloaded, "the daemon has no descriptor left; try again")
@@ -159,7 +189,7 @@ final class ServerLoop {
     }
     spare = try? FileDescriptor.open("/dev/null", O_RDONLY)
     // Level-triggered readiness would spin until a descriptor is free.
-    try? epoll.change(setup.listening.descriptor, [], token: Self.listener)
+    try? epoll.change(listening.descriptor, [], token: Self.listener)
     listensAgain = now + .milliseconds(100)
   }
 
@@ -383,8 +413,8 @@ final class ServerLoop {
   private func stopListening(until deadline: Deadline) {
     guard stopDeadline == nil else { return }
     stopDeadline = deadline
-    setup.listening.unlinkIfOurs()
-    try? epoll.remove(setup.listening.descriptor)
+    listening.unlinkIfOurs()
+    try? epoll.remove(listening.descriptor)
     listensAgain = nil
   }
 

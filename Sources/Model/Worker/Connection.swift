@@ -21,15 +21,27 @@ package final class Connection: Sendable {
     }
   }
 
+  /// Answers the first request with a reason why there will be no other one.
+  func refuse(_ reason: String) throws {
+    struct Refused: Error {}
+    do {
+      try readLines { line in
+        let fault = WorkerFault(.outOfMemory, reason)
+        send(.fault(id: line["id"]?.integerValue ?? 0, fault))
+        throw Refused()
+      }
+    } catch is Refused {}
+  }
+
   /// Reads until the other end is closed, in the calling thread, handing each line on; throws where the stream cannot be
   /// understood or read any more.
-  package func readLines(_ handle: (JSONValue) -> Void) throws {
+  package func readLines(_ handle: (JSONValue) throws -> Void) throws {
     var assembler = LineAssembler()
     while true {
       let bytes = try descriptor.read(upTo: 1 << 16)
       if bytes.isEmpty { return }
       assembler.append(bytes)
-      while let line = try assembler.next() { handle(try JSONValue(workerLine: line)) }
+      while let line = try assembler.next() { try handle(try JSONValue(workerLine: line)) }
     }
   }
 }

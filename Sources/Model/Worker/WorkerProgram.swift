@@ -60,7 +60,6 @@ package enum WorkerProgram {
       limits.niceness = 10
       limits.batchScheduling = true
       limits.parentDeathSignal = SIGKILL
-      limits.dataBytes = options.dataLimit.map { UInt64($0) }
       try limits.applyToSelf()
 
       let connection = Connection(FileDescriptor(takingOwnershipOf: WorkerProtocol.descriptor))
@@ -68,12 +67,27 @@ package enum WorkerProgram {
       let service = try WorkerService(
         connection: connection, pool: pool, dataLimit: options.dataLimit ?? 0, memoryBudget: options.memoryBudget,
         sandbox: options.code.map { Sandbox($0) })
+      if let limit = options.dataLimit {
+        if let needed = dataNeeded(), needed > limit {
+          try connection.refuse(
+            "worker.memory_limit is \(limit) bytes, and the worker has \(needed) before it has loaded anything; raise "
+              + "the limit in t2d.json5")
+          return 1
+        }
+        // When all threads have their stacks: what fails from now on is what a request or a job asks for.
+        limits = ProcessLimits()
+        limits.dataBytes = UInt64(limit)
+        try limits.applyToSelf()
+      }
       try connection.readLines { service.handle($0) }
       return 0
     } catch {
       return complain("t2-worker: \(error)\n", status: 1)
     }
   }
+
+  /// Data of this process as RLIMIT_DATA counts it, with a little to answer by; nil where /proc does not tell.
+  private static func dataNeeded() -> Int? { ProcessMemory.of().map { $0.data + 16 << 20 } }
 
   private static func complain(_ text: String, status: Int32) -> Int32 {
     let bytes = Array(text.utf8)

@@ -5,15 +5,24 @@ import Glibc
 package final class FileLock: Sendable {
   private let descriptor: FileDescriptor
 
-  /// nil where another holds it.
-  package static func acquire(_ path: String) throws(SystemCallError) -> FileLock? {
+  /// nil where another holds it, and still does at the deadline.
+  ///
+  /// Who was killed may hold it for a moment longer by a child that he was just starting: between fork and exec it has all
+  /// of his descriptors, and those that close on exec close then. Therefore a restart waits.
+  package static func acquire(
+    _ path: String, until deadline: Deadline = .after(.zero)
+  ) throws(SystemCallError) -> FileLock? {
     let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-    do {
-      try systemCall("lock", path) { flock(file.number, LOCK_EX | LOCK_NB) }
-    } catch  where error.number == EWOULDBLOCK {
-      return nil
+    while true {
+      do {
+        try systemCall("lock", path) { flock(file.number, LOCK_EX | LOCK_NB) }
+        return FileLock(file)
+      } catch  where error.number == EWOULDBLOCK {
+        if deadline.hasPassed { return nil }
+      }
+      // flock has no time-out of its own, and an alarm would be the whole process's.
+      _ = poll(nil, 0, 20)
     }
-    return FileLock(file)
   }
 
   private init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }

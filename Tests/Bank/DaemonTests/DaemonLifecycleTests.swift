@@ -112,15 +112,58 @@ import WorkerProtocol
     }
   }
 
-  @Test func aStateDirectoryThatOthersCanWriteIsRefused() throws {
+  @Test(arguments: [0o777, 0o755, 0o750, 0o711, 0o600, 0o500] as [mode_t])
+  func aStateDirectoryThatIsNotPrivateIsRefusedWithWhatCorrectsIt(mode: mode_t) throws {
     try withTemporaryDirectory { prefix in
-      try FileSystem.createDirectories(prefix + "/var/lib/t2d", mode: 0o777)
+      let state = prefix + "/var/lib/t2d"
+      try FileSystem.createDirectories(state)
+      try systemCall("chmod", state) { unsafe chmod(state, mode) }
       let error = #expect(throws: DaemonError.self) {
         try Daemon(
           paths: DaemonPaths(prefix: prefix, socket: "s"), configuration: .forTests, launcher: FakeWorker(),
           log: .silent, shutDown: {})
       }
-      #expect(error?.description.contains("chmod 0700 '\(prefix)/var/lib/t2d'") == true)
+      #expect(error?.description.contains("mode 0\(String(mode, radix: 8))") == true, "\(error?.description ?? "")")
+      #expect(error?.description.contains("chmod 0700 '\(state)'") == true)
+    }
+  }
+
+  /// Whoever connects as soon as the socket is there, before the directories are watched.
+  @Test func aSyncInTheFirstMomentsWaitsUntilTheDaemonIsReady() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let path = daemon.daemon.paths.socket
+      for _ in 0..<20 {
+        daemon.stop()
+        let outcome = Mutex("no answer")
+        let thread = try OwnedThread(name: "early") {
+          let deadline = Deadline.after(.seconds(20))
+          while !deadline.hasPassed {
+            guard let client = try? RPCClient(socketPath: path) else { continue }
+            let text: String
+            do { text = try client.call("system.sync")["generation"] == nil ? "no generation" : "done" } catch {
+              text = "\(error)"
+            }
+            return outcome.withLock { $0 = text }
+          }
+        }
+        try daemon.restart()
+        thread.join()
+        #expect(outcome.withLock { $0 } == "done")
+      }
+    }
+  }
+
+  @Test func aSocketThatIsRemovedIsMadeAgainAndThatIsAnEvent() throws {
+    try withDaemon(logged: ["the socket was removed or replaced"]) { (daemon: Harness) throws in
+      let path = daemon.daemon.paths.socket
+      try FileSystem.remove(path)
+      let deadline = Deadline.after(.seconds(5))
+      while (try? RPCClient(socketPath: path)) == nil, !deadline.hasPassed { _ = poll(nil, 0, 10) }
+      let other = try RPCClient(socketPath: path)
+      #expect(try other.call("system.hello")["name"] == "t2d")
+      // Those who were connected still are.
+      let events = try daemon.call("events.subscribe", ["follow": false, "events": ["socket.made_again"]])
+      #expect(events["events"]?.arrayValue?.count == 1)
     }
   }
 

@@ -112,4 +112,22 @@ import WorkerProtocol
     #expect(try events.next() == .ended)
     #expect(try events.next() == .started(3))
   }
+
+  /// With the real worker: it traps where its memory is refused, and "signal 4" is no reason.
+  @Test(arguments: [1 << 20, 60 << 20]) func aMemoryLimitThatIsTooSmallToRunIsNamed(limit: Int64) throws {
+    var configuration = Configuration.forTests
+    configuration.worker.path = FileSystem.split(try FileSystem.ownExecutable()).directory + "/t2-worker"
+    configuration.worker.memoryLimit = limit
+    let reasons = try Mailbox<String>()
+    let link = try WorkerLink(
+      launcher: try ProgramLauncher(configuration, prefix: ""), hangAfter: .seconds(60), log: .silent
+    ) { message in
+      if case .ended(let reason, _) = message { reasons.put(reason) }
+    }
+    try link.start()
+    defer { link.stop() }
+    let reason = try #require(reasons.take())
+    #expect(reason.contains("worker.memory_limit is \(limit) bytes, and the worker has "), "\(reason)")
+    #expect(!reason.contains("signal"), "\(reason)")
+  }
 }

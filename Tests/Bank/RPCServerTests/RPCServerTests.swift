@@ -2,10 +2,11 @@ import CLinux
 import Glibc
 import RPCClient
 import RPCProtocol
-import RPCServer
 import StrictJSON
 import SystemSupport
 import Testing
+
+@testable import RPCServer
 
 @Suite struct RPCServerTests {
   @Test func aCallIsAnswered() throws {
@@ -253,5 +254,28 @@ import Testing
     #expect(authority.mayChange(peer(7, 7, [1, 200])))
     #expect(!authority.mayChange(peer(7, 7, [1, 2])))
     #expect(!RPCAuthority(daemonUser: 100).mayChange(peer(7, 0)))
+  }
+
+  @Test func aSocketWhoseNameIsTakenIsSaidAndMadeAgainOnceItIsFree() throws {
+    var limits = RPCLimits()
+    limits.socketLook = .milliseconds(20)
+    try withServer(limits) { harness in
+      let before = try harness.client()
+      #expect(unsafe unlink(harness.path) == 0)
+      // A file that is no socket is somebody's: it stays.
+      try FileSystem.writeAtomically(harness.path, Array("mine".utf8))
+      #expect(eventually { harness.handler.socketProblems.withLock { $0 }.contains { $0 != nil } })
+      #expect(try FileSystem.readAll(harness.path, maximumBytes: 10) == Array("mine".utf8))
+      #expect(try before.call("mixture.get", ["task": "arc_easy"])["generation"] == 7)
+      try FileSystem.remove(harness.path)
+      #expect(eventually { (try? harness.client()) != nil })
+      #expect(try harness.client().call("mixture.get", ["task": "arc_easy"])["generation"] == 7)
+      #expect(harness.handler.socketProblems.withLock { $0 }.last == .some(nil))
+      // A stale socket in its place is nobody's.
+      let directory = FileSystem.split(harness.path).directory
+      _ = try ListeningSocket(path: directory + "/other", mode: 0o600, backlog: 1)
+      try FileSystem.rename(directory + "/other", to: harness.path)
+      #expect(eventually { (try? harness.client().call("mixture.get", ["task": "arc_easy"])) != nil })
+    }
   }
 }

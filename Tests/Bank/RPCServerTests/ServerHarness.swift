@@ -58,6 +58,11 @@ final class EchoHandler: RPCHandler {
     }
   }
 
+  /// What was said of the socket, in order.
+  let socketProblems = Mutex<[RPCServerError?]>([])
+
+  func socketWasLost(_ problem: RPCServerError?) { socketProblems.withLock { $0.append(problem) } }
+
   func releaseAll(_ result: JSONValue = ["state": "done"]) -> Int {
     let replies = held.withLock { held in
       defer { held = [] }

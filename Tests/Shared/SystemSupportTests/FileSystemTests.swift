@@ -132,4 +132,19 @@ struct FileSystemTests {
       #expect(try FileLock.acquire("\(path)/lock") != nil)
     }
   }
+
+  @Test func aLockIsWaitedForUntilTheDeadline() throws {
+    try withTemporaryDirectory { path in
+      let held = Mutex(try FileLock.acquire("\(path)/lock"))
+      let start = MonotonicInstant.now
+      #expect(try FileLock.acquire("\(path)/lock", until: .after(.milliseconds(50))) == nil)
+      #expect(MonotonicInstant.now - start >= .milliseconds(50))
+      let thread = try OwnedThread(name: "holder") {
+        _ = poll(nil, 0, 100)  // What takes a moment: the end of a process, or its child's exec.
+        held.withLock { $0 = nil }
+      }
+      #expect(try FileLock.acquire("\(path)/lock", until: .after(.seconds(10))) != nil)
+      thread.join()
+    }
+  }
 }

@@ -23,7 +23,7 @@ extension Service {
       SystemStatus.Warning(code: $0.code, message: $0.message, help: $0.help)
     }
     let leftOut = SystemStatus.LeftOut(
-      queue: queue.leftOut, ingest: ingest.leftOut, warnings: warnings.leftOut)
+      queue: queue.leftOut, ingest: snapshot.ingested.count - ingest.rows.count, warnings: warnings.leftOut)
     return SystemStatus.Result(
       version: programVersion, pid: Int(ownProcessID()), uptimeSeconds: (MonotonicInstant.now - started).inSeconds,
       generation: snapshot.generation, prefix: shownPrefix, socket: paths.socket, spool: spool,
