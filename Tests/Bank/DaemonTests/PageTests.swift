@@ -153,7 +153,7 @@ import Testing
       try daemon.sync()
       daemon.stop()
       let paths = daemon.daemon.paths
-      let catalogue = try Catalogue(path: paths.catalogue, backups: paths.store.backups, now: .now)
+      let catalogue = try Catalogue(path: paths.catalogue, store: paths.store, now: .now)
       try catalogue.transaction { () throws(RegistryError) in
         try catalogue.run("DELETE FROM events WHERE sequence < 4")
       }
