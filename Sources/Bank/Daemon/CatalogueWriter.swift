@@ -27,6 +27,8 @@ final class CatalogueWriter {
 
   /// What the running batch has come to so far; nil where none runs.
   private var working: Snapshot?
+  /// The states of dropped files that could not be stored: they are shown from memory until they can be.
+  private var unstored: [IngestRecord.Place: IngestRecord] = [:]
   /// What `takeChanges` has not given out yet.
   private var untakenChanges = CatalogueChanges.everything
 
@@ -103,9 +105,20 @@ final class CatalogueWriter {
 
   private func nextSnapshot(after previous: Snapshot?) throws(RegistryError) -> Snapshot {
     untakenChanges.formUnion(catalogue.changes)
+    // What is stored of a file by now, or forgotten, is what is shown of it.
+    for place in catalogue.changes.files { unstored[place] = nil }
     let store = store
-    return try catalogue.snapshot(after: previous, configuredModel: configuredModel) { store.path($0) }
+    let stored = try catalogue.snapshot(after: previous, configuredModel: configuredModel) { store.path($0) }
+    return unstored.isEmpty ? stored : stored.showing(unstored.values, configuredModel: configuredModel)
   }
+
+  /// Shows the states of dropped files that could not be stored. The files are tried again, so they are stored later.
+  func showUnstored(_ records: [IngestRecord]) {
+    for record in records { unstored[record.place] = record }
+    snapshots.publish(snapshots.get().showing(records, configuredModel: configuredModel))
+  }
+
+  func isUnstored(_ record: IngestRecord) -> Bool { unstored[record.place] == record }
 
   /// What may have changed since the last call.
   func takeChanges() -> CatalogueChanges {

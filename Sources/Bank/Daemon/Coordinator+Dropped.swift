@@ -127,6 +127,33 @@ extension Coordinator {
       let failure = error
       writer.attempt("record dropped files") { () throws(RegistryError) in throw failure }
       for place in batch.indices where batch[place].isChange { batch[place].isStored = false }
+      writer.showUnstored(batch.compactMap { unstoredState(of: $0, because: failure) })
+    }
+  }
+
+  /// What is shown of a file while nothing can be stored.
+  private func unstoredState(of step: DropStep, because failure: RegistryError) -> IngestRecord? {
+    guard step.isChange else { return nil }
+    switch step.cause {
+    case .event(.due(let item)):
+      let refusal = if case .refused(let refusal, _) = step.look { refusal } else { Refusal(failure) }
+      return record(item.label, item.name, refusal, identity: item.identity.text)
+    case .event(let event): return refused(event).flatMap { record($0.label, $0.name, $0.refusal) }
+    // It has a state already.
+    case .retry: return nil
+    }
+  }
+
+  /// A name that is refused as such.
+  private func refused(_ event: DropEvent) -> (label: String, name: String, refusal: Refusal)? {
+    switch event {
+    case .ignored(let label, let name, let rule):
+      return (label, name, Refusal(.ignored, kind: rule, rules(label).explanation(ofIgnored: rule)))
+    case .rejected(let label, let name, let reason):
+      let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
+      return (label, name, Refusal(kind: kind, reason))
+    case .failed(let label, let name, let error): return (label, name, Refusal(error))
+    case .due, .vanished, .listed, .incomplete, .crowded, .replaced, .condition: return nil
     }
   }
 
@@ -167,13 +194,9 @@ extension Coordinator {
     case .event(.listed(let label, let names)): forget(label, gone(label, names))
     // The names that files have while they are being written: they come and go, and are meant for nobody.
     case .event(.ignored(_, _, "hidden")), .event(.ignored(_, _, "temporary")): break
-    case .event(.ignored(let label, let name, let rule)):
-      step.isStored = show(
-        label, name, Refusal(.ignored, kind: rule, rules(label).explanation(ofIgnored: rule)))
-    case .event(.rejected(let label, let name, let reason)):
-      let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
-      step.isStored = show(label, name, Refusal(kind: kind, reason))
-    case .event(.failed(let label, let name, let error)): show(label, name, Refusal(error))
+    case .event(.ignored), .event(.rejected), .event(.failed):
+      guard case .event(let event) = step.cause, let (label, name, refusal) = refused(event) else { return }
+      step.isStored = show(label, name, refusal)
     case .event(.incomplete): break
     case .event(.crowded(let label, let limit)): show(label, limit: limit)
     case .event(.replaced(let label)):
@@ -236,16 +259,14 @@ extension Coordinator {
   /// Makes a file's state visible; the same state again is no event. False where it could not be stored.
   @discardableResult
   func show(_ label: String, _ name: String, _ refusal: Refusal, identity: String = "") -> Bool {
-    guard let directory = IngestRecord.Directory(rawValue: label) else { return true }
-    let known = snapshot.ingested(directory, name)
-    let record = IngestRecord(
-      directory: directory, file: name, state: refusal.state, kind: refusal.kind, message: refusal.message,
-      identity: identity, time: .now)
-    if let known, known.state == record.state, known.message == record.message, known.identity == identity {
-      return true
+    guard let record = record(label, name, refusal, identity: identity) else { return true }
+    let known = snapshot.ingested(record.directory, name)
+    let isShown = known.map { $0.state == record.state && $0.message == record.message && $0.identity == identity }
+    if let known, isShown == true, !writer.isUnstored(known) { return true }
+    if isShown != true {
+      log.notice(
+        "dropped file", ["file": "\(label)/\(name)", "state": refusal.state.rawValue, "reason": refusal.message])
     }
-    log.notice(
-      "dropped file", ["file": "\(label)/\(name)", "state": refusal.state.rawValue, "reason": refusal.message])
     var isStored = false
     writer.attempt("record a dropped file") { () throws(RegistryError) in
       try writer.change { () throws(RegistryError) in
@@ -256,7 +277,16 @@ extension Coordinator {
       }
       isStored = true
     }
+    if !isStored { writer.showUnstored([record]) }
     return isStored
+  }
+
+  private func record(_ label: String, _ name: String, _ refusal: Refusal, identity: String = "") -> IngestRecord? {
+    IngestRecord.Directory(rawValue: label).map { directory in
+      IngestRecord(
+        directory: directory, file: name, state: refusal.state, kind: refusal.kind, message: refusal.message,
+        identity: identity, time: .now)
+    }
   }
 }
 

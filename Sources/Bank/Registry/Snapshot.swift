@@ -43,6 +43,13 @@ package final class Snapshot: Sendable {
   /// The experts that may take part in mixtures now.
   package var activeExperts: ActiveExperts { contents.activeExperts }
 
+  /// The same with other states of dropped files, which are stored nowhere.
+  package func showing(_ records: some Sequence<IngestRecord>, configuredModel: String?) -> Snapshot {
+    var contents = contents
+    for record in records { contents.set(record, at: record.place) }
+    return Snapshot(contents, generation: generation, configuredModel: configuredModel)
+  }
+
   /// The answer to `mixture.get` in bytes; nil where the task or the mixture is unknown, or no model is decided.
   package func answer(task: String, model: String?) -> PreparedMixture? {
     guard let model = model ?? modelOf(task: task) else { return nil }

@@ -60,6 +60,8 @@ import Testing
       try daemon.dropExpert("social", value: 0.75)
       try daemon.sync()
       #expect(try daemon.refusal("expert.show", ["expert": "social"]) == "unknown_expert")
+      #expect(try daemon.ingestState(of: "social.safetensors") == "incomplete", "its state is shown from memory")
+      #expect(try daemon.call("expert.list")["rejected"]?.arrayValue?.count == 1)
       broken.mend()
       try waitUntil("the warning ends with its cause") { try !hasWarning(daemon) }
       try waitUntil("the file is taken by itself") { try daemon.ingestState(of: "social.safetensors") == "accepted" }
