@@ -126,11 +126,13 @@ final class CatalogueWriter {
     return untakenChanges
   }
 
-  /// A change that nobody waits for an answer of: what fails is logged, and stays as it was.
+  /// A change that nobody waits for an answer of: what fails is logged, and stays as it was. Where the disk failed, also at
+  /// a file outside the catalogue, it is made up for when `hasRecovered`.
   func attempt(_ what: String, _ body: () throws(RegistryError) -> Void) {
     do throws(RegistryError) {
       try body()
     } catch {
+      if error.isOfTheDisk { refused(error) }
       log.error("cannot \(what)", ["error": error])
     }
   }
@@ -162,15 +164,18 @@ final class CatalogueWriter {
   /// When to try again; nil while the disk works.
   var nextDeadline: MonotonicInstant? { trouble?.next }
 
-  /// Tries again whether changes can be stored. True once, when they can again.
-  func hasRecovered(at now: MonotonicInstant) -> Bool {
+  /// Tries again whether changes can be stored, and first those that `storeWhatWaits` makes. True once, when they can again.
+  func hasRecovered(at now: MonotonicInstant, _ storeWhatWaits: () throws(RegistryError) -> Void) -> Bool {
     guard let trouble, now >= trouble.next else { return false }
     if isBehind { publish() }
     do throws(RegistryError) {
+      try storeWhatWaits()
       try change { () throws(RegistryError) in
         try catalogue.record("store.recovered", "store", ["since": .string(trouble.since.description)], now: .now)
       }
     } catch {
+      // Once more, where a change has said so already.
+      refused(error)
       return false
     }
     guard !isBehind else { return false }

@@ -111,7 +111,7 @@ final class Coordinator {
   }
 
   func timePassed(_ now: MonotonicInstant) {
-    if writer.hasRecovered(at: now) { recovered() }
+    if writer.hasRecovered(at: now, { () throws(RegistryError) in try jobs.storeFacts() }) { recovered() }
     // Before what is due: a search that came upon a damaged file is not to come upon it again.
     examineNextSuspect()
     adaptIfNeeded(debounce.takeDue(at: now))
@@ -121,7 +121,6 @@ final class Coordinator {
 
   /// Changes can be stored again: what waited for it is made up for.
   private func recovered() {
-    writer.attempt("store what became of jobs") { () throws(RegistryError) in try jobs.storeFacts() }
     for model in snapshot.models { lookAgain(at: model) }
     watcher?.rescan()
     reconcile()

@@ -8,13 +8,51 @@ struct FaultyThread {
   struct Point: Hashable, CustomStringConvertible {
     var call: String
     var number: Int
-    /// The errno, such as "EIO".
+    /// The errno, such as "EIO"; without one the daemon is killed there.
     var error = ""
     /// Every call from that one on.
     var persists = false
 
-    var description: String { "\(call) #\(number)\(persists ? "+" : "") = \(error)" }
+    var description: String {
+      error.isEmpty ? "SIGKILL at \(call) #\(number)" : "\(call) #\(number)\(persists ? "+" : "") = \(error)"
+    }
+
+    /// As strace takes it.
+    var rule: String {
+      let what = error.isEmpty ? "signal=SIGKILL" : "error=\(error)"
+      return "inject=\(call):\(what):when=\(number)\(persists ? "+" : "")"
+    }
+
+    /// All of them with every error, once and from then on; or `sample` of those, evenly.
+    static func chosen(of points: [Self], _ errors: [String], sample: Int) -> [Self] {
+      var all: [Self] = []
+      for point in points {
+        for error in errors {
+          all.append(Self(call: point.call, number: point.number, error: error))
+          // A signal does not interrupt for ever, and by `write` the threads wake each other too.
+          if error != "EINTR", point.call != "write", point.number == 1 {
+            all.append(Self(call: point.call, number: 1, error: error, persists: true))
+          }
+        }
+      }
+      return chosen(of: all, sample: sample)
+    }
+
+    static func chosen(of all: [Self], sample: Int) -> [Self] {
+      // Once, and not again on the real model's run.
+      if longSweeps, realModel == nil { return all }
+      let step = max(1, all.count / sample)
+      return stride(from: step / 2, to: all.count, by: step).map { all[$0] }
+    }
   }
+
+  /// Whatever goes to a file. Not `close`, which strace skips and the kernel never does; not what gets memory, where every
+  /// program of Swift ends.
+  static let fileCalls = [
+    "openat", "fstat", "newfstatat", "pread64", "pwrite64", "write", "fchmod", "fsync", "fdatasync", "fcntl", "linkat",
+    "link", "rename", "renameat", "mkdir", "chmod", "getdents64", "ftruncate", "lseek", "access", "inotify_add_watch",
+    "statfs", "fstatfs", "readlink", "unlink", "unlinkat",
+  ]
 
   let process: Int32
   let thread: Int32
@@ -48,7 +86,8 @@ struct FaultyThread {
       _ = strace.waitForExit(until: .after(.seconds(20)))
     }
     func isTraced() throws -> Bool {
-      let status = try FileSystem.readVirtual("/proc/\(process)/task/\(thread)/status")
+      // A thread that is gone is traced by nobody.
+      guard let status = try? FileSystem.readVirtual("/proc/\(process)/task/\(thread)/status") else { return false }
       return !String(decoding: status, as: UTF8.self).contains("TracerPid:\t0\n")
     }
     try eventually("strace is attached; etc/test installs it, and it needs root", within: .seconds(20)) {
@@ -80,9 +119,13 @@ struct FaultyThread {
 
   /// Makes one call fail while `body` runs. False where that call was not made, or was none on a file.
   func fails(at point: Point, during body: () throws -> Void) throws -> Bool {
-    let rule = "inject=\(point.call):error=\(point.error):when=\(point.number)\(point.persists ? "+" : "")"
-    let lines = try traced(["-e", "trace=\(point.call)", "-e", rule], body).filter { $0.contains("(INJECTED)") }
+    let lines = try traced(["-e", "trace=\(point.call)", "-e", point.rule], body).filter { $0.contains("(INJECTED)") }
     return lines.contains(where: Self.isOnFile)
+  }
+
+  /// Kills the daemon at one call while `body` runs, where that call is made.
+  func kills(at point: Point, during body: () throws -> Void) throws {
+    _ = try traced(["-e", "trace=\(point.call)", "-e", point.rule], body)
   }
 
   /// What the threads wake each other by, and standard error, do not fail.

@@ -1,6 +1,4 @@
 import Glibc
-import ModelFormats
-import ModelSamples
 import RPCClient
 import StrictJSON
 import SystemSupport
@@ -10,13 +8,6 @@ import Testing
 /// An error of the system at every call of an ingest: it refuses no good file, what is answered is true, and once the
 /// error is gone the file is taken, by itself or by a sync.
 @Suite(.serialized) struct IngestFaultTests {
-  /// Whatever goes to a file. Not `close`, which strace skips and the kernel never does; not what gets memory, where every
-  /// program of Swift ends.
-  private static let calls = [
-    "openat", "fstat", "newfstatat", "pread64", "pwrite64", "write", "fchmod", "fsync", "fdatasync", "fcntl", "linkat",
-    "link", "rename", "renameat", "mkdir", "chmod", "getdents64", "ftruncate", "lseek", "access", "inotify_add_watch",
-    "statfs", "fstatfs", "readlink",
-  ]
   private static let errors = ["EIO", "ENOSPC", "EMFILE", "ENFILE", "ENOMEM", "EDQUOT", "EINTR"]
 
   @Test(arguments: ["catalogue", "watcher"])
@@ -74,7 +65,7 @@ import Testing
         return "item\(number)"
       }
       let first = next()
-      let found = try faulty.points(of: Self.calls) {
+      let found = try faulty.points(of: FaultyThread.fileCalls) {
         try drop(daemon, first, number)
         try client.call("system.sync")
       }
@@ -82,7 +73,7 @@ import Testing
       #expect(found.count >= (thread == "catalogue" ? 20 : 3), "\(found)")
 
       var injected = 0
-      for point in Self.chosen(of: found) {
+      for point in FaultyThread.Point.chosen(of: found, Self.errors, sample: 16) {
         let name = next()
         let file = name + ending
         if try faulty.fails(
@@ -124,66 +115,8 @@ import Testing
     }
   }
 
-  /// All of them with every error, once and from then on; or few.
-  private static func chosen(of points: [FaultyThread.Point]) -> [FaultyThread.Point] {
-    var all: [FaultyThread.Point] = []
-    for point in points {
-      for error in errors {
-        all.append(.init(call: point.call, number: point.number, error: error))
-        // A signal does not interrupt for ever, and by `write` the threads wake each other too.
-        if error != "EINTR", point.call != "write", point.number == 1 {
-          all.append(.init(call: point.call, number: 1, error: error, persists: true))
-        }
-      }
-    }
-    // Once, and not again on the real model's run.
-    if longSweeps, realModel == nil { return all }
-    let step = max(1, all.count / 16)
-    return stride(from: step / 2, to: all.count, by: step).map { all[$0] }
-  }
-
-  // MARK: - The bank
-
-  private func withBank(_ body: (RunningDaemon, RPCClient) throws -> Void) throws {
-    try withTemporaryDirectory { prefix in
-      let daemon = try RunningDaemon(prefix: prefix)
-      defer { if daemon.process.pollExit() == nil { daemon.kill() } }
-      do {
-        let model = try SyntheticModel(in: prefix + "/sample")
-        let client = try daemon.client()
-        let added = try client.call("model.add", ["path": .string(model.path), "name": "tiny"])
-        try daemon.finish(try #require(added["job"]?.integerValue))
-        try body(daemon, client)
-      } catch {
-        throw Failure("\(error)\nthe daemon's log:\n\(daemon.log)")
-      }
-      #expect(try daemon.stop() == .code(0), "\(daemon.log)")
-      #expect(try Leftovers.files(ofPrefix: prefix) == [])
-    }
-  }
-
   private func row(of file: String, _ client: RPCClient) throws -> JSONValue? {
     let rows = try client.call("system.status")["ingest"]?.arrayValue ?? []
     return rows.first { $0["path"]?.stringValue?.hasSuffix("/" + file) == true }
   }
-}
-
-private func expertBytes(_ name: String, _ number: Int) -> [UInt8] {
-  safetensorsBytes(
-    tensors: SyntheticModel.targets.map { target in
-      SafetensorsTensor(
-        name: target.name, shape: [target.rank],
-        values: (0..<target.rank).map { 1 + Float($0) / 64 + Float(number) / 4096 })
-    },
-    metadata: [
-      ("t2.format", "t2-expert"), ("t2.version", "1"), ("t2.name", name), ("t2.param_space", "multiplier"),
-      ("t2.rescale", "none"), ("t2.max_mult", "1"),
-    ])
-}
-
-private func rows(_ number: Int) -> [UInt8] {
-  let rows = ["A", "B", "C", "D"].map { letter in
-    #"{"question":"\#(letter) \#(number)?","choices":{"text":["Honey \#(letter)","Milk"],"label":["A","B"]},"answerKey":"A"}"#
-  }
-  return Array(rows.joined(separator: "\n").utf8)
 }

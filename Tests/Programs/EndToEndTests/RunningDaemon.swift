@@ -73,10 +73,18 @@ final class RunningDaemon {
   }
 
   func restart() throws {
-    process = try Self.start(prefix: prefix, binaries: binaries, under: under)
+    try start()
     try waitUntilItAnswers()
     try lookAtFreshDescriptors()
   }
+
+  /// Starts it and waits for nothing.
+  func start(under command: [String]? = nil) throws {
+    process = try Self.start(prefix: prefix, binaries: binaries, under: command ?? under)
+  }
+
+  /// What `t2d fsck` says of the store, and how it ended.
+  func fsck() throws -> (output: String, exit: ChildProcess.Exit?) { try run("t2d", ["fsck", "--prefix", prefix]) }
 
   // MARK: - Its end
 
@@ -140,11 +148,17 @@ final class RunningDaemon {
 
   /// Runs `t2ctl` with the arguments and gives what it wrote to stdout, and how it ended.
   func t2ctl(_ arguments: String...) throws -> (output: String, exit: ChildProcess.Exit?) {
-    let output = "\(prefix)/t2ctl.out"
+    try run("t2ctl", ["--prefix", prefix] + arguments)
+  }
+
+  private func run(_ program: String, _ arguments: [String]) throws -> (output: String, exit: ChildProcess.Exit?) {
+    let output = "\(prefix)/\(program).out"
     let child = try ChildProcess(
       "/bin/sh",
-      arguments: ["sh", "-c", #"out=$1; shift; exec "$0" "$@" >"$out" 2>>"$out.err""#, binaries + "/t2ctl", output]
-        + ["--prefix", prefix] + arguments,
+      arguments: [
+        "sh", "-c", #"out=$1; shift; exec "$0" "$@" >"$out" 2>>"$out.err""#, "\(binaries)/\(program)", output,
+      ]
+        + arguments,
       environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
     let exit = child.waitForExit(until: .after(.seconds(900)))
     return (String(decoding: try FileSystem.readAll(output, maximumBytes: 1 << 26), as: UTF8.self), exit)

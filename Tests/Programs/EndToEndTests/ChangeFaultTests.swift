@@ -1,0 +1,213 @@
+import Glibc
+import RPCClient
+import StrictJSON
+import SystemSupport
+import TestSupport
+import Testing
+
+/// An error of the system, or the end of the daemon, at every call of a promotion and of a search from its submission to its
+/// mixture: the answer given was true, what was answered stays, and what failed with nobody to ask is made up for.
+@Suite(.serialized) struct ChangeFaultTests {
+  private static let errors = ["EIO", "ENOSPC", "EMFILE", "ENOMEM"]
+
+  enum Change: String, CaseIterable { case promotion, search, ingest }
+
+  @Test(arguments: [Change.promotion, .search])
+  func anErrorAtAnyCallIsToldTruly(change: Change) throws {
+    try withChanges { changes in
+      let found = try changes.points(of: change)
+      var injected = 0
+      let chosen = FaultyThread.Point.chosen(of: found, Self.errors, sample: change == .promotion ? 10 : 6)
+      for (index, point) in chosen.enumerated() {
+        if try changes.catalogue.fails(at: point, during: { try changes.ask(change, point) }) { injected += 1 }
+        try changes.settle(change, "\(point)")
+        if index % 10 == 9 || index == chosen.count - 1 { try changes.killAndCompare("\(point)", checking: true) }
+      }
+      print("\(change): \(injected) errors at \(found.count) calls")
+      #expect(injected > chosen.count / 2)
+    }
+  }
+
+  @Test(arguments: Change.allCases)
+  func aKillAtAnyCallLosesNothing(change: Change) throws {
+    try withChanges { changes in
+      let found = try changes.points(of: change)
+      var killed = 0
+      let chosen = FaultyThread.Point.chosen(of: found, sample: 4)
+      for (index, point) in chosen.enumerated() {
+        try changes.catalogue.kills(at: point) { try changes.ask(change, point) }
+        if changes.daemon.process.waitForExit(until: .after(.milliseconds(100))) == .signal(SIGKILL) { killed += 1 }
+        try changes.killAndCompare("\(point)", checking: index % 2 == 0)
+        try changes.settle(change, "\(point)")
+      }
+      print("\(change): \(killed) kills at \(found.count) calls")
+      #expect(killed > chosen.count / 2)
+    }
+  }
+
+  private func withChanges(_ body: (Changes) throws -> Void) throws {
+    try withBank(configuration: stillBank) { daemon, client in
+      try body(try Changes(daemon, client))
+    }
+  }
+}
+
+/// A bank with an expert of two versions and a task, and what was answered about them.
+private final class Changes {
+  let daemon: RunningDaemon
+  private(set) var client: RPCClient
+  private(set) var catalogue: FaultyThread
+  var ledger = Ledger()
+  /// Each is another promotion or another search.
+  private var number = 0
+  /// Contents of the expert "many".
+  private var dropped = 0
+  /// Of the last question: a job that was accepted.
+  private var job: Int64?
+
+  init(_ daemon: RunningDaemon, _ client: RPCClient) throws {
+    self.daemon = daemon
+    self.client = client
+    for (name, number) in [("calm", 1), ("calm", 2), ("bold", 3)] {
+      try daemon.drop(expertBytes(name, number), "experts", name + ".safetensors")
+      try client.call("system.sync")
+    }
+    for version in ["calm@1", "bold@1"] { try client.call("expert.promote", ["expert": .string(version)]) }
+    try daemon.drop(rows(1), "tasks", "letters.jsonl")
+    try client.call("system.sync")
+    catalogue = try FaultyThread(named: "catalogue", of: daemon)
+    try waitUntilIdle()
+    #expect(try ledger.faults(client) == [])
+  }
+
+  /// A search that the sync has begun.
+  private func waitUntilIdle() throws {
+    try eventually("no job is on its way", within: .seconds(60)) {
+      try client.call("job.list")["jobs"]?.arrayValue?.allSatisfy {
+        ["done", "failed", "cancelled"].contains($0["state"]?.stringValue ?? "")
+      } ?? false
+    }
+  }
+
+  func points(of change: ChangeFaultTests.Change) throws -> [FaultyThread.Point] {
+    let found = try catalogue.points(of: FaultyThread.fileCalls) { try ask(change, nil) }
+    try settle(change, "no fault")
+    #expect(found.count >= (change == .promotion ? 5 : 20), "\(found)")
+    return found
+  }
+
+  /// Asks for the next one. What is answered while the fault lasts must be seen at once.
+  func ask(_ change: ChangeFaultTests.Change, _ point: FaultyThread.Point?) throws {
+    number += 1
+    switch change {
+    case .promotion: try move("\(point.map { "\($0)" } ?? "no fault")")
+    case .search: try search("\(point.map { "\($0)" } ?? "no fault")")
+    case .ingest: try ingest("\(point.map { "\($0)" } ?? "no fault")")
+    }
+  }
+
+  // MARK: - A promotion
+
+  private func activeVersion() throws -> Int64 {
+    try client.call("expert.show", ["expert": "calm"])["active"]?.integerValue ?? 0
+  }
+
+  private func move(_ point: String) throws {
+    let before = try activeVersion()
+    let target: Int64 = before == 0 ? 1 : number % 4 == 0 ? 0 : 3 - before
+    let asked =
+      target == 0
+      ? try Asked(client, "expert.retire", ["expert": "calm"])
+      : try Asked(client, "expert.promote", ["expert": .string("calm@\(target)")])
+    switch asked {
+    case .done:
+      ledger.stands("calm", for: target)
+      // It may end right after its answer.
+      if let seen = try? activeVersion() { #expect(seen == target, "after \(point)") }
+    case .refused("not_stored"): #expect(try activeVersion() == before, "after \(point)")
+    case .refused("unconfirmed"): ledger.mayStand("calm", for: target)
+    case .refused(let kind): Issue.record("\(point): a promotion is refused as \(kind)")
+    case .lost: ledger.mayStand("calm", for: target)
+    }
+  }
+
+  // MARK: - A search
+
+  private func search(_ point: String) throws {
+    job = nil
+    let before = try client.call("job.list")
+    let asked = try Asked(
+      client, "task.adapt",
+      ["task": "letters", "iterations": 1, "population": 4, "shots": 2, "seed": JSONValue(number)])
+    switch asked {
+    case .done(let answer):
+      job = answer["job"]?.integerValue
+      // Its end comes while the fault lasts, unless that is what keeps it from coming.
+      try? eventually("the search ends, or cannot be stored", within: .seconds(10)) {
+        let state = try client.call("job.show", ["job": job.map { .integer($0) } ?? .null])
+        ledger.isMade(state)
+        return try state["state"] == "done" || isWarned()
+      }
+    case .refused("not_stored"): #expect(try client.call("job.list") == before, "after \(point)")
+    case .refused("unconfirmed"), .lost: break
+    case .refused(let kind): Issue.record("\(point): a search is refused as \(kind)")
+    }
+  }
+
+  // MARK: - A dropped file
+
+  private func ingest(_ point: String) throws {
+    try daemon.drop(expertBytes("many", number), "experts", "many.safetensors")
+    dropped += 1
+    guard case .done = try Asked(client, "system.sync", [:]) else { return }
+    try sawDropped()
+  }
+
+  /// What a sync has said is taken is there, with a number that it keeps.
+  private func sawDropped() throws {
+    guard case .done(let shown) = try Asked(client, "expert.show", ["expert": .string("many@\(dropped)")]) else {
+      return
+    }
+    ledger.has("many", Int64(dropped), shown["digest"]?.stringValue ?? "")
+  }
+
+  private func isWarned() throws -> Bool {
+    try client.call("system.status")["warnings"]?.arrayValue?.contains { $0["code"] == "store" } ?? false
+  }
+
+  // MARK: - After the fault
+
+  /// The fault is gone: all is as it was answered, and what could not be stored is, by itself.
+  func settle(_ change: ChangeFaultTests.Change, _ point: String) throws {
+    try eventually("the warning ends after \(point)", within: .seconds(20)) { try !isWarned() }
+    if let job {
+      try eventually("job \(job) is done after \(point)", within: .seconds(30)) {
+        try client.call("job.show", ["job": .integer(job)])["state"] == "done"
+      }
+      #expect(try client.call("mixture.get", ["task": "letters"])["search"]?["job"] == .integer(job), "after \(point)")
+      let published = try client.call("mixture.log", ["task": "letters"])["revisions"]?.arrayValue ?? []
+      #expect(published.count { $0["job"] == .integer(job) } == 1, "after \(point)")
+    }
+    try waitUntilIdle()
+    #expect(try ledger.faults(client) == [], "after \(point)")
+    job = nil
+    guard change == .ingest else { return }
+    try eventually("all \(dropped) files are taken after \(point)", within: .seconds(20)) {
+      ledger.versions(of: "many").count == dropped ? true : try ledger.faults(client) != []
+    }
+    #expect(ledger.versions(of: "many").count == dropped, "after \(point)")
+  }
+
+  /// What is answered is there after a kill -9 too.
+  func killAndCompare(_ point: String, checking: Bool) throws {
+    daemon.kill()
+    if checking {
+      let (said, exit) = try daemon.fsck()
+      #expect(exit == .code(0), "fsck after \(point): \(said)")
+    }
+    try daemon.restart()
+    client = try daemon.client()
+    catalogue = try FaultyThread(named: "catalogue", of: daemon)
+    #expect(try ledger.faults(client) == [], "restarted after \(point)")
+  }
+}
