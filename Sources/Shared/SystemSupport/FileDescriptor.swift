@@ -83,6 +83,8 @@ extension FileDescriptor {
   func filling(
     _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int
   ) throws(SystemCallError) -> [UInt8] {
+    // Of no bytes the library makes the one empty array of the process, and writes its count into it: a race.
+    guard count > 0 else { return [] }
     var failure: SystemCallError?
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       do throws(SystemCallError) {
