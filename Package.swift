@@ -42,6 +42,10 @@ struct Folder {
       name: target, dependencies: dependencies, path: "Sources/\(name)/\(target)", swiftSettings: settings)
   }
 
+  func support(_ target: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: target, dependencies: dependencies, path: "Tests/\(name)/\(target)", swiftSettings: settings)
+  }
+
   func tests(_ target: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
     .testTarget(
       name: target + "Tests", dependencies: dependencies, path: "Tests/\(name)/\(target)Tests",
@@ -59,6 +63,17 @@ let model = Folder(name: "Model")
 let client = Folder(name: "Client")
 /// What is started by its name, and what measures it.
 let programs = Folder(name: "Programs")
+/// Below Tests only: what feeds our readers with hostile bytes.
+let fuzz = Folder(name: "Fuzz")
+
+/// Needs libFuzzer of the toolchain, which links with its sanitizers only: `etc/fuzz` builds it, in a build of its own.
+let fuzzer =
+  Context.environment["T2D_FUZZ"] == nil
+  ? []
+  : [
+    Target.executableTarget(
+      name: "t2fuzz", dependencies: ["FuzzReaders"], path: "Tests/Fuzz/t2fuzz", swiftSettings: settings)
+  ]
 
 let package = Package(
   name: "t2d",
@@ -162,10 +177,7 @@ let package = Package(
       ]),
 
     // What tests of several targets need.
-    .target(
-      name: "TestSupport", dependencies: ["Records", "Search", "Settings", "StrictJSON", "SystemSupport"],
-      path: "Tests/Shared/TestSupport",
-      swiftSettings: settings),
+    shared.support("TestSupport", ["Records", "Search", "Settings", "StrictJSON", "SystemSupport"]),
     shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     shared.tests("Records", ["Records", "StrictJSON"]),
     shared.tests("Digests", ["Digests"]),
@@ -210,10 +222,8 @@ let package = Package(
       ]),
 
     // A random model of two layers, on which whole jobs run within a second in a debug build.
-    .target(
-      name: "ModelSamples",
-      dependencies: ["Digests", "ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"],
-      path: "Tests/Model/ModelSamples", swiftSettings: settings),
+    model.support(
+      "ModelSamples", ["Digests", "ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"]),
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     model.tests(
       "Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
@@ -258,5 +268,13 @@ let package = Package(
       "EndToEnd",
       ["ModelFormats", "ModelSamples", "RPCClient", "StrictJSON", "SystemSupport", "TestSupport"],
       resources: [.copy("Fixtures")]),
-  ]
+
+    fuzz.support(
+      "FuzzReaders",
+      [
+        "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "WorkerProtocol", "Multipliers",
+        "StrictJSON", "Digests", "SystemSupport", "TestSupport",
+      ]),
+    fuzz.tests("FuzzReaders", ["FuzzReaders", "SystemSupport", "TestSupport"]),
+  ] + fuzzer
 )

@@ -1,7 +1,7 @@
 import Digests
 import Glibc
 import SQLite
-import StrictJSON
+package import StrictJSON
 import SystemSupport
 
 /// The second copy of the catalogue: a copy of the database, and a log of the statements of every commit after it.
@@ -18,22 +18,22 @@ import SystemSupport
 /// SHA-256 of the line before it and of itself, so a line that was changed, cut off or taken away is noticed.
 ///
 /// Belongs to the catalogue's thread. All calls block.
-final class RedoLog {
+package final class RedoLog {
   /// Where the line of a commit ends. The catalogue keeps it with the commit, so that a start need not read the log.
-  struct Position: Equatable {
+  package struct Position: Equatable {
     /// The number of the commit.
     var commit: Int64
     /// Which log: the commit of its copy.
     var base: Int64
     /// Bytes up to the end of its line.
-    var end: Int
+    package var end: Int
     /// The first 16 digits of that line.
     var checksum: String
   }
 
-  struct Entry: Equatable {
-    var position: Position
-    var statements: [RedoStatement]
+  package struct Entry: Equatable {
+    package var position: Position
+    package var statements: [RedoStatement]
   }
 
   static let form = 1
@@ -44,7 +44,7 @@ final class RedoLog {
   /// The version of the schema that the statements were written for.
   let schema: Int
   /// The end of the last line that counts.
-  private(set) var last: Position
+  package private(set) var last: Position
   private let file: FileDescriptor
   /// A line that was written must not count, and it is not known whether the disk has it.
   private var mustRetract = false
@@ -58,7 +58,7 @@ final class RedoLog {
   }
 
   static func copyPath(_ directory: String, _ base: Int64) -> String { "\(directory)/\(base).sqlite" }
-  static func logPath(_ directory: String, _ base: Int64) -> String { "\(directory)/\(base).log" }
+  package static func logPath(_ directory: String, _ base: Int64) -> String { "\(directory)/\(base).log" }
   var path: String { Self.logPath(directory, base) }
 
   // MARK: - Beginning
@@ -102,7 +102,7 @@ final class RedoLog {
   }
 
   /// Opens a log and checks its header. What comes after it is checked by `entries`.
-  static func open(in directory: String, base: Int64) throws(RegistryError) -> RedoLog {
+  package static func open(in directory: String, base: Int64) throws(RegistryError) -> RedoLog {
     let path = logPath(directory, base)
     let file = try files { () throws(SystemCallError) in try FileDescriptor.open(path, O_RDWR | O_NOFOLLOW) }
     var reader = LineReader(file: file, path: path, offset: 0, checksum: "")
@@ -175,7 +175,7 @@ final class RedoLog {
 
   /// The lines after a position, in order. A last line without its end was being written when the machine stopped: nobody
   /// was told of its change, and it is cut off. Anything else that does not fit is damage.
-  func entries(
+  package func entries(
     after position: Position, _ body: (Entry) throws(RegistryError) -> Void
   ) throws(RegistryError) {
     last = position
@@ -283,7 +283,7 @@ final class RedoLog {
 }
 
 /// A statement that changed something, with its values.
-struct RedoStatement: Equatable {
+package struct RedoStatement: Equatable {
   var sql: String
   var values: [SQLValue]
 
@@ -292,7 +292,7 @@ struct RedoStatement: Equatable {
     self.values = values
   }
 
-  init?(json: JSONValue) {
+  package init?(json: JSONValue) {
     guard let parts = json.arrayValue, parts.count == 2, let sql = parts[0].stringValue,
       let values = parts[1].arrayValue
     else { return nil }
@@ -308,7 +308,7 @@ struct RedoStatement: Equatable {
     }
   }
 
-  var json: JSONValue {
+  package var json: JSONValue {
     let values = values.map { value -> JSONValue in
       switch value {
       case .null: return .null

@@ -1,5 +1,6 @@
 import ModelFormats
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct GGUFCopyTests {

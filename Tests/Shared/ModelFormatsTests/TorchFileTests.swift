@@ -1,6 +1,7 @@
 import ModelFormats
 import StrictJSON
 import SystemSupport
+import TestSupport
 import Testing
 
 @Suite struct TorchFileTests {

@@ -1,37 +1,41 @@
 /// Builds GGUF files by hand, good ones and bad ones.
-struct SyntheticGGUF {
-  var magic = Array("GGUF".utf8)
-  var version: UInt32 = 3
-  var tensorCount: UInt64?
-  var metadataCount: UInt64?
-  var metadata: [(key: String, value: [UInt8])] = []
-  var tensors: [(name: String, dimensions: [UInt64], type: UInt32, data: [UInt8])] = []
+package struct SyntheticGGUF {
+  package var magic = Array("GGUF".utf8)
+  package var version: UInt32 = 3
+  package var tensorCount: UInt64?
+  package var metadataCount: UInt64?
+  package var metadata: [(key: String, value: [UInt8])] = []
+  package var tensors: [(name: String, dimensions: [UInt64], type: UInt32, data: [UInt8])] = []
   /// Replaces the offset of a tensor.
-  var offsets: [String: UInt64] = [:]
-  var alignment = 32
+  package var offsets: [String: UInt64] = [:]
+  package var alignment = 32
 
-  static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
+  package static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
     (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
   }
 
-  static func text(_ text: String) -> [UInt8] { bytes(UInt64(text.utf8.count)) + Array(text.utf8) }
+  package static func text(_ text: String) -> [UInt8] { bytes(UInt64(text.utf8.count)) + Array(text.utf8) }
 
-  mutating func set(_ key: String, _ value: UInt32) {
+  package mutating func set(_ key: String, _ value: UInt32) {
     metadata.append((key, Self.bytes(UInt32(4)) + Self.bytes(value)))
   }
-  mutating func set(_ key: String, _ value: Float) {
+  package mutating func set(_ key: String, _ value: Float) {
     metadata.append((key, Self.bytes(UInt32(6)) + Self.bytes(value.bitPattern)))
   }
-  mutating func set(_ key: String, _ value: Bool) { metadata.append((key, Self.bytes(UInt32(7)) + [value ? 1 : 0])) }
-  mutating func set(_ key: String, _ value: String) { metadata.append((key, Self.bytes(UInt32(8)) + Self.text(value))) }
-  mutating func set(_ key: String, _ values: [String]) {
+  package mutating func set(_ key: String, _ value: Bool) {
+    metadata.append((key, Self.bytes(UInt32(7)) + [value ? 1 : 0]))
+  }
+  package mutating func set(_ key: String, _ value: String) {
+    metadata.append((key, Self.bytes(UInt32(8)) + Self.text(value)))
+  }
+  package mutating func set(_ key: String, _ values: [String]) {
     metadata.append(
       (
         key,
         Self.bytes(UInt32(9)) + Self.bytes(UInt32(8)) + Self.bytes(UInt64(values.count)) + values.flatMap(Self.text)
       ))
   }
-  mutating func set(_ key: String, _ values: [Int32]) {
+  package mutating func set(_ key: String, _ values: [Int32]) {
     metadata.append(
       (
         key,
@@ -40,14 +44,14 @@ struct SyntheticGGUF {
       ))
   }
 
-  mutating func remove(_ key: String) { metadata.removeAll { $0.key == key } }
+  package mutating func remove(_ key: String) { metadata.removeAll { $0.key == key } }
 
   /// A tensor in ggml's order of dimensions.
-  mutating func add(_ name: String, _ dimensions: [Int], floats: [Float]) {
+  package mutating func add(_ name: String, _ dimensions: [Int], floats: [Float]) {
     tensors.append((name, dimensions.map { UInt64($0) }, 0, floats.flatMap { Self.bytes($0.bitPattern) }))
   }
 
-  func build() -> [UInt8] {
+  package func build() -> [UInt8] {
     var bytes = magic + Self.bytes(version)
     bytes += Self.bytes(tensorCount ?? UInt64(tensors.count)) + Self.bytes(metadataCount ?? UInt64(metadata.count))
     for (key, value) in metadata { bytes += Self.text(key) + value }
@@ -65,7 +69,7 @@ struct SyntheticGGUF {
 
   /// A Llama of 1 layer, 8 channels, 2 heads of 4 and 1 key/value head, 16 tokens. Every value of matrix number i is
   /// i * 1000 + its position in the file.
-  static func tinyLlama() -> SyntheticGGUF {
+  package static func tinyLlama() -> SyntheticGGUF {
     var file = SyntheticGGUF()
     file.set("general.architecture", "llama")
     file.set("llama.block_count", UInt32(1))

@@ -1,27 +1,29 @@
 /// The bytes of a zip file with stored entries, as `torch.save` writes one, or with lies in it.
-struct TorchArchive {
-  struct Entry {
-    var name: String
-    var content: [UInt8]
-    var size: UInt32?
-    var storedSize: UInt32?
-    var offset: UInt32?
-    var method: UInt16 = 0
-    var checksum: UInt32?
+package struct TorchArchive {
+  package struct Entry {
+    package var name: String
+    package var content: [UInt8]
+    package var size: UInt32?
+    package var storedSize: UInt32?
+    package var offset: UInt32?
+    package var method: UInt16 = 0
+    package var checksum: UInt32?
+
+    package init(name: String, content: [UInt8]) { (self.name, self.content) = (name, content) }
   }
 
-  var entries: [Entry]
-  var count: UInt16?
-  var directoryStart: UInt32?
+  package var entries: [Entry]
+  package var count: UInt16?
+  package var directoryStart: UInt32?
 
   /// With the pickle as `a/data.pkl` and storages as `a/data/0` and so on.
-  init(pickle: [UInt8], storages: [[UInt8]] = []) {
+  package init(pickle: [UInt8], storages: [[UInt8]] = []) {
     entries =
       [Entry(name: "a/data.pkl", content: pickle)]
       + storages.enumerated().map { Entry(name: "a/data/\($0.offset)", content: $0.element) }
   }
 
-  var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     var bytes: [UInt8] = []
     var directory: [UInt8] = []
     for entry in entries {
@@ -42,7 +44,7 @@ struct TorchArchive {
   }
 }
 
-func little<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+package func little<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
   (0..<MemoryLayout<Value>.size).map { UInt8(truncatingIfNeeded: value >> Value(8 * $0)) }
 }
 
@@ -56,20 +58,22 @@ private func naiveCRC32(_ bytes: [UInt8]) -> UInt32 {
 }
 
 /// Pickles, instruction by instruction.
-enum Pickle {
-  static let begin: [UInt8] = [0x80, 2]
-  static let stop: [UInt8] = [0x2E]
-  static let mark: [UInt8] = [0x28]
-  static let reduce: [UInt8] = [0x52]
-  static let emptyDictionary: [UInt8] = [0x7D]
-  static let setItem: [UInt8] = [0x73]
-  static func global(_ module: String, _ name: String) -> [UInt8] { [0x63] + Array("\(module)\n\(name)\n".utf8) }
-  static func text(_ text: String) -> [UInt8] { [0x58] + little(UInt32(text.utf8.count)) + Array(text.utf8) }
-  static func integer(_ value: Int64) -> [UInt8] { [0x8A, 8] + little(value) }
-  static func tuple(_ items: [[UInt8]]) -> [UInt8] { mark + items.flatMap { $0 } + [0x74] }
+package enum Pickle {
+  package static let begin: [UInt8] = [0x80, 2]
+  package static let stop: [UInt8] = [0x2E]
+  package static let mark: [UInt8] = [0x28]
+  package static let reduce: [UInt8] = [0x52]
+  package static let emptyDictionary: [UInt8] = [0x7D]
+  package static let setItem: [UInt8] = [0x73]
+  package static func global(_ module: String, _ name: String) -> [UInt8] {
+    [0x63] + Array("\(module)\n\(name)\n".utf8)
+  }
+  package static func text(_ text: String) -> [UInt8] { [0x58] + little(UInt32(text.utf8.count)) + Array(text.utf8) }
+  package static func integer(_ value: Int64) -> [UInt8] { [0x8A, 8] + little(value) }
+  package static func tuple(_ items: [[UInt8]]) -> [UInt8] { mark + items.flatMap { $0 } + [0x74] }
 
   /// `{"x": tensor}` over storage 0.
-  static func tensor(
+  package static func tensor(
     offset: Int64 = 0, shape: [Int64] = [2], strides: [Int64] = [1], count: Int64 = 4, type: String = "FloatStorage",
     key: String = "0"
   ) -> [UInt8] {
