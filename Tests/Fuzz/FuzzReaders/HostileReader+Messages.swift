@@ -3,25 +3,20 @@ import Registry
 import RPCProtocol
 import StrictJSON
 import SystemSupport
-import TestSupport
 import WorkerProtocol
 
 extension HostileReader {
   // MARK: - Requests
 
-  /// All that the golden scripts ask, and requests of each method with nothing but its name.
+  /// Beside these the corpus has a request of each method.
   static let request = HostileReader(
     "request",
-    samples: {
-      var samples: [(name: String, bytes: [UInt8])] = []
-      for method in try GoldenScript.recordedMethods() {
-        let requests = try GoldenScript(method: method).exchanges.map { Array($0.request.utf8) }
-        // The first that is right says what the method takes.
-        if let good = requests.first(where: { (try? readRequest($0)) != nil }) { samples.append((method, good)) }
-      }
-      return samples
-    },
-    read: { try readRequest($0) })
+    texts: [
+      #"{"jsonrpc":"2.0","id":7,"method":"mixture.get","params":{"task":"arc_easy"}}"#,
+      #"{"params":{"task":"a","if_generation":12,"pass_fd":true},"id":"x","method":"mixture.get","jsonrpc":"2.0"}"#,
+      #"{"jsonrpc":"2.0","id":null,"method":"job.show","params":{"job":1}}"#, #"{"jsonrpc":"2.0","method":"job.list"}"#,
+    ]
+  ) { try readRequest($0) }
 
   /// The quick scanner never accepts what the careful parser refuses or understands in another way; what was read and is
   /// written again is the same request.
