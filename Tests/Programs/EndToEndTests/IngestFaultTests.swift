@@ -109,7 +109,7 @@ import Testing
       try daemon.restart()
       let again = try daemon.client()
       let method = directory == "experts" ? "expert.list" : "task.list"
-      let items = try again.call(method)[directory]?.arrayValue ?? []
+      let items = try everyRow(again, method, of: directory)
       #expect(Set(items.compactMap { $0["name"]?.stringValue }) == Set((1...number).map { "item\($0)" }))
       #expect(items.allSatisfy { ($0["version"] ?? $0["revision"]) == 1 })
     }

@@ -50,7 +50,7 @@ struct Ledger {
   /// Compares a daemon with all that; what is wrong, in words. Then what it shows is what stands.
   mutating func faults(_ client: RPCClient) throws -> [String] {
     var faults: [String] = []
-    let rows = try client.call("expert.list", ["all": true])["experts"]?.arrayValue ?? []
+    let rows = try everyRow(client, "expert.list", ["all": true], of: "experts")
     var found: [String: [Int64: String]] = [:]
     var standing: [String: Int64] = [:]
     for row in rows {
@@ -81,7 +81,7 @@ struct Ledger {
         faults.append("\(name) stands for \(standing[name] ?? 0), and should for \(possible.sorted())")
       }
     }
-    let jobs = try client.call("job.list", ["limit": 10_000])["jobs"]?.arrayValue ?? []
+    let jobs = try everyRow(client, "job.list", of: "jobs")
     let byID = Dictionary(jobs.map { ($0["job"]?.integerValue ?? 0, $0) }) { first, _ in first }
     for (id, created) in self.jobs where byID[id]?["created"]?.stringValue != created {
       faults.append("job \(id) of \(created) is \(byID[id]?.jsonText ?? "gone")")

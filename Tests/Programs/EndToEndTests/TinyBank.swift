@@ -80,3 +80,16 @@ enum Asked {
     }
   }
 }
+
+/// All rows of a list, page by page.
+func everyRow(
+  _ client: RPCClient, _ method: String, _ params: JSONObject = [:], of member: String
+) throws -> [JSONValue] {
+  var (rows, params) = ([JSONValue](), params)
+  while true {
+    let page = try client.call(method, params)
+    rows += page[member]?.arrayValue ?? []
+    guard let next = page["next"], next != .null else { return rows }
+    params["after"] = next
+  }
+}
