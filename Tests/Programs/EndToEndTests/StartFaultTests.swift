@@ -64,7 +64,8 @@ import Testing
     #expect(killed > 0)
     try daemon.restart()
     #expect(try daemon.stop() == .code(0), "\(daemon.log)")
-    #expect(try Leftovers.files(ofPrefix: daemon.prefix) == [])
+    let left = try Leftovers.files(ofPrefix: daemon.prefix)
+    #expect(left == [])
   }
 
   private func strace(_ output: String, _ options: [String]) -> [String] {
