@@ -72,7 +72,8 @@ let fuzzer =
   ? []
   : [
     Target.executableTarget(
-      name: "t2fuzz", dependencies: ["FuzzReaders"], path: "Tests/Fuzz/t2fuzz", swiftSettings: settings)
+      name: "t2fuzz", dependencies: ["FuzzReaders", "SystemSupport"], path: "Tests/Fuzz/t2fuzz", swiftSettings: settings
+    )
   ]
 
 let package = Package(

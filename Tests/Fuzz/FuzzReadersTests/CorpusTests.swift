@@ -3,7 +3,7 @@ import SystemSupport
 import TestSupport
 import Testing
 
-/// The kept inputs of the fuzzer: what our own writers make, what the fuzzer found to matter, and every input that once broke
+/// The kept inputs of the fuzzer: what our own writers make, with others beside them by hand, and every input that once broke
 /// a reader.
 @Suite struct CorpusTests {
   private static let directory = "\(repository)/Tests/Fuzz/Corpus"
