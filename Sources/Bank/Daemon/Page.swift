@@ -1,5 +1,6 @@
 import Records
 import RPCProtocol
+import Registry
 import StrictJSON
 import SystemSupport
 
@@ -72,6 +73,15 @@ struct Page {
     guard next == nil else { return nil }
     guard let after, list <= after.list else { return (nil, rowsLeft + 1) }
     return list < after.list ? nil : (after.place.last.flatMap { Int64($0) } ?? 0, rowsLeft + 1)
+  }
+
+  /// A list of the snapshot from where this page begins, which is found without walking what is before. `place` reads the
+  /// place of a row.
+  func values<Value: Placed>(
+    of all: SortedChunks<Value>, list: Int = 0, _ place: ([String]) -> Value.Place?
+  ) -> SortedChunks<Value>.SubSequence {
+    guard let after, after.list == list, let start = place(after.place) else { return all[...] }
+    return all.from(start)
   }
 
   /// The rows of a list that belong to this page. The lists of one answer are numbered, and taken in that order; the

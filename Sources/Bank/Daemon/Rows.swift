@@ -36,6 +36,9 @@ extension ServedMixture {
 }
 
 extension IngestRecord {
+  /// Whether it stands among the `rejected`: not what it should be, or not there yet.
+  fileprivate var isRejected: Bool { [.rejected, .incomplete, .waitingForModel].contains(state) }
+
   func row(directory path: String) -> IngestRow {
     IngestRow(
       path: path + "/" + file, state: state.rawValue, kind: kind, message: message, time: time.description,
@@ -109,13 +112,17 @@ extension Snapshot {
     return ingested.filter { !isSettled($0) } + ingested.lazy.filter(isSettled).prefix(PageParameters.maximumRows)
   }
 
-  /// `rejected`: files that are not what they should be, and those that are not there yet.
-  func rejected(_ directory: IngestRecord.Directory? = nil) -> [IngestRecord] {
-    ingested.filter { record in
-      (directory.map { $0 == record.directory } ?? true)
-        && [.rejected, .incomplete, .waitingForModel].contains(record.state)
-    }
+  /// How many dropped files are in each state.
+  var fileCounts: SystemStatus.Files {
+    var counts: [IngestState: Int] = [:]
+    for record in ingested { counts[record.state, default: 0] += 1 }
+    func count(_ state: IngestState) -> Int { counts[state] ?? 0 }
+    return SystemStatus.Files(
+      accepted: count(.accepted), duplicate: count(.duplicate), incomplete: count(.incomplete),
+      rejected: count(.rejected), ignored: count(.ignored), waitingForModel: count(.waitingForModel))
   }
+
+  var rejected: [IngestRecord] { ingested.filter(\.isRejected) }
 
   func experts(ofModel name: String) -> Int { activeExperts.count(ofModel: name) }
 
@@ -177,9 +184,12 @@ extension Page {
   mutating func rejected(
     list: Int, _ snapshot: Snapshot, _ directory: IngestRecord.Directory, _ paths: DaemonPaths
   ) throws(RPCError) -> [IngestRow] {
-    try rows(list: list, of: snapshot.rejected(directory), by: { [.name($0.file)] }) {
-      $0.row(directory: paths.directory(directory))
+    let files = values(of: snapshot.ingested, list: list) { place in
+      place.first.map { IngestRecord.Place(directory, $0) }
     }
+    return try rows(
+      list: list, of: files.lazy.filter { $0.directory == directory && $0.isRejected }, by: { [.name($0.file)] }
+    ) { $0.row(directory: paths.directory(directory)) }
   }
 
   /// The first rows of a list that is not paged, and how many more there are.

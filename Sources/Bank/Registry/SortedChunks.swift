@@ -62,7 +62,10 @@ package struct SortedChunks<Value: Placed>: Sendable {
     return value
   }
 
-  /// What stands behind a place, for the next page of a list.
+  /// What stands at a place and behind it, for the next page of a list.
+  package func from(_ place: Value.Place) -> SubSequence { self[lowerBound(place)...] }
+
+  /// What stands behind a place.
   package func after(_ place: Value.Place) -> SubSequence {
     var index = lowerBound(place)
     if index != endIndex, self[index].place == place { formIndex(after: &index) }

@@ -168,7 +168,7 @@ extension Invocation {
             ? ProgressLine.text(job, columns: min(60, room), drawsBlocks: console.drawsBlocks)
             : ProgressLine.plain(job)))
     }
-    showFiles(status.ingest, line)
+    showFiles(status, line)
     for warning in status.warnings {
       console.note(console.styledNote("warning: ", .yellow) + escaped(warning.message))
       if warning.code == "damaged" { console.note("  " + escaped(warning.help)) }
@@ -178,26 +178,31 @@ extension Invocation {
 
   /// How many dropped files there are in each state, and below it those that need a look: what was refused first, then what
   /// waits, then what nobody will take. No list ends silently.
-  private func showFiles(_ files: [IngestRow], _ line: (String, String) -> Void) {
+  private func showFiles(_ status: SystemStatus.Result, _ line: (String, String) -> Void) {
+    let counts = status.files
     let states = [
-      ("rejected", "refused"), ("incomplete", "incomplete"), ("waiting_for_model", "waiting"), ("ignored", "ignored"),
-      ("duplicate", "duplicate"), ("accepted", "accepted"),
+      ("rejected", "refused", counts.rejected), ("incomplete", "incomplete", counts.incomplete),
+      ("waiting_for_model", "waiting", counts.waitingForModel), ("ignored", "ignored", counts.ignored),
+      ("duplicate", "duplicate", counts.duplicate), ("accepted", "accepted", counts.accepted),
     ]
     // A newer daemon may have others.
-    let known = Set(states.map(\.0))
-    let others = Set(files.map(\.state)).subtracting(known).sorted().map { ($0, $0) }
-    let groups = (others + states).map { state, word in (word, files.filter { $0.state == state }) }
-      .filter { !$0.1.isEmpty }
+    let others = Set(status.ingest.map(\.state)).subtracting(states.map(\.0)).sorted().map { ($0, $0, 0) }
+    let groups = (others + states).map { state, word, count in
+      let files = status.ingest.filter { $0.state == state }
+      return (word: word, count: max(count, files.count), files: files)
+    }.filter { $0.count > 0 }
     guard !groups.isEmpty else { return }
-    line("files", groups.reversed().map { "\($0.1.count) \($0.0)" }.joined(separator: ", "))
-    let rows = groups.filter { $0.0 != "accepted" }.flatMap { word, files in files.map { (word, $0) } }
+    line("files", groups.reversed().map { "\($0.count) \($0.word)" }.joined(separator: ", "))
+    let toSee = groups.filter { $0.word != "accepted" }
+    let rows = toSee.flatMap { group in group.files.map { (group.word, $0) } }
     let shown = 20
     let width = rows.prefix(shown).map(\.0.count).max() ?? 0
     for (word, file) in rows.prefix(shown) {
       let padding = String(repeating: " ", count: width - word.count + 1)
       line("", word + padding + file.path + ": " + (file.message ?? file.kind ?? "-"))
     }
-    if rows.count > shown { line("", "and \(rows.count - shown) more; see: t2ctl --json status") }
+    let more = toSee.reduce(0) { $0 + $1.count } - min(shown, rows.count)
+    if more > 0 { line("", "and \(more) more; see: t2ctl --json status") }
   }
 
   /// An object as `name  value` lines; nested objects are indented under their name.

@@ -172,8 +172,8 @@ private enum Costs {
       }
       slowest = max(slowest, (MonotonicInstant.now - start).inSeconds * 1e3)
       let rows = page["experts"]?.arrayValue ?? []
-      guard rows.count == 100, let last = rows.last?["name"] else { return slowest }
-      after = last
+      guard !rows.isEmpty, let next = page["next"] else { return slowest }
+      after = next
     }
   }
 }

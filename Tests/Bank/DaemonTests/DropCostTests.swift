@@ -153,7 +153,7 @@ import Testing
         #expect(bank.snapshots.get().ingested.isEmpty)
       }
       #expect(bank.snapshots.get().ingested.map(\.file) == ["a", "c"])
-      #expect(try catalogue.events(limit: 9, kinds: ["test"]).map(\.subject) == ["a", "c"])
+      #expect(try catalogue.events(after: 0, limit: 9, kinds: ["test"]).map(\.subject) == ["a", "c"])
       // The commit itself fails: a reference that is checked then points nowhere.
       #expect(throws: RegistryError.self) {
         try writer.batch {

@@ -17,8 +17,8 @@ import Testing
   }
 
   private func states(_ daemon: Harness) throws -> [String: Int] {
-    let rows = try daemon.call("system.status")["ingest"]?.arrayValue ?? []
-    return Dictionary(rows.map { ($0["state"]?.stringValue ?? "", 1) }, uniquingKeysWith: +)
+    let counts = try daemon.call("system.status")["files"]?.objectValue?.members ?? []
+    return Dictionary(uniqueKeysWithValues: counts.map { ($0.key, $0.value.intValue ?? 0) }).filter { $0.value > 0 }
   }
 
   @Test func aBatchTakesTheGoodFilesAndNamesTheBadOnes() throws {

@@ -8,7 +8,12 @@ import Testing
     var outcome: Outcome?
     try withDaemon({ request, reply in
       #expect(request.method.name == "system.status")
-      reply.succeed(["ingest": .array(files)])
+      func count(_ state: String) -> JSONValue { JSONValue(files.count { $0["state"]?.stringValue == state }) }
+      let states = ["accepted", "duplicate", "incomplete", "rejected", "ignored", "waiting_for_model"]
+      var counts = JSONObject()
+      for state in states { counts[state] = count(state) }
+      // As the daemon does, where there are too many.
+      reply.succeed(["ingest": .array(Array(files.prefix(1000))), "files": .object(counts)])
     }) { _, options, _ in
       outcome = run(options + ["status"])
     }
@@ -46,7 +51,7 @@ import Testing
 
   @Test func whatIsLeftOutIsCounted() throws {
     let outcome = try status(
-      of: (0..<5000).map { file("n\($0).txt", "ignored", "no") } + [file("x", "rejected", "bad")])
+      of: [file("x", "rejected", "bad")] + (0..<5000).map { file("n\($0).txt", "ignored", "no") })
     let start = try #require(outcome.lines.firstIndex { $0.hasPrefix("files ") })
     #expect(outcome.lines[start] == "files       5000 ignored, 1 refused")
     #expect(outcome.lines.count == start + 22)

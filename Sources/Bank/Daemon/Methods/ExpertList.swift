@@ -6,7 +6,7 @@ extension ExpertList: HandledMethod {
     let snapshot = service.snapshots.get()
     var page = try Page(asked.page)
     // The newest version stands for the name; `active` says where another one is used.
-    let versions = snapshot.experts.lazy.flatMap { expert in
+    let versions = page.values(of: snapshot.experts) { $0.first.map { Name($0) } }.lazy.flatMap { expert in
       (asked.all ? expert.versions : [expert.newest].compactMap { $0 }).map { ($0, expert.active) }
     }.filter { shown in asked.model.map { sameName($0, shown.0.model) } ?? true }
     let rows = try page.rows(of: versions, by: { [.name($0.0.name), .number(Int64($0.0.version))] }) {

@@ -35,7 +35,8 @@ extension MixtureList: HandledMethod {
     let snapshot = service.snapshots.get()
     var page = try Page(asked.page)
     let mixtures = try page.rows(
-      of: snapshot.mixtures, by: { [.name($0.mixture.pair.task), .name($0.mixture.pair.model)] }
+      of: page.values(of: snapshot.mixtures) { $0.count == 2 ? Pair(task: $0[0], model: $0[1]) : nil },
+      by: { [.name($0.mixture.pair.task), .name($0.mixture.pair.model)] }
     ) { $0.row(damage: snapshot.damage(of: $0)) }
     reply.succeed(Result(mixtures: mixtures, next: page.next))
   }

@@ -33,7 +33,8 @@ extension Service {
       running: running.map { $0.row(board.progress(of: $0.id)) },
       queue: queue.rows, worker: workerStatus(),
       connections: counters?.connections ?? 0, memoryBytes: ProcessMemory.of()?.resident ?? 0,
-      ingest: ingest.rows, scrub: scrubStatus(damaged: snapshot.damage.count), warnings: warnings.rows,
+      ingest: ingest.rows, files: snapshot.fileCounts, scrub: scrubStatus(damaged: snapshot.damage.count),
+      warnings: warnings.rows,
       leftOut: leftOut.queue + leftOut.ingest + leftOut.warnings > 0 ? leftOut : nil)
   }
 

@@ -40,7 +40,7 @@ extension SystemSync: HandledMethod {
     coordinator.examineDamage()
     coordinator.stopWaiting()
     let snapshot = coordinator.snapshot
-    let (rejected, leftOut) = Page.beginning(of: snapshot.rejected()) {
+    let (rejected, leftOut) = Page.beginning(of: snapshot.rejected) {
       $0.row(directory: coordinator.paths.directory($0.directory))
     }
     return Result(

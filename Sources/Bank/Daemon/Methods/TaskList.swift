@@ -5,7 +5,9 @@ extension TaskList: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
     var page = try Page(asked.page)
-    let tasks = try page.rows(of: snapshot.tasks, by: { [.name($0.name)] }) { snapshot.row(of: $0) }
+    let tasks = try page.rows(
+      of: page.values(of: snapshot.tasks) { $0.first.map { Name($0) } }, by: { [.name($0.name)] }
+    ) { snapshot.row(of: $0) }
     let rejected = try page.rejected(list: 1, snapshot, .tasks, service.paths)
     reply.succeed(Result(tasks: tasks, rejected: rejected, next: page.next))
   }

@@ -30,6 +30,8 @@ package enum SystemStatus: RPCMethodDeclaration {
     package var connections: Int
     package var memoryBytes: Int
     package var ingest: [IngestRow]
+    /// How many dropped files are in each state.
+    package var files: Files
     package var scrub: Scrub
     package var warnings: [Warning]
     /// Where a list above is cut: how many rows are not in it.
@@ -38,8 +40,8 @@ package enum SystemStatus: RPCMethodDeclaration {
     package init(
       version: String, pid: Int, uptimeSeconds: Double, generation: Int64, prefix: String, socket: String, spool: Spool,
       sqlite: String, models: Int, experts: Int, tasks: Int, mixtures: Int, jobs: Jobs, running: [JobRow],
-      queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], scrub: Scrub,
-      warnings: [Warning], leftOut: LeftOut? = nil
+      queue: [JobRow], worker: Worker, connections: Int, memoryBytes: Int, ingest: [IngestRow], files: Files,
+      scrub: Scrub, warnings: [Warning], leftOut: LeftOut? = nil
     ) {
       self.leftOut = leftOut
       (self.version, self.pid, self.uptimeSeconds, self.generation, self.prefix, self.socket, self.spool, self.sqlite) =
@@ -47,7 +49,7 @@ package enum SystemStatus: RPCMethodDeclaration {
       (self.models, self.experts, self.tasks, self.mixtures, self.jobs, self.running, self.queue, self.worker) = (
         models, experts, tasks, mixtures, jobs, running, queue, worker
       )
-      self.scrub = scrub
+      (self.files, self.scrub) = (files, scrub)
       (self.connections, self.memoryBytes, self.ingest, self.warnings) = (connections, memoryBytes, ingest, warnings)
     }
   }
@@ -67,6 +69,21 @@ package enum SystemStatus: RPCMethodDeclaration {
     package init(passes: Int, last: String?, files: Int, bytes: Int, damaged: Int) {
       (self.passes, self.files, self.bytes, self.damaged) = (passes, files, bytes, damaged)
       self.last = last
+    }
+  }
+
+  package struct Files: Codable, Sendable, Equatable {
+    package var accepted: Int
+    package var duplicate: Int
+    package var incomplete: Int
+    package var rejected: Int
+    package var ignored: Int
+    package var waitingForModel: Int
+
+    package init(accepted: Int, duplicate: Int, incomplete: Int, rejected: Int, ignored: Int, waitingForModel: Int) {
+      (self.accepted, self.duplicate, self.incomplete, self.rejected, self.ignored, self.waitingForModel) = (
+        accepted, duplicate, incomplete, rejected, ignored, waitingForModel
+      )
     }
   }
 
