@@ -11,11 +11,11 @@ import Testing
 /// What clients do that break things by malice or by accident. Beside each of them a well-behaved client asks all the
 /// time and must be answered; afterwards no connection is left.
 @Suite struct HostileClientTests {
-  private func withHostileServer(_ limits: RPCLimits = RPCLimits(), _ body: (Harness) throws -> Void) throws {
+  func withHostileServer(_ limits: RPCLimits = RPCLimits(), _ body: (Harness) throws -> Void) throws {
     try withHostileServer(limits) { harness, _ in try body(harness) }
   }
 
-  private func withHostileServer(
+  func withHostileServer(
     _ limits: RPCLimits = RPCLimits(), _ body: (Harness, HealthyClient) throws -> Void
   ) throws {
     try withServer(limits) { harness in
@@ -25,6 +25,8 @@ import Testing
         healthy.stop.store(true, ordering: .relaxed)
         thread.join()
       }
+      // It is connected before the others take all that its user may have.
+      try #require(eventually { healthy.answered.load(ordering: .relaxed) > 0 })
       try body(harness, healthy)
       let before = healthy.answered.load(ordering: .relaxed)
       #expect(eventually { healthy.answered.load(ordering: .relaxed) > before + 5 }, "the healthy client waits")
@@ -296,7 +298,7 @@ import Testing
 }
 
 /// Asks as fast as two thousand times a second until it is told to stop.
-private final class HealthyClient: Sendable {
+final class HealthyClient: Sendable {
   let path: String
   let stop = Atomic<Bool>(false)
   let answered = Atomic<Int>(0)
