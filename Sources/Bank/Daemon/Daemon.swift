@@ -96,6 +96,7 @@ package final class Daemon: Sendable {
       throw .files(error)
     }
     do throws(SystemCallError) {
+      try FileSystem.removeTemporaries(in: paths.run)
       try FileSystem.writeAtomically(paths.pidFile, Array("\(ownProcessID())\n".utf8), mode: 0o644)
     } catch {
       // A full disk is no reason not to serve what there is.

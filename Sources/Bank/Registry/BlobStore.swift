@@ -68,6 +68,7 @@ package struct BlobStore: Sendable {
         guard let name = entry.text else { continue }
         try FileSystem.removeTree(staging + "/" + name)
       }
+      for directory in [root, redo] { try FileSystem.removeTemporaries(in: directory) }
       var isNew = false
       for number in 0..<256 {
         let path = blobs + "/" + Self.prefix(number)

@@ -50,6 +50,14 @@ package enum FileSystem {
     try synchronizeDirectory(directory, path: directoryPath)
   }
 
+  /// Removes what `writeAtomically` has left in a directory of ours where its process was killed within it.
+  package static func removeTemporaries(in directory: String) throws(SystemCallError) {
+    for entry in try entries(directory) {
+      guard let name = entry.text, name.hasPrefix("."), name.hasSuffix(".tmp") else { continue }
+      try remove("\(directory)/\(name)")
+    }
+  }
+
   /// Makes the names in a directory durable.
   package static func synchronizeDirectory(_ path: String) throws(SystemCallError) {
     try synchronizeDirectory(try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY), path: path)

@@ -51,6 +51,21 @@ import WorkerProtocol
     }
   }
 
+  /// As after kill -9 between a temporary file and its last name.
+  @Test func halfWrittenFilesOfAnEarlierRunAreRemoved() throws {
+    try withDaemon { (daemon: Harness) throws in
+      daemon.stop()
+      let paths = daemon.daemon.paths
+      let left = [
+        "\(paths.run)/.t2d.pid.abc.tmp", "\(paths.state)/.catalogue.sqlite.abc.tmp",
+        "\(paths.state)/redo/.0.log.abc.tmp",
+      ]
+      for path in left { try FileSystem.writeAtomically(path, [1]) }
+      try daemon.restart()
+      for path in left { #expect(try FileSystem.status(path) == nil, "\(path)") }
+    }
+  }
+
   @Test func aFileThatChangedWhileTheDaemonWasDownIsSeen() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()
