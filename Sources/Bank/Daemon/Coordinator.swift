@@ -91,6 +91,7 @@ final class Coordinator {
         writer.note("catalogue.redone", "catalogue", ["first": .integer(first), "last": .integer(last)])
       }
     }
+    writer.attempt("shorten the redo log") { () throws(RegistryError) in try catalogue.shortenRedoLog() }
     try jobs.restore()
     for warning in paths.warnings() where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
     examineStore(within: Self.examinationTime)
@@ -222,6 +223,7 @@ extension Coordinator: JobOwner {
   }
 
   func ended(_ job: Int64) {
+    writer.attempt("shorten the redo log") { () throws(RegistryError) in try catalogue.shortenRedoLog() }
     if let record = try? catalogue.job(job), let spec = try? handled(record) { spec.ended() }
     collectTrainingStates(now: .now)
   }

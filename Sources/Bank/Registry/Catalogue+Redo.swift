@@ -212,12 +212,10 @@ extension Catalogue {
     redo = log
   }
 
-  /// From this size on a log is replaced by a copy of the database and a new log.
-  private static let longestRedoLog = 256 << 20
-
-  /// Replaces a log that has grown long. It takes as long as copying the database.
-  package func shortenRedoLog() throws(RegistryError) {
-    guard let redo, redo.last.end > Self.longestRedoLog else { return }
+  /// Replaces a log that has grown longer than so many bytes by a copy of the database and a new log. It takes as long as
+  /// copying the database. Not within a transaction.
+  package func shortenRedoLog(longerThan longest: Int = 256 << 20) throws(RegistryError) {
+    guard let redo, redo.last.end > longest else { return }
     try beginRedoLog()
   }
 }
