@@ -52,14 +52,11 @@ import Testing
   @Test func whatTheDatabaseLostIsMadeAgainAndNoNumberIsUsedTwice() throws {
     try withBank { bank in
       try bank.addVersion()
-      bank.catalogue.close()
-      let old = try FileSystem.readAll(bank.path, maximumBytes: 1 << 24)
-      try bank.open()
-      try bank.addVersion()
-      try bank.addVersion()
-      let all = try bank.catalogue.dump()
-      bank.catalogue.close()
-      try FileSystem.writeAtomically(bank.path, old)
+      var all: [String] = []
+      try bank.loseChanges {
+        for _ in 1...2 { try bank.addVersion() }
+        all = try bank.catalogue.dump()
+      }
       try bank.open()
       #expect(try bank.catalogue.dump() == all)
       let finding = try #require(bank.catalogue.findings.first)
@@ -126,13 +123,8 @@ import Testing
   @Test func whereBothAreDamagedTheStartIsRefused() throws {
     try withBank { bank in
       try bank.addVersion()
-      bank.catalogue.close()
-      let old = try FileSystem.readAll(bank.path, maximumBytes: 1 << 24)
-      try bank.open()
-      try bank.addVersion()
       let path = try bank.logPath
-      bank.catalogue.close()
-      try FileSystem.writeAtomically(bank.path, old)
+      try bank.loseChanges { try bank.addVersion() }
       var log = try FileSystem.readAll(path, maximumBytes: 1 << 24)
       log[log.count - 10] ^= 1
       try FileSystem.writeAtomically(path, log)
@@ -228,6 +220,16 @@ private final class Bank {
   func reopen() throws {
     catalogue.close()
     try open()
+  }
+
+  /// Makes changes that the database, which is closed then, has lost again, and the redo log has not.
+  func loseChanges(_ changes: () throws -> Void) throws {
+    catalogue.close()
+    let old = try FileSystem.readAll(path, maximumBytes: 1 << 24)
+    try open()
+    try changes()
+    catalogue.close()
+    try FileSystem.writeAtomically(path, old)
   }
 
   /// What `t2d fsck --rebuild` does when the catalogue is gone.

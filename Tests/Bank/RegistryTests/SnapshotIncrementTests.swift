@@ -31,6 +31,9 @@ import Testing
         snapshot = try catalogue.snapshot(after: snapshot, configuredModel: nil, path: \.hex)
         try Self.expectWhole(snapshot, catalogue)
       }
+      // Changes that were possible, and not only such as had nothing to change.
+      let commits = try #require(catalogue.redo?.last.commit)
+      #expect(commits > 30 && !snapshot.experts.isEmpty && !snapshot.mixtures.isEmpty, "\(commits) commits")
     }
   }
 
@@ -114,11 +117,15 @@ import Testing
     switch random.next() % 11 {
     case 0, 1: try accept(name, "\(random.next() % 100)", catalogue)
     case 2:
-      guard let version = experts.first(where: { $0.name == name })?.versions.last?.version else { return }
+      guard let version = experts.first(where: { $0.name == name })?.versions.last?.version else {
+        throw .unknownExpert(name)
+      }
       try catalogue.moveAlias(name, .promote, to: version, who: "t2d", why: "", now: Sample.now)
     case 3: try catalogue.moveAlias(name, .retire, to: nil, who: "t2d", why: "", now: Sample.now)
     case 4:
-      guard let version = experts.first(where: { $0.name == name })?.versions.first?.version else { return }
+      guard let version = experts.first(where: { $0.name == name })?.versions.first?.version else {
+        throw .unknownExpert(name)
+      }
       let reason = Quarantine(
         kind: "no_better_than_shuffled", check: 1, checkKind: "shuffle", task: "arc", model: "tiny")
       _ = try catalogue.quarantine(name, version: version, reason: reason, who: "t2d", why: "", now: Sample.now)
@@ -131,11 +138,11 @@ import Testing
     case 8: _ = try catalogue.add(job(task))
     case 9:
       let jobs = try catalogue.liveJobs()
-      guard let id = jobs.randomElement(using: &random)?.id else { return }
+      guard let id = jobs.randomElement(using: &random)?.id else { throw .unknownJob(0) }
       let state: JobState = [.running, .done, .failed, .cancelled][Int(random.next() % 4)]
       try catalogue.setState(id, state, attempts: 1, error: ["message": "why"], now: Sample.now)
     default:
-      guard try catalogue.tasks().contains(where: { $0.name == task }) else { return }
+      guard try catalogue.tasks().contains(where: { $0.name == task }) else { throw .unknownTask(task) }
       var mixture = Sample.mixture(job: try catalogue.add(job(task)))
       mixture.pair.task = task
       try catalogue.publish(mixture, generation: 5, staleReason: nil)
