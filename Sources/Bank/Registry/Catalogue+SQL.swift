@@ -48,6 +48,11 @@ final class StoredRow {
 extension Catalogue {
   /// Runs a statement that changes something. Within a transaction, which keeps it for the redo log.
   func run(_ sql: String, _ values: any SQLBindable...) throws(RegistryError) {
+    try run(sql, values: values)
+  }
+
+  /// The same for values that come as a list.
+  func run(_ sql: String, values: [any SQLBindable]) throws(RegistryError) {
     try each(sql, values) { _ in }
     note(RedoStatement(sql: sql, values: values.map(\.sqlValue)))
   }

@@ -80,11 +80,15 @@ extension Catalogue {
 
   func check(_ id: Int64) throws(RegistryError) -> CheckRecord? { try checks(where: "id = ?", [id]).first }
 
+  /// Those of versions that are not removed.
   private func checks(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [CheckRecord] {
     try rows(
       """
       SELECT id, kind, expert, version, model, model_digest, task, task_digest, job, verdict, passes, action, summary,
-        added FROM checks WHERE \(condition) ORDER BY id
+        added FROM checks WHERE \(condition) AND NOT EXISTS (
+          SELECT 1 FROM expert_versions v
+          WHERE v.expert = checks.expert AND v.version = checks.version AND v.removal IS NOT NULL)
+      ORDER BY id
       """, values: values
     ) { (row) throws(RegistryError) in
       CheckRecord(
@@ -114,23 +118,28 @@ extension Catalogue {
     return (id, true)
   }
 
-  /// Takes a version out of use, with the reason. Where it was active, the version that was active
-  /// before it takes its place, if there is one that is not quarantined too. Returns that move, if there was one.
+  /// Takes a version out of use, with the reason; where it was active, as `stepDown` says. Returns that move, if there was
+  /// one.
   package func quarantine(
     _ expert: String, version: Int, reason: Quarantine, who: String, why: String, now: Timestamp
   ) throws(RegistryError) -> AliasMove? {
-    let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) })
-    guard let active = active.first else { throw .unknownExpert(expert) }
     changes.experts[Name(expert), default: []].insert(version)
-    var move: AliasMove?
-    if active == Int64(version) {
-      let before = try versionBefore(expert)
-      move = try moveAlias(
-        expert, before == nil ? .retire : .rollback, to: before, who: who, why: why, now: now)
-    }
+    let move = try stepDown(expert, version: version, who: who, why: why, now: now)
     try run(
       "UPDATE expert_versions SET state = 'quarantined', quarantine = ? WHERE expert = ? AND version = ?",
       RecordWriter.json(reason).jsonText, expert, version)
     return move
+  }
+
+  /// Where a version is active, the one that was active before it takes its place, if there is one that is neither
+  /// quarantined nor removed; else none does. Returns the move; nil where it is not active.
+  func stepDown(
+    _ expert: String, version: Int, who: String, why: String, now: Timestamp
+  ) throws(RegistryError) -> AliasMove? {
+    let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) })
+    guard let active = active.first else { throw .unknownExpert(expert) }
+    guard active == Int64(version) else { return nil }
+    let before = try versionBefore(expert)
+    return try moveAlias(expert, before == nil ? .retire : .rollback, to: before, who: who, why: why, now: now)
   }
 }

@@ -133,10 +133,10 @@ extension Catalogue {
   package func owners(ofBlob hex: String) throws(RegistryError) -> BlobOwners {
     BlobOwners(
       versions: try rows(
-        "SELECT expert, version FROM expert_versions WHERE blob = ? ORDER BY expert, version", hex,
+        "SELECT expert, version FROM expert_versions WHERE blob = ? AND purged = 0 ORDER BY expert, version", hex,
         read: { ($0.text(0), Int($0.integer(1))) }),
       mixtures: try rows(
-        "SELECT task, model, revision FROM mixtures WHERE blob = ? ORDER BY task, model, revision", hex,
+        "SELECT task, model, revision FROM mixtures WHERE blob = ? AND purged = 0 ORDER BY task, model, revision", hex,
         read: { (Pair(task: $0.text(0), model: $0.text(1)), Int($0.integer(2))) }))
   }
 
@@ -144,8 +144,8 @@ extension Catalogue {
   package func blobs(after hex: String, limit: Int) throws(RegistryError) -> [String] {
     try rows(
       """
-      SELECT blob FROM expert_versions WHERE blob > ?1
-      UNION SELECT blob FROM mixtures WHERE blob > ?1 ORDER BY blob LIMIT ?2
+      SELECT blob FROM expert_versions WHERE blob > ?1 AND purged = 0
+      UNION SELECT blob FROM mixtures WHERE blob > ?1 AND purged = 0 ORDER BY blob LIMIT ?2
       """, hex, limit, read: { $0.text(0) })
   }
 

@@ -186,7 +186,8 @@ extension Catalogue {
       }
       records[index].versions.append(version)
     }
-    return records
+    // One whose versions are all removed is there no more.
+    return records.filter { !$0.versions.isEmpty }
   }
 
   /// An expert as it stands: `known` as it stood, of which the versions that did not change are taken.
@@ -198,16 +199,16 @@ extension Catalogue {
       """, name, read: { ($0.optionalInteger(0), $0.optionalText(1)) })
     guard let (active, move) = found.first else { return nil }
     var record = try expert(name, active, move)
-    guard let known else {
+    if let known {
+      record.versions = known.versions
+      for number in changed.sorted() {
+        let version = try expertVersions(where: "expert = ? AND version = ?", [name, number]).first
+        record.replace(number, by: version)
+      }
+    } else {
       record.versions = try expertVersions(where: "expert = ?", [name])
-      return record
     }
-    record.versions = known.versions
-    for number in changed.sorted() {
-      let version = try expertVersions(where: "expert = ? AND version = ?", [name, number]).first
-      record.replace(number, by: version)
-    }
-    return record
+    return record.versions.isEmpty ? nil : record
   }
 
   /// A name without its versions.
@@ -218,13 +219,15 @@ extension Catalogue {
     return ExpertRecord(name: name, active: active.map { Int($0) }, versions: [], lastMove: lastMove)
   }
 
+  /// Those that are not removed.
   private func expertVersions(
     where condition: String, _ values: [any SQLBindable]
   ) throws(RegistryError) -> [ExpertVersion] {
     try rows(
       """
       SELECT expert, version, state, model, model_digest, digest, blob, bytes, kind, label, task, rescale, is_foreign,
-        details, warnings, source, added, added_by, quarantine FROM expert_versions WHERE \(condition)
+        details, warnings, source, added, added_by, quarantine FROM expert_versions
+      WHERE removal IS NULL AND (\(condition))
       ORDER BY expert, version
       """, values: values
     ) { (row) throws(RegistryError) in
@@ -240,7 +243,7 @@ extension Catalogue {
     }
   }
 
-  /// The version of this name that has this content on this model, if there is one.
+  /// The version of this name that has this content on this model, if there is one: also one that is removed.
   package func version(ofExpert name: String, digest: String, modelDigest: String) throws(RegistryError) -> Int? {
     try rows(
       "SELECT version FROM expert_versions WHERE expert = ? AND digest = ? AND model_digest = ?", name, digest,
@@ -249,7 +252,7 @@ extension Catalogue {
   }
 
   /// Adds the next version of a name as a candidate and returns its number. Numbers are never used twice, since
-  /// versions are never deleted.
+  /// the rows of versions are never deleted.
   package func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int {
     try run("INSERT INTO experts (name) VALUES (?) ON CONFLICT DO NOTHING", version.name)
     let number = try integer(
@@ -276,11 +279,11 @@ extension Catalogue {
     guard let active = found.first else { throw .unknownExpert(expert) }
     let from = active.map { Int($0) }
     if let to {
-      let newest = try integer("SELECT max(version) FROM expert_versions WHERE expert = ?", expert)
-      guard
-        try rows("SELECT 1 FROM expert_versions WHERE expert = ? AND version = ?", expert, to, read: { _ in }).count
-          == 1
-      else { throw .unknownVersion(expert: expert, version: to, newest: Int(newest)) }
+      let there = "FROM expert_versions WHERE removal IS NULL AND expert = ?"
+      let newest = try integer("SELECT max(version) \(there)", expert)
+      guard try rows("SELECT 1 \(there) AND version = ?", expert, to, read: { _ in }).count == 1 else {
+        throw .unknownVersion(expert: expert, version: to, newest: Int(newest))
+      }
     }
     guard from != to else {
       throw .conflict(
@@ -304,7 +307,8 @@ extension Catalogue {
   }
 
   /// The version that was active before the present one: where a rollback goes. Rollbacks themselves are walked over,
-  /// so that two of them go two steps back and not to and fro; and so are versions that a check has quarantined since.
+  /// so that two of them go two steps back and not to and fro; and so are versions that a check has quarantined since, or
+  /// that are removed.
   package func versionBefore(_ expert: String) throws(RegistryError) -> Int? {
     var stack: [Int?] = []
     let moves = try rows(
@@ -317,13 +321,13 @@ extension Catalogue {
       }
     }
     let active = try rows("SELECT active FROM experts WHERE name = ?", expert, read: { $0.optionalInteger(0) }).first
-    let quarantined = try rows(
-      "SELECT version FROM expert_versions WHERE expert = ? AND state = 'quarantined'", expert,
+    let out = try rows(
+      "SELECT version FROM expert_versions WHERE expert = ? AND (state = 'quarantined' OR removal IS NOT NULL)", expert,
       read: { Int($0.integer(0)) })
     return stack.dropLast().last { version in
       // Nothing was active then: there is nowhere to go back to.
       guard let version else { return true }
-      return !quarantined.contains(version) && active.flatMap { $0 } != Int64(version)
+      return !out.contains(version) && active.flatMap { $0 } != Int64(version)
     } ?? nil
   }
 

@@ -87,6 +87,14 @@ extension Catalogue {
     try ingested(where: "directory = ? AND file = ?", [place.directory.rawValue, place.file.text]).first
   }
 
+  /// The files that became an expert or a task; of one version, where asked.
+  package func ingested(
+    _ directory: IngestRecord.Directory, subject: String, version: Int?
+  ) throws(RegistryError) -> [IngestRecord] {
+    try ingested(
+      where: "directory = ?1 AND subject = ?2 AND (?3 IS NULL OR version = ?3)", [directory.rawValue, subject, version])
+  }
+
   private func ingested(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [IngestRecord] {
     try rows(
       """

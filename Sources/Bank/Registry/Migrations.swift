@@ -11,5 +11,6 @@ extension Catalogue {
     Migration("checks of experts", checkTables.joined(separator: ";\n")),
     Migration("the position in the redo log", positionTables.joined(separator: ";\n")),
     Migration("damage of stored files", damageTables.joined(separator: ";\n")),
+    Migration("removals", removalTables.joined(separator: ";\n")),
   ]
 }

@@ -129,13 +129,17 @@ extension Catalogue {
     try servedMixtures(where: "s.task = ? AND s.model = ?", [pair.task, pair.model]).first
   }
 
+  /// But for those of removed tasks and on removed models.
   private func servedMixtures(
     where condition: String, _ values: [any SQLBindable]
   ) throws(RegistryError) -> [ServedMixture] {
     try rows(
       """
       SELECT \(Self.mixtureColumns), s.generation, s.stale_reason, s.in_place_of FROM served s
-      JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision WHERE \(condition)
+      JOIN mixtures m ON m.task = s.task AND m.model = s.model AND m.revision = s.revision
+      JOIN tasks t ON t.name = s.task AND t.removal IS NULL
+      JOIN models b ON b.name = s.model AND b.removal IS NULL
+      WHERE \(condition)
       ORDER BY s.task, s.model
       """, values: values
     ) { (row) throws(RegistryError) in
@@ -155,7 +159,8 @@ extension Catalogue {
     try rows(
       """
       SELECT \(Self.mixtureColumns) FROM mixtures m
-      WHERE m.task = ?1 AND (?2 IS NULL OR m.model = ?2) AND m.generation < ?4 ORDER BY m.generation DESC LIMIT ?3
+      WHERE m.task = ?1 AND (?2 IS NULL OR m.model = ?2) AND m.generation < ?4 AND m.purged = 0
+      ORDER BY m.generation DESC LIMIT ?3
       """, task, model, limit, before ?? .max
     ) { (row) throws(RegistryError) in try mixture(row) }
   }

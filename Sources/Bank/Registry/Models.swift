@@ -56,8 +56,11 @@ extension Catalogue {
     """
   ]
 
+  /// Those that are not removed.
   package func models() throws(RegistryError) -> [ModelRecord] {
-    try rows("SELECT name, path, identity, state, facts, problem, added, added_by FROM models ORDER BY name") {
+    try rows(
+      "SELECT name, path, identity, state, facts, problem, added, added_by FROM models WHERE removal IS NULL ORDER BY name"
+    ) {
       (row) throws(RegistryError) in
       var facts: ModelFacts?
       if let text = row.optionalText(4) {
@@ -71,6 +74,7 @@ extension Catalogue {
   }
 
   package func store(_ model: ModelRecord) throws(RegistryError) {
+    _ = try showAgain(.model(model.name), now: model.added)
     changes.models = true
     try run(
       """

@@ -1,3 +1,5 @@
+import Digests
+import StrictJSON
 import SystemSupport
 
 /// Compares the store with what the catalogue names in it, in both directions.
@@ -47,24 +49,32 @@ package struct StoreAudit: Sendable {
     findings.filter { $0.kind == .unnamed && ($0.changed.map { $0 < time } ?? false) }
   }
 
-  package init(of catalogue: Catalogue, depth: Depth) throws(RegistryError) {
+  /// `removed`: what is looked at as if it had been given up.
+  package init(
+    of catalogue: Catalogue, depth: Depth, givingUp removed: [Removal] = []
+  ) throws(RegistryError) {
     let store = catalogue.store
     try auditCatalogue(catalogue, depth)
     var blobs: [String: (blob: BlobReference, subject: String)] = [:]
-    for (blob, subject) in try catalogue.namedBlobs() { blobs[store.path(blob)] = (blob, subject) }
+    for (blob, subject) in try catalogue.namedBlobs(but: removed) { blobs[store.path(blob)] = (blob, subject) }
     for (path, named) in blobs.sorted(by: { $0.key < $1.key }) { audit(named.blob, path, named.subject, store, depth) }
     var tasks: Set<String> = []
-    for (path, subject) in try catalogue.namedTasks() {
+    for (path, subject) in try catalogue.namedTasks(but: removed) {
       // The copy is a directory with the file, or the directory, that was dropped.
       tasks.insert(FileSystem.split(path).directory)
       if ((try? FileSystem.status(path)) ?? nil) == nil { add(.missing, path, subject, "it is not there") }
     }
+    let digests = try catalogue.digestsGivenUp(with: removed)
     try RedoLog.files { () throws(SystemCallError) in
       for directory in try Self.paths(in: store.blobs) {
         for path in try Self.paths(in: directory) where blobs[path] == nil { try addUnnamed(path, "a blob") }
       }
       for directory in try Self.paths(in: store.tasks) {
         for path in try Self.paths(in: directory) where !tasks.contains(path) { try addUnnamed(path, "a task's copy") }
+      }
+      // Of other models it is kept, named or not: it takes long to make.
+      for path in try Self.paths(in: store.factorizations) where digests.contains(where: { path.contains($0.hex) }) {
+        try addUnnamed(path, "the factorization of a model that was removed")
       }
     }
   }
@@ -125,17 +135,33 @@ package struct StoreAudit: Sendable {
 }
 
 extension Catalogue {
-  /// Every blob that a row names, with what it is; once for each row.
-  package func namedBlobs() throws(RegistryError) -> [(blob: BlobReference, subject: String)] {
-    let versions = try rows("SELECT blob, bytes, expert, version FROM expert_versions ORDER BY expert, version") {
-      row in
+  /// Every blob that a row names, with what it is; once for each row. Without those of `removed`.
+  package func namedBlobs(
+    but removed: [Removal] = []
+  ) throws(RegistryError) -> [(blob: BlobReference, subject: String)] {
+    let without = Self.numbers(of: removed)
+    let versions = try rows(
+      """
+      SELECT blob, bytes, expert, version FROM expert_versions
+      WHERE purged = 0 AND (removal IS NULL OR removal NOT IN (SELECT value FROM json_each(?)))
+      ORDER BY expert, version
+      """, without
+    ) { row in
       (
         blob: BlobReference(hex: row.text(0), bytes: Int(row.integer(1))),
         subject: "expert \(row.text(2))@\(row.integer(3))"
       )
     }
     return try versions
-      + rows("SELECT blob, bytes, task, model, revision FROM mixtures ORDER BY task, model, revision") { row in
+      + rows(
+        """
+        SELECT blob, bytes, task, model, revision FROM mixtures m
+        WHERE purged = 0
+          AND task NOT IN (SELECT name FROM tasks WHERE removal IN (SELECT value FROM json_each(?1)))
+          AND model NOT IN (SELECT name FROM models WHERE removal IN (SELECT value FROM json_each(?1)))
+        ORDER BY task, model, revision
+        """, without
+      ) { row in
         (
           blob: BlobReference(hex: row.text(0), bytes: Int(row.integer(1))),
           subject: "mixture \(row.integer(4)) of task \(row.text(2)) on model \(row.text(3))"
@@ -143,10 +169,20 @@ extension Catalogue {
       }
   }
 
-  /// The copy of every revision of every task.
-  package func namedTasks() throws(RegistryError) -> [(path: String, subject: String)] {
-    try rows("SELECT path, task, revision FROM task_revisions ORDER BY task, revision") { row in
+  /// The copy of every revision of every task. Without those of `removed`.
+  package func namedTasks(but removed: [Removal] = []) throws(RegistryError) -> [(path: String, subject: String)] {
+    try rows(
+      """
+      SELECT path, task, revision FROM task_revisions
+      WHERE purged = 0 AND task NOT IN (SELECT name FROM tasks WHERE removal IN (SELECT value FROM json_each(?)))
+      ORDER BY task, revision
+      """, Self.numbers(of: removed)
+    ) { row in
       (path: row.text(0), subject: "revision \(row.integer(2)) of task \(row.text(1))")
     }
+  }
+
+  private static func numbers(of removed: [Removal]) -> String {
+    JSONValue.array(removed.map { .integer($0.id) }).jsonText
   }
 }

@@ -99,12 +99,14 @@ extension Catalogue {
 
   func task(_ name: String) throws(RegistryError) -> TaskRecord? { try tasks(where: "t.name = ?", [name]).first }
 
+  /// Those that are not removed.
   private func tasks(where condition: String, _ values: [any SQLBindable]) throws(RegistryError) -> [TaskRecord] {
     try rows(
       """
       SELECT t.name, t.only_model, r.revision, r.digest, r.path, r.rows, r.eval_rows, r.train_rows, r.scoring, r.metric,
         r.template, r.settings, r.warnings, r.source, r.added, r.files
-      FROM tasks t JOIN task_revisions r ON r.task = t.name AND r.revision = t.revision WHERE \(condition)
+      FROM tasks t JOIN task_revisions r ON r.task = t.name AND r.revision = t.revision
+      WHERE t.removal IS NULL AND (\(condition))
       ORDER BY t.name
       """, values: values
     ) { (row) throws(RegistryError) in
@@ -140,6 +142,10 @@ extension Catalogue {
 
   /// Makes this the task's newest revision and returns its number; `revision` of the argument is not read.
   package func addRevision(_ revision: TaskRevision) throws(RegistryError) -> Int {
+    if try showAgain(.task(revision.task), now: revision.added) {
+      // It comes anew, and not as what it was bound to.
+      try bind(task: revision.task, toModel: nil)
+    }
     changes.tasks.insert(Name(revision.task))
     let number = try integer(
       "SELECT coalesce(max(revision), 0) + 1 FROM task_revisions WHERE task = ?", revision.task)
@@ -173,8 +179,8 @@ extension Catalogue {
     if try integer("SELECT changes()") == 0 { throw .unknownTask(task) }
   }
 
-  /// Whether a row names this path: a directory that none names is left over from a crash.
+  /// Whether a row names this path: a directory that none names is left over from a crash, or given up.
   package func isTaskPathKnown(_ path: String) throws(RegistryError) -> Bool {
-    try integer("SELECT count(*) FROM task_revisions WHERE path = ?", path) > 0
+    try integer("SELECT count(*) FROM task_revisions WHERE path = ? AND purged = 0", path) > 0
   }
 }

@@ -124,6 +124,18 @@ package enum CheckAction: String, Choice {
   case quarantine
 }
 
+/// What can be taken away.
+package enum RemovalKind: String, Choice { case expert, task, model }
+
+/// What became of it then.
+package enum RemovalState: String, Choice {
+  /// It can be undone.
+  case removed
+  case undone
+  /// Its files are given up.
+  case purged
+}
+
 /// How far the mixture of a task is: of one model, or the worst of several.
 package enum TaskState: String, Choice {
   case ready, stale, queued, running, failed

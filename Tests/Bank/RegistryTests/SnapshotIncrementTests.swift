@@ -17,7 +17,8 @@ import Testing
       try catalogue.change { () throws in try catalogue.store(Sample.model()) }
       var random = Seeded(seed)
       var snapshot = try catalogue.snapshot(after: nil, configuredModel: nil, path: \.hex)
-      for _ in 0..<60 {
+      var (experts, mixtures, removals) = (0, 0, 0)
+      for _ in 0..<70 {
         // Some changes of a transaction fail alone, and some with all of it.
         _ = try? catalogue.change { () throws in
           for _ in 0...(random.next() % 4) {
@@ -30,10 +31,13 @@ import Testing
         }
         snapshot = try catalogue.snapshot(after: snapshot, configuredModel: nil, path: \.hex)
         try Self.expectWhole(snapshot, catalogue)
+        experts = max(experts, snapshot.experts.count)
+        mixtures = max(mixtures, snapshot.mixtures.count)
+        removals = try catalogue.removals(limit: 1000).count
       }
       // Changes that were possible, and not only such as had nothing to change.
       let commits = try #require(catalogue.redo?.last.commit)
-      #expect(commits > 30 && !snapshot.experts.isEmpty && !snapshot.mixtures.isEmpty, "\(commits) commits")
+      #expect(commits > 30 && experts > 0 && mixtures > 0 && removals > 3, "\(commits) commits")
     }
   }
 
@@ -114,7 +118,7 @@ import Testing
     let name = names[Int(random.next() % UInt64(names.count))]
     let task = tasks[Int(random.next() % UInt64(tasks.count))]
     let experts = try catalogue.experts()
-    switch random.next() % 11 {
+    switch random.next() % 15 {
     case 0, 1: try accept(name, "\(random.next() % 100)", catalogue)
     case 2:
       guard let version = experts.first(where: { $0.name == name })?.versions.last?.version else {
@@ -141,6 +145,22 @@ import Testing
       guard let id = jobs.randomElement(using: &random)?.id else { throw .unknownJob(0) }
       let state: JobState = [.running, .done, .failed, .cancelled][Int(random.next() % 4)]
       try catalogue.setState(id, state, attempts: 1, error: ["message": "why"], now: Sample.now)
+    case 10:
+      guard let version = experts.first(where: { $0.name == name })?.versions.randomElement(using: &random)?.version
+      else { throw .unknownExpert(name) }
+      _ = try catalogue.remove(.expert(name, version: version), who: "", why: "", now: Sample.now)
+    case 11:
+      let subject: Removal.Subject = random.next() % 3 == 0 ? .model("tiny") : .task(task)
+      _ = try catalogue.remove(subject, who: "", why: "", now: Sample.now)
+    case 12:
+      guard let removal = try catalogue.removals(limit: 20).randomElement(using: &random) else {
+        throw .unknownTask("")
+      }
+      _ = try catalogue.undo(removal.id, now: Sample.now)
+    case 13:
+      let later = Timestamp(milliseconds: Sample.now.milliseconds + 1)
+      try catalogue.purge(try catalogue.removals(before: later).shuffled(using: &random).prefix(1) + [], now: later)
+      try catalogue.store(Sample.model())
     default:
       guard try catalogue.tasks().contains(where: { $0.name == task }) else { throw .unknownTask(task) }
       var mixture = Sample.mixture(job: try catalogue.add(job(task)))
