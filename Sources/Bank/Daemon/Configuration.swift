@@ -30,6 +30,7 @@ package struct Configuration: Record {
   @Setting("the first pass of the strategies prompt and classifier") package var dispatch = Dispatch()
   @Setting("the programs that code rows make") package var code = Code()
   @Setting("what is removed from the store when gc is asked to") package var gc = GarbageCollection()
+  @Setting("how much of what was replaced is kept") package var retention = Retention()
   @Setting("the process that computes") package var worker = Worker()
   @Setting("the slow reading of all stored files, which finds what the disk has damaged") package var scrub = Scrub()
 
@@ -97,6 +98,14 @@ package struct Configuration: Record {
     @Setting(
       "seconds for which nothing must have named a file before it is removed", 0...10_000_000, name: "grace_seconds")
     package var grace: Duration = .seconds(24 * 3600)
+    package init() {}
+  }
+
+  package struct Retention: Record {
+    @Setting(
+      "newest versions of an expert that are kept, beside the active one; older ones are removed; default all",
+      1...1_000_000)
+    package var versions: Int?
     package init() {}
   }
 

@@ -82,7 +82,7 @@ extension Coordinator {
       guard let directory = IngestRecord.Directory(rawValue: item.label) else { return .nothing }
       let identity = item.identity.text
       if let known = snapshot.ingested(directory, item.name), known.identity == identity,
-        known.state == .accepted || known.state == .duplicate,
+        known.state == .accepted || known.state == .duplicate || known.kind == Self.removedKind,
         // What goes earlier in this batch is known no more when its turn comes.
         !batch.contains(where: { $0.forgets(item.label, item.name) })
       {
@@ -291,6 +291,14 @@ extension Coordinator {
 }
 
 extension DropIdentity {
+  /// Whether two texts are of files with the same sizes and times of modification, which a copy of a whole disk keeps.
+  static func areOfSameTimes(_ a: String, _ b: String) -> Bool {
+    func kept(_ text: String) -> [[Substring]] {
+      text.split(separator: " ").map { $0.split(separator: ":").suffix(3).dropLast() }.map { Array($0) }
+    }
+    return kept(a) == kept(b)
+  }
+
   /// As the catalogue keeps it, to compare with.
   var text: String {
     files.map { entry in

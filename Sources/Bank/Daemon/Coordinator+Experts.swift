@@ -28,6 +28,10 @@ extension Coordinator {
       guard let number = try known(version) else {
         return CheckedExpert(version: version, content: dropped.relinquish())
       }
+      // It comes again.
+      if try catalogue.removal(of: .expert(version.name, version: number)) != nil {
+        return CheckedExpert(version: version, content: dropped.relinquish())
+      }
       guard let problem = try problem(ofKnown: version, number) else { return CheckedExpert(version: version) }
       return CheckedExpert(version: version, content: dropped.relinquish(), heals: problem)
     } catch {
@@ -66,7 +70,17 @@ extension Coordinator {
       directory: .experts, file: file, state: .accepted, warnings: version.warnings, subject: version.name,
       identity: identity, time: .now)
     try writer.change { () throws(RegistryError) in
-      if let same = try known(version) {
+      let same = try known(version)
+      if let same, let removal = try catalogue.removal(of: .expert(version.name, version: same)) {
+        record.version = same
+        if let message = try stillRemoved(removal.subject, .experts, file: file, identity: identity) {
+          (record.state, record.kind, record.message) = (.ignored, Self.removedKind, message)
+        } else {
+          version.blob = try stored(blob, file: file)
+          try noteWhole(version.blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
+          try restore(version, as: same, from: removal, file: file)
+        }
+      } else if let same {
         let known = snapshot.ingested(.experts, file)
         // The file that brought the version, seen again: nothing new to say of it.
         let isItsOwn = known?.state == .accepted && known?.version == same
@@ -81,13 +95,17 @@ extension Coordinator {
             "it took the place of what was stored of \(version.name)@\(same), which was damaged: \(problem)"
         }
       } else {
-        guard let blob else { throw .conflict("the content of '\(file)' is not stored any more; it is read again") }
-        version.blob = blob
-        try noteWhole(blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
+        version.blob = try stored(blob, file: file)
+        try noteWhole(version.blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
         record.version = try addVersion(version)
       }
       try catalogue.store(record)
     }
+  }
+
+  private func stored(_ blob: BlobReference?, file: String) throws(RegistryError) -> BlobReference {
+    guard let blob else { throw .conflict("the content of '\(file)' is not stored any more; it is read again") }
+    return blob
   }
 
   /// How the blob of a version that has the content of a dropped file is damaged; nil where it is not. The file need not
@@ -137,6 +155,7 @@ extension Coordinator {
     if configuration.promotion == .immediate, !version.isForeign {
       try promote(version.name, to: number, .promote, who: "t2d", why: "a new version; promotion is immediate")
     }
+    try removeOldVersions(of: version.name)
     log.info(
       "expert", ["name": version.name, "version": number, "model": version.model, "from": version.source])
     return number

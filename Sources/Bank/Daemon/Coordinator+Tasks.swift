@@ -118,6 +118,14 @@ extension Coordinator {
       return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
     }
 
+    if try catalogue.digest(ofTask: task.name) == digest,
+      let message = try stillRemoved(.task(task.name), .tasks, file: file, identity: identity)
+    {
+      (record.state, record.kind, record.message) = (.ignored, Self.removedKind, message)
+      let stored = record
+      return try writer.change { () throws(RegistryError) in try catalogue.store(stored) }
+    }
+
     let place = "\(store.tasks)/\(task.name)/\(task.digest.hex.prefix(16))"
     if try !catalogue.isTaskPathKnown(place + "/" + file) { try store.publishTask(staged: staged, as: place) }
     var revision = TaskRevision(

@@ -93,6 +93,8 @@ final class Coordinator {
     }
     writer.attempt("shorten the redo log") { () throws(RegistryError) in try catalogue.shortenRedoLog() }
     try jobs.restore()
+    stopJobsOfRemoved()
+    removeOldVersions()
     for warning in paths.warnings() where board.raise(warning) { log.warning(warning.message, ["code": warning.code]) }
     examineStore(within: Self.examinationTime)
     for model in snapshot.models { lookAgain(at: model) }

@@ -203,7 +203,8 @@ struct Freshness {
         case .retired: "was retired"
         case .quarantined: "was quarantined by a check"
         case .active where version.flatMap { snapshot.damage(of: $0) } != nil: "is damaged"
-        case .active, .candidate, .superseded, nil: "takes no part any more"
+        case nil: "was removed"
+        case .active, .candidate, .superseded: "takes no part any more"
         }
       causes.append("'\(old.name)' (version \(old.version)) \(how)")
     }

@@ -11,11 +11,7 @@ extension Snapshot {
   /// The model that a request means: the one it names, else the task's, the default, or the only one.
   func resolveModel(_ name: String?, task: String? = nil) throws(RPCError) -> ModelRecord {
     if let name {
-      guard let model = model(name) else {
-        throw RPCError(
-          .unknownModel, "there is no model \(quoted(name))", hint: hint(name, models.map(\.name), "model"))
-      }
-      return try ready(model)
+      return try ready(try registeredModel(name))
     }
     if let task = task.flatMap({ self.task($0) }), let bound = task.boundModel {
       guard let model = model(bound) else {
@@ -68,6 +64,21 @@ extension Snapshot {
         hint: "its newest is \(name)@\(newest.version)")
     }
     return (expert, version)
+  }
+
+  /// NAME@V, and nothing that could be another version tomorrow.
+  func resolveVersion(_ text: String) throws(RPCError) -> ExpertVersion {
+    guard text.contains("@") else {
+      throw RPCError(
+        .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
+    }
+    return try resolveExpert(text).1
+  }
+
+  /// A model in whatever state.
+  func registeredModel(_ name: String) throws(RPCError) -> ModelRecord {
+    if let model = model(name) { return model }
+    throw RPCError(.unknownModel, "there is no model \(quoted(name))", hint: hint(name, models.map(\.name), "model"))
   }
 
   private func hint(_ name: String, _ known: [String], _ noun: String) -> String {

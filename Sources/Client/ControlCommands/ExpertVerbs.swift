@@ -123,6 +123,10 @@ extension Verb {
       "Take an expert out of every coming search; its versions stay."
     ) { invocation throws(ControlError) in try invocation.changeExpert(ExpertRetire.self) },
     make(
+      "expert remove", [.one("NAME@V", "expert")], removing, methods: ["expert.remove"],
+      "Take a version away.", notes: removingNotes
+    ) { invocation throws(ControlError) in try invocation.remove(ExpertRemove.self) },
+    make(
       "expert export", [.one("NAME[@V]", "expert"), .one("FILE")], methods: ["expert.export"],
       "Write the stored file of a version."
     ) { invocation throws(ControlError) in

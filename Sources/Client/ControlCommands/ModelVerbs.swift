@@ -27,6 +27,11 @@ extension Verb {
       }
     },
     make(
+      "model remove", [.one("NAME", "name")], removing, methods: ["model.remove"],
+      "Take a model away, with the mixtures on it.",
+      notes: "Its own files and its experts stay. " + removingNotes
+    ) { invocation throws(ControlError) in try invocation.remove(ModelRemove.self) },
+    make(
       "model show", [.one("NAME", "name")], [.flag("--matrices", "matrices", "list its target matrices too")],
       methods: ["model.show"], "One model with all that is known of it."
     ) { invocation throws(ControlError) in

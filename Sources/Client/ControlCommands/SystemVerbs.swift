@@ -99,6 +99,12 @@ extension Invocation {
   }
 
   fileprivate func showGarbage(_ garbage: SystemGC.Result) {
+    if garbage.removals > 0 {
+      console.print(
+        garbage.applied
+          ? "\(garbage.removals) removals cannot be undone any more"
+          : "\(garbage.removals) removals could not be undone any more; see: t2ctl removal list")
+    }
     for path in garbage.paths { console.print(escaped(path)) }
     if garbage.files > garbage.paths.count { console.note("and \(garbage.files - garbage.paths.count) more") }
     let size = "\(garbage.files) files of \(bytesText(Int64(garbage.bytes)))"

@@ -57,6 +57,10 @@ extension Verb {
       invocation.showSearch(try invocation.read(job["result"] ?? .null, as: Mixture.self, of: "job.wait").search)
     },
     make(
+      "task remove", [.one("NAME", "task")], removing, methods: ["task.remove"],
+      "Take a task away, with its mixtures.", notes: removingNotes
+    ) { invocation throws(ControlError) in try invocation.remove(TaskRemove.self) },
+    make(
       "task wait", [.one("NAME", "task")], [model], methods: ["mixture.get", "task.show", "job.wait"],
       "Wait until the mixture of a task is up to date.",
       notes: "Where the task waits for experts or has no search yet, it waits for them too; --timeout bounds it."

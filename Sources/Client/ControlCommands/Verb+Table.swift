@@ -4,7 +4,8 @@ extension Verb {
   /// The commands under the headings of the help and of t2ctl(1).
   package static let groups: [(heading: String, verbs: [Verb])] = [
     ("The daemon", systemVerbs), ("Models", modelVerbs), ("Experts", expertVerbs), ("Tasks", taskVerbs),
-    ("Mixtures", mixtureVerbs), ("Checks", checkVerbs), ("Training", trainVerbs), ("Dispatch", dispatchVerbs),
+    ("Mixtures", mixtureVerbs), ("Removals", removalVerbs), ("Checks", checkVerbs), ("Training", trainVerbs),
+    ("Dispatch", dispatchVerbs),
     ("Asking the model", inferenceVerbs + evaluationVerbs), ("Jobs", jobVerbs), ("Reports", reportVerbs),
     ("Other", plainVerbs),
   ]

@@ -14,7 +14,7 @@ extension ExpertLog: HandledMethod {
             before: before, limit: limit, subject: expert.name,
             kinds: [
               "expert.version", "expert.promoted", "expert.rolled_back", "expert.retired", "expert.quarantined",
-              "check.done",
+              "expert.removed", "expert.restored", "check.done",
             ])
         }
       }

@@ -8,13 +8,9 @@ extension ExpertPromote: HandledMethod {
     let insists = asked.allowBase
     let overrules = asked.allowQuarantined
     let why = asked.reason ?? ""
-    guard text.contains("@") else {
-      throw RPCError(
-        .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
-    }
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let (expert, version) = try coordinator.snapshot.resolveExpert(text)
+      let version = try coordinator.snapshot.resolveVersion(text)
       let hasPassed =
         coordinator.snapshot.model(version.model).map { coordinator.snapshot.hasPassed(version, on: $0) } ?? false
       guard !version.isForeign || insists || hasPassed else {
@@ -32,7 +28,7 @@ extension ExpertPromote: HandledMethod {
             + "\(version.quarantine?.kind ?? "by a check"), check \(version.quarantine?.check ?? 0)",
           hint: "see 't2ctl expert show \(text)', or use --allow-quarantined")
       }
-      try coordinator.move(expert.name, .promote, to: version.version, who: who, why: why, reply)
+      try coordinator.move(version.name, .promote, to: version.version, who: who, why: why, reply)
     }
   }
 }

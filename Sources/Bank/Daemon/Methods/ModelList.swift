@@ -17,12 +17,7 @@ extension ModelList: HandledMethod {
 extension ModelShow: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let snapshot = service.snapshots.get()
-    let name = asked.name
-    guard let model = snapshot.model(name) else {
-      throw RPCError(
-        .unknownModel, "there is no model \(quoted(name))",
-        hint: nearestName(to: name, among: snapshot.models.map(\.name)).map { "did you mean '\($0)'?" })
-    }
+    let model = try snapshot.registeredModel(asked.name)
     let facts = model.facts.map {
       Facts(
         modelID: $0.modelID, hidden: $0.hidden, vocabulary: $0.vocabulary, hasTokenizer: $0.hasTokenizer,

@@ -9,7 +9,9 @@ extension SystemAudit: HandledMethod {
 
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let audit = try coordinator.audit()
+      let audit = try answering { () throws(RegistryError) in
+        try StoreAudit(of: coordinator.catalogue, depth: .names)
+      }
       let sorted = audit.problems + audit.findings.filter { !$0.isProblem }
       reply.succeed(
         Result(
@@ -27,29 +29,36 @@ extension SystemGC: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
     let who = Service.who(reply)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let audit = try coordinator.audit()
       let grace = coordinator.configuration.gc.grace
       let before = Timestamp(milliseconds: Timestamp.now.milliseconds - grace.inNanoseconds / 1_000_000)
+      let (removed, audit) = try answering { () throws(RegistryError) in
+        let removed = try coordinator.catalogue.removals(before: before)
+        return (removed, try StoreAudit(of: coordinator.catalogue, depth: .names, givingUp: removed))
+      }
       let garbage = audit.garbage(before: before)
-      if asked.apply { try answering { () throws(RegistryError) in try coordinator.collect(garbage, who: who) } }
+      if asked.apply {
+        try answering { () throws(RegistryError) in try coordinator.collect(garbage, removed, who: who) }
+      }
       reply.succeed(
         Result(
           applied: asked.apply, files: garbage.count, bytes: garbage.reduce(0) { $0 + $1.bytes },
           paths: garbage.prefix(SystemAudit.listed).map(\.path),
+          removals: removed.count,
           young: audit.findings.count - audit.problems.count - garbage.count))
     }
   }
 }
 
 extension Coordinator {
-  fileprivate func audit() throws(RPCError) -> StoreAudit {
-    try answering { () throws(RegistryError) in try StoreAudit(of: catalogue, depth: .names) }
-  }
-
-  /// Removes what nothing names. Nothing that is named can become garbage meanwhile, and nothing of this can be named
-  /// again: both are done by this thread.
-  fileprivate func collect(_ garbage: [StoreAudit.Finding], who: String) throws(RegistryError) {
-    guard !garbage.isEmpty else { return }
+  /// Gives up what was removed, and removes what nothing names. Nothing that is named can become garbage meanwhile, and
+  /// nothing of this can be named again: both are done by this thread.
+  fileprivate func collect(
+    _ garbage: [StoreAudit.Finding], _ removed: [Removal], who: String
+  ) throws(RegistryError) {
+    guard !garbage.isEmpty || !removed.isEmpty else { return }
+    if !removed.isEmpty {
+      try writer.change { () throws(RegistryError) in try catalogue.purge(removed, now: .now) }
+    }
     for finding in garbage {
       do throws(SystemCallError) { try FileSystem.removeTree(finding.path) } catch { throw .files(error) }
       log.info("a file that nothing names is removed", ["path": finding.path, "bytes": finding.bytes])
@@ -59,7 +68,7 @@ extension Coordinator {
         "store.collected", "store",
         [
           "files": JSONValue(garbage.count), "bytes": JSONValue(garbage.reduce(0) { $0 + $1.bytes }),
-          "who": .string(who),
+          "removals": JSONValue(removed.count), "who": .string(who),
         ], now: .now)
     }
   }
