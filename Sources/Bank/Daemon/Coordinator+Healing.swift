@@ -58,7 +58,7 @@ extension Coordinator {
     if let task = found.task { return try healFromWatched(task) }
     guard let hex = BlobReference.hex(ofFile: file), let directory = watched(.experts) else { return false }
     for (name, version) in found.owners.versions {
-      for record in dropped(.experts, name, version) {
+      for record in try dropped(.experts, name, version) {
         guard
           let dropped = try? DroppedFile(
             copying: record.file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes,
@@ -77,7 +77,7 @@ extension Coordinator {
 
   private func healFromWatched(_ task: TaskRecord) throws(RegistryError) -> Bool {
     guard let directory = watched(.tasks) else { return false }
-    for record in dropped(.tasks, task.name, task.current.revision) {
+    for record in try dropped(.tasks, task.name, task.current.revision) {
       let staged = store.stagingPath("task")
       defer { _ = try? FileSystem.removeTree(staged) }
       let status = (try? FileSystem.status(record.file, in: directory)) ?? nil
@@ -111,10 +111,11 @@ extension Coordinator {
   }
 
   /// The files that lie there and have become this version of an expert, or revision of a task.
-  private func dropped(_ directory: IngestRecord.Directory, _ name: String, _ version: Int) -> [IngestRecord] {
-    snapshot.ingested.filter { record in
-      record.directory == directory && record.version == version && record.subject.map { sameName($0, name) } ?? false
-        && (record.state == .accepted || record.state == .duplicate)
+  private func dropped(
+    _ directory: IngestRecord.Directory, _ name: String, _ version: Int
+  ) throws(RegistryError) -> [IngestRecord] {
+    try catalogue.ingested(directory, subject: name, version: version).filter {
+      $0.state == .accepted || $0.state == .duplicate
     }
   }
 }

@@ -279,6 +279,10 @@ final class JobRunner {
     } catch {
       problem = "\(error)"
     }
+    if queue.current.tickets[id]?.stopping != nil {
+      // What it was about is gone, and it came to its end before it could be stopped.
+      return try change { (queue) throws(RegistryError) in queue.ended(id, .cancelled) }
+    }
     log.error("a job's result cannot be used", ["job": id, "error": problem])
     try change(error: ["kind": "internal", "message": .string("its result cannot be used: \(problem)")]) {
       (queue) throws(RegistryError) in queue.ended(id, .failed, reason: problem)

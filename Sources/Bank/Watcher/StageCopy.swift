@@ -14,10 +14,10 @@ package struct StagingLimits: Sendable {
 
 /// Copies a dropped file into the private staging directory, if nobody is writing it.
 ///
-/// Completeness is five tests together: nothing beside it says that its download goes on; nobody has it open or mapped for writing (a read lease is granted, which also
-/// sees writers that come through another hard link); device, inode, size and times are the same before and after the
-/// copy; exactly `size` bytes can be read. The fifth, that the content accounts for all its bytes, is the reader's of
-/// the copy. Only the copy is used from here on.
+/// Completeness is five tests together: nothing beside it says that its download goes on; nobody has it open or mapped for
+/// writing (a read lease is granted, which also sees writers that come through another hard link); device, inode, size and
+/// times are the same before and after the copy; exactly `size` bytes can be read. The fifth, that the content accounts for
+/// all its bytes, is the reader's of the copy. Only the copy is used from here on.
 ///
 /// `each` gets the bytes in order as they were written to the copy, so that nobody has to read it. Blocks for as long as
 /// the file system takes; any thread but the watcher's. The copy is on the disk when this returns, unless the limits say
@@ -71,8 +71,7 @@ package func checkDownload(_ name: String, in directory: FileDescriptor) throws(
 /// which has another name each time: a file that is tried again and again has one reason as long as it has one cause.
 private func copyUnchanged(
   _ name: String, _ source: FileDescriptor, _ before: FileStatus, wasLeased: Bool, into stagingDirectory: String,
-  isDurable: Bool,
-  _ each: (Span<UInt8>) -> Void
+  isDurable: Bool, _ each: (Span<UInt8>) -> Void
 ) throws(SystemCallError) -> StagedFile? {
   let path = "\(stagingDirectory)/ingest-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
   let copy: FileDescriptor

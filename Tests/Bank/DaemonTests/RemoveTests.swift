@@ -1,5 +1,6 @@
 import Daemon
 import Glibc
+import Registry
 import StrictJSON
 import SystemSupport
 import Testing
@@ -146,6 +147,24 @@ import WorkerProtocol
       #expect(try daemon.call("task.show", ["task": "arc"])["revision"] == 2)
       // Its mixture is made of the same.
       #expect(try daemon.call("mixture.get", ["task": "arc"])["digest"] == first["digest"])
+    }
+  }
+
+  @Test func aJobOfATaskThatIsRemovedEndsAtTheNextStart() throws {
+    try withBank { daemon in
+      daemon.worker.script([.wait])
+      let job = try #require(try daemon.call("task.adapt", ["task": "arc", "seed": 9])["job"])
+      daemon.stop()
+      // As if the daemon had been killed between the two.
+      let paths = daemon.daemon.paths
+      let catalogue = try Catalogue(path: paths.catalogue, store: paths.store, now: Timestamp(milliseconds: 1))
+      try catalogue.transaction { () throws(RegistryError) in
+        _ = try catalogue.remove(.task("arc"), who: "uid 0", why: "", now: Timestamp(milliseconds: 1))
+      }
+      catalogue.close()
+      try daemon.restart()
+      let ended = try daemon.wait(job)
+      #expect(ended["state"] == "cancelled" && ended["error"]?["message"] == "task 'arc' is removed")
     }
   }
 
