@@ -12,10 +12,11 @@ extension Factorization {
   ///   - weights: matrix index to its values (m, n); called on compute threads, several at once.
   ///   - digest: of the model; names the content in the file.
   ///   - cacheFile: its directory exists.
+  ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped`` and keeps nothing.
   ///   - progress: matrices done and in all; called on compute threads, one at a time, and must be quick.
   package static func compute(
     layout: MultiplierLayout, weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, digest: String,
-    into cacheFile: String?, pool: ComputePool,
+    into cacheFile: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(SVFError) -> Factorization {
     guard let file = FactorizationFile(digest: digest, layout: layout) else {
@@ -24,7 +25,7 @@ extension Factorization {
     if let cacheFile {
       let partial = try keeping { () throws(SystemCallError) in try PartialFile(replacing: cacheFile) }
       let sums = Mutex([UInt64](repeating: 0, count: layout.matrices.count))
-      try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in
+      try unsafe run(layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
         try unsafe partial.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
         try unsafe partial.write(result.q, at: file.q[index])
         try unsafe partial.write(result.product, at: file.product[index])
@@ -41,7 +42,7 @@ extension Factorization {
       return factorization
     } else {
       let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
-      try unsafe run(layout, weights, pool, progress) { (index, result) throws(SystemCallError) in
+      try unsafe run(layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
         unsafe copy(result.sigma, to: memory.floats(at: file.sigma) + layout.offsets[index])
         unsafe copy(result.q, to: memory.floats(at: file.q[index]))
         unsafe copy(result.product, to: memory.floats(at: file.product[index]))
@@ -60,7 +61,7 @@ extension Factorization {
   /// Factors every matrix and hands each result to `store`, on compute threads. After the first error the rest is skipped.
   private static func run(
     _ layout: MultiplierLayout, _ weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, _ pool: ComputePool,
-    _ progress: @escaping @Sendable (Int, Int) -> Void,
+    _ shouldStop: @escaping @Sendable () -> Bool, _ progress: @escaping @Sendable (Int, Int) -> Void,
     _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
   ) throws(SVFError) {
     // The dearest first: the last tiles to run are then short ones, and no thread waits long for another at the end.
@@ -70,6 +71,7 @@ extension Factorization {
       guard state.withLock({ $0.failure == nil }) else { return }
       let index = order[tile]
       do throws(SVFError) {
+        guard !shouldStop() else { throw .stopped }
         let target = layout.matrices[index]
         let result = try unsafe factored(target, weight: weights(index), scratch: scratch)
         try keeping { () throws(SystemCallError) in try unsafe store(index, result) }

@@ -20,12 +20,15 @@ extension Factorization {
   ///   - digest: of the model.
   ///   - layout: of the model; its names and shapes are part of what is compared.
   ///   - pool: its threads compare the checksums.
+  ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped``.
   package static func load(
-    cacheFile path: String, expecting digest: String, layout: MultiplierLayout, pool: ComputePool
+    cacheFile path: String, expecting digest: String, layout: MultiplierLayout, pool: ComputePool,
+    shouldStop: @escaping @Sendable () -> Bool = { false }
   ) throws(SVFError) -> Cached {
     guard let file = FactorizationFile(digest: digest, layout: layout) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
+    let factorization: Factorization
     do throws(SystemCallError) {
       let descriptor = try FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
       let beginning = try descriptor.bytes(at: 0, count: file.header.count)
@@ -33,8 +36,7 @@ extension Factorization {
       if let problem = try notOurs(descriptor, byteCount: file.byteCount) { return .damaged(problem) }
       guard beginning == file.header else { return .damaged("its header is not that of this model's factorization") }
       let memory = try MappedFile(mapping: descriptor, byteCount: file.byteCount)
-      let factorization = Factorization(layout: layout, file: file, memory: memory, isCached: true)
-      return factorization.damage(pool).map { .damaged($0) } ?? .whole(factorization)
+      factorization = Factorization(layout: layout, file: file, memory: memory, isCached: true)
     } catch {
       switch error.number {
       case ENOENT, ENOTDIR: return .missing
@@ -44,6 +46,9 @@ extension Factorization {
       default: throw .file(error)
       }
     }
+    let problem = factorization.damage(pool, shouldStop: shouldStop)
+    guard !shouldStop() else { throw .stopped }
+    return problem.map { .damaged($0) } ?? .whole(factorization)
   }
 
   /// What speaks against a file; it must be a regular one of that size that nobody but its owner may write, and the owner

@@ -1,5 +1,5 @@
-import Glibc
 import Digests
+import Glibc
 package import LinearAlgebra
 package import Multipliers
 package import SystemSupport
@@ -42,14 +42,20 @@ package final class Factorization: @unchecked Sendable {
   ///
   /// What is mapped is the file: whatever is written into it shows at once, and what the kernel dropped is read from the
   /// disk again. So this holds for the moment, and whoever computes for long asks before and after.
-  package func damage(_ pool: ComputePool) -> String? {
+  /// - Parameter shouldStop: asked before each matrix; where it says true the rest is not read, and nothing is said.
+  package func damage(
+    _ pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false }
+  ) -> String? {
     guard isCached else { return nil }
     let identity = memory.identity
     let damaged = Mutex<[Int]>([])
+    let isStopped = Mutex(false)
     pool.forEach(layout.matrices.count, priority: .job) { [self] index, _ in
+      guard !shouldStop() else { return isStopped.withLock { $0 = true } }
       let stored = unsafe memory.sums(at: file.sums)[index]
       if Self.sum(self[index]) != stored { damaged.withLock { $0.append(index) } }
     }
+    if isStopped.withLock({ $0 }) { return nil }
     guard let first = damaged.withLock({ $0.min() }) else {
       checked.withLock { $0 = identity }
       return nil
@@ -94,12 +100,15 @@ package enum SVFError: Error, CustomStringConvertible {
   /// The cache file could not be written or mapped.
   case file(SystemCallError)
   case tooLarge(matrices: Int)
+  /// `shouldStop` said so.
+  case stopped
   /// What was just written does not read back.
   case unfaithful(path: String, String)
 
   package var description: String {
     switch self {
     case .matrix(let name, let error): "cannot factor '\(name)': \(error)"
+    case .stopped: "stopped on request"
     case .file(let error): "cannot keep the factorization: \(error)"
     case .unfaithful(let path, let problem):
       "the factorization was written to '\(path)' and reads back as something else: \(problem); is the disk in order?"

@@ -70,17 +70,20 @@ package final class LanguageModel: Sendable {
 
   package static func load(
     path: String, factorizationDirectory: String?, pool: ComputePool = .shared,
+    shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
   ) throws(TransformerError) -> LanguageModel {
     let file: OpenModel
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
-    return try load(file, factorizationDirectory: factorizationDirectory, pool: pool, progress: progress)
+    return try load(
+      file, factorizationDirectory: factorizationDirectory, pool: pool, shouldStop: shouldStop, progress: progress)
   }
 
   /// Reads a model, widened to f32, and its factorization, which is computed once and kept in
-  /// `factorizationDirectory` under the model's digest; nil keeps nothing.
+  /// `factorizationDirectory` under the model's digest; nil keeps nothing. Where `shouldStop` says true, which is asked
+  /// before each tensor, ``TransformerError/stopped`` is thrown.
   package static func load(
-    _ file: OpenModel, factorizationDirectory: String?, pool: ComputePool,
+    _ file: OpenModel, factorizationDirectory: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool,
     progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> LanguageModel {
     progress(.reading)
@@ -89,17 +92,18 @@ package final class LanguageModel: Sendable {
     let weights = ModelWeights(
       shape: shape, isTied: configuration.tiedEmbeddings,
       rotary: RotaryTable(headDimension: shape.headDimension, context: shape.context, theta: configuration.ropeTheta))
-    try weights.read(file, pool: pool)
+    try weights.read(file, pool: pool, shouldStop: shouldStop)
 
     progress(.digesting)
     let targets = file.targets
     let digest = unsafe modelDigest(of: targets) { target in
       unsafe UnsafePointer(weights.matrix(named: target))
     }.description
+    guard !shouldStop() else { throw .stopped }
     let layout = MultiplierLayout(targets)
     let (factorization, damage) = try factorize(
       weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
-      pool: pool, progress: progress)
+      pool: pool, shouldStop: shouldStop, progress: progress)
 
     let (tokenizer, template) = try makeTokenizer(file)
     return LanguageModel(
@@ -109,13 +113,15 @@ package final class LanguageModel: Sendable {
 
   private static func factorize(
     _ weights: ModelWeights, layout: MultiplierLayout, digest: String, model: String, directory: String?,
-    pool: ComputePool, progress: @escaping @Sendable (LoadingStep) -> Void
+    pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> (Factorization, damage: String?) {
     let cacheFile = directory.map { Self.factorizationPath(in: $0, ofModel: digest) }
-    do {
+    do throws(SVFError) {
       var damage: String?
       if let cacheFile {
-        switch try Factorization.load(cacheFile: cacheFile, expecting: digest, layout: layout, pool: pool) {
+        switch try Factorization.load(
+          cacheFile: cacheFile, expecting: digest, layout: layout, pool: pool, shouldStop: shouldStop)
+        {
         case .whole(let cached): return (cached, nil)
         case .missing: break
         case .damaged(let problem): damage = problem
@@ -126,9 +132,11 @@ package final class LanguageModel: Sendable {
         weights: { index in
           let (layer, projection) = index.quotientAndRemainder(dividingBy: Projection.allCases.count)
           return unsafe UnsafePointer(weights.layer(layer) + weights.shape.offset(Projection.allCases[projection]))
-        }, digest: digest, into: cacheFile, pool: pool,
+        }, digest: digest, into: cacheFile, pool: pool, shouldStop: shouldStop,
         progress: { done, count in progress(.factorizing(done: done, of: count)) })
       return (computed, damage)
+    } catch .stopped {
+      throw .stopped
     } catch {
       throw .factorization(model: model, error)
     }

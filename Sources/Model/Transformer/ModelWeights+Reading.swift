@@ -6,12 +6,13 @@ internal import SystemSupport
 extension ModelWeights {
   /// Reads all tensors, on the threads of the pool, and refuses values that are not finite: a NaN would only show in
   /// answers.
-  func read(_ file: OpenModel, pool: ComputePool) throws(TransformerError) {
+  func read(_ file: OpenModel, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool) throws(TransformerError) {
     let names = file.configuration.requiredTensors.map(\.name)
     // Of several errors the one of the first tensor is reported, whichever thread met it first.
     let failures = Mutex<[Int: TransformerError]>([:])
     pool.forEach(names.count, priority: .interactive) { [self] tile, _ in
       do throws(TransformerError) {
+        guard !shouldStop() else { throw .stopped }
         try readTensor(names[tile], file)
       } catch {
         failures.withLock { $0[tile] = error }

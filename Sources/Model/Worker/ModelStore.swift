@@ -39,11 +39,11 @@ final class ModelStore: Sendable {
   /// outlive whole is an error.
   /// - Parameter thoroughly: read the factorization before and after, though nobody is known to have written to it.
   func using<Result>(
-    _ reference: ModelReference, thoroughly: Bool = false,
+    _ reference: ModelReference, thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
     _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
-    let lease = try lease(reference, thoroughly: thoroughly, progress: progress)
+    let lease = try lease(reference, thoroughly: thoroughly, shouldStop: shouldStop, progress: progress)
     return try withExtendedLifetime(lease) { () throws(WorkerFault) in
       let result = try body(lease.model)
       if let problem = lease.model.damage(thoroughly: thoroughly) { throw lease.model.damaged(problem) }
@@ -68,12 +68,12 @@ final class ModelStore: Sendable {
 
   /// Loads the model where it is not there.
   func lease(
-    _ reference: ModelReference, thoroughly: Bool = false,
+    _ reference: ModelReference, thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
   ) throws(WorkerFault) -> Lease {
     let entry = take(reference.path)
     do throws(WorkerFault) {
-      return Lease(try load(entry, reference, thoroughly, progress), self, entry)
+      return Lease(try load(entry, reference, thoroughly, shouldStop, progress), self, entry)
     } catch {
       give(entry)
       throw error
@@ -81,12 +81,12 @@ final class ModelStore: Sendable {
   }
 
   private func load(
-    _ entry: Entry, _ reference: ModelReference, _ thoroughly: Bool,
+    _ entry: Entry, _ reference: ModelReference, _ thoroughly: Bool, _ shouldStop: @escaping @Sendable () -> Bool,
     _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> LoadedModel {
     let isFactorized = Mutex(false)
     var (model, wasThere) = try load(
-      entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, thoroughly: thoroughly
+      entry, cacheDirectory: reference.cacheDirectory, isReloaded: false, thoroughly: thoroughly, shouldStop
     ) { step in
       if case .factorizing = step { isFactorized.withLock { $0 = true } }
       progress(step)
@@ -98,7 +98,7 @@ final class ModelStore: Sendable {
     }
     if wasThere, model.model.digest != reference.digest {
       // The file may have been replaced since: what counts is what lies there now.
-      (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, progress)
+      (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, shouldStop, progress)
     }
     guard model.model.digest == reference.digest else {
       throw WorkerFault(
@@ -111,12 +111,13 @@ final class ModelStore: Sendable {
 
   /// Opens, digests and factorizes the model anew, and describes it.
   func inspect(
-    path: String, cacheDirectory: String, progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    path: String, cacheDirectory: String, shouldStop: @escaping @Sendable () -> Bool,
+    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> ModelFacts {
     let entry = take(path)
     defer { give(entry) }
     let begun = Mutex<MonotonicInstant?>(nil)
-    let (model, _) = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true) { step in
+    let (model, _) = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true, shouldStop) { step in
       if case .factorizing = step { begun.withLock { $0 = $0 ?? .now } }
       progress(step)
     }
@@ -163,7 +164,7 @@ final class ModelStore: Sendable {
   /// Finds the model, or reads it, once: its header says what room it needs.
   private func load(
     _ entry: Entry, cacheDirectory: String, isReloaded: Bool, thoroughly: Bool = false,
-    _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    _ shouldStop: @escaping @Sendable () -> Bool, _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> (model: LoadedModel, wasThere: Bool) {
     do {
       return try entry.model.withLock { slot in
@@ -173,7 +174,8 @@ final class ModelStore: Sendable {
         let file = try openModel(at: entry.path)
         // Widened to f32.
         makeRoom(for: file.parameterCount * MemoryLayout<Float>.stride)
-        let model = try LanguageModel.load(file, factorizationDirectory: cacheDirectory, pool: pool, progress: progress)
+        let model = try LanguageModel.load(
+          file, factorizationDirectory: cacheDirectory, pool: pool, shouldStop: shouldStop, progress: progress)
         let loaded = LoadedModel(model)
         entry.bytes.store(model.weightBytes, ordering: .relaxed)
         slot = loaded

@@ -57,8 +57,9 @@ final class RunningJob: Sendable {
     _ model: ModelReference, _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
     // A job computes for long, and what it finds is kept.
-    try models.using(model, thoroughly: true, progress: loadingProgress(of: Self.loading)) {
-      (model) throws(WorkerFault) in
+    try models.using(
+      model, thoroughly: true, shouldStop: { self.isCancelled }, progress: loadingProgress(of: Self.loading)
+    ) { (model) throws(WorkerFault) in
       try checkCancelled()
       return try body(model)
     }
@@ -117,6 +118,8 @@ extension WorkerFault {
 
 extension InspectSpec: RunnableJob {
   func run(as job: RunningJob) throws(WorkerFault) -> ModelFacts {
-    try job.models.inspect(path: path, cacheDirectory: cacheDirectory, progress: job.loadingProgress(of: 1))
+    try job.models.inspect(
+      path: path, cacheDirectory: cacheDirectory, shouldStop: { job.isCancelled },
+      progress: job.loadingProgress(of: 1))
   }
 }

@@ -197,6 +197,40 @@ import Testing
     }
   }
 
+  @Test func whatIsStoppedKeepsNothingAndSaysNothingOfTheFile() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/factors"
+      let weights = Weights()
+      let asked = Mutex(0)
+      /// After the first matrix.
+      let shouldStop: @Sendable () -> Bool = {
+        asked.withLock {
+          $0 += 1
+          return $0 > 1
+        }
+      }
+      #expect {
+        _ = try unsafe Factorization.compute(
+          layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: Self.digest,
+          into: path, pool: ComputePool(threads: 1), shouldStop: shouldStop)
+      } throws: {
+        if case SVFError.stopped = $0 { true } else { false }
+      }
+      #expect(try entries(directory) == [])
+
+      _ = try compute(into: path)
+      asked.withLock { $0 = 0 }
+      #expect {
+        _ = try Factorization.load(
+          cacheFile: path, expecting: Self.digest, layout: Self.layout, pool: ComputePool(threads: 1),
+          shouldStop: shouldStop)
+      } throws: {
+        if case SVFError.stopped = $0 { true } else { false }
+      }
+      #expect(try load(path) != nil)
+    }
+  }
+
   @Test func progressCountsEveryMatrix() throws {
     let weights = Weights()
     let seen = Mutex<[Int]>([])
