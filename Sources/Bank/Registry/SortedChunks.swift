@@ -47,8 +47,13 @@ package struct SortedChunks<Value: Placed>: Sendable {
       chunks[number][offset] = value
       return
     }
-    chunks[number].insert(value, at: offset)
     count += 1
+    if offset == Self.capacity, number == chunks.count - 1 {
+      // Values that come in order leave full chunks behind them, which never grow beyond their capacity.
+      chunks.append([value])
+      return
+    }
+    chunks[number].insert(value, at: offset)
     if chunks[number].count > Self.capacity { split(number) }
   }
 
@@ -105,13 +110,10 @@ package struct SortedChunks<Value: Placed>: Sendable {
     return index != endIndex && self[index].place == place ? index : nil
   }
 
-  /// Values that come in order leave full chunks behind them, others halves.
+  /// Into halves: new arrays both, since one that was shortened keeps its memory.
   private mutating func split(_ number: Int) {
-    let isLast = number == chunks.count - 1
-    let kept = isLast ? Self.capacity : chunks[number].count / 2
-    let rest = Array(chunks[number][kept...])
-    chunks[number].removeSubrange(kept...)
-    chunks.insert(rest, at: number + 1)
+    let (chunk, half) = (chunks[number], chunks[number].count / 2)
+    chunks.replaceSubrange(number...number, with: [Array(chunk[..<half]), Array(chunk[half...])])
   }
 }
 
