@@ -10,6 +10,8 @@ import WorkerProtocol
 struct CheckedExpert {
   /// Without its number, and without its blob until that is stored.
   var version: ExpertVersion
+  /// What else the file says.
+  var details: String
   /// Its copy; nil where its content is stored already.
   var content: StagedContent?
   /// How what is stored of this content is damaged, in whose place the copy comes.
@@ -24,16 +26,15 @@ extension Coordinator {
       isDurable: false)
     let expert = try validate(dropped.bytes, file: file)
     let version = version(expert, source: file, who: "uid \(dropped.copy.source.owner)")
+    var checked = CheckedExpert(version: version, details: expert.details)
     do throws(RegistryError) {
-      guard let number = try known(version) else {
-        return CheckedExpert(version: version, content: dropped.relinquish())
+      // One that was removed comes again.
+      if let number = try known(version), try catalogue.removal(of: .expert(version.name, version: number)) == nil {
+        guard let problem = try problem(ofKnown: version, number) else { return checked }
+        checked.heals = problem
       }
-      // It comes again.
-      if try catalogue.removal(of: .expert(version.name, version: number)) != nil {
-        return CheckedExpert(version: version, content: dropped.relinquish())
-      }
-      guard let problem = try problem(ofKnown: version, number) else { return CheckedExpert(version: version) }
-      return CheckedExpert(version: version, content: dropped.relinquish(), heals: problem)
+      checked.content = dropped.relinquish()
+      return checked
     } catch {
       throw Refusal(error)
     }
@@ -78,7 +79,7 @@ extension Coordinator {
         } else {
           version.blob = try stored(blob, file: file)
           try noteWhole(version.blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
-          try restore(version, as: same, from: removal, file: file)
+          try restore(version, details: expert.details, as: same, from: removal, file: file)
         }
       } else if let same {
         let known = snapshot.ingested(.experts, file)
@@ -89,7 +90,7 @@ extension Coordinator {
         record.kind = isItsOwn ? nil : "duplicate"
         record.message = isItsOwn ? nil : "the same content as \(version.name)@\(same)"
         if let problem = expert.heals, let blob {
-          try heal(version, same, with: blob, problem, file: file)
+          try heal(version, same, with: blob, details: expert.details, problem, file: file)
           record.kind = "healed"
           record.message =
             "it took the place of what was stored of \(version.name)@\(same), which was damaged: \(problem)"
@@ -97,7 +98,7 @@ extension Coordinator {
       } else {
         version.blob = try stored(blob, file: file)
         try noteWhole(version.blob, inPlaceOf: nil, from: "the dropped file '\(file)'")
-        record.version = try addVersion(version)
+        record.version = try addVersion(version, details: expert.details)
       }
       try catalogue.store(record)
     }
@@ -122,11 +123,12 @@ extension Coordinator {
 
   /// Within the running transaction: a dropped file has been stored in the place of a version's blob.
   private func heal(
-    _ dropped: ExpertVersion, _ number: Int, with blob: BlobReference, _ problem: String, file: String
+    _ dropped: ExpertVersion, _ number: Int, with blob: BlobReference, details: String, _ problem: String,
+    file: String
   ) throws(RegistryError) {
     if let stored = snapshot.expert(dropped.name)?.version(number), stored.blob != blob {
       try catalogue.clearDamage(stored.blob.file)
-      try catalogue.setBlob(ofExpert: dropped.name, version: number, blob, details: dropped.details)
+      try catalogue.setBlob(ofExpert: dropped.name, version: number, blob, details: details)
     }
     try noteWhole(blob, inPlaceOf: problem, from: "the dropped file '\(file)'")
   }
@@ -138,13 +140,13 @@ extension Coordinator {
       modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description,
       blob: BlobReference(hex: "", bytes: 0), kind: expert.kind.rawValue, label: expert.label,
       task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
-      details: JSONValue.object(expert.summary).jsonText, warnings: expert.warnings.map(\.description), source: source,
+      warnings: expert.warnings.map(\.description), source: source,
       added: .now, addedBy: who)
   }
 
   /// Makes a stored file the next version of its name, within the running transaction.
-  func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int {
-    let number = try catalogue.addVersion(version)
+  func addVersion(_ version: ExpertVersion, details: String) throws(RegistryError) -> Int {
+    let number = try catalogue.addVersion(version, details: details)
     try catalogue.record(
       "expert.version", version.name,
       [
@@ -179,6 +181,11 @@ extension Coordinator {
     try catalogue.record(kind, name, detail, now: .now)
     return move
   }
+}
+
+extension ValidatedExpert {
+  /// What the catalogue keeps of the file beside what it decides by, as JSON text.
+  var details: String { JSONValue.object(summary).jsonText }
 }
 
 extension ModelRecord {

@@ -139,8 +139,10 @@ extension Coordinator {
   }
 
   /// Within the running transaction: a dropped file has the content of a version that is removed, which so comes again.
-  func restore(_ version: ExpertVersion, as number: Int, from removal: Removal, file: String) throws(RegistryError) {
-    try catalogue.restore(version, as: number, now: .now)
+  func restore(
+    _ version: ExpertVersion, details: String, as number: Int, from removal: Removal, file: String
+  ) throws(RegistryError) {
+    try catalogue.restore(version, details: details, as: number, now: .now)
     try show(removal.subject, removal: removal.id, who: version.addedBy, why: "the file '\(file)' was dropped")
     let isOut = snapshot.expert(version.name)?.version(number)?.state == .quarantined
     if configuration.promotion == .immediate, !version.isForeign, !isOut {

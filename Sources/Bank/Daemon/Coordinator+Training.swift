@@ -73,7 +73,7 @@ extension Coordinator {
       try noteWhole(blob, inPlaceOf: replaced, from: "job \(job.id)")
       // A training that ends a second time, or was asked for twice, has the same bits.
       if let known = try known(stored) { return known }
-      return try addVersion(stored)
+      return try addVersion(stored, details: expert.details)
     }
     removeStates(of: spec)
     let state = snapshot.expert(expert.name)?.version(version)?.state.rawValue ?? ""

@@ -33,8 +33,6 @@ package struct ExpertVersion: Sendable, Equatable {
   package var rescale: String
   /// True where its own base digest is another than the model's.
   package var isForeign: Bool
-  /// What else its file says, as JSON text: read only to be shown.
-  package var details: String
   package var warnings: [String]
   /// The name of the dropped file.
   package var source: String
@@ -46,7 +44,7 @@ package struct ExpertVersion: Sendable, Equatable {
   package init(
     name: String, version: Int, state: VersionState, model: String, modelDigest: String, digest: String,
     blob: BlobReference, kind: String, label: String?, task: String?, rescale: String, isForeign: Bool,
-    details: String, warnings: [String], source: String, added: Timestamp, addedBy: String
+    warnings: [String], source: String, added: Timestamp, addedBy: String
   ) {
     self.name = name
     self.version = version
@@ -60,7 +58,6 @@ package struct ExpertVersion: Sendable, Equatable {
     self.task = task
     self.rescale = rescale
     self.isForeign = isForeign
-    self.details = details
     self.warnings = warnings
     self.source = source
     self.added = added
@@ -226,7 +223,7 @@ extension Catalogue {
     try rows(
       """
       SELECT expert, version, state, model, model_digest, digest, blob, bytes, kind, label, task, rescale, is_foreign,
-        details, warnings, source, added, added_by, quarantine FROM expert_versions
+        warnings, source, added, added_by, quarantine FROM expert_versions
       WHERE removal IS NULL AND (\(condition))
       ORDER BY expert, version
       """, values: values
@@ -236,11 +233,18 @@ extension Catalogue {
         model: row.text(3), modelDigest: row.text(4), digest: row.text(5),
         blob: BlobReference(hex: row.text(6), bytes: Int(row.integer(7))), kind: row.text(8),
         label: row.optionalText(9), task: row.optionalText(10), rescale: row.text(11), isForeign: row.integer(12) != 0,
-        details: row.text(13), warnings: try storedStrings(row.text(14), table: "expert_versions"),
-        source: row.text(15), added: Timestamp(milliseconds: row.integer(16)), addedBy: row.text(17))
-      if let text = row.optionalText(18) { version.quarantine = try stored(text, table: "expert_versions") }
+        warnings: try storedStrings(row.text(13), table: "expert_versions"),
+        source: row.text(14), added: Timestamp(milliseconds: row.integer(15)), addedBy: row.text(16))
+      if let text = row.optionalText(17) { version.quarantine = try stored(text, table: "expert_versions") }
       return version
     }
+  }
+
+  /// What else the file of a version says, as JSON text: nobody reads it but to show it, so no snapshot holds it.
+  package func details(ofExpert name: String, version: Int) throws(RegistryError) -> String? {
+    try rows(
+      "SELECT details FROM expert_versions WHERE expert = ? AND version = ?", name, version, read: { $0.text(0) }
+    ).first
   }
 
   /// The version of this name that has this content on this model, if there is one: also one that is removed.
@@ -253,7 +257,7 @@ extension Catalogue {
 
   /// Adds the next version of a name as a candidate and returns its number. Numbers are never used twice, since
   /// the rows of versions are never deleted.
-  package func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int {
+  package func addVersion(_ version: ExpertVersion, details: String) throws(RegistryError) -> Int {
     try run("INSERT INTO experts (name) VALUES (?) ON CONFLICT DO NOTHING", version.name)
     let number = try integer(
       "SELECT coalesce(max(version), 0) + 1 FROM expert_versions WHERE expert = ?", version.name)
@@ -264,7 +268,7 @@ extension Catalogue {
       VALUES (?, ?, 'candidate', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """, version.name, number, version.model, version.modelDigest, version.digest, version.blob.hex,
       version.blob.bytes, version.kind, version.label, version.task, version.rescale, version.isForeign ? 1 : 0,
-      version.details, JSONValue(version.warnings).jsonText, version.source, version.added.milliseconds,
+      details, JSONValue(version.warnings).jsonText, version.source, version.added.milliseconds,
       version.addedBy)
     changes.experts[Name(version.name), default: []].insert(Int(number))
     return Int(number)

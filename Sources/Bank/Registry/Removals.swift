@@ -242,9 +242,11 @@ extension Catalogue {
   }
 
   /// A version that is removed comes again with a file of its content: it keeps its number, and is a candidate.
-  package func restore(_ version: ExpertVersion, as number: Int, now: Timestamp) throws(RegistryError) {
+  package func restore(
+    _ version: ExpertVersion, details: String, as number: Int, now: Timestamp
+  ) throws(RegistryError) {
     _ = try showAgain(.expert(version.name, version: number), now: now)
-    try setBlob(ofExpert: version.name, version: number, version.blob, details: version.details)
+    try setBlob(ofExpert: version.name, version: number, version.blob, details: details)
     try run(
       """
       UPDATE expert_versions SET purged = 0, state = CASE state WHEN 'quarantined' THEN state ELSE 'candidate' END

@@ -15,6 +15,7 @@ func writeLargeBank(_ prefix: String, task: [UInt8]) throws {
   guard let sample = experts.first?.versions.first, let known = try catalogue.tasks().first?.current else {
     throw BenchmarkError("the bank has no expert and no task")
   }
+  let details = try catalogue.details(ofExpert: sample.name, version: sample.version) ?? ""
   // Searches among two: the tasks are many, not the experts of each.
   let settings: JSONValue = ["experts": JSONValue(experts.prefix(2).map(\.name))]
   for part in 0..<100 {
@@ -25,7 +26,7 @@ func writeLargeBank(_ prefix: String, task: [UInt8]) throws {
         version.digest = "sha256:" + String(number, radix: 16).paddedLeft(to: 64).replacing(" ", with: "0")
         version.source = version.name + ".safetensors"
         version.quarantine = nil
-        _ = try catalogue.addVersion(version)
+        _ = try catalogue.addVersion(version, details: details)
       }
       for number in part * 10_000..<(part + 1) * 10_000 {
         _ = try catalogue.record("benchmark", "event\(number)", ["number": JSONValue(number)], now: now)

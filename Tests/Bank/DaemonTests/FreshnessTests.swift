@@ -131,7 +131,7 @@ private struct Bank {
     ExpertVersion(
       name: name, version: number, state: .active, model: model, modelDigest: digest(modelDigest),
       digest: "\(name) \(number)", blob: BlobReference(hex: name, bytes: 1), kind: "expert", label: nil, task: nil,
-      rescale: "none", isForeign: false, details: "{}", warnings: [], source: name, added: now, addedBy: "uid 0")
+      rescale: "none", isForeign: false, warnings: [], source: name, added: now, addedBy: "uid 0")
   }
 
   static func task(_ name: String, revision: Int = 1, settings: JSONValue = [:]) -> TaskRecord {

@@ -92,6 +92,42 @@ import Testing
     }
   }
 
+  @Test func whatAFileSaysBesideIsReadForOneVersionAndFollowsItsBlob() throws {
+    try withCatalogue { (catalogue, reopen) throws in
+      try catalogue.change { () throws in
+        try catalogue.store(Sample.model())
+        _ = try catalogue.addVersion(Sample.version(digest: "1"), details: #"{"license":"MIT"}"#)
+        _ = try catalogue.addVersion(Sample.version(digest: "2"), details: #"{"license":"BSD"}"#)
+      }
+      let again = try reopen()
+      #expect(try again.details(ofExpert: "science", version: 1) == #"{"license":"MIT"}"#)
+      #expect(try again.details(ofExpert: "science", version: 2) == #"{"license":"BSD"}"#)
+      #expect(try again.details(ofExpert: "science", version: 3) == nil)
+      try again.change { () throws in
+        let blob = BlobReference(hex: String(repeating: "d", count: 64), bytes: 11)
+        try again.setBlob(ofExpert: "science", version: 2, blob, details: "{}")
+      }
+      #expect(try again.details(ofExpert: "science", version: 2) == "{}")
+    }
+  }
+
+  @Test func textsOfRowsThatFollowEachOtherAreKeptAsTheyAre() throws {
+    try withCatalogue { (catalogue, reopen) throws in
+      // Swift's `==` takes the one for the other: what is kept once is what has the same bytes.
+      let labels = ["K", "\u{212A}", "\u{E9}", "e\u{301}", "e\u{301}", nil, "", "K"]
+      try catalogue.change { () throws in
+        try catalogue.store(Sample.model())
+        for (number, label) in labels.enumerated() {
+          var version = Sample.version(digest: Character("\(number)"))
+          version.label = label
+          _ = try catalogue.addVersion(version)
+        }
+      }
+      let read = try reopen().experts()[0].versions.map { $0.label.map { Array($0.utf8) } }
+      #expect(read == labels.map { $0.map { Array($0.utf8) } })
+    }
+  }
+
   @Test func theAliasMovesAndItsJournalSaysWhoAndWhy() throws {
     try withCatalogue { (catalogue, _) throws in
       try catalogue.change { () throws in

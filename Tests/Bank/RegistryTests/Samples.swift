@@ -28,7 +28,7 @@ enum Sample {
     ExpertVersion(
       name: name, version: 0, state: .candidate, model: "tiny", modelDigest: digest("a"), digest: digest(letter),
       blob: BlobReference(hex: String(repeating: letter, count: 64), bytes: 10), kind: "expert", label: "science",
-      task: nil, rescale: "none", isForeign: false, details: "{}", warnings: ["a constant vector"],
+      task: nil, rescale: "none", isForeign: false, warnings: ["a constant vector"],
       source: name + ".safetensors", added: now, addedBy: "uid 0")
   }
 
@@ -83,6 +83,9 @@ func withCatalogue(_ body: (Catalogue, _ reopen: () throws -> Catalogue) throws 
 }
 
 extension Catalogue {
+  /// Of a file that says nothing else.
+  func addVersion(_ version: ExpertVersion) throws(RegistryError) -> Int { try addVersion(version, details: "{}") }
+
   /// The catalogue of a store in this directory.
   convenience init(in directory: String) throws(RegistryError) {
     let store = BlobStore(root: directory)
