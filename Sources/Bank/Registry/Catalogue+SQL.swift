@@ -12,6 +12,15 @@ final class StoredRow {
   fileprivate var values: [SQLValue] = []
   fileprivate var problem: String?
 
+  /// The next row. Texts that are those of the row before are kept once: thousands of rows name one model's digest.
+  fileprivate func take(_ next: [SQLValue]) {
+    let before = values
+    values = next
+    for (column, old) in before.enumerated() {
+      if case (.text(let old), .text(let new)) = (old, next[column]), sameName(old, new) { values[column] = .text(old) }
+    }
+  }
+
   func optionalText(_ column: Int) -> String? {
     switch values[column] {
     case .text(let text): return text
@@ -71,7 +80,7 @@ extension Catalogue {
     var result: [Value] = []
     let stored = StoredRow()
     try each(sql, values) { (values) throws(RegistryError) in
-      stored.values = values
+      stored.take(values)
       result.append(try read(stored))
       if let problem = stored.problem { throw .damagedRow(table: sql, problem: problem) }
     }

@@ -105,7 +105,12 @@ extension Catalogue {
     for expert in try experts() { contents.set(expert, at: expert.place, before: [:]) }
     for task in try tasks() { contents.set(task, at: task.place) }
     for served in try servedMixtures() { contents.set(served, at: served.place, path: path) }
-    for record in try ingested() { contents.set(record, at: record.place) }
+    for var record in try ingested() {
+      // As it is when a file has just been taken: its name is in memory once.
+      let version = record.version.flatMap { contents.experts[Name(record.subject ?? "")]?.version($0) }
+      if let source = version?.source, sameName(source, record.file) { record.file = source }
+      contents.set(record, at: record.place)
+    }
     for job in try liveJobs() { contents.set(job, at: job.id) }
     contents.failedSearches = try failedSearches()
     for check in try checks() { contents.set(check, at: check.id) }
