@@ -96,6 +96,7 @@ package enum DaemonProgram {
 
   private static func serve(_ options: Options) throws(DaemonError) -> Int32 {
     umask(0o077)
+    ProcessMemory.returnLargeAllocations()
     let manager = ServiceManager()
     let signals: SignalDescriptor
     let ending: EventDescriptor

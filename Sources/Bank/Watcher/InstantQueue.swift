@@ -27,7 +27,11 @@ struct InstantQueue<Element: Sendable>: Sendable {
   }
 
   mutating func removeFirst() {
-    guard let last = heap.popLast(), !heap.isEmpty else { return }
+    guard let last = heap.popLast(), !heap.isEmpty else {
+      // Without the memory of what it held once.
+      heap = []
+      return
+    }
     heap[0] = last
     sink(from: 0)
   }

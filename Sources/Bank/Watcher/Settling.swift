@@ -187,6 +187,8 @@ package struct Settling<Name: Hashable & Sendable>: Sendable {
   private mutating func set(_ name: Name, _ entry: Entry?) {
     let before = entries[name]
     entries[name] = entry
+    // A dictionary keeps the place of what is taken out of it.
+    if entries.isEmpty { entries = [:] }
     pendingCount += (entry?.isPending ?? false ? 1 : 0) - (before?.isPending ?? false ? 1 : 0)
     if let due = entry?.due, due != before?.due { dueQueue.insert(due, name) }
     if let since = entry?.incompleteSince, since != before?.incompleteSince {

@@ -29,7 +29,7 @@ private func measureScale(_ context: borrowing BenchmarkContext) throws -> [Meas
       try withDaemon(on: prefix) { daemon in
         results += try drop(count..<size, of: small, into: daemon, named: "to \(size)")
       }
-      results += try costs(of: prefix, "of \(size)", beside: least, files[0], context)
+      results += try costs(of: prefix, size, "of \(size)", beside: least, files[0], context)
       count = size
     }
     context.say("  the end beside 20,000 files that wait")
@@ -37,7 +37,7 @@ private func measureScale(_ context: borrowing BenchmarkContext) throws -> [Meas
     if context.options.isLarge {
       context.say("  100,000 experts, 1,000 tasks, 1,000,000 events, written into the catalogue")
       try writeLargeBank(prefix, task: task)
-      results += try costs(of: prefix, "of 100,000 and 1,000 tasks", beside: least, files[0], context)
+      results += try costs(of: prefix, 100_000, "of 100,000 and 1,000 tasks", beside: least, files[0], context)
     }
     return results
   }
@@ -75,7 +75,8 @@ private func prepare(
 
 /// What is measured at each size, in turns with the bank of two.
 private func costs(
-  of prefix: String, _ size: String, beside least: String, _ file: [UInt8], _ context: borrowing BenchmarkContext
+  of prefix: String, _ count: Int, _ size: String, beside least: String, _ file: [UInt8],
+  _ context: borrowing BenchmarkContext
 ) throws -> [Measurement] {
   var results = try withDaemon(on: prefix) { daemon in
     try withDaemon(on: least) { other in
@@ -112,7 +113,13 @@ private func costs(
     Measurement("start of two, with \(size)", other.seconds, "s"),
     .ratio("start, (\(size) - of two) / 0.5 s", (start.seconds - other.seconds) / 0.5, .atMost(1)),
     Measurement("memory after start, \(size)", start.memory, "MB"),
+    Measurement("memory after start of two, with \(size)", other.memory, "MB"),
   ]
+  // Of fewer it is less than what the memory of a process differs by from start to start.
+  if count >= 10_000 {
+    let each = (start.memory - other.memory) * 1000 / Double(count)
+    results.append(.ratio("memory of one expert, \(size) / 1.7 KB", each / 1.7, .atMost(1)))
+  }
   return results
 }
 

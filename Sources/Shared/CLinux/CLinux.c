@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
@@ -331,3 +332,5 @@ static int limit(int resource, uint64_t bytes) {
 int t2_limit_data(uint64_t bytes) { return limit(RLIMIT_DATA, bytes); }
 
 int t2_limit_core(uint64_t bytes) { return limit(RLIMIT_CORE, bytes); }
+
+int t2_return_allocations_from(int bytes) { return mallopt(M_MMAP_THRESHOLD, bytes); }

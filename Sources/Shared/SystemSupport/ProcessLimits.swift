@@ -45,6 +45,14 @@ package struct ProcessMemory: Sendable, Equatable {
   /// VmData: what RLIMIT_DATA counts.
   package var data: Int
 
+  /// Large arrays go back to the system when they are freed: before the first thread, in a process that runs long and needs
+  /// them rarely. Left to itself glibc keeps what was freed once, and what is small and stays comes to lie in between (man 3
+  /// mallopt, M_MMAP_THRESHOLD).
+  package static func returnLargeAllocations() {
+    let isTaken = t2_return_allocations_from(64 << 10) != 0
+    precondition(isTaken, "glibc knows no such bound")
+  }
+
   /// nil where the process is gone or /proc is not there.
   package static func of(_ process: Int32? = nil) -> ProcessMemory? {
     let path = "/proc/\(process.map { "\($0)" } ?? "self")/status"

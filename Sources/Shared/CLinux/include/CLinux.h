@@ -107,3 +107,6 @@ int t2_set_time_slice(uint64_t nanoseconds);
 // Lowers the soft and hard limit of data (heap and private writable mappings).
 int t2_limit_data(uint64_t bytes);
 int t2_limit_core(uint64_t bytes);
+// From now on allocations of so many bytes have pages of their own, and the system has these back when they are freed.
+// Returns 0 where that bound is not taken; errno is not set.
+int t2_return_allocations_from(int bytes);
