@@ -79,7 +79,7 @@ final class JobRunner {
   func isLive(target: String) -> Bool { !queue.current.live(target: target).isEmpty }
 
   /// The numbers of all jobs that are not at their end.
-  var liveJobs: [Int64] { queue.current.tickets.keys.sorted() }
+  var liveJobs: [Int64] { queue.current.tickets.map(\.id) }
 
   /// The searches that are on their way.
   var searches: [Freshness.Search] {

@@ -58,7 +58,11 @@ package struct JobQueue: Sendable {
   }
 
   /// Jobs that are not at their end, by number.
-  package private(set) var tickets: [Int64: Ticket] = [:]
+  package private(set) var tickets = SortedChunks<Ticket>()
+  // The same jobs, as they are looked for. Chunks, since whoever decides on a copy copies them with it.
+  private var byKey = SortedChunks<TextPlace>()
+  private var byTarget = SortedChunks<TextPlace>()
+  private var turns = SortedChunks<Turn>()
   package private(set) var runningID: Int64?
   /// False while there is no worker to give a job to.
   package private(set) var hasWorker = false
@@ -66,18 +70,56 @@ package struct JobQueue: Sendable {
   package init() {}
 
   /// Jobs that wait, in the order in which they will run.
-  package var waiting: [Ticket] {
-    tickets.values.filter { $0.state == .queued }
-      .sorted { ($0.priority, $1.id) > ($1.priority, $0.id) }
-  }
+  package var waiting: [Ticket] { turns.compactMap { tickets[$0.id] } }
 
   /// The live job that asks for the same thing, unless it is being stopped.
-  package func live(key: String) -> Ticket? {
-    tickets.values.first { $0.key.utf8.elementsEqual(key.utf8) && $0.stopping == nil }
+  package func live(key: String) -> Ticket? { live(byKey, key).first }
+
+  /// Oldest first.
+  package func live(target: String) -> [Ticket] { live(byTarget, target) }
+
+  private func live(_ places: SortedChunks<TextPlace>, _ text: String) -> [Ticket] {
+    places.after(TextPlace(text, 0)).prefix { sameName($0.text.text, text) }
+      .compactMap { tickets[$0.id] }.filter { $0.stopping == nil }
   }
 
-  package func live(target: String) -> [Ticket] {
-    tickets.values.filter { $0.target.utf8.elementsEqual(target.utf8) && $0.stopping == nil }.sorted { $0.id < $1.id }
+  /// The one way in which a job changes.
+  private subscript(id: Int64) -> Ticket? {
+    get { tickets[id] }
+    set {
+      if let old = tickets.remove(id) {
+        byKey.remove(TextPlace(old.key, id))
+        byTarget.remove(TextPlace(old.target, id))
+        turns.remove(Turn(old))
+      }
+      guard let new = newValue else { return }
+      tickets.set(new)
+      byKey.set(TextPlace(new.key, id))
+      byTarget.set(TextPlace(new.target, id))
+      if new.state == .queued { turns.set(Turn(new)) }
+    }
+  }
+
+  /// Where a job stands among those with the same key or the same target.
+  private struct TextPlace: Placed, Comparable {
+    var text: Name
+    var id: Int64
+
+    init(_ text: String, _ id: Int64) { (self.text, self.id) = (Name(text), id) }
+
+    var place: TextPlace { self }
+    static func < (a: Self, b: Self) -> Bool { a.text == b.text ? a.id < b.id : a.text < b.text }
+  }
+
+  /// Where a job stands among those that wait.
+  private struct Turn: Placed, Comparable {
+    var priority: Int
+    var id: Int64
+
+    init(_ ticket: Ticket) { (priority, id) = (ticket.priority, ticket.id) }
+
+    var place: Turn { self }
+    static func < (a: Self, b: Self) -> Bool { (-a.priority, a.id) < (-b.priority, b.id) }
   }
 
   /// Takes up what the last daemon left: a job that ran is queued again, or failed where it had its three attempts.
@@ -93,7 +135,7 @@ package struct JobQueue: Sendable {
         ticket.state = .queued
         changes.append(.store(id: ticket.id, state: .queued, attempts: ticket.attempts, reason: nil))
       }
-      tickets[ticket.id] = ticket
+      self[ticket.id] = ticket
     }
     return changes
   }
@@ -109,7 +151,7 @@ package struct JobQueue: Sendable {
         changes += cancel(old.id, reason: "its inputs changed; job \(ticket.id) takes its place")
       }
     }
-    tickets[ticket.id] = ticket
+    self[ticket.id] = ticket
     return .accepted(changes + makeRoom(for: ticket) + startNext())
   }
 
@@ -119,7 +161,7 @@ package struct JobQueue: Sendable {
       running.priority < ticket.priority, running.stopping == nil, running.yieldsTo == nil
     else { return [] }
     running.yieldsTo = ticket.id
-    tickets[id] = running
+    self[id] = running
     return [.stop(id: id)]
   }
 
@@ -127,11 +169,11 @@ package struct JobQueue: Sendable {
   package mutating func cancel(_ id: Int64, reason: String) -> [Change] {
     guard var ticket = tickets[id], ticket.stopping == nil else { return [] }
     guard ticket.state == .running else {
-      tickets[id] = nil
+      self[id] = nil
       return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: reason)]
     }
     ticket.stopping = reason
-    tickets[id] = ticket
+    self[id] = ticket
     return [.stop(id: id)]
   }
 
@@ -145,11 +187,11 @@ package struct JobQueue: Sendable {
       ticket.state = .queued
       ticket.attempts -= 1
       ticket.yieldsTo = nil
-      tickets[id] = ticket
+      self[id] = ticket
       let reason = "it makes room for job \(other)"
       return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)] + startNext()
     }
-    tickets[id] = nil
+    self[id] = nil
     // One that was told to stop and came to its end first is as good as any other; whether its inputs are still those of
     // its task the caller has looked.
     return [.store(id: id, state: state, attempts: ticket.attempts, reason: reason ?? ticket.stopping)] + startNext()
@@ -178,17 +220,17 @@ package struct JobQueue: Sendable {
     guard var ticket = tickets[id] else { return [] }
     runningID = nil
     if let stopping = ticket.stopping {
-      tickets[id] = nil
+      self[id] = nil
       return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: stopping)]
     }
     if ticket.attempts >= Self.maximumAttempts {
-      tickets[id] = nil
+      self[id] = nil
       let text = "\(Self.gaveUp(ticket.attempts)); the last time: \(reason)"
       return [.store(id: id, state: .failed, attempts: ticket.attempts, reason: text)]
     }
     ticket.state = .queued
     ticket.yieldsTo = nil
-    tickets[id] = ticket
+    self[id] = ticket
     return [.store(id: id, state: .queued, attempts: ticket.attempts, reason: reason)]
   }
 
@@ -198,20 +240,20 @@ package struct JobQueue: Sendable {
     guard let id = runningID, var ticket = tickets[id] else { return [] }
     runningID = nil
     if let stopping = ticket.stopping {
-      tickets[id] = nil
+      self[id] = nil
       return [.store(id: id, state: .cancelled, attempts: ticket.attempts, reason: stopping)]
     }
     ticket.state = .interrupted
     ticket.attempts -= 1
-    tickets[id] = ticket
+    self[id] = ticket
     return [.store(id: id, state: .interrupted, attempts: ticket.attempts, reason: "t2d ended")]
   }
 
   private mutating func startNext() -> [Change] {
-    guard hasWorker, runningID == nil, var next = waiting.first else { return [] }
+    guard hasWorker, runningID == nil, let turn = turns.first, var next = tickets[turn.id] else { return [] }
     next.state = .running
     next.attempts += 1
-    tickets[next.id] = next
+    self[next.id] = next
     runningID = next.id
     return [.store(id: next.id, state: .running, attempts: next.attempts, reason: nil), .start(id: next.id)]
   }
@@ -219,4 +261,8 @@ package struct JobQueue: Sendable {
   private static func gaveUp(_ attempts: Int) -> String {
     "given up after \(attempts) attempts, each of which lost its worker or its result"
   }
+}
+
+extension JobQueue.Ticket: Placed {
+  package var place: Int64 { id }
 }

@@ -1,4 +1,5 @@
 import Settings
+import SystemSupport
 import Testing
 
 @testable import Registry
@@ -195,5 +196,32 @@ import Testing
     _ = queue.submit(ticket(1))
     _ = queue.workerArrived()
     #expect(queue.shutDown() == [.store(id: 1, state: .interrupted, attempts: 0, reason: "t2d ended")])
+  }
+
+  @Test func aChangeBesideManyJobsCostsLittleMoreThanBesideFew() {
+    // As the daemon's queue changes: on a copy, while what was decided before is still there.
+    func seconds(beside count: Int64) -> Double {
+      var queue = JobQueue()
+      _ = queue.workerArrived()
+      for id in 1...count { _ = queue.submit(ticket(id, inputs: "i")) }
+      var best = Double.infinity
+      for round in 1...10 {
+        let start = MonotonicInstant.now
+        for step in 0..<10 as Range<Int64> {
+          let id = count + Int64(round) * 100 + step
+          var copy = queue
+          _ = copy.submit(ticket(id, target: "target\(count)", inputs: "j"))
+          queue = copy
+          copy = queue
+          _ = copy.cancel(id, reason: "")
+          queue = copy
+        }
+        best = min(best, (MonotonicInstant.now - start).inSeconds / 20)
+      }
+      return best
+    }
+    let (few, many) = (seconds(beside: 100), seconds(beside: 10_000))
+    print("a change of the queue: \(Int(few * 1e9)) ns beside 100 jobs, \(Int(many * 1e9)) ns beside 10,000")
+    #expect(many < few * 20, "a hundred times as many jobs")
   }
 }
