@@ -113,6 +113,20 @@ extension Coordinator {
 
   // MARK: - Searching
 
+  /// A search among more is stored without them, and has them when it starts: a list of 10,000 is 3 MB, stored and held in
+  /// memory for each task that waits.
+  static let mostExpertsStored = 256
+
+  /// The experts that the inputs of a search stand for. Where these are not what the task needs any more, the search is of no
+  /// use.
+  fileprivate func experts(of search: JobRecord) throws(WorkerFault) -> [ExpertReference] {
+    guard let task = search.task.flatMap({ snapshot.task($0) }),
+      let model = search.model.flatMap({ snapshot.model($0) }),
+      let need = snapshot.need(task, on: model, options: search.options), need.inputs == search.inputs
+    else { throw WorkerFault(.cancelled, Freshness.outdated) }
+    return need.experts.map { reference($0) }
+  }
+
   private static func target(_ pair: Pair) -> String { "\(AdaptSpec.kind)\0\(pair.task)\0\(pair.model)" }
 
   @discardableResult
@@ -126,9 +140,14 @@ extension Coordinator {
   ) throws(RegistryError) -> JobRecord {
     let pair = need.pair
     let search = try search(of: need, options: options)
-    let spec = AdaptSpec(
-      model: reference(need.model), task: reference(need.task), experts: need.experts.map { reference($0) },
-      search: search, vectorsPath: store.stagingPath("mixture"))
+    var spec = AdaptSpec(
+      model: reference(need.model), task: reference(need.task), experts: [], search: search,
+      vectorsPath: store.stagingPath("mixture"))
+    if need.experts.count <= Self.mostExpertsStored {
+      spec.experts = need.experts.map { reference($0) }
+    } else {
+      spec.expertsLeftOut = need.experts.count
+    }
     debounce.settle(pair)
     return JobRecord(
       spec, key: "\(Self.target(pair))\0\(need.inputs)\0\(RecordWriter.json(search).jsonText)",
@@ -225,6 +244,13 @@ extension Coordinator {
 }
 
 extension AdaptSpec: HandledJob {
+  func whole(for job: JobRecord, on coordinator: Coordinator) throws(WorkerFault) -> AdaptSpec {
+    guard expertsLeftOut != nil else { return self }
+    var spec = self
+    (spec.experts, spec.expertsLeftOut) = (try coordinator.experts(of: job), nil)
+    return spec
+  }
+
   func finished(_ job: JobRecord, _ result: AdaptResult, on coordinator: Coordinator) throws -> JSONValue {
     try coordinator.adapted(job, self, result)
   }

@@ -199,6 +199,11 @@ final class Coordinator {
 // MARK: - What the ends of jobs mean
 
 extension Coordinator: JobOwner {
+  func spec(of job: JobRecord) throws -> any JobSpec {
+    func whole<Spec: HandledJob>(_ spec: Spec) throws -> any JobSpec { try spec.whole(for: job, on: self) }
+    return try whole(try handled(job))
+  }
+
   func finished(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue {
     func finish<Spec: HandledJob>(_ spec: Spec) throws -> JSONValue {
       try spec.finished(job, try Spec.result(of: result), on: self)

@@ -8,6 +8,8 @@ import WorkerProtocol
 ///
 /// Whatever a kind leaves out does nothing, and its result is shown as it came: an evaluation changes nothing.
 protocol HandledJob: JobSpec {
+  /// What the worker is given. A fault is the job's end.
+  func whole(for job: JobRecord, on coordinator: Coordinator) throws(WorkerFault) -> Self
   /// The worker has done the job: stores what follows from it and returns what the job shows of it. An error fails it.
   func finished(_ job: JobRecord, _ result: Result, on coordinator: Coordinator) throws -> JSONValue
   /// The worker could not do it.
@@ -19,6 +21,8 @@ protocol HandledJob: JobSpec {
 }
 
 extension HandledJob {
+  func whole(for job: JobRecord, on coordinator: Coordinator) throws(WorkerFault) -> Self { self }
+
   func finished(_ job: JobRecord, _ result: Result, on coordinator: Coordinator) throws -> JSONValue {
     RecordWriter.json(result)
   }

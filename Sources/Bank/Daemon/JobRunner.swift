@@ -7,6 +7,8 @@ import WorkerProtocol
 
 /// What the ends of jobs mean, which is not the runner's affair. All calls come on the catalogue's thread.
 protocol JobOwner: AnyObject {
+  /// What the worker is given of a job. A `WorkerFault` that is thrown is the job's end.
+  func spec(of job: JobRecord) throws -> any JobSpec
   /// The worker has done the job: stores what follows from it and returns what the job shows of it. An error fails it.
   func finished(_ job: JobRecord, _ result: JSONValue) throws -> JSONValue
   /// The worker could not do it. The job is still the running one.
@@ -195,7 +197,9 @@ final class JobRunner {
     let start: JobStart
     do {
       let job = try catalogue.job(id)
-      start = JobStart(job: id, spec: try job.kind.decode(job.spec), journal: try catalogue.journal(id))
+      start = JobStart(job: id, spec: try owner.spec(of: job), journal: try catalogue.journal(id))
+    } catch let fault as WorkerFault {
+      return happened(.failed(id, fault))
     } catch let error as RegistryError where error.isOfTheDisk {
       throw error
     } catch {

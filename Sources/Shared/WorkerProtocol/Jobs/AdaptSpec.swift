@@ -10,6 +10,8 @@ package struct AdaptSpec: JobSpec {
   @Setting() package var model: ModelReference
   @Setting() package var task: TaskReference
   @Setting() package var experts: [ExpertReference]
+  /// How many experts are not listed, in the catalogue alone: `experts` is empty then, until the job starts.
+  @Setting() package var expertsLeftOut: Int?
   @Setting package var search = SearchSettings()
   /// Where the mixed multipliers are written (a path in the daemon's staging directory; it hashes and publishes).
   @Setting() package var vectorsPath: String
