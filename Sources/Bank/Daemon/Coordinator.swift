@@ -32,6 +32,8 @@ final class Coordinator {
   var whenRetried: [(RPCError?) -> Void] = []
   /// Files of the store that are to be looked at, by their paths there.
   var suspects: ArraySlice<String> = []
+  /// What is being written of the store; nil where nothing is.
+  var backup: RunningBackup?
   /// Nil until the daemon has started it.
   private(set) var watcher: DirectoryWatcher?
   /// What waits until then. Whoever connects in the first moments is not told that the daemon ends.
@@ -131,6 +133,7 @@ final class Coordinator {
 
   /// The daemon is about to end: who waits for what may take long is told so.
   func endWaiting() {
+    backup?.stop(CatalogueThread.ending)
     jobs.endWaiting()
     endRetries()
     for request in waitingForWatcher { request.refuse(CatalogueThread.ending) }
@@ -141,6 +144,7 @@ final class Coordinator {
   func end() {
     jobs.end()
     calls.end()
+    backup?.waitForEnd()
     writer.close()
   }
 

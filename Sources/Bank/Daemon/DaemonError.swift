@@ -10,6 +10,7 @@ package enum DaemonError: Error, CustomStringConvertible {
   case unsafeState(String)
   case alreadyRunning(pid: String?, prefix: String)
   case store(RegistryError)
+  case damagedBackup(file: String, problem: String)
   case socket(RPCServerError)
 
   package var description: String {
@@ -22,6 +23,8 @@ package enum DaemonError: Error, CustomStringConvertible {
       "another t2d\(pid.map { " (pid \($0))" } ?? "") is running with the prefix '\(prefix)'; "
         + "stop it with 't2ctl --prefix \(prefix) rpc system.shutdown', or name another --prefix"
     case .store(let error): error.description
+    case .damagedBackup(let file, let problem):
+      "the backup '\(escaped(file, limit: 256))' is damaged: \(problem); nothing was restored from it"
     case .socket(let error): error.description
     }
   }
@@ -33,6 +36,7 @@ package enum DaemonError: Error, CustomStringConvertible {
     case .configuration: 78
     case .files, .unsafeState, .socket: 73
     case .alreadyRunning: 75
+    case .damagedBackup: 65
     case .store(let error): error.isOfNewerProgram ? 78 : error.isDamage ? 65 : 73
     }
   }

@@ -27,12 +27,21 @@ package struct DaemonPaths: Sendable {
 
   /// Makes the directories that are not there, and checks that the private one is so.
   package func prepare() throws(DaemonError) {
+    try prepareState()
     do throws(SystemCallError) {
-      try FileSystem.createDirectories(FileSystem.split(state).directory, mode: 0o755)
-      try FileSystem.createDirectories(state, mode: 0o700)
       for path in [run, experts, tasks] { try FileSystem.createDirectories(path, mode: 0o755) }
       try FileSystem.createDirectories(FileSystem.split(socket).directory, mode: 0o755)
       try FileSystem.createDirectories(cookies, mode: 0o700)
+    } catch {
+      throw .files(error)
+    }
+  }
+
+  /// The private directory alone.
+  func prepareState() throws(DaemonError) {
+    do throws(SystemCallError) {
+      try FileSystem.createDirectories(FileSystem.split(state).directory, mode: 0o755)
+      try FileSystem.createDirectories(state, mode: 0o700)
     } catch {
       throw .files(error)
     }

@@ -9,6 +9,7 @@ package enum DaemonProgram {
   private static let usage = """
     usage: t2d [--prefix DIR] [--socket PATH] [--config FILE]
            t2d fsck [--prefix DIR] [--quick] [--rebuild]
+           t2d restore FILE [--prefix DIR]
            t2d --help | --version
 
       --prefix DIR   where etc/, var/spool/t2d, var/lib/t2d and var/run/t2d are (default /)
@@ -20,6 +21,8 @@ package enum DaemonProgram {
       --quick        only by names and sizes
       --rebuild      where the catalogue is missing or damaged, make it again from its redo log; what was there is moved
                      aside
+
+    restore makes the store again from a backup, FILE, that 't2ctl backup' has written; only where there is none.
 
     It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it, SIGHUP makes it look at the
     watched directories again. See t2d(8).
@@ -33,6 +36,9 @@ package enum DaemonProgram {
     /// What to print instead of starting.
     var text: String?
     var isFsck = false
+    var isRestore = false
+    /// What is restored.
+    var backup: String?
     var isQuick = false
     var rebuilds = false
 
@@ -55,7 +61,9 @@ package enum DaemonProgram {
         case "--prefix": prefix = try value()
         case "--socket": socket = try value()
         case "--config": config = try value()
-        case "fsck" where !isFsck: isFsck = true
+        case "fsck" where !isFsck && !isRestore: isFsck = true
+        case "restore" where !isFsck && !isRestore: isRestore = true
+        case _ where isRestore && backup == nil && !argument.hasPrefix("-"): backup = argument
         case "--quick" where isFsck: isQuick = true
         case "--rebuild" where isFsck: rebuilds = true
         case "--help", "-h": text = usage
@@ -74,6 +82,7 @@ package enum DaemonProgram {
         say(text, to: STDOUT_FILENO)
         return 0
       }
+      if options.isRestore { return try restore(options) }
       return try options.isFsck ? fsck(options) : serve(options)
     } catch {
       say("t2d: \(error)\n", to: STDERR_FILENO)
@@ -86,12 +95,27 @@ package enum DaemonProgram {
     guard options.socket == nil, options.config == nil else {
       throw .usage("fsck takes --prefix, --quick and --rebuild; see: t2d --help")
     }
-    let prefix: String
-    do throws(SystemCallError) { prefix = try canonicalPath(options.prefix) } catch { throw .files(error) }
     return try FsckProgram(
-      paths: DaemonPaths(prefix: prefix, socket: Configuration().socket), rebuilds: options.rebuilds,
-      isQuick: options.isQuick, say: { say($0, to: STDOUT_FILENO) }
+      paths: try paths(options), rebuilds: options.rebuilds, isQuick: options.isQuick,
+      say: { say($0, to: STDOUT_FILENO) }
     ).run()
+  }
+
+  private static func restore(_ options: Options) throws(DaemonError) -> Int32 {
+    umask(0o077)
+    guard let backup = options.backup, options.socket == nil, options.config == nil else {
+      throw .usage("restore takes the FILE that 't2ctl backup' has written, and --prefix; see: t2d --help")
+    }
+    return try RestoreProgram(paths: try paths(options), file: backup, say: { say($0, to: STDOUT_FILENO) }).run()
+  }
+
+  /// Of what works on the store alone.
+  private static func paths(_ options: Options) throws(DaemonError) -> DaemonPaths {
+    do throws(SystemCallError) {
+      return DaemonPaths(prefix: try canonicalPath(options.prefix), socket: Configuration().socket)
+    } catch {
+      throw .files(error)
+    }
   }
 
   private static func serve(_ options: Options) throws(DaemonError) -> Int32 {

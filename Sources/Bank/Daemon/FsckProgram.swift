@@ -19,6 +19,7 @@ struct FsckProgram {
     defer { withExtendedLifetime(lock) {} }
     do throws(RegistryError) {
       let store = paths.store
+      try store.refuseUnfinishedRestore()
       guard try Catalogue.exists(path: paths.catalogue, store: store) else {
         say("'\(paths.state)' has no catalogue and no redo log: there is nothing to check\n")
         return 0

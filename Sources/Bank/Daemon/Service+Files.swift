@@ -8,18 +8,23 @@ extension Service {
   static func readPassed<Value>(
     _ reply: Reply<Value>, atMost maximumBytes: Int, _ body: @escaping @Sendable ([UInt8]) throws(RPCError) -> Void
   ) throws(RPCError) {
-    guard let file = reply.request.file else {
-      throw RPCError(
-        .invalidParams, "the file itself is missing: the daemon opens no path that a client names",
-        hint: "pass its open descriptor along with the line (SCM_RIGHTS), as t2ctl does")
-    }
-    file.use { descriptor in
+    try passedFile(reply).use { descriptor in
       do throws(RPCError) {
         try body(try bytes(of: descriptor, atMost: maximumBytes))
       } catch {
         reply.fail(error)
       }
     }
+  }
+
+  /// The file that came with a request.
+  static func passedFile<Value>(_ reply: Reply<Value>) throws(RPCError) -> PassedFile {
+    guard let file = reply.request.file else {
+      throw RPCError(
+        .invalidParams, "the file itself is missing: the daemon opens no path that a client names",
+        hint: "pass its open descriptor along with the line (SCM_RIGHTS), as t2ctl does")
+    }
+    return file
   }
 
   /// Into memory: a mapping would end the daemon when the file is cut (SIGBUS).

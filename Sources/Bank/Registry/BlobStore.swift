@@ -38,6 +38,7 @@ package struct StagedContent: Sendable {
 ///     backups/         copies of the catalogue
 ///     redo/            the catalogue's second copy (see `RedoLog`)
 ///     quarantine/      what was damaged and has been replaced
+///     restoring        a file that is there while a backup is being restored
 ///
 /// A file is durable before a row names it: fsync of the file, a link that never replaces, fsync of the directory, and
 /// only then the caller's transaction. So a crash leaves at most a blob that no row names. Rename is not used, because
@@ -54,21 +55,37 @@ package struct BlobStore: Sendable {
   package var backups: String { root + "/backups" }
   package var redo: String { root + "/redo" }
   package var quarantine: String { root + "/quarantine" }
+  /// Is there while what else is there is a part of a backup.
+  package var unfinishedRestore: String { root + "/restoring" }
 
   package init(root: String) { self.root = root }
 
   /// Makes the directories, and empties what an earlier run left in `staging`. All 256 directories of blobs are made
   /// and synchronised here, so that publishing never has to make one durable.
   package func prepare() throws(RegistryError) {
+    try refuseUnfinishedRestore()
+    try makeDirectories()
     try files { () throws(SystemCallError) in
-      for path in [blobs, staging, tasks, factorizations, trainings, backups, redo, quarantine] {
-        try FileSystem.createDirectories(path, mode: 0o700)
-      }
       for entry in try FileSystem.entries(staging) {
         guard let name = entry.text else { continue }
         try FileSystem.removeTree(staging + "/" + name)
       }
       for directory in [root, redo] { try FileSystem.removeTemporaries(in: directory) }
+    }
+  }
+
+  package func refuseUnfinishedRestore() throws(RegistryError) {
+    if try files({ () throws(SystemCallError) in try FileSystem.status(unfinishedRestore) }) != nil {
+      throw .unfinishedRestore(directory: root)
+    }
+  }
+
+  /// Makes the directories that are not there.
+  func makeDirectories() throws(RegistryError) {
+    try files { () throws(SystemCallError) in
+      for path in [blobs, staging, tasks, factorizations, trainings, backups, redo, quarantine] {
+        try FileSystem.createDirectories(path, mode: 0o700)
+      }
       var isNew = false
       for number in 0..<256 {
         let path = blobs + "/" + Self.prefix(number)

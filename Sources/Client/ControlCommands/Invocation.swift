@@ -68,9 +68,16 @@ final class Invocation {
     do { file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK) } catch { throw .file(error) }
     var params = params
     params["path"] = .string(try absolutePath(path))
+    return try call(method, params, passing: file)
+  }
+
+  /// Of a method that takes an open file.
+  func call<Method: RPCMethodDeclaration>(
+    _ method: Method.Type, _ params: JSONObject, passing file: FileDescriptor, timeout: Duration? = nil
+  ) throws(ControlError) -> Answer<Method.Result> {
     let client = try client()
     do {
-      return try client.call(method, params, file: file, timeout: command.timeout)
+      return try client.call(method, params, file: file, timeout: command.timeout ?? timeout)
     } catch {
       throw .client(error)
     }

@@ -1,3 +1,4 @@
+import Glibc
 import RPCClient
 import RPCProtocol
 import ResultText
@@ -69,6 +70,14 @@ extension Verb {
       invocation.answer(try invocation.call(SystemGC.self, params)) { invocation.showGarbage($0) }
     },
     make(
+      "backup", [.one("FILE")], methods: ["system.backup"],
+      "Write the whole store into a new file, while t2d goes on.",
+      notes:
+        "FILE is there, whole, when this ends, or not at all; one that exists is never overwritten. It is a tar archive as of "
+        + "one moment, from which 't2d restore' makes the store again, see t2d(8). Exits 5 where stored files are damaged, "
+        + "which are named and are not in it."
+    ) { invocation throws(ControlError) in try invocation.backUp() },
+    make(
       "sync", methods: ["system.sync"], "Wait until all that lies in the watched directories has been seen.",
       notes: "When it ends, every file that was complete before it began is accepted or refused, with a reason."
     ) { invocation throws(ControlError) in
@@ -87,6 +96,34 @@ extension Verb {
 }
 
 extension Invocation {
+  fileprivate func backUp() throws(ControlError) {
+    let path = try absolutePath(argument(0))
+    let file: NewFile
+    do throws(SystemCallError) { file = try NewFile(at: path, mode: 0o600) } catch {
+      throw Self.notCreated(error, path)
+    }
+    // However long it takes: whoever wants less says --timeout.
+    let backup = try call(
+      SystemBackup.self, ["path": .string(path)], passing: file.descriptor, timeout: .seconds(7 * 86_400))
+    do throws(SystemCallError) { try file.publish() } catch { throw Self.notCreated(error, path) }
+    answer(backup) { backup in
+      console.print(
+        "\(escaped(path)): \(backup.files) files, \(bytesText(Int64(backup.bytes))), as of event \(backup.event)")
+      for damaged in backup.damaged {
+        console.note(
+          "damaged, and not in it: \(escaped(damaged.path)): \(escaped(damaged.subject)): \(escaped(damaged.message))")
+      }
+    }
+    if !backup.damaged.isEmpty {
+      throw .bad("the backup lacks \(backup.damaged.count) files that are damaged; see: t2ctl status")
+    }
+  }
+
+  private static func notCreated(_ error: SystemCallError, _ path: String) -> ControlError {
+    guard error.number == EEXIST else { return .file(error) }
+    return .failed("'\(escaped(path))' exists, and a backup overwrites nothing; name another file, or remove it first")
+  }
+
   fileprivate func showAudit(_ audit: SystemAudit.Result) {
     var table = Table(("FINDING", .left), ("WHAT", .left), ("BYTES", .right), ("PATH", .left), ("PROBLEM", .left))
     for finding in audit.findings {

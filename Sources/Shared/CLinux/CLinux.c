@@ -217,6 +217,8 @@ int t2_link_descriptor(int fd, int directory, const char *name) {
   return linkat(AT_FDCWD, source, directory, name, AT_SYMLINK_FOLLOW);
 }
 
+int t2_synchronize_file_system(int fd) { return syncfs(fd); }
+
 int t2_lease_read(int fd) { return fcntl(fd, F_SETLEASE, F_RDLCK); }
 
 int t2_lease_release(int fd) { return fcntl(fd, F_SETLEASE, F_UNLCK); }

@@ -50,6 +50,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case badModel = 1203
   case fileNotReadable = 1204
   case badTemplate = 1205
+  case fileNotWritable = 1206
 
   /// The name that programs compare: `error.data.kind`.
   package var kind: String {
@@ -96,6 +97,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badModel: "bad_model"
     case .fileNotReadable: "file_not_readable"
     case .badTemplate: "bad_template"
+    case .fileNotWritable: "file_not_writable"
     }
   }
 
@@ -144,6 +146,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .badModel: "the model file is refused"
     case .fileNotReadable: "the daemon cannot read the file"
     case .badTemplate: "the dispatch template lacks a placeholder, or cannot be read"
+    case .fileNotWritable: "the daemon cannot write the file that was passed"
     }
   }
 }

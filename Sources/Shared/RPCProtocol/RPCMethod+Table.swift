@@ -11,6 +11,7 @@ extension RPCMethod {
     SystemSync.self,
     SystemAudit.self,
     SystemGC.self,
+    SystemBackup.self,
     SystemShutdown.self,
     ModelAdd.self,
     ModelList.self,

@@ -63,6 +63,12 @@ package enum FileSystem {
     try synchronizeDirectory(try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY), path: path)
   }
 
+  /// Makes all files of the file system durable that holds this directory: for many that were just written.
+  package static func synchronizeAll(holding path: String) throws(SystemCallError) {
+    let directory = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY)
+    try systemCall("make durable", path) { t2_synchronize_file_system(directory.number) }
+  }
+
   private static func synchronizeDirectory(_ directory: FileDescriptor, path: String) throws(SystemCallError) {
     try systemCall("fsync the directory", path) { fsync(directory.number) }
   }

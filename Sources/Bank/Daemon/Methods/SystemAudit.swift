@@ -56,6 +56,9 @@ extension Coordinator {
     _ garbage: [StoreAudit.Finding], _ removed: [Removal], who: String
   ) throws(RegistryError) {
     guard !garbage.isEmpty || !removed.isEmpty else { return }
+    guard backup == nil else {
+      throw .conflict("a backup is being written, and nothing is removed before it has ended; try again then")
+    }
     if !removed.isEmpty {
       try writer.change { () throws(RegistryError) in try catalogue.purge(removed, now: .now) }
     }

@@ -75,6 +75,8 @@ int t2_rename_exchange(int from_directory, const char *from, int to_directory, c
 // A file without a name in this directory (O_TMPFILE), read-write; linked into place by t2_link_descriptor.
 int t2_open_unnamed(int directory, mode_t mode);
 int t2_link_descriptor(int fd, int directory, const char *name);
+// Makes all of the file system durable that holds this descriptor.
+int t2_synchronize_file_system(int fd);
 // A read lease is granted only where nobody has the file open, or mapped, for writing.
 int t2_lease_read(int fd);
 int t2_lease_release(int fd);
