@@ -135,13 +135,7 @@ extension Coordinator {
 
   /// What the catalogue keeps of an expert; its number and its blob come when it is stored.
   func version(_ expert: ValidatedExpert, source: String, who: String) -> ExpertVersion {
-    ExpertVersion(
-      name: expert.name, version: 0, state: .candidate, model: expert.model,
-      modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description,
-      blob: BlobReference(hex: "", bytes: 0), kind: expert.kind.rawValue, label: expert.label,
-      task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
-      warnings: expert.warnings.map(\.description), source: source,
-      added: .now, addedBy: who)
+    ExpertVersion(expert, source: source, who: who, added: .now)
   }
 
   /// Makes a stored file the next version of its name, within the running transaction.
@@ -195,5 +189,17 @@ extension ModelRecord {
     return ModelSignature(
       name: name, modelID: facts.modelID, digest: digest, architecture: facts.architecture,
       layout: MultiplierLayout(facts.targets))
+  }
+}
+
+extension ExpertVersion {
+  /// What the catalogue keeps of an expert; its number and its blob come when it is stored.
+  init(_ expert: ValidatedExpert, source: String, who: String, added: Timestamp) {
+    self.init(
+      name: expert.name, version: 0, state: .candidate, model: expert.model,
+      modelDigest: expert.modelDigest.description, digest: expert.contentDigest.description,
+      blob: BlobReference(hex: "", bytes: 0), kind: expert.kind.rawValue, label: expert.label,
+      task: expert.metadata.task, rescale: expert.rescale.rawValue, isForeign: expert.isForeign,
+      warnings: expert.warnings.map(\.description), source: source, added: added, addedBy: who)
   }
 }

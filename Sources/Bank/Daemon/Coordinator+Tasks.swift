@@ -128,13 +128,7 @@ extension Coordinator {
 
     let place = "\(store.tasks)/\(task.name)/\(task.digest.hex.prefix(16))"
     if try !catalogue.isTaskPathKnown(place + "/" + file) { try store.publishTask(staged: staged, as: place) }
-    var revision = TaskRevision(
-      task: task.name, revision: 0, digest: digest, path: place + "/" + file, rows: task.shots.count,
-      evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring,
-      metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
-      warnings: task.warnings, source: file, added: .now)
-    revision.files = files.references
-    let stored = revision
+    let stored = TaskRevision(task, files, path: place + "/" + file, source: file, added: .now)
     let number = try writer.change { () throws(RegistryError) -> Int in
       let number = try catalogue.addRevision(stored)
       try catalogue.record(
@@ -163,6 +157,18 @@ extension Coordinator {
     }
     try replaceCopy(of: task, staged: staged, file: file, files: files)
     return problem
+  }
+}
+
+extension TaskRevision {
+  /// What the catalogue keeps of a task; its number comes when it is stored.
+  init(_ task: TaskDefinition, _ files: TaskDefinition.Files, path: String, source: String, added: Timestamp) {
+    self.init(
+      task: task.name, revision: 0, digest: task.digest.description, path: path, rows: task.shots.count,
+      evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring,
+      metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
+      warnings: task.warnings, source: source, added: added)
+    self.files = files.references
   }
 }
 

@@ -7,7 +7,7 @@ import SystemSupport
 /// Whatever is replaced is moved aside before, never removed.
 struct FsckProgram {
   let paths: DaemonPaths
-  /// Makes the catalogue again from its redo log, where it cannot be opened.
+  /// Makes the catalogue again from its redo log, where it cannot be opened, or, where that is lost too, from the blobs.
   let rebuilds: Bool
   /// Only names and sizes are compared.
   let isQuick: Bool
@@ -20,11 +20,12 @@ struct FsckProgram {
     do throws(RegistryError) {
       let store = paths.store
       try store.refuseUnfinishedRestore()
-      guard try Catalogue.exists(path: paths.catalogue, store: store) else {
+      let isThere = try (Catalogue.exists(path: paths.catalogue, store: store), store.holdsBlobs())
+      guard isThere.0 || isThere.1 else {
         say("'\(paths.state)' has no catalogue and no redo log: there is nothing to check\n")
         return 0
       }
-      try store.prepare()
+      try store.prepare(goesOnRebuilding: rebuilds)
       let catalogue = try open(store)
       defer { catalogue.close() }
       for finding in catalogue.findings { say("found: \(finding)\n") }
@@ -35,18 +36,33 @@ struct FsckProgram {
   }
 
   private func open(_ store: BlobStore) throws(RegistryError) -> Catalogue {
+    let aside = "\(store.backups)/damaged-\(Timestamp.now.milliseconds)"
+    if try store.isPartlyRebuilt() {
+      say("the catalogue was being made again, and that had not ended\n")
+      return try rebuildFromBlobs(aside)
+    }
     do throws(RegistryError) {
       let catalogue = try Catalogue(path: paths.catalogue, store: store, now: .now)
       if rebuilds { say("the catalogue can be opened, so nothing is made again\n") }
       return catalogue
     } catch  where rebuilds && error.isDamage {
       say("the catalogue is damaged: \(error)\n")
-      let aside = "\(store.backups)/damaged-\(Timestamp.now.milliseconds)"
-      try Catalogue.rebuild(path: paths.catalogue, store: store, aside: aside)
-      let catalogue = try Catalogue(path: paths.catalogue, store: store, mayLoseTheEnd: true, now: .now)
-      say("it was made again from the redo log; what was there is in '\(aside)'\n")
-      return catalogue
+      do throws(RegistryError) {
+        try Catalogue.rebuild(path: paths.catalogue, store: store, aside: aside)
+        let catalogue = try Catalogue(path: paths.catalogue, store: store, mayLoseTheEnd: true, now: .now)
+        say("it was made again from the redo log; what was there is in '\(aside)'\n")
+        return catalogue
+      } catch  where error.isDamage {
+        say("the redo log is of no use: \(error)\n")
+        return try rebuildFromBlobs(aside)
+      }
     }
+  }
+
+  private func rebuildFromBlobs(_ aside: String) throws(RegistryError) -> Catalogue {
+    let catalogue = try RebuildFromBlobs(paths: paths, aside: aside, say: say).run(now: .now)
+    say("what was there is in '\(aside)'\n")
+    return catalogue
   }
 
   private func report(_ audit: StoreAudit) -> Int32 {

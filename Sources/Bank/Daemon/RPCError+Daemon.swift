@@ -12,7 +12,7 @@ extension RPCError {
       case .unconfirmed: .unconfirmed
       case .database, .files: error.isOfTheDisk ? .notStored : .internal
       case .damagedRow, .newerRow, .lostStagedFile, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue,
-        .noRedoLog, .unfinishedRestore:
+        .noRedoLog, .unfinished:
         .internal
       case .unknownModel: .unknownModel
       case .unknownExpert, .unknownVersion: .unknownExpert

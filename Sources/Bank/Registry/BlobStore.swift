@@ -38,6 +38,8 @@ package struct StagedContent: Sendable {
 ///     backups/         copies of the catalogue
 ///     redo/            the catalogue's second copy (see `RedoLog`)
 ///     quarantine/      what was damaged and has been replaced
+///     versions.jsonl   which version of which expert each blob is (see `VersionNotes`)
+///     rebuilding       the same while the catalogue is made again from it
 ///     restoring        a file that is there while a backup is being restored
 ///
 /// A file is durable before a row names it: fsync of the file, a link that never replaces, fsync of the directory, and
@@ -55,6 +57,10 @@ package struct BlobStore: Sendable {
   package var backups: String { root + "/backups" }
   package var redo: String { root + "/redo" }
   package var quarantine: String { root + "/quarantine" }
+  /// See `VersionNotes`.
+  var versionNotes: String { root + "/versions.jsonl" }
+  /// The notes while the catalogue is made again from them.
+  var unfinishedRebuild: String { root + "/rebuilding" }
   /// Is there while what else is there is a part of a backup.
   package var unfinishedRestore: String { root + "/restoring" }
 
@@ -62,8 +68,11 @@ package struct BlobStore: Sendable {
 
   /// Makes the directories, and empties what an earlier run left in `staging`. All 256 directories of blobs are made
   /// and synchronised here, so that publishing never has to make one durable.
-  package func prepare() throws(RegistryError) {
+  package func prepare(goesOnRebuilding: Bool = false) throws(RegistryError) {
     try refuseUnfinishedRestore()
+    if !goesOnRebuilding, try isPartlyRebuilt() {
+      throw .unfinished(directory: root, command: "t2d fsck --rebuild")
+    }
     try makeDirectories()
     try files { () throws(SystemCallError) in
       for entry in try FileSystem.entries(staging) {
@@ -76,8 +85,13 @@ package struct BlobStore: Sendable {
 
   package func refuseUnfinishedRestore() throws(RegistryError) {
     if try files({ () throws(SystemCallError) in try FileSystem.status(unfinishedRestore) }) != nil {
-      throw .unfinishedRestore(directory: root)
+      throw .unfinished(directory: root, command: "t2d restore FILE")
     }
+  }
+
+  /// Whether the catalogue was being made again from the stored files, and that has not ended.
+  package func isPartlyRebuilt() throws(RegistryError) -> Bool {
+    try files { () throws(SystemCallError) in try FileSystem.status(unfinishedRebuild) } != nil
   }
 
   /// Makes the directories that are not there.
@@ -265,7 +279,7 @@ package struct BlobStore: Sendable {
   }
 
   /// Whether there is any blob at all.
-  func holdsBlobs() throws(RegistryError) -> Bool {
+  package func holdsBlobs() throws(RegistryError) -> Bool {
     try files { () throws(SystemCallError) in
       for number in 0..<256 {
         let path = blobs + "/" + Self.prefix(number)

@@ -8,6 +8,8 @@ package enum CatalogueFinding: Sendable, CustomStringConvertible {
   /// The redo log is damaged or was cut; the database has all that it says, and a new one was begun.
   case damagedRedoLog(String)
   case noRedoLog(RegistryError)
+  /// The notes of versions cannot be written.
+  case noNotes(RegistryError)
   /// By `fsck --rebuild` alone.
   case lostEnd(after: Int64, String)
 
@@ -22,6 +24,7 @@ package enum CatalogueFinding: Sendable, CustomStringConvertible {
       "\(problem); the catalogue has every change that it had, and a new redo log was begun"
     case .lostEnd(let commit, let problem):
       "\(problem); the changes after number \(commit) are lost, and numbers that they gave out may come again"
+    case .noNotes(let error): "which versions there are cannot be noted beside the blobs, and is tried again: \(error)"
     case .noRedoLog(let error): "no redo log can be begun, so nothing can be changed: \(error)"
     }
   }

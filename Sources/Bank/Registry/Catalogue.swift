@@ -30,24 +30,29 @@ package final class Catalogue {
   package internal(set) var findings: [CatalogueFinding] = []
   /// What a damaged redo log has behind its damage is given up: by `fsck --rebuild` alone.
   let mayLoseTheEnd: Bool
-  private var isChanging = false
+  private(set) var isChanging = false
   /// Events of transactions that were committed and not yet taken by `takeEvents`.
   private var committedEvents: [EventRecord] = []
   private var openEvents: [EventRecord] = []
   private var openStatements: [RedoStatement] = []
   /// What the next snapshot must read again.
   package var changes = CatalogueChanges.everything
+  /// Nil while they are not what the catalogue says.
+  var notes: VersionNotes?
+  /// What the running transaction has changed and a snapshot has taken already.
+  var unnoted: [Name: Set<Int>] = [:]
 
   /// Opens or creates the database, runs again what the redo log has and it has not, and brings it to this version's
   /// schema; before that it copies an older one to the store's `backups`.
   package init(
-    path: String, store: BlobStore, mayLoseTheEnd: Bool = false, now: Timestamp
+    path: String, store: BlobStore, mayLoseTheEnd: Bool = false, beginsAnew: Bool = false, now: Timestamp
   ) throws(RegistryError) {
     self.path = path
     self.store = store
     self.mayLoseTheEnd = mayLoseTheEnd
-    try refuseToBeginAnew()
+    if !beginsAnew { try refuseToBeginAnew() }
     try begin(try connect(), now)
+    openNotes()
   }
 
   // MARK: - The connection
@@ -60,6 +65,7 @@ package final class Catalogue {
       try Self.sqlite { () throws(SQLiteError) in try again.leaveDurabilityToTheCaller() }
       // Whatever was believed to be there is read again.
       changes = .everything
+      notes = nil
       connection = again
       return again
     }
@@ -99,6 +105,7 @@ package final class Catalogue {
 
   /// Gives the file free. Any further call traps.
   package func close() {
+    closeNotes()
     connection = nil
     isClosed = true
   }
@@ -115,7 +122,7 @@ package final class Catalogue {
     let log = try redoLog()
     let before = log.last
     isChanging = true
-    (openEvents, openStatements) = ([], [])
+    (openEvents, openStatements, unnoted) = ([], [], [:])
     defer { (isChanging, openEvents, openStatements) = (false, [], []) }
     var result: Value?
     do throws(RegistryError) {
@@ -134,6 +141,7 @@ package final class Catalogue {
     }
     guard let result else { preconditionFailure("a transaction that was committed has run its body") }
     committedEvents += openEvents
+    noteVersions(openStatements)
     return result
   }
 

@@ -19,8 +19,8 @@ package enum RegistryError: Error, CustomStringConvertible {
   case outdatedCatalogue(path: String, redo: String)
   /// There is nothing to make the catalogue of.
   case noRedoLog(directory: String)
-  /// What is there is a part of a backup.
-  case unfinishedRestore(directory: String)
+  /// What is there is a part of a store: a backup was being restored, or the catalogue made again.
+  case unfinished(directory: String, command: String)
   /// It is not known whether a change was made.
   case unconfirmed(reason: String)
   /// What a job made is not there any more.
@@ -38,7 +38,7 @@ package enum RegistryError: Error, CustomStringConvertible {
   /// What is stored is not what was written; anything else may work later.
   package var isDamage: Bool {
     switch self {
-    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog, .unfinishedRestore:
+    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog, .unfinished:
       true
     case .database(let error): error.isDamage
     case .files, .newerRow, .unconfirmed, .lostStagedFile, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
@@ -53,7 +53,7 @@ package enum RegistryError: Error, CustomStringConvertible {
     switch self {
     case .files, .unconfirmed: true
     case .database(let error): error.isOfTheDisk
-    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog, .unfinishedRestore,
+    case .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog, .unfinished,
       .newerRow,
       .lostStagedFile,
       .unknownModel, .unknownExpert, .unknownVersion, .unknownTask, .unknownJob, .conflict:
@@ -66,7 +66,7 @@ package enum RegistryError: Error, CustomStringConvertible {
     switch self {
     case .newerRow, .database(.newerVersion): true
     case .database, .files, .damagedRow, .damagedBlob, .damagedLog, .missingCatalogue, .outdatedCatalogue, .noRedoLog,
-      .unfinishedRestore, .unconfirmed, .lostStagedFile, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
+      .unfinished, .unconfirmed, .lostStagedFile, .unknownModel, .unknownExpert, .unknownVersion, .unknownTask,
       .unknownJob, .conflict:
       false
     }
@@ -91,9 +91,9 @@ package enum RegistryError: Error, CustomStringConvertible {
         + "back to it on purpose, move that directory away"
     case .noRedoLog(let directory):
       "there is no redo log in '\(directory)' to make the catalogue of; restore a backup of the state directory"
-    case .unfinishedRestore(let directory):
-      "a backup was being restored into '\(directory)' and that has not ended, so it is no whole store; begin it again with "
-        + "'t2d restore FILE'"
+    case .unfinished(let directory, let command):
+      "what is in '\(directory)' was being made again and that has not ended, so it is no whole store; begin it again with "
+        + "'\(command)'"
     case .unconfirmed(let reason):
       "it is not known whether the change was made, because the disk fails: \(reason); look again when it works"
     case .lostStagedFile(let path): "what the worker made is lost: '\(path)' is not there any more"

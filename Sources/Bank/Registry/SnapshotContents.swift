@@ -94,6 +94,7 @@ extension Catalogue {
       contents = try everything(path)
     }
     let snapshot = Snapshot(contents, generation: try lastSequence(), configuredModel: configuredModel)
+    if isChanging { remember(changes) }
     changes = CatalogueChanges()
     return snapshot
   }

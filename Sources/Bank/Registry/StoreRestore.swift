@@ -83,7 +83,7 @@ package struct StoreRestore {
   }
 
   private func empty() throws(SystemCallError) {
-    for path in [catalogue, catalogue + "-wal", store.blobs, store.tasks, store.redo] {
+    for path in [catalogue, catalogue + "-wal", store.versionNotes, store.blobs, store.tasks, store.redo] {
       try FileSystem.removeTree(path)
     }
   }

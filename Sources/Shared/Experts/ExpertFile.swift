@@ -48,6 +48,17 @@ package struct ExpertFile: Sendable {
     self.warnings = warnings
   }
 
+  /// A model that has just this file's matrices, for who reads it and knows no model: the digest of its content, and what it
+  /// says of itself, are the same under each that it fits. Nil where a tensor is no vector.
+  package func signatureOfItsOwn(named name: String) -> ModelSignature? {
+    guard file.tensors.allSatisfy({ $0.shape.count == 1 && $0.count > 0 }) else { return nil }
+    return ModelSignature(
+      name: name, modelID: metadata.baseModelID ?? name, digest: metadata.baseDigest ?? SHA256.digest([]),
+      architecture: metadata.baseArchitecture ?? "",
+      layout: MultiplierLayout(
+        file.tensors.map { TargetMatrix(name: $0.name, rows: $0.count, columns: $0.count, layer: nil) }))
+  }
+
   // MARK: Against one model
 
   /// Checks the file against a model, cheap things first: names, lengths, finite, range, constant, base.

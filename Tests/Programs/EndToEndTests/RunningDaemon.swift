@@ -86,6 +86,11 @@ final class RunningDaemon {
   /// What `t2d fsck` says of the store, and how it ended.
   func fsck() throws -> (output: String, exit: ChildProcess.Exit?) { try run("t2d", ["fsck", "--prefix", prefix]) }
 
+  /// Makes the store again from a backup; no daemon runs.
+  func restore(_ file: String) throws -> (output: String, exit: ChildProcess.Exit?) {
+    try run("t2d", ["restore", file, "--prefix", prefix])
+  }
+
   // MARK: - Its end
 
   /// By kind; the files of the store that it serves from are as many as there are mixtures and experts.

@@ -90,7 +90,7 @@ package enum Leftovers {
     let empty = [prefix + "/var/run/t2d", prefix + "/tmp", state + "/staging", state + "/cookies"]
     let store: Set = [
       "backups", "blobs", "catalogue.sqlite", "cookies", "factorizations", "lock", "quarantine", "redo", "staging",
-      "tasks",
+      "tasks", "versions.jsonl",
       "trainings",
     ]
     var found: [String] = []
