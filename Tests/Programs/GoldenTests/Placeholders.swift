@@ -51,6 +51,10 @@ struct Placeholders {
       if Self.isDuration(name) || Self.computed.contains(name) { return numbers(value, 0.5) }
       var result = JSONObject()
       for (key, member) in object.members { result[key] = kept(member, named: key) }
+      // Of a backup: the size of the catalogue, and how much has happened by then.
+      if result["event"]?.integerValue != nil, result["damaged"] != nil {
+        (result["event"], result["bytes"]) = (64, .integer(1 << 20))
+      }
       return .object(result)
     case .array(let elements):
       // A list of weights of the divergence is a setting.
