@@ -76,29 +76,33 @@ import Testing
       let daemon = try RunningDaemon(
         prefix: prefix, configuration: stillBank, under: ["unshare", "--mount", "--propagation", "private"])
       defer { if daemon.process.pollExit() == nil { daemon.kill() } }
-      let client = try daemon.client()
-      try addTinyModel(daemon, client)
-      try fill(daemon, client)
-      try FileSystem.createDirectories(prefix + "/small")
-      let mount = try ChildProcess(
-        "/usr/bin/env",
-        arguments: [
-          "env", "nsenter", "--target", "\(daemon.process.processID)", "--mount", "mount", "-t", "tmpfs", "-o",
-          "size=64k",
-          "none", prefix + "/small",
-        ], environment: ChildProcess.environment(), socket: nil)
-      #expect(mount.waitForExit(until: .after(.seconds(20))) == .code(0), "it needs root")
-      let file = "/proc/\(daemon.process.processID)/root\(prefix)/small/bank.tar"
-      let failed = try daemon.t2ctl("backup", file)
-      #expect(failed.exit == .code(1), "\(failed.output)")
-      let said = try stderr(daemon, of: "t2ctl")
-      #expect(said.contains("No space left on device (ENOSPC); free some space"), "\(said)")
-      #expect(try FileSystem.entries(FileSystem.split(file).directory).isEmpty)
-      // The store is not full, and another place has room.
-      #expect(try client.call("system.status")["warnings"]?.arrayValue?.contains { $0["code"] == "store" } == false)
-      #expect(try daemon.t2ctl("backup", prefix + "/bank.tar").exit == .code(0))
-      try FileSystem.remove(prefix + "/bank.tar")
+      try backUpToASmallDisk(daemon)
       #expect(try daemon.faultsOfEnd(logged: []) == [])
     }
+  }
+
+  private func backUpToASmallDisk(_ daemon: RunningDaemon) throws {
+    let (prefix, client) = (daemon.prefix, try daemon.client())
+    try addTinyModel(daemon, client)
+    try fill(daemon, client)
+    try FileSystem.createDirectories(prefix + "/small")
+    let mount = try ChildProcess(
+      "/usr/bin/env",
+      arguments: [
+        "env", "nsenter", "--target", "\(daemon.process.processID)", "--mount", "mount", "-t", "tmpfs", "-o",
+        "size=64k",
+        "none", prefix + "/small",
+      ], environment: ChildProcess.environment(), socket: nil)
+    #expect(mount.waitForExit(until: .after(.seconds(20))) == .code(0), "it needs root")
+    let file = "/proc/\(daemon.process.processID)/root\(prefix)/small/bank.tar"
+    let failed = try daemon.t2ctl("backup", file)
+    #expect(failed.exit == .code(1), "\(failed.output)")
+    let said = try stderr(daemon, of: "t2ctl")
+    #expect(said.contains("No space left on device (ENOSPC); free some space"), "\(said)")
+    #expect(try FileSystem.entries(FileSystem.split(file).directory).isEmpty)
+    // The store is not full, and another place has room.
+    #expect(try client.call("system.status")["warnings"]?.arrayValue?.contains { $0["code"] == "store" } == false)
+    #expect(try daemon.t2ctl("backup", prefix + "/bank.tar").exit == .code(0))
+    try FileSystem.remove(prefix + "/bank.tar")
   }
 }
