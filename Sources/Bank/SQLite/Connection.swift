@@ -293,6 +293,8 @@ extension Connection {
     problems += try query("PRAGMA foreign_key_check") { (row) throws(SQLiteError) in
       "a row of \(try row.text(0)) points to no row of \(try row.text(2))"
     }
-    if !problems.isEmpty { throw .corrupt(path: path, problems: problems) }
+    guard !problems.isEmpty else { return }
+    if let refusal = unsafe Statement.refusedRead(of: handle, sql: "PRAGMA quick_check", path: path) { throw refusal }
+    throw .corrupt(path: path, problems: problems)
   }
 }

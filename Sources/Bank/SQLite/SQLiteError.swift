@@ -42,6 +42,9 @@ package enum SQLiteError: Error, Equatable, CustomStringConvertible {
     }
   }
 
+  /// SQLITE_IOERR_CORRUPTFS, which is no number that Swift imports.
+  static let unreadable: Int32 = 8458
+
   /// The file is not what SQLite wrote.
   package var isDamage: Bool {
     switch self {
@@ -74,6 +77,7 @@ package enum SQLiteError: Error, Equatable, CustomStringConvertible {
       case 2067: "SQLITE_CONSTRAINT_UNIQUE"
       case 3091: "SQLITE_CONSTRAINT_DATATYPE"
       case 266: "SQLITE_IOERR_READ"
+      case unreadable: "SQLITE_IOERR_CORRUPTFS"
       case 522: "SQLITE_IOERR_SHORT_READ"
       case 778: "SQLITE_IOERR_WRITE"
       case 1034: "SQLITE_IOERR_FSYNC"

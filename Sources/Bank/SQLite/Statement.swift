@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 
 /// A prepared statement, and while it runs the row that it stands on. Belongs to one `Connection` and its thread.
 ///
@@ -112,7 +113,18 @@ import CSQLite
     unsafe Statement.error(code, sql: sql, connection: connection, path: path)
   }
 
+  /// A read that the disk refused, which SQLite takes for damage (its vdbe.c makes SQLITE_CORRUPT of
+  /// SQLITE_IOERR_CORRUPTFS). It may pass: what is damaged is found again by the connection that is opened then.
+  static func refusedRead(of connection: OpaquePointer, sql: String, path: String) -> SQLiteError? {
+    let number = unsafe t2_sqlite_last_errno(connection)
+    guard [EIO, ENXIO, ERANGE].contains(number) else { return nil }
+    return .failed(code: SQLiteError.unreadable, message: "the disk cannot be read", sql: sql, path: path)
+  }
+
   static func error(_ code: Int32, sql: String, connection: OpaquePointer, path: String) -> SQLiteError {
+    if code & 0xFF == SQLITE_CORRUPT, let refusal = unsafe refusedRead(of: connection, sql: sql, path: path) {
+      return refusal
+    }
     let extended = unsafe sqlite3_extended_errcode(connection)
     let message = unsafe String(cString: sqlite3_errmsg(connection))
     return .failed(code: extended & 0xFF == code & 0xFF ? extended : code, message: message, sql: sql, path: path)

@@ -117,10 +117,12 @@ struct FaultyThread {
     return points
   }
 
-  /// Makes one call fail while `body` runs. False where that call was not made, or was none on a file.
-  func fails(at point: Point, during body: () throws -> Void) throws -> Bool {
-    let lines = try traced(["-e", "trace=\(point.call)", "-e", point.rule], body).filter { $0.contains("(INJECTED)") }
-    return lines.contains(where: Self.isOnFile)
+  /// Makes calls fail while `body` runs. False where one of them was not made, or was none on a file.
+  func fails(at points: Point..., during body: () throws -> Void) throws -> Bool {
+    let calls = Set(points.map(\.call)).joined(separator: ",")
+    let lines = try traced(["-e", "trace=" + calls] + points.flatMap { ["-e", $0.rule] }, body)
+      .filter { $0.contains("(INJECTED)") && Self.isOnFile($0) }
+    return points.allSatisfy { point in lines.contains { $0.hasPrefix(point.call + "(") } }
   }
 
   /// Kills the daemon at one call while `body` runs, where that call is made.
