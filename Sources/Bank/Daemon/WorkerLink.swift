@@ -200,18 +200,26 @@ package final class WorkerLink: Sendable {
     guard let process = worker.process else { return reason }
     _ = shutdown(worker.socket.number, Int32(SHUT_RDWR))
     if let exit = process.waitForExit(until: .after(grace)) {
-      return "\(reason) (\(exit)\(Self.ofMemory(exit, worker.memoryLimit)))"
+      return "\(reason) (\(exit)\(Self.meaning(of: exit, worker.memoryLimit)))"
     }
     process.signal(SIGKILL)
     _ = process.waitForExit()
     return "\(reason) (killed)"
   }
 
-  /// A program whose memory is refused ends by a trap: by itself "signal 4" says nothing to whom the limit is.
-  private static func ofMemory(_ exit: ChildProcess.Exit, _ limit: Int64?) -> String {
-    guard let limit, case .signal(let signal) = exit, [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS].contains(signal)
-    else { return "" }
-    return ", with worker.memory_limit at \(limit) bytes: it ends so where that is too small for what it was asked"
+  /// What a signal says of the cause, for people.
+  private static func meaning(of exit: ChildProcess.Exit, _ memoryLimit: Int64?) -> String {
+    switch exit {
+    case .signal(SIGBUS):
+      ": a file that it had mapped was cut short, or the disk cannot read it: the model's, or its factorization, which is "
+        + "then made anew"
+    // A program whose memory is refused ends by a trap.
+    case .signal(SIGILL), .signal(SIGTRAP), .signal(SIGABRT), .signal(SIGSEGV):
+      memoryLimit.map {
+        ", with worker.memory_limit at \($0) bytes: it ends so where that is too small for what it was asked"
+      } ?? ""
+    case .signal, .code: ""
+    }
   }
 }
 
