@@ -178,7 +178,7 @@ let package = Package(
       ]),
 
     // What tests of several targets need.
-    shared.support("TestSupport", ["Records", "Search", "Settings", "StrictJSON", "SystemSupport"]),
+    shared.support("TestSupport", ["Records", "Search", "Settings", "StrictJSON", "SystemSupport", "CLinux"]),
     shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     shared.tests("Records", ["Records", "StrictJSON"]),
     shared.tests("Digests", ["Digests"]),
@@ -216,7 +216,7 @@ let package = Package(
     bank.tests(
       "Daemon",
       [
-        "Daemon", "Registry", "Watcher", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport", "CLinux",
+        "Daemon", "Registry", "Watcher", "RPCClient", "RPCProtocol", "StrictJSON", "SystemSupport",
         "ModelFormats", "WorkerProtocol", "Results", "Records", "Settings", "Experts", "Multipliers", "Digests",
         "Sandbox",
         "TestSupport",

@@ -58,7 +58,8 @@ extension Snapshot {
         .unknownExpert, "there is no expert \(quoted(name))", hint: hint(name, experts.map(\.name), "expert"))
     }
     guard parts.count == 2 else { return (expert, expert.activeVersion ?? newest) }
-    guard let number = Int(parts[1]), let version = expert.version(number) else {
+    // One spelling of each: not 01, not +1.
+    guard let number = Int(parts[1]), sameName("\(number)", parts[1]), let version = expert.version(number) else {
       throw RPCError(
         .unknownExpert, "expert '\(name)' has no version \(quoted(parts[1]))",
         hint: "its newest is \(name)@\(newest.version)")
@@ -70,7 +71,8 @@ extension Snapshot {
   func resolveVersion(_ text: String) throws(RPCError) -> ExpertVersion {
     guard text.contains("@") else {
       throw RPCError(
-        .invalidParams, "'expert' is \(quoted(text)), and must name the version too", hint: "such as \(text)@1")
+        .invalidParams, "'expert' is \(quoted(text)), and must name the version too",
+        hint: "such as \(quoted(text + "@1"))")
     }
     return try resolveExpert(text).1
   }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import struct Synchronization.Atomic
 import SystemSupport
@@ -53,39 +52,4 @@ final class Flood: Sendable {
       }
     }
   }
-}
-
-/// A connected socket that no client's code stands behind.
-func connectRaw(to path: String) throws -> FileDescriptor {
-  let socket = FileDescriptor(takingOwnershipOf: try systemCall("create a socket") { t2_unix_socket(0) })
-  try systemCall("connect to", path) { unsafe t2_unix_connect(socket.number, path) }
-  return socket
-}
-
-/// How long one request after another took, by a client that waits a moment between them.
-struct Latencies {
-  private var taken: [Duration] = []
-
-  /// Sends `line` so many times; each answer is one line.
-  init(_ count: Int, _ line: String, over socket: FileDescriptor) throws {
-    let bytes = Array(line.utf8)
-    var buffer = [UInt8](repeating: 0, count: 64 << 10)
-    for _ in 0..<count {
-      let start = MonotonicInstant.now
-      try socket.write(all: bytes)
-      var last: UInt8 = 0
-      while last != 0x0a {
-        let read = try unsafe buffer.withUnsafeMutableBytes { try unsafe socket.read(into: $0) }
-        guard read > 0 else { throw Ended() }
-        last = buffer[read - 1]
-      }
-      taken.append(MonotonicInstant.now - start)
-      usleep(200)  // Its pace: nothing is waited for.
-    }
-    taken.sort()
-  }
-
-  struct Ended: Error {}
-
-  func percentile(_ percent: Int) -> Duration { taken[min(taken.count - 1, taken.count * percent / 100)] }
 }

@@ -8,7 +8,6 @@ import Testing
 /// One user floods, another one asks `mixture.get`: his p99 beside the flood is compared with his idle one of the same run.
 @Suite(.serialized, .enabled(if: geteuid() == 0, "the tests do not run as root, so there is one user only"))
 struct FloodTests {
-  /// A core that something else has for a moment costs this much now and then; an idle p99 below it says nothing.
   private static let noise = Duration.microseconds(500)
 
   struct Calls: CustomTestStringConvertible, Sendable {
@@ -37,29 +36,48 @@ struct FloodTests {
 
   @Test func noFloodHoldsUpAnotherUser() throws {
     try withBank { daemon in
-      let path = daemon.daemon.paths.socket
-      let request = #"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":"arc"}}"# + "\n"
-      let socket = try connectRaw(to: path)
       for calls in Self.floods {
-        let lines = Array(calls.lines.joined().utf8)
-        // What else the machine does can only add to a round; a flood that holds others up does so in every one.
-        var rounds: [(idle: Duration, beside: Duration)] = []
-        repeat {
-          let idle = try Latencies(300, request, over: socket).percentile(99)
-          let flood = try Flood(path, user: 65_534, connections: 8, lines: lines)
-          defer { flood.stop() }
-          let deadline = Deadline.after(.seconds(10))
-          while flood.received == 0, !deadline.hasPassed { usleep(100) }  // It has begun.
-          rounds.append((idle, try Latencies(300, request, over: socket).percentile(99)))
-          #expect(flood.received > 0, "the flood '\(calls.testDescription)' was not served")
-        } while !isFair(rounds[rounds.count - 1]) && rounds.count < 10
-        #expect(isFair(rounds[rounds.count - 1]), "\(calls.testDescription): \(rounds)")
+        // Once; or where that was too much, twice in a row: something else may have had the cores.
+        var rounds = [try Round(calls, daemon)]
+        if !rounds[0].isFair { for _ in 0..<2 { rounds.append(try Round(calls, daemon)) } }
+        for round in rounds { print("flood, \(calls.testDescription): \(round)") }
+        let counted = rounds.suffix(2)
+        #expect(counted.allSatisfy { $0.isFair }, "\(calls.testDescription): \(rounds)")
       }
     }
   }
 
-  private func isFair(_ round: (idle: Duration, beside: Duration)) -> Bool {
-    round.beside <= max(round.idle, Self.noise) * 10
+  /// The healthy client's requests without and beside a flood, in slices by turns, so that what else the machine does
+  /// meets both.
+  private struct Round: CustomStringConvertible {
+    var idle = Latencies()
+    var beside = Latencies()
+
+    init(_ calls: Calls, _ daemon: Harness) throws {
+      let path = daemon.daemon.paths.socket
+      let request = #"{"jsonrpc":"2.0","id":1,"method":"mixture.get","params":{"task":"arc"}}"# + "\n"
+      let socket = try connectRaw(to: path)
+      let lines = Array(calls.lines.joined().utf8)
+      for _ in 0..<10 {
+        try idle.ask(100, request, over: socket)
+        let flood = try Flood(path, user: 65_534, connections: 8, lines: lines)
+        defer { flood.stop() }
+        let deadline = Deadline.after(.seconds(10))
+        while flood.received == 0, !deadline.hasPassed { usleep(100) }  // It has begun.
+        try beside.ask(100, request, over: socket)
+        #expect(flood.received > 0, "the flood '\(calls.testDescription)' was not served")
+      }
+    }
+
+    var ratio: Double { beside.ratio(to: idle, noise: FloodTests.noise) }
+    var isFair: Bool { ratio <= 10 }
+
+    var description: String {
+      func shown(_ latencies: Latencies) -> String {
+        "p50 \(Int(latencies.percentile(50).inSeconds * 1e6)) µs, p99 \(Int(latencies.percentile(99).inSeconds * 1e6)) µs"
+      }
+      return "idle \(shown(idle)); beside it \(shown(beside)); ratio \((ratio * 100).rounded() / 100)"
+    }
   }
 
   /// Some experts, a task, and its mixture.

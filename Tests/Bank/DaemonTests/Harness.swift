@@ -115,6 +115,15 @@ final class Harness {
     return try #require(jobs.first { $0["kind"] == "adapt" }?["job"])
   }
 
+  /// Asks until it is so; each question takes a turn of the daemon's.
+  func until(_ what: String, _ isSo: () throws -> Bool) throws {
+    let deadline = Deadline.after(.seconds(20))
+    while try !isSo() {
+      try #require(!deadline.hasPassed, "\(what) did not come")
+      _ = poll(nil, 0, 5)
+    }
+  }
+
   func ingestState(of file: String) throws -> String? {
     let rows = try call("system.status")["ingest"]?.arrayValue ?? []
     return rows.first { $0["path"]?.stringValue?.hasSuffix("/" + file) == true }?["state"]?.stringValue

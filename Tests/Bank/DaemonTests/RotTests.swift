@@ -416,13 +416,4 @@ extension Harness {
   fileprivate func export(_ expert: String) throws -> [UInt8] {
     try passed("expert.export", ["expert": .string(expert)]).0
   }
-
-  /// Asks until it is so; each question takes a turn of the daemon's.
-  fileprivate func until(_ what: String, _ isSo: () throws -> Bool) throws {
-    let deadline = Deadline.after(.seconds(20))
-    while try !isSo() {
-      try #require(!deadline.hasPassed, "\(what) did not come")
-      _ = poll(nil, 0, 5)
-    }
-  }
 }

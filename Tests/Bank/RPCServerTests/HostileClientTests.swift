@@ -4,8 +4,8 @@ import RPCClient
 import RPCProtocol
 import RPCServer
 import StrictJSON
-import struct Synchronization.Atomic
 import SystemSupport
+import TestSupport
 import Testing
 
 /// What clients do that break things by malice or by accident. Beside each of them a well-behaved client asks all the
@@ -15,26 +15,36 @@ import Testing
     try withHostileServer(limits) { harness, _ in try body(harness) }
   }
 
+  /// `bound`: at most so many times its idle p99 is that of the healthy client meanwhile.
   func withHostileServer(
-    _ limits: RPCLimits = RPCLimits(), _ body: (Harness, HealthyClient) throws -> Void
+    _ limits: RPCLimits = RPCLimits(), bound: Double = 10, _ body: (Harness, HealthyClient) throws -> Void
   ) throws {
-    try withServer(limits) { harness in
-      let healthy = HealthyClient(path: harness.path)
-      let thread = try OwnedThread(name: "healthy") { healthy.run() }
-      defer {
-        healthy.stop.store(true, ordering: .relaxed)
-        thread.join()
+    // Once; or where that was too much, once more: something else may have had the cores.
+    var ratios: [Double] = []
+    repeat {
+      try withServer(limits) { harness in
+        // It is connected before the others take all that its user may have.
+        let healthy = try HealthyClient(harness.path, mixtureRequest)
+        defer { healthy.stop() }
+        func answers(_ count: Int) throws {
+          let before = healthy.answered
+          try #require(eventually { healthy.answered > before + count }, "the healthy client waits")
+        }
+        try answers(100)
+        var idle = healthy.take()
+        try body(harness, healthy)
+        let beside = healthy.take()
+        try answers(100)
+        idle.add(healthy.take())
+        #expect(healthy.failure == nil)
+        // All but the healthy one have gone.
+        #expect(eventually { harness.server.counters.connections == 1 })
+        #expect(beside.percentile(100) < .seconds(2))
+        // Of few requests a percentile is one of them.
+        ratios.append(beside.count < 100 ? 0 : beside.ratio(to: idle, noise: .milliseconds(2)))
       }
-      // It is connected before the others take all that its user may have.
-      try #require(eventually { healthy.answered.load(ordering: .relaxed) > 0 })
-      try body(harness, healthy)
-      let before = healthy.answered.load(ordering: .relaxed)
-      #expect(eventually { healthy.answered.load(ordering: .relaxed) > before + 5 }, "the healthy client waits")
-      #expect(healthy.failure.withLock { $0 } == nil)
-      #expect(healthy.worst.withLock { $0 } < .seconds(2))
-      // All but the healthy one have gone.
-      #expect(eventually { harness.server.counters.connections == 1 })
-    }
+    } while ratios.last ?? 0 > bound && ratios.count < 2
+    #expect(ratios.last ?? 0 <= bound, "its p99 is \(ratios) times that of its idle time")
   }
 
   @Test func aRequestThatComesByteByByteIsAnsweredAndSoAreOthersMeanwhile() throws {
@@ -43,8 +53,8 @@ import Testing
       for byte in mixtureRequest.utf8 {
         #expect(client.send([byte]) == 1)
         // The next one comes when another client was answered: each is read by itself, and nobody waits for its end.
-        let before = healthy.answered.load(ordering: .relaxed)
-        try #require(eventually { healthy.answered.load(ordering: .relaxed) > before })
+        let before = healthy.answered
+        try #require(eventually { healthy.answered > before })
       }
       #expect(client.line()?.contains("\"generation\":7") == true)
     }
@@ -58,7 +68,7 @@ import Testing
       let beginning = Array(#"{"jsonrpc":"2.0","id":1,"method":"task.show","params":{"task":""#.utf8)
       let drips = try (0..<20).map { _ in try RawClient(harness.path) }
       #expect(eventually { harness.server.counters.connections == drips.count + 1 })
-      let answered = healthy.answered.load(ordering: .relaxed)
+      let answered = healthy.answered
       let start = MonotonicInstant.now
       var sent = [Int](repeating: 0, count: drips.count)
       // Each further byte must not wind the clock back.
@@ -71,7 +81,7 @@ import Testing
       }
       #expect(areClosed, "\(harness.server.counters.connections) connections are open after \(sent) bytes")
       #expect(MonotonicInstant.now - start >= limits.partialLine)
-      #expect(healthy.answered.load(ordering: .relaxed) >= answered + 5, "the healthy client waited for the drips")
+      #expect(healthy.answered >= answered + 5, "the healthy client waited for the drips")
       for (client, count) in zip(drips, sent) {
         #expect(count > 10, "it was ended after \(count) bytes")
         #expect(client.line()?.contains("\"kind\":\"timeout\"") == true)
@@ -174,7 +184,8 @@ import Testing
   }
 
   @Test func aHundredThousandRequestsInOneWriteAreAnswered() throws {
-    try withHostileServer { harness in
+    // Of the healthy client's own user, who has one share: `FloodTests` has floods of another one.
+    try withHostileServer(bound: .infinity) { harness, _ in
       let client = try RawClient(harness.path)
       let count = 100_000
       let bytes = Array(String(repeating: mixtureRequest, count: count).utf8)
@@ -293,34 +304,6 @@ import Testing
       #expect(eventually { harness.server.counters.connections == 3 })
       #expect(try RawClient(harness.path).line()?.contains("one user may have no more") == true)
       withExtendedLifetime(clients) {}
-    }
-  }
-}
-
-/// Asks as fast as two thousand times a second until it is told to stop.
-final class HealthyClient: Sendable {
-  let path: String
-  let stop = Atomic<Bool>(false)
-  let answered = Atomic<Int>(0)
-  let failure = Mutex<String?>(nil)
-  let worst = Mutex(Duration.zero)
-
-  init(path: String) { self.path = path }
-
-  func run() {
-    do {
-      let client = try RPCClient(socketPath: path)
-      while !stop.load(ordering: .relaxed) {
-        let start = MonotonicInstant.now
-        let answer = try client.call("mixture.get", ["task": "arc_easy"])
-        let taken = MonotonicInstant.now - start
-        if answer["generation"] != 7 { failure.withLock { $0 = answer.jsonText } }
-        worst.withLock { $0 = max($0, taken) }
-        answered.add(1, ordering: .relaxed)
-        usleep(500)  // Its pace: nothing is waited for.
-      }
-    } catch {
-      failure.withLock { $0 = "\(error)" }
     }
   }
 }
