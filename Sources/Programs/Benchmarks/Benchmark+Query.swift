@@ -93,7 +93,7 @@ private func measure(
       Measurement("answer", Double(answer.count), "B"),
       Measurement("raw echo, p50", median(floor.map(\.p50)), "µs"),
       Measurement("mixture.get, p50", median(asked.map(\.p50)), "µs"),
-      .ratio("mixture.get / raw echo, p50", ratio, .atMost(1.5)),
+      .ratio("mixture.get / raw echo, p50", ratio, .atMost(1.2)),
       Measurement("raw echo, p99", median(floor.map(\.p99)), "µs"),
       Measurement("mixture.get, p99", median(asked.map(\.p99)), "µs"),
       Measurement("mixture.get, worst", asked.map(\.worst).max() ?? 0, "µs"),
