@@ -44,6 +44,7 @@ struct Ledger {
 
   func versions(of expert: String) -> [Int64] { (versions[expert] ?? [:]).keys.sorted() }
   var jobCount: Int { jobs.count }
+  func hasEnded(_ job: Int64) -> Bool { ends[job] != nil }
 
   // MARK: - What is there
 
