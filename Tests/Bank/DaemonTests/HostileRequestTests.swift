@@ -189,7 +189,7 @@ import Testing
     switch parameter {
     case "expert", "task", "model", "dispatcher", "experts", "alpha": true
     // Of a new thing elsewhere.
-    case "name": method == "model.show"
+    case "name": ["model.show", "model.remove"].contains(method)
     case "mixture": method == "score"
     default: false
     }
