@@ -19,8 +19,8 @@ package enum DaemonProgram {
     fsck looks at the store while no t2d runs on it: every file against the catalogue, by contents.
 
       --quick        only by names and sizes
-      --rebuild      where the catalogue is missing or damaged, make it again from its redo log; what was there is moved
-                     aside
+      --rebuild      where the catalogue is missing or damaged, make it again from its redo log, or from the stored files
+                     where that is lost too; what was there is moved aside
 
     restore makes the store again from a backup, FILE, that 't2ctl backup' has written; only where there is none.
 

@@ -9,12 +9,13 @@ import SystemSupport
 ///
 ///     versions.jsonl   f1c2… {"expert":"science","active":2,"versions":[{"version":1,"state":"superseded",…},…]}
 ///                      09ab… {"model":"tiny","path":"/models/tiny.gguf"}
-///                      77d0… {"complete":4711}
+///                      77d0… {"complete":4711,"whole":2048}
 ///
 /// A line is added when a version, or a model, was added or changed; the newest line of each counts. Each begins with 16
 /// digits of the SHA-256 of the rest. It is only told what the catalogue has committed, and nobody waits for the disk here:
 /// the last line of a run says with which commit it ended, and where the next one does not find it so (after a crash, or in a
-/// store of a version that had no notes) all of it is written anew from the catalogue. So only a crash that takes the
+/// store of a version that had no notes) all of it is written anew from the catalogue; so it is where what counts no more has
+/// grown beyond what does. So only a crash that takes the
 /// catalogue and its redo log with it can cost notes, those of its last half minute.
 ///
 /// Belongs to the catalogue's thread.
@@ -23,27 +24,47 @@ final class VersionNotes {
 
   private let file: FileDescriptor
   private var end: Int
+  /// Bytes when they were last written anew: what counts has about that size.
+  private let whole: Int
 
-  private init(_ file: FileDescriptor, end: Int) {
+  private init(_ file: FileDescriptor, end: Int, whole: Int) {
     self.file = file
     self.end = end
+    self.whole = whole
   }
 
-  /// Opens notes that are whole as of this commit; nil where they are not.
-  static func open(_ path: String, asOf commit: Int64) throws(SystemCallError) -> VersionNotes? {
+  /// Opens notes that are whole as of this commit; nil where they are not, and where they are to be written anew since they
+  /// are more than twice as long as they were then, and by more than `spare` bytes.
+  static func open(
+    _ path: String, asOf commit: Int64, spare: Int = 16 << 20
+  ) throws(SystemCallError) -> VersionNotes? {
     guard let size = try FileSystem.status(path)?.size else { return nil }
     let file = try FileDescriptor.open(path, O_RDWR | O_NOFOLLOW)
-    let last = line(["complete": .integer(commit)])
-    guard size >= last.count, try file.bytes(at: size - last.count, count: last.count) == last else { return nil }
-    try file.truncate(to: size - last.count)
-    return VersionNotes(file, end: size - last.count)
+    let tail = try file.bytes(at: max(0, size - longestEnd), count: min(size, longestEnd))
+    let start = tail.dropLast().lastIndex(of: 0x0a).map { $0 + 1 } ?? 0
+    guard tail.last == 0x0a, let last = note(in: tail[start...].dropLast()), last["complete"]?.integerValue == commit,
+      let whole = last["whole"]?.intValue
+    else { return nil }
+    let end = size - (tail.count - start)
+    guard end <= 2 * whole + spare else { return nil }
+    try file.truncate(to: end)
+    return VersionNotes(file, end: end, whole: whole)
+  }
+
+  /// Of the last line of a run.
+  private static let longestEnd = 256
+
+  /// The last line of a run.
+  func end(asOf commit: Int64) throws(SystemCallError) {
+    try add([["complete": .integer(commit), "whole": JSONValue(whole)]])
   }
 
   /// Writes all of them anew, durably.
   static func write(_ path: String, _ notes: [JSONObject]) throws(SystemCallError) -> VersionNotes {
     let bytes = notes.flatMap { line($0) }
     try FileSystem.writeAtomically(path, bytes, mode: 0o600)
-    return VersionNotes(try FileDescriptor.open(path, O_RDWR | O_NOFOLLOW), end: bytes.count)
+    return VersionNotes(
+      try FileDescriptor.open(path, O_RDWR | O_NOFOLLOW), end: bytes.count, whole: bytes.count)
   }
 
   func add(_ notes: [JSONObject]) throws(SystemCallError) {
@@ -58,16 +79,22 @@ final class VersionNotes {
     let bytes = try FileSystem.readAll(path, maximumBytes: .max)
     var (notes, damaged): ([JSONObject], Int) = ([], 0)
     for line in bytes.split(separator: 0x0a) {
-      let text = line.dropFirst(digits + 1)
-      guard line.count > digits, checksum(text).elementsEqual(line.prefix(digits)),
-        case .object(let note)? = try? parseJSON(String(decoding: text, as: UTF8.self), limits: .ofOurOwn)
-      else {
+      guard let note = note(in: line) else {
         damaged += 1
         continue
       }
       notes.append(note)
     }
     return (notes, damaged)
+  }
+
+  /// Nil for a line that is not what was written.
+  private static func note(in line: ArraySlice<UInt8>) -> JSONObject? {
+    let text = line.dropFirst(digits + 1)
+    guard line.count > digits, checksum(text).elementsEqual(line.prefix(digits)),
+      case .object(let note)? = try? parseJSON(String(decoding: text, as: UTF8.self), limits: .ofOurOwn)
+    else { return nil }
+    return note
   }
 
   private static func line(_ note: JSONObject) -> [UInt8] {
@@ -133,7 +160,7 @@ extension Catalogue {
   /// At the end of a run: the next one need not write them anew.
   func closeNotes() {
     guard let notes, let commit = redo?.last.commit else { return }
-    try? notes.add([["complete": .integer(commit)]])
+    try? notes.end(asOf: commit)
     self.notes = nil
   }
 
