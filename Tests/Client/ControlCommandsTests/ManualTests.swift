@@ -64,6 +64,34 @@ import Testing
     }
   }
 
+  /// In a comment below it: `.\" RotTests, DamageTests.`
+  @Test func everyGuaranteeNamesTestsThatThereAre() throws {
+    let lines = try ManualPage("t2d.8").lines
+    let start = try #require(lines.firstIndex(of: ".Sh GUARANTEES"))
+    let end = try #require(lines[(start + 1)...].firstIndex { $0.hasPrefix(".Sh ") })
+    let guarantees = lines[start..<end].split(separator: ".It").dropFirst()
+    #expect(guarantees.count >= 12)
+    let suites = try Self.suites()
+    for guarantee in guarantees {
+      let comments = guarantee.filter { $0.hasPrefix(".\\\"") }.joined(separator: " ")
+      let named = comments.matches(of: /[A-Za-z]+Tests/).map { String($0.output) }
+      #expect(!named.isEmpty, "'\(guarantee.first ?? "")' names no test")
+      for name in named { #expect(suites.contains(name), "there is no \(name)") }
+    }
+  }
+
+  /// The files of tests, each of which has the name of its suite.
+  private static func suites() throws -> Set<String> {
+    var suites: Set<String> = []
+    for kind in try FileSystem.entries("\(repository)/Tests").compactMap(\.text) {
+      for target in (try? FileSystem.entries("\(repository)/Tests/\(kind)"))?.compactMap(\.text) ?? [] {
+        let files = (try? FileSystem.entries("\(repository)/Tests/\(kind)/\(target)"))?.compactMap(\.text) ?? []
+        for file in files where file.hasSuffix(".swift") { suites.insert(String(file.dropLast(6))) }
+      }
+    }
+    return suites
+  }
+
   private static func shown(_ type: ValueType) -> String {
     // The page need not change for another search method.
     if type == SearchMethodName.valueType { return " (see t2ctl help task adapt)" }
