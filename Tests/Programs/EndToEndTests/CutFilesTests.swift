@@ -34,7 +34,7 @@ import Testing
       let path = try factorization(daemon)
       let before = try restarts(client)
 
-      let job = try search(client, population: 128)
+      let job = try search(client, population: Self.population * 8)
       for attempt in 1...3 {
         try waitUntilItComputes(job, attempt: Int64(attempt), client)
         try cut(path)
@@ -114,8 +114,15 @@ import Testing
     }
   }
 
-  /// The same search each time, which takes some seconds.
-  private func search(_ client: RPCClient, population: Int = 16) throws -> Int64 {
+  /// Candidates of a search that takes some seconds in either build.
+  #if DEBUG
+    private static let population = 16
+  #else
+    private static let population = 512
+  #endif
+
+  /// The same search each time.
+  private func search(_ client: RPCClient, population: Int = Self.population) throws -> Int64 {
     let asked = try client.call(
       "task.adapt",
       [
