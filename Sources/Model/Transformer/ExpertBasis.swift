@@ -19,10 +19,12 @@ package final class ExpertBasis: @unchecked Sendable {
   /// Three experts of SmolLM2-135M, with which the worker stays below 2.5 GB.
   package static let standardBudget = 1_300_000_000
 
-  /// - Parameter residentBudget: bytes for matrices that stay; where they need more, they are built layer by layer.
+  /// - Parameters:
+  ///   - residentBudget: bytes for matrices that stay; where they need more, they are built layer by layer.
+  ///   - shouldStop: asked every few layers; where it says true, throws ``TransformerError/stopped``.
   package init(
     model: LanguageModel, experts: [MultiplierVector], residentBudget: Int = ExpertBasis.standardBudget,
-    priority: ComputePool.Priority = .job
+    priority: ComputePool.Priority = .job, shouldStop: () -> Bool = { false }
   ) throws(TransformerError) {
     for expert in experts where expert.values.count != model.layout.count {
       throw .wrongMultiplierCount(found: expert.values.count, expected: model.layout.count)
@@ -38,6 +40,7 @@ package final class ExpertBasis: @unchecked Sendable {
       // layers at a time, they and the matrices that are made of them never fill memory together.
       let together = 6
       for first in stride(from: 0, to: model.shape.layers, by: together) {
+        guard !shouldStop() else { throw .stopped }
         let layers = first..<min(first + together, model.shape.layers)
         model.pool.run(layers.map { building(layer: $0) }, priority: priority)
         model.factorization.adviseUnused()

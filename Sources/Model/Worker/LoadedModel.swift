@@ -24,10 +24,10 @@ final class LoadedModel: Sendable {
   init(_ model: LanguageModel) { self.model = model }
 
   /// What is wrong with its factorization, which is the mapped file. Read as a whole `thoroughly`, else only where the
-  /// file was written to since it was read last. Nil: nothing.
-  func damage(thoroughly: Bool = false) -> String? {
+  /// file was written to since it was read last. Nil: nothing, or `shouldStop` said so before the end.
+  func damage(thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false }) -> String? {
     guard thoroughly || model.factorization.hasChanged else { return nil }
-    return model.factorization.damage(model.pool)
+    return model.factorization.damage(model.pool, shouldStop: shouldStop)
   }
 
   /// For a result that was computed with what turned out to be damaged.

@@ -168,7 +168,9 @@ final class ModelStore: Sendable {
   ) throws(WorkerFault) -> (model: LoadedModel, wasThere: Bool) {
     do {
       return try entry.model.withLock { slot in
-        if let model = slot, !isReloaded, model.damage(thoroughly: thoroughly) == nil { return (model, true) }
+        if let model = slot, !isReloaded, model.damage(thoroughly: thoroughly, shouldStop: shouldStop) == nil {
+          return (model, true)
+        }
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
         let file = try openModel(at: entry.path)

@@ -65,7 +65,7 @@ struct SearchInputs {
         // W_k of each expert, of which populations are mixed; a gradient alone needs none.
         let basis =
           settings.comparesPopulations
-          ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers)) : nil
+          ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers), shouldStop: shouldStop) : nil
         let scorer = ChoiceScorer(
           model: model.model, basis: basis, mixer: mixer, rows: rows, metric: task.metric, shouldStop: shouldStop)
         return try run(settings, scorer, journal, job, report)

@@ -89,5 +89,7 @@ import Testing
         "1 blends of matrices given, 21 expected"))
     #expect(
       message { _ = try ExpertBasis(model: model, experts: [MultiplierVector([1])]) }.contains("has 1 values"))
+    #expect(
+      message { _ = try ExpertBasis(model: model, experts: [ones], shouldStop: { true }) } == "stopped on request")
   }
 }
