@@ -46,6 +46,7 @@ import Testing
       print("soak: \(length.components.seconds) s; \(kills.summary); \(read) answers to \(readers.count) readers")
       for (name, course) in [("t2d", courses.daemon), ("t2-worker", courses.worker)] {
         print("soak, \(name) while it ran: \(course)")
+        try #require(course.count >= 30, "\(name) was looked at too seldom: \(course)")
         let (_, before, after) = course.thirds
         #expect(after.resident <= before.resident + before.resident / 32 + 1 << 20, "\(name) grows: \(course)")
         #expect(after.descriptors <= before.descriptors, "\(name) leaks: \(course)")
@@ -70,8 +71,8 @@ import Testing
     while !deadline.hasPassed {
       try #require(try load.step(client), "t2d is gone\n\(load.daemon.log)")
       guard next.hasPassed else { continue }
-      courses.daemon.add(daemon)
-      courses.worker.add(first)
+      try courses.daemon.add(daemon)
+      try courses.worker.add(first)
       next = .after(.milliseconds(100))
     }
     #expect(try worker() == first, "the worker has ended\n\(load.daemon.log)")
@@ -82,8 +83,10 @@ import Testing
   private struct Course: CustomStringConvertible {
     private var looks: [(resident: Int, descriptors: Int)] = []
 
-    mutating func add(_ process: Int32) {
-      guard let memory = ProcessMemory.of(process) else { return }
+    var count: Int { looks.count }
+
+    mutating func add(_ process: Int32) throws {
+      let memory = try #require(ProcessMemory.of(process), "process \(process) is gone")
       looks.append((memory.resident, Leftovers.descriptors(of: process).values.reduce(0, +)))
     }
 
