@@ -6,7 +6,12 @@ import Testing
 @testable import Daemon
 
 /// One user floods, another one asks `mixture.get`: his p99 beside the flood is compared with his idle one of the same run.
-@Suite(.serialized, .enabled(if: geteuid() == 0, "the tests do not run as root, so there is one user only"))
+/// Where a thousand other tests want the same cores, this says how many there are, and nothing of the daemon, whose turns
+/// FairTurnsTests count in every run.
+@Suite(
+  .serialized,
+  .enabled(if: geteuid() == 0, "the tests do not run as root, so there is one user only"),
+  .enabled(if: environmentVariable("T2D_TEST_ALONE") != nil, "etc/test runs it by itself and sets T2D_TEST_ALONE"))
 struct FloodTests {
   private static let noise = Duration.microseconds(500)
 
