@@ -89,6 +89,7 @@ let package = Package(
     shared.c("CLinux"),
     shared.part("StrictJSON"),
     shared.part("Digests"),
+    shared.part("FileKinds"),
     shared.part("SystemSupport", ["CLinux"]),
     shared.part("Records", ["SystemSupport", "StrictJSON"]),
     // Without BLAS, so that the daemon can validate experts and mixtures and still link none.
@@ -181,6 +182,7 @@ let package = Package(
     shared.support("TestSupport", ["Records", "Search", "Settings", "StrictJSON", "SystemSupport", "CLinux"]),
     shared.tests("StrictJSON", ["StrictJSON", "TestSupport"]),
     shared.tests("Records", ["Records", "StrictJSON"]),
+    shared.tests("FileKinds", ["FileKinds"]),
     shared.tests("Digests", ["Digests"]),
     shared.tests("SystemSupport", ["SystemSupport", "CLinux"]),
     shared.tests("Multipliers", ["Multipliers", "TestSupport"]),
