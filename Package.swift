@@ -105,7 +105,9 @@ let package = Package(
     shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["Records", "SystemSupport"]),
-    shared.part("Evaluation", ["Results", "Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
+    shared.part(
+      "Evaluation",
+      ["FileKinds", "Results", "Sandbox", "Settings", "Records", "StrictJSON", "Digests", "SystemSupport"]),
     shared.part("WorkerProtocol", ["Results", "Records", "Settings", "StrictJSON", "Multipliers"]),
 
     bank.system("CSQLite"),

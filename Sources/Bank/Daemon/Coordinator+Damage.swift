@@ -160,7 +160,7 @@ extension Coordinator {
       return error.description
     }
     if let stored = task.current.files { return files.difference(from: stored.map { ($0.name, $0.digest) }) }
-    guard let definition = try? TaskDefinition(name: task.name, files: files),
+    guard let definition = try? TaskDefinition(name: task.name, files: files, reading: task.current.rowReading),
       definition.digest.description == task.current.digest
     else { return "its content is not what was stored" }
     try writer.change { () throws(RegistryError) in

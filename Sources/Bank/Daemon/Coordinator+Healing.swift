@@ -83,7 +83,8 @@ extension Coordinator {
       let status = (try? FileSystem.status(record.file, in: directory)) ?? nil
       guard let status,
         let files = try? stage(record.file, isDirectory: status.kind == .directory, in: directory, to: staged),
-        (try? TaskDefinition(name: task.name, files: files))?.digest.description == task.current.digest
+        (try? TaskDefinition(name: task.name, files: files, reading: task.current.rowReading))?.digest.description
+          == task.current.digest
       else { continue }
       try replaceCopy(of: task, staged: staged, file: record.file, files: files)
       return true

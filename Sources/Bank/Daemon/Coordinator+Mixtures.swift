@@ -180,7 +180,8 @@ extension Coordinator {
 
   func reference(_ task: TaskRecord) -> TaskReference {
     TaskReference(
-      name: task.name, path: task.current.path, digest: task.current.digest, files: task.current.files)
+      name: task.name, path: task.current.path, digest: task.current.digest, files: task.current.files,
+      reading: task.current.reading)
   }
 
   func reference(_ version: ExpertVersion) -> ExpertReference {

@@ -1,6 +1,7 @@
 import Evaluation
 import Glibc
 import Registry
+import Settings
 import StrictJSON
 import SystemSupport
 import Watcher
@@ -8,7 +9,7 @@ import Watcher
 extension Coordinator {
   /// Copies a dropped task, checks what was copied, and makes it the task's next revision.
   func takeTask(_ item: DropItem, identity: String) throws(Refusal) {
-    let name = TaskFile.taskName(ofPath: item.name)
+    let name = TaskFileName.task(ofPath: item.name)
     let staged = store.stagingPath("task")
     defer { _ = try? FileSystem.removeTree(staged) }
     let task: TaskDefinition
@@ -58,7 +59,7 @@ extension Coordinator {
     try inStore { () throws(SystemCallError) in try FileSystem.createDirectories(place, mode: 0o700) }
     let (directory, names) = try list(item, in: parent)
     var contents: [String: [UInt8]] = [:]
-    for name in names where TaskFile.fileNames.contains(name) {
+    for name in names where TaskFileName.isPart(name) {
       contents[name] = try copy(name, from: directory, to: place)
     }
     do throws(TaskFileError) {
@@ -169,7 +170,11 @@ extension TaskRevision {
       metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
       warnings: task.warnings, source: source, added: added)
     self.files = files.references
+    reading = task.reading.rawValue
   }
+
+  /// By which its rows are read. Of rules that only a newer t2d has nothing is known, and its catalogue is not opened.
+  var rowReading: RowReading { RowReading(rawValue: reading) ?? .current }
 }
 
 extension TaskDefinition {

@@ -157,6 +157,16 @@ struct RebuildFromBlobs {
 
   // MARK: - Tasks
 
+  /// Which rules it was registered with is lost with the catalogue: today's, or where they refuse it the first.
+  private static func task(_ name: String, _ files: TaskDefinition.Files) throws(TaskFileError) -> TaskDefinition {
+    do throws(TaskFileError) {
+      return try TaskDefinition(name: name, files: files)
+    } catch {
+      guard let task = try? TaskDefinition(name: name, files: files, reading: .first) else { throw error }
+      return task
+    }
+  }
+
   /// The copies of tasks that are what was stored, in the order in which they were: the newest of each is its last.
   private func readTasks() throws(RegistryError) -> [TaskRevision] {
     var revisions: [TaskRevision] = []
@@ -168,7 +178,7 @@ struct RebuildFromBlobs {
       let file = escaped("tasks/\(name)/\(digest)/\(source)")
       do throws(TaskFileError) {
         let files = try TaskFile.read(path: path)
-        let task = try TaskDefinition(name: name, files: files)
+        let task = try Self.task(name, files)
         guard task.digest.hex.hasPrefix(digest) else {
           say("not told: \(file): its content is not what was stored\n")
           continue

@@ -26,6 +26,26 @@ package struct TaskRevision: Sendable, Equatable {
   package var source: String
   package var added: Timestamp
 
+  /// Beside what the settings say: by which rules the rows are read. Nothing in what an older t2d has stored.
+  private static let readingKey = "reading"
+
+  /// The number of the rules by which its rows are read, which stay those that it was registered with.
+  package var reading: Int {
+    get { settings[Self.readingKey]?.integerValue.flatMap { Int(exactly: $0) } ?? 1 }
+    set {
+      var object = settings.objectValue ?? [:]
+      object[Self.readingKey] = JSONValue(newValue)
+      settings = .object(object)
+    }
+  }
+
+  /// What the settings say, and nothing of ours.
+  package var givenSettings: JSONValue {
+    var object = settings.objectValue ?? [:]
+    object[Self.readingKey] = nil
+    return .object(object)
+  }
+
   package init(
     task: String, revision: Int, digest: String, path: String, rows: Int, evalRows: Int, trainRows: Int,
     scoring: Scoring, metric: String, template: String, settings: JSONValue, warnings: [String], source: String,

@@ -16,8 +16,8 @@ extension Verb {
       methods: ["system.hello", "system.sync", "task.list", "task.register", "job.wait"],
       "Put a task's files into the watched directory, and adapt it.",
       notes: "One .jsonl file becomes NAME.jsonl. Several become the directory NAME; they are called fewshot.jsonl, "
-        + "eval.jsonl, train.jsonl and task.json5, and a first one of another name is the few-shot file. One directory "
-        + "is copied as it is. Waits for the adaptation that follows."
+        + "eval.jsonl, train.jsonl and task.json5, and a first one of another name is the few-shot file; .ndjson, .json, "
+        + ".csv and .tsv are read as well. One directory is copied as it is. Waits for the adaptation that follows."
     ) { invocation throws(ControlError) in try invocation.registerTask() },
     make("task list", [], [limit], methods: ["task.list"], "The tasks and the state of their mixtures.") {
       invocation throws(ControlError) in
@@ -40,6 +40,13 @@ extension Verb {
       let task = try invocation.call(TaskShow.self, try invocation.parameters(for: TaskShow.self))
       invocation.answer(task) { _ in invocation.showMembers(task.json) }
     },
+    make(
+      "task verify", [.one("FILE")],
+      [.value("--settings", "FILE", nil, "task.json5 by whose settings it is read; default the one beside it")],
+      methods: ["task.verify"],
+      "Read a file of rows by every rule, and store nothing.",
+      notes: "Shows what a model is asked for the first row. Ends with status 5 where the file is refused."
+    ) { invocation throws(ControlError) in try invocation.verifyTask() },
     make(
       "task adapt", [.one("NAME", "task")],
       Option.all(of: TaskAdapt.self, but: ["task"]),
@@ -124,17 +131,61 @@ extension Invocation {
     }
   }
 
+  fileprivate func verifyTask() throws(ControlError) {
+    let path = argument(0)
+    let verdict = try call(TaskVerify.self, try settings(beside: path), reading: path)
+    let file = escaped(path)
+    answer(verdict) { verdict in
+      for warning in verdict.warnings { console.note("warning: \(escaped(warning))") }
+      guard verdict.ok else { return }
+      console.print(
+        "\(file): good: \(verdict.rows ?? 0) rows, metric \(escaped(verdict.metric ?? "-")), prompt "
+          + "\(JSONValue.string(verdict.template ?? "").jsonText)")
+      console.print("the first row asks:")
+      for line in (verdict.prompt ?? "").split(separator: "\n", omittingEmptySubsequences: false) {
+        console.print("  " + escaped(String(line)))
+      }
+      for text in verdict.continuations ?? [] { console.print("  \(escaped(JSONValue.string(text).jsonText))") }
+    }
+    guard !verdict.ok else { return }
+    if !command.json {
+      for error in verdict.errors { console.note(escaped(error)) }
+      if let more = verdict.more { console.note("and \(more) more") }
+    }
+    throw .bad("\(file): it is refused")
+  }
+
+  /// The parameters of `task.verify`, with the settings that the file's directory has for it.
+  private func settings(beside path: String) throws(ControlError) -> JSONObject {
+    var params: JSONObject = ["path": .string(path)]
+    let (directory, name) = FileSystem.split(path)
+    do throws(SystemCallError) {
+      var file = command.value("--settings")
+      let near = directory + "/" + TaskFileName.settings
+      if file == nil, TaskFileName.isPart(name), try FileSystem.status(near, followingLinks: true) != nil {
+        file = near
+      }
+      if let file {
+        params["settings"] = .string(
+          String(decoding: try FileSystem.readAll(file, maximumBytes: 1 << 20), as: UTF8.self))
+      }
+    } catch {
+      throw .file(error)
+    }
+    return params
+  }
+
   fileprivate func registerTask() throws(ControlError) {
     let name = argument(0)
-    guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !name.hasSuffix(".jsonl") else {
+    guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), TaskFileName.rowEnding(of: name) == nil else {
       throw .usage("NAME must be a name, and is '\(escaped(name))'", hint: "it has no '/', no leading '.', no ending")
     }
     let files = Array(command.arguments.dropFirst())
     let contents = try taskFiles(files)
     let spool = try spool().tasks
     do throws(SystemCallError) {
-      if contents.count == 1, let only = contents.first, only.name == "fewshot.jsonl" {
-        try FileSystem.writeAtomically("\(spool)/\(name).jsonl", only.bytes, mode: 0o644)
+      if contents.count == 1, let only = contents.first, let ending = TaskFileName.rowEnding(of: only.name) {
+        try FileSystem.writeAtomically("\(spool)/\(name)\(ending)", only.bytes, mode: 0o644)
       } else {
         try putDirectory(contents, at: spool, name: name)
       }
@@ -144,7 +195,7 @@ extension Invocation {
     let sync = try call(SystemSync.self, [:], timeout: .seconds(40))
     for refused in sync.rejected + (try list(TaskList.self)).rejected {
       let parts = refused.path.split(separator: "/").map(String.init)
-      if parts.contains(name) || parts.last == name + ".jsonl" {
+      if parts.contains(name) || parts.last.map({ TaskFileName.task(ofPath: $0) }) == name {
         throw .bad("\(escaped(refused.path)): \(escaped(refused.message ?? "-"))")
       }
     }
@@ -160,17 +211,17 @@ extension Invocation {
 
   /// What the directory of the task will hold, read before anything is written.
   private func taskFiles(_ paths: [String]) throws(ControlError) -> [(name: String, bytes: [UInt8])] {
-    let known = ["fewshot.jsonl", "eval.jsonl", "train.jsonl", "task.json5"]
     var files: [(name: String, bytes: [UInt8])] = []
     do throws(SystemCallError) {
       if paths.count == 1, try FileSystem.status(paths[0], followingLinks: true)?.kind == .directory {
-        for name in known where try FileSystem.status("\(paths[0])/\(name)", followingLinks: true) != nil {
+        for name in try FileSystem.entries(paths[0]).compactMap(\.text).sorted() where TaskFileName.isPart(name) {
           files.append((name, try FileSystem.readAll("\(paths[0])/\(name)", maximumBytes: 64 << 20)))
         }
       } else {
         for (index, path) in paths.enumerated() {
           let last = FileSystem.split(path).name
-          let name = known.contains(last) ? last : "fewshot.jsonl"
+          let ending = TaskFileName.rowEnding(of: last) ?? ".jsonl"
+          let name = TaskFileName.isPart(last) ? last : TaskFileName.Part.fewshot.rawValue + ending
           guard name == last || index == 0 else { continue }
           files.append((name, try FileSystem.readAll(path, maximumBytes: 64 << 20)))
         }
@@ -183,7 +234,7 @@ extension Invocation {
         "of several files only the first may have a name of its own",
         hint: "the others are called eval.jsonl, train.jsonl and task.json5")
     }
-    guard files.contains(where: { $0.name == "fewshot.jsonl" }) else {
+    guard files.contains(where: { TaskFileName.part($0.name) == .fewshot }) else {
       throw .bad("\(escaped(paths.joined(separator: ", "))): there is no fewshot.jsonl")
     }
     return files

@@ -20,8 +20,8 @@ extension ChoiceScorer {
         rows.map(\.item), under: try mixer.multipliers(piece.candidate), priority: priority, shouldStop: shouldStop)
       let derivatives = zip(rows, tape.scores).map { row, choices in
         choices.indices.map { choice in
-          let count = choices[choice].logprobs.count
-          return [Float](repeating: choice == row.row.gold ? 1 / Float(count) : 0, count: count)
+          let score = choices[choice]
+          return score.derivatives(choice == row.row.gold ? 1 / Float(score.logprobs.count - score.lead) : 0)
         }
       }
       let byMultiplier = try tape.gradient(derivatives, priority: priority, shouldStop: shouldStop)

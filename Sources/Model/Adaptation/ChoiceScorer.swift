@@ -96,8 +96,7 @@ package struct ChoiceScorer: CandidateScorer {
     }
     let score = ChoiceScore(sums: choices.map(\.sum), choices: texts, gold: gold)
     let isRight = metric == .accNorm ? score.isCorrectNorm : score.isCorrect
-    let perToken = choices[gold].sum / Double(choices[gold].logprobs.count)
-    return ShotScore(right: isRight ? 1 : 0, logLikelihood: perToken)
+    return ShotScore(right: isRight ? 1 : 0, logLikelihood: choices[gold].mean)
   }
 }
 

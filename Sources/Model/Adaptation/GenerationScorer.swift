@@ -94,7 +94,7 @@ package struct GenerationScorer: CandidateScorer {
     var scores = rows.indices.map { _ in ShotScore(right: 0, logLikelihood: nil) }
     for index in right { scores[index] = ShotScore(right: 1, logLikelihood: 0) }
     for (index, likelihood) in zip(spoken, likelihoods) {
-      let mean = likelihood[0].sum / Double(likelihood[0].logprobs.count)
+      let mean = likelihood[0].mean
       scores[index] = ShotScore(right: 1, logLikelihood: mean)
     }
     return scores

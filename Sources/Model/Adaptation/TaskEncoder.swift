@@ -29,10 +29,12 @@ package struct EncodedRow: Sendable {
   package var prompt: [Int32]
   /// One for each choice; none for a row that is generated.
   package var continuations: [[Int32]]
+  /// How many tokens at the beginning of each continuation are not scored; empty: none.
+  package var leads: [Int] = []
   /// Whether the chat template was used: it decides what ends a generation.
   package var isChat: Bool
 
-  package var item: ScoringItem { ScoringItem(prompt: prompt, continuations: continuations) }
+  package var item: ScoringItem { ScoringItem(prompt: prompt, continuations: continuations, leads: leads) }
 
   /// Rows that a forward pass computes for it, about.
   var cost: Int { prompt.count + continuations.reduce(0) { $0 + max(0, $1.count - 1) } }
@@ -61,18 +63,27 @@ package struct TaskEncoder {
     let (pieces, isChat) = try pieces(row)
     let prompt = begin() + tokenizer.encode(pieces)
     var continuations: [[Int32]] = []
-    for text in task.continuations(for: row) {
-      // As lm-evaluation-harness does: the tokens that the choice adds to the prompt, both encoded together.
-      let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
-      let added = whole.starts(with: prompt) ? Array(whole.dropFirst(prompt.count)) : tokenizer.encode(text)
-      guard !added.isEmpty else { throw .emptyChoice(row: row.id, line: row.line, choice: text) }
-      continuations.append(added)
+    let leads = task.leads(for: row)
+    var leadCounts: [Int] = []
+    for (index, text) in task.continuations(for: row).enumerated() {
+      let lead = leads.isEmpty ? [] : added(leads[index], behind: pieces, prompt)
+      let pieces = leads.isEmpty ? pieces : pieces + [TextPiece(leads[index], recognizeSpecial: false)]
+      let scored = added(text, behind: pieces, prompt + lead)
+      guard !scored.isEmpty else { throw .emptyChoice(row: row.id, line: row.line, choice: text) }
+      continuations.append(lead + scored)
+      if !leads.isEmpty { leadCounts.append(lead.count) }
     }
     let longest = prompt.count + (continuations.map(\.count).max() ?? 1)
     guard longest <= model.shape.context else {
       throw .tooLong(row: row.id, line: row.line, tokens: longest, context: model.shape.context)
     }
-    return EncodedRow(row: row, prompt: prompt, continuations: continuations, isChat: isChat)
+    return EncodedRow(row: row, prompt: prompt, continuations: continuations, leads: leadCounts, isChat: isChat)
+  }
+
+  /// The tokens that a text adds to what is there, both encoded together, as lm-evaluation-harness does.
+  private func added(_ text: String, behind pieces: [TextPiece], _ prompt: [Int32]) -> [Int32] {
+    let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
+    return whole.starts(with: prompt) ? Array(whole.dropFirst(prompt.count)) : tokenizer.encode(text)
   }
 
   /// The right answer behind the row's prompt, and the token that ends it: what `next-token` training teaches. Empty for

@@ -199,7 +199,7 @@ private struct TokenizerConfiguration {
   init(_ bytes: [UInt8]?) throws {
     guard let bytes else { return }
     var limits = JSONLimits()
-    limits.largeIntegers = .rounded  // "model_max_length": 1000000000000000019884624838656
+    limits.oddNumbers = .integersRounded  // "model_max_length": 1000000000000000019884624838656
     let object = try parseJSON(bytes, limits: limits)
     func token(_ key: String) -> String? { object[key]?.stringValue ?? object[key]?["content"]?.stringValue }
     bos = token("bos_token")

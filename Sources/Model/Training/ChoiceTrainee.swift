@@ -59,7 +59,7 @@ package struct ChoiceTrainee: TrainedModel {
       let derivatives = zip(outcomes, tape.scores).map { outcome, scores in
         zip(outcome.derivatives, scores).map { derivative, score in
           // L is the sum over the tokens, so each of them has the whole derivative.
-          [Float](repeating: Float(derivative / Double(rows.count)), count: score.logprobs.count)
+          score.derivatives(Float(derivative / Double(rows.count)))
         }
       }
       let gradient = try weights.gradient(

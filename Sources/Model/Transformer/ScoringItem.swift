@@ -2,10 +2,13 @@
 package struct ScoringItem: Sendable, Equatable {
   package var prompt: [Int32]
   package var continuations: [[Int32]]
+  /// How many tokens at the beginning of each continuation only lead to what is wanted; empty: none.
+  package var leads: [Int]
 
-  package init(prompt: [Int32], continuations: [[Int32]]) {
+  package init(prompt: [Int32], continuations: [[Int32]], leads: [Int] = []) {
     self.prompt = prompt
     self.continuations = continuations
+    self.leads = leads
   }
 
   /// Rows that it takes where nothing is shared with other items: the last token of a continuation has no successor
@@ -17,7 +20,8 @@ package struct ScoringItem: Sendable, Equatable {
     guard !prompt.isEmpty else { throw .emptyPrompt(item: index) }
     try checkTokens(prompt, index: index, shape: shape)
     for (number, continuation) in continuations.enumerated() {
-      guard !continuation.isEmpty else { throw .emptyContinuation(item: index, continuation: number) }
+      let lead = leads.isEmpty ? 0 : leads[number]
+      guard continuation.count > lead else { throw .emptyContinuation(item: index, continuation: number) }
       try checkTokens(continuation, index: index, shape: shape)
     }
     // The last token has no row of its own: an answer that filled the context is one token longer.
@@ -36,10 +40,23 @@ func checkTokens(_ tokens: [Int32], index: Int, shape: ModelShape) throws(Transf
 /// ln p of each token of a continuation, given all before it.
 package struct ContinuationScore: Sendable, Equatable {
   package var logprobs: [Float]
+  /// How many of them do not count, since the likelihood of what comes behind them is wanted.
+  package var lead: Int
 
-  package init(logprobs: [Float]) { self.logprobs = logprobs }
+  package init(logprobs: [Float], lead: Int = 0) {
+    self.logprobs = logprobs
+    self.lead = lead
+  }
 
-  package var sum: Double { logprobs.reduce(0) { $0 + Double($1) } }
+  package var sum: Double { logprobs.dropFirst(lead).reduce(0) { $0 + Double($1) } }
+
+  /// A token's share of the sum.
+  package var mean: Double { sum / Double(logprobs.count - lead) }
+
+  /// The derivatives of a loss by the log-probabilities, of which each that counts has this one.
+  package func derivatives(_ each: Float) -> [Float] {
+    logprobs.indices.map { $0 < lead ? 0 : each }
+  }
 }
 
 /// Items as one batch, and where to find their answers among its output rows.
@@ -55,6 +72,8 @@ struct ItemBatch: Sendable {
   private(set) var targets: [[Int32]] = []
   /// (items, continuations, tokens)
   private(set) var logProbIndices: [[[LogProbIndex]]]
+  /// (items, continuations), or nothing for an item without
+  private let leads: [[Int]]
 
   /// A common beginning of prompts shorter than this is cheaper computed again than attended to as a part of its own.
   private static let shortestPrefix = 2
@@ -62,6 +81,7 @@ struct ItemBatch: Sendable {
   /// - Parameter views: for each item -1 for dense weights, or the index of its vector; ascending.
   init(_ items: [ScoringItem], views: [Int]) {
     logProbIndices = items.map { $0.continuations.map { _ in [] } }
+    leads = items.map(\.leads)
     var first = 0
     while first < items.count {
       var end = first + 1
@@ -74,6 +94,7 @@ struct ItemBatch: Sendable {
   /// One item whose prompt has its first `cache.count` tokens in a cache.
   init(_ item: ScoringItem, after cache: KeyValueCache, view: Int) {
     logProbIndices = [item.continuations.map { _ in [] }]
+    leads = [item.leads]
     batch.caches = [cache]
     let prompt = batch.append(
       item.prompt[cache.count...], start: cache.count, outputCount: 1, view: view, cache: 0)
@@ -127,7 +148,12 @@ struct ItemBatch: Sendable {
 
   /// (items, continuations) from the log-probabilities of the output rows.
   func scores(_ logprobs: [[Float]]) -> [[ContinuationScore]] {
-    logProbIndices.map { $0.map { ContinuationScore(logprobs: $0.map { logprobs[$0.row][$0.index] }) } }
+    zip(logProbIndices, leads).map { item, leads in
+      item.indices.map { index in
+        ContinuationScore(
+          logprobs: item[index].map { logprobs[$0.row][$0.index] }, lead: leads.isEmpty ? 0 : leads[index])
+      }
+    }
   }
 }
 

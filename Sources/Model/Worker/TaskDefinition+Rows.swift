@@ -11,7 +11,11 @@ func loadTask(_ reference: TaskReference, onlyShots: Bool = false) throws(Worker
     if let stored, let problem = files.difference(from: stored, onlyShots: onlyShots) {
       throw WorkerFault.damaged("task '\(reference.name)'", reference.path, problem)
     }
-    return try TaskDefinition(name: reference.name, files: files)
+    guard let reading = RowReading(rawValue: reference.reading ?? RowReading.first.rawValue) else {
+      throw WorkerFault(
+        .taskUnreadable, "the task '\(reference.name)' is read by rules that this t2-worker does not have")
+    }
+    return try TaskDefinition(name: reference.name, files: files, reading: reading)
   } catch let fault as WorkerFault {
     throw fault
   } catch {

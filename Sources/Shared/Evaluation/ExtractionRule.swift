@@ -27,6 +27,8 @@ package struct ExtractionRule: Record {
   /// lm-evaluation-harness's `flexible-extract` of GSM8K: the last number.
   package static let flexible = ExtractionRule(
     name: "flexible", pattern: "(-?[$0-9.,]{2,})|(-?[0-9]+)", compare: .number)
+  /// What the last `\boxed{}` holds, without braces within it.
+  static let boxed = ExtractionRule(name: "boxed", pattern: #"\\boxed\{([^{}]*)\}"#)
   /// All of the text.
   package static let whole = ExtractionRule(
     name: "whole", pattern: #"(?s).+"#, pick: .first)
@@ -35,7 +37,7 @@ package struct ExtractionRule: Record {
   package static func defaults(for gold: GoldAnswer) -> [ExtractionRule] {
     switch gold {
     case .number: [.strict, .flexible]
-    case .text: [.whole]
+    case .text, .oneOf: [.whole]
     }
   }
 
@@ -152,11 +154,30 @@ package struct AnswerExtractor {
   }
 
   private static func isEqual(_ answer: String, _ gold: GoldAnswer, _ rule: ExtractionRule) -> Bool {
-    if rule.compare == .number { return normalizedNumber(answer) == normalizedNumber(gold.text) }
-    switch gold {
-    case .number(let number) where normalizedNumber(answer) == normalizedNumber(number): return true
-    case .number, .text: return normalizedText(answer) == normalizedText(gold.text)
-    }
+    if case .oneOf(let golds) = gold { return golds.contains { isEqual(answer, $0, rule) } }
+    if rule.compare == .number { return isEqualNumber(answer, gold.text) }
+    if case .number(let number) = gold, isEqualNumber(answer, number) { return true }
+    return normalizedText(answer) == normalizedText(gold.text)
+  }
+
+  /// As lm-evaluation-harness compares them, and as numbers besides: 12.0 is 12, which is another text.
+  private static func isEqualNumber(_ one: String, _ other: String) -> Bool {
+    let (one, other) = (normalizedNumber(one), normalizedNumber(other))
+    if one == other { return true }
+    guard let one = canonicalNumber(one), let other = canonicalNumber(other) else { return false }
+    return one == other
+  }
+
+  /// A decimal number without what does not change it: a plus, zeros in front and behind the fraction. As text, so that
+  /// no digit of a long one is rounded away; nil for what is none.
+  static func canonicalNumber(_ text: String) -> String? {
+    guard let match = text.wholeMatch(of: /([+-]?)([0-9]*)(?:\.([0-9]*))?/) else { return nil }
+    let whole = match.2.drop { $0 == "0" }
+    var fraction = match.3 ?? ""
+    guard !match.2.isEmpty || !fraction.isEmpty else { return nil }
+    while fraction.last == "0" { fraction.removeLast() }
+    let digits = (whole.isEmpty ? "0" : String(whole)) + (fraction.isEmpty ? "" : "." + fraction)
+    return match.1 == "-" && digits != "0" ? "-" + digits : digits
   }
 
   /// lm-evaluation-harness's `regexes_to_ignore` of GSM8K: `,`, `$`, everything to `#### `, and a full stop at the end;

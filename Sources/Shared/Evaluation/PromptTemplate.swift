@@ -13,8 +13,20 @@ package struct PromptTemplate: TextValue {
 
   package let text: String
   private let parts: [Part]
+  /// The shape whose own prompt this is: `harness/NAME`; nil: a text with fields.
+  let shapeName: String?
 
   package init(text: String) throws(RecordError) {
+    if text.hasPrefix("harness/") {
+      guard RowShape.templates.contains(text) else {
+        throw Self.problem(
+          "is '\(text.excerpt)', which is not known",
+          hint: "known are \(RowShape.templates.joined(separator: ", ")); or write the prompt with fields in braces")
+      }
+      (self.text, parts, shapeName) = (text, [], text)
+      return
+    }
+    shapeName = nil
     var parts: [Part] = []
     var literal = String.UnicodeScalarView()
     var rest = text.unicodeScalars[...]
@@ -53,6 +65,9 @@ package struct PromptTemplate: TextValue {
     RecordError(.invalid, at: "", text, hint: hint)
   }
 
+  /// The fields that it names.
+  var fields: [String] { parts.compactMap { if case .field(let name) = $0 { name } else { nil } } }
+
   /// The template with the row's own values. `{choices}` is one line a choice, "A. text".
   package func render(_ row: TaskRow, file: String) throws(TaskFileError) -> String {
     var text = ""
@@ -89,7 +104,7 @@ package struct PromptTemplate: TextValue {
   }
 
   /// A, B, ... Z, then numbers.
-  private static func letter(_ index: Int) -> String {
+  static func letter(_ index: Int) -> String {
     index < 26 ? String(UnicodeScalar(UInt8(0x41 + index))) : "\(index + 1)"
   }
 }

@@ -40,7 +40,16 @@ extension TaskDefinition {
   /// ends with a line break. Empty for rows without choices.
   package func continuations(for row: TaskRow) -> [String] {
     guard case .choice(_, let choices, _) = row.content else { return [] }
+    if settings.template?.shapeName != nil || settings.template == nil, let texts = row.form?.continuations {
+      // What stands before them is scored as little as the prompt, and takes the space.
+      return settings.chat == true && row.form?.leads == nil ? texts.map { $0.trimmingBlanks() } : texts
+    }
     return settings.chat == true ? choices : choices.map { " " + $0 }
+  }
+
+  /// What stands between the prompt and each continuation and is not scored, one a choice; empty where nothing does.
+  package func leads(for row: TaskRow) -> [String] {
+    settings.template == nil || settings.template?.shapeName != nil ? row.form?.leads ?? [] : []
   }
 
   /// The right answer as it goes on behind the prompt; empty where a row says none. A space parts it from a prompt that
@@ -58,6 +67,7 @@ extension TaskDefinition {
   package func stops(chat: Bool) -> [String] {
     if let stop = settings.stop { return stop.items }
     if chat { return [] }
+    if let stops = shots[0].form?.stops { return stops }
     guard case .code(let problem) = shots[0].content else { return ["Question:"] }
     // bigcode-evaluation-harness's of HumanEval, whose prompt has begun a function, and of MBPP, whose answer may be several.
     return problem.entryPoint != nil
@@ -68,6 +78,7 @@ extension TaskDefinition {
   /// The template as results name it.
   package var templateName: String {
     if let template = settings.template { return template.text }
+    if let form = shots[0].form { return form.name }
     switch scoring {
     case .choice: return Self.questionTemplate
     case .generate, .code:
@@ -91,7 +102,7 @@ extension TaskDefinition {
   /// answer it and without the choices, which our own template does not show either. A task's own template is its user's
   /// words; of a chat the last ones count, as in an answer.
   package func request(of row: TaskRow) -> String {
-    if settings.template != nil { return asked(row).text }
+    if let template = settings.template, template.shapeName == nil { return asked(row).text }
     guard case .generate(.messages(let messages), _) = row.content else { return row.question }
     return messages.last { $0.role == "user" }?.content ?? row.question
   }
@@ -99,9 +110,10 @@ extension TaskDefinition {
   /// The turns of a row for a chat, and the same as one text.
   private func asked(_ row: TaskRow) -> (messages: [PromptMessage], text: String) {
     // The template was rendered for every row when the task was read, so that it cannot fail here.
-    if let template = settings.template, let text = try? template.render(row, file: "") {
+    if let template = settings.template, template.shapeName == nil, let text = try? template.render(row, file: "") {
       return ([PromptMessage(role: "user", content: text)], text)
     }
+    if let form = row.form { return (form.messages ?? [PromptMessage(role: "user", content: form.text)], form.text) }
     func user(_ content: String, text: String) -> ([PromptMessage], String) {
       ([PromptMessage(role: "user", content: content)], text)
     }

@@ -15,6 +15,8 @@ package struct TaskDefinition: Sendable {
   package let train: [TaskRow]
   package let scoring: Scoring
   package let metric: Metric
+  /// The rules by which its rows were read.
+  package let reading: RowReading
   /// Over everything that changes a result: rows without their ids, and settings, whatever the spelling of the JSON.
   package let digest: Digest
   /// Over what a search depends on: the few-shot rows and the settings. A changed eval file leaves it as it is.
@@ -63,16 +65,20 @@ package struct TaskDefinition: Sendable {
     }
   }
 
-  package init(name: String, files: Files) throws(TaskFileError) {
+  /// - Parameter reading: the rules by which a stored task was registered.
+  package init(name: String, files: Files, reading: RowReading = .current) throws(TaskFileError) {
     guard Self.isName(name) else { throw .name(name) }
     var settings = TaskSettings()
     if let file = files.settings { settings = try TaskSettings(json5: file.bytes, file: file.name) }
-    let shots = try Self.rows(files.fewshot)
-    let eval = try files.eval.map { file throws(TaskFileError) in try Self.rows(file) } ?? []
-    let train = try files.train.map { file throws(TaskFileError) in try Self.rows(file) } ?? []
+    var read = ReadRows(rules: RowRules(settings, reading: reading))
+    var shots = try read.rows(of: files.fewshot)
+    let eval = try files.eval.map { file throws(TaskFileError) in try read.rows(of: file) } ?? []
+    let train = try files.train.map { file throws(TaskFileError) in try read.rows(of: file) } ?? []
 
     self.name = name
+    self.reading = reading
     self.settings = settings
+    let repeated = try Self.checkRepetition(files, shots: &shots, eval: eval, train: train, read.rules)
     self.shots = shots
     self.eval = eval
     self.train = train
@@ -94,10 +100,10 @@ package struct TaskDefinition: Sendable {
         guard row.scoring == scoring else {
           throw .mixedScoring(file: file, line: row.line, first: scoring.rawValue, found: row.scoring.rawValue)
         }
-        if let template = settings.template { _ = try template.render(row, file: file) }
+        if let template = settings.template, template.shapeName == nil { _ = try template.render(row, file: file) }
       }
     }
-    warnings = try Self.checkRepetition(files, shots: shots, eval: eval, train: train)
+    warnings = read.warnings + repeated + Self.commonEnding(shots, settings)
 
     // The settings count as they are written, so that a new key needs no new rule here.
     let written =
@@ -121,11 +127,6 @@ package struct TaskDefinition: Sendable {
     (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
   }
 
-  private static func rows(_ file: Files.File) throws(TaskFileError) -> [TaskRow] {
-    var reader = RowReader(file: file.name)
-    return try reader.rows(of: file.bytes)
-  }
-
   private static func defaultMetric(_ scoring: Scoring) -> Metric {
     switch scoring {
     case .choice: .acc
@@ -136,17 +137,28 @@ package struct TaskDefinition: Sendable {
 
   // MARK: Repetition
 
-  /// A few-shot row may stand once only and never in the eval file, nor may a training row. Repetitions within the eval or the
+  /// A few-shot row counts once, and may never stand in the eval file, nor may a training row. Repetitions within the eval or the
   /// training file only shift weights; published sets have some, so they are warnings.
   private static func checkRepetition(
-    _ files: Files, shots: [TaskRow], eval: [TaskRow], train: [TaskRow]
+    _ files: Files, shots: inout [TaskRow], eval: [TaskRow], train: [TaskRow], _ rules: RowRules
   ) throws(TaskFileError) -> [String] {
     var warnings: [String] = []
     var lines: [String: Int] = [:]
-    for row in shots {
-      if let other = lines.updateValue(row.line, forKey: identity(row)) {
-        throw .duplicate(file: files.fewshot.name, line: row.line, otherFile: files.fewshot.name, otherLine: other)
+    var again: [TaskFileError] = []
+    let count = shots.count
+    let file = files.fewshot.name
+    shots.removeAll { row in
+      guard let other = lines[identity(row)] else {
+        lines[identity(row)] = row.line
+        return false
       }
+      again.append(.duplicate(file: file, line: row.line, otherFile: file, otherLine: other))
+      return true
+    }
+    let allowed = rules.reading > .first ? RowReader.skippable(rules.skipped, of: count) : 0
+    if again.count > allowed { throw again.count == 1 ? again[0] : .rows(file: file, again) }
+    for row in again {
+      warnings.append("\(file), line \(row.line ?? 0): the same row stands there twice; it is passed over")
     }
     var evalLines: [String: Int] = [:]
     var repeated = 0
@@ -181,6 +193,20 @@ package struct TaskDefinition: Sendable {
     case .code(let problem):
       return normal(problem.prompt)
     }
+  }
+
+  /// Completions that all end in the same word, as OpenAI's first fine-tuning wanted it: a model that is right and says
+  /// no more than the answer would never be found right.
+  private static func commonEnding(_ shots: [TaskRow], _ settings: TaskSettings) -> [String] {
+    guard settings.stop == nil, shots.count > 1, case .generate(.prompt, _) = shots[0].content else { return [] }
+    let words = shots.map { $0.solution?.split(whereSeparator: \.isWhitespace) ?? [] }
+    guard let last = words[0].last, words.allSatisfy({ $0.count > 1 && $0.last == last }), Set(words).count > 1 else {
+      return []
+    }
+    return [
+      "every completion ends in '\(String(last).excerpt)'; if that ends an answer and is no part of it, set stop: "
+        + "[\" \(String(last).excerpt)\"] in task.json5"
+    ]
   }
 
   // MARK: Digest

@@ -1,31 +1,24 @@
 import Glibc
+import Settings
 import SystemSupport
 
-/// A task on disk: `NAME.jsonl`, whose rows are the few-shot rows, or a directory `NAME/` with `fewshot.jsonl` and, if wanted,
-/// `task.json5`, `eval.jsonl` and `train.jsonl`.
+/// A task on disk: a file or a directory, with the names that `TaskFileName` says.
 package enum TaskFile {
   package static let maximumBytes = 256 << 20
-  /// The names of the files that make a task directory.
-  package static let fileNames = ["task.json5", "fewshot.jsonl", "eval.jsonl", "train.jsonl"]
-
   /// Reads and checks a task; blocks for the reading. `name` is the path's last part where it is not given. With
   /// `onlyShots` the eval and the training file are not opened: a search must not be able to see them.
   package static func load(
     path: String, name: String? = nil, onlyShots: Bool = false
   ) throws(TaskFileError) -> TaskDefinition {
     let files = try read(path: path, onlyShots: onlyShots)
-    return try TaskDefinition(name: name ?? taskName(ofPath: path), files: files)
+    return try TaskDefinition(name: name ?? TaskFileName.task(ofPath: path), files: files)
   }
 
-  /// Whether a search reads the file: it must not see the eval and the training rows.
+  /// Whether a search reads the file, of which this is the name below the directory that holds the task: it must not see
+  /// the eval and the training rows.
   package static func isOfSearches(_ name: String) -> Bool {
-    !name.hasSuffix("/eval.jsonl") && !name.hasSuffix("/train.jsonl")
-  }
-
-  /// `dir/arc_easy.jsonl` and `dir/arc_easy/` are both `arc_easy`.
-  package static func taskName(ofPath path: String) -> String {
-    let last = path.split(separator: "/").last.map(String.init) ?? path
-    return last.hasSuffix(".jsonl") ? String(last.dropLast(6)) : last
+    guard name.contains("/"), let part = TaskFileName.part(lastPart(name)) else { return true }
+    return part == .fewshot
   }
 
   /// The bytes of the task's files, unchecked.
@@ -44,30 +37,45 @@ package enum TaskFile {
     ofDirectory path: String, names: [String], onlyShots: Bool = false,
     read: (_ name: String) throws(TaskFileError) -> [UInt8]
   ) throws(TaskFileError) -> TaskDefinition.Files {
-    if let odd = names.first(where: { !fileNames.contains($0) && looksLikeOurs($0) }) {
+    if let odd = names.first(where: { !TaskFileName.isPart($0) && looksLikeOurs($0) }) {
       throw .unexpectedFile(directory: path, name: odd, suggestion: suggestion(for: odd))
     }
-    func file(_ name: String) throws(TaskFileError) -> TaskDefinition.Files.File? {
-      guard names.contains(name) else { return nil }
-      return .init(name: "\(lastPart(path))/\(name)", bytes: try read(name))
+    func file(_ name: String) throws(TaskFileError) -> TaskDefinition.Files.File {
+      .init(name: "\(lastPart(path))/\(name)", bytes: try read(name))
     }
-    guard let fewshot = try file("fewshot.jsonl") else { throw .missingFile(directory: path, name: "fewshot.jsonl") }
-    let settings = try file("task.json5")
+    func part(_ part: TaskFileName.Part) throws(TaskFileError) -> TaskDefinition.Files.File? {
+      let found = names.filter { TaskFileName.part($0) == part }
+      guard found.count < 2 else { throw .twoFiles(directory: path, found[0], found[1]) }
+      return try found.first.map { name throws(TaskFileError) in try file(name) }
+    }
+    guard let fewshot = try part(.fewshot) else { throw .missingFile(directory: path, name: "fewshot.jsonl") }
+    let settings = names.contains(TaskFileName.settings) ? try file(TaskFileName.settings) : nil
     if onlyShots { return TaskDefinition.Files(fewshot: fewshot, settings: settings) }
-    return TaskDefinition.Files(
-      fewshot: fewshot, eval: try file("eval.jsonl"), train: try file("train.jsonl"), settings: settings)
+    return TaskDefinition.Files(fewshot: fewshot, eval: try part(.eval), train: try part(.train), settings: settings)
   }
 
   /// Other files (a README, a licence) may lie beside; one that could be meant as ours may not be passed over in silence.
   private static func looksLikeOurs(_ name: String) -> Bool {
-    [".jsonl", ".json5", ".json"].contains { name.hasSuffix($0) } && !name.hasPrefix(".")
+    guard !name.hasPrefix("."), !keptByOthers.contains(name) else { return false }
+    return TaskFileName.rowEnding(of: name) != nil || name.lowercased().hasSuffix(".json5")
+      || unreadable.contains { name.lowercased().hasSuffix($0) }
   }
 
+  /// What a clone of a data set of the hub has beside its rows.
+  private static let keptByOthers = ["dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json"]
+  /// Rows in forms that are not read here.
+  private static let unreadable = [".parquet", ".arrow", ".xlsx", ".gz", ".zst", ".zip"]
+
   private static func suggestion(for name: String) -> String? {
-    if name.hasSuffix(".jsonl") {
-      return ["few_shot.jsonl", "few-shot.jsonl", "shots.jsonl"].contains(name) ? "fewshot.jsonl" : nil
+    let lowered = name.lowercased()
+    if lowered == "task.json" || lowered.hasSuffix(".json5") { return TaskFileName.settings }
+    guard let ending = TaskFileName.rowEnding(of: name) else { return nil }
+    return switch lowered.dropLast(ending.count) {
+    case "few_shot", "few-shot", "shots", "fewshots": "fewshot" + ending
+    case "test", "validation", "val", "valid", "dev": "eval" + ending
+    case "training": "train" + ending
+    default: nil
     }
-    return "task.json5"
   }
 
   private static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }

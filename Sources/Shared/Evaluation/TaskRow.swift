@@ -38,23 +38,9 @@ package struct TaskRow: Sendable, Equatable {
   }
 
   /// The right answer as the row writes it, with the way to it where that is there; nil where it is one of choices.
-  package var solution: String? {
-    func text(_ value: JSONValue?) -> String? {
-      switch value {
-      case .integer(let number): "\(number)"
-      case .number(let number): "\(number)"
-      default: value?.stringValue
-      }
-    }
-    switch content {
-    case .choice: return nil
-    case .generate(.question, _): return text(fields["answer"])
-    case .generate(.prompt, _):
-      return text(fields["prompt"] == nil ? fields["output"] : fields["completion"] ?? fields["output"])
-    case .generate(.messages, _): return text(fields["messages"]?.arrayValue?.last?["content"])
-    case .code(let problem): return problem.solution
-    }
-  }
+  package let solution: String?
+  /// How the row is put to a model; nil: as its content says.
+  package let form: RowForm?
 
   package var scoring: Scoring {
     switch content {
@@ -90,11 +76,21 @@ package enum GoldAnswer: Sendable, Equatable {
   /// A number as the row writes it; compared after lm-evaluation-harness's normalisation.
   case number(String)
   case text(String)
+  /// Each of them is right; the first is shown.
+  indirect case oneOf([GoldAnswer])
 
   package var text: String {
     switch self {
     case .number(let text), .text(let text): text
+    case .oneOf(let answers): answers.first?.text ?? ""
     }
+  }
+
+  /// One of these, of which equal ones count once.
+  package init(oneOf answers: [String]) {
+    var golds: [GoldAnswer] = []
+    for answer in answers.lazy.map({ GoldAnswer($0) }) where !golds.contains(answer) { golds.append(answer) }
+    self = golds.count == 1 ? golds[0] : .oneOf(golds)
   }
 
   /// What stands after the last `####`, as in GSM8K; else the number, where the answer is one, with a unit or without

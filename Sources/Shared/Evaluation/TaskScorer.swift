@@ -5,6 +5,7 @@ package import Sandbox
 package struct TaskScorer {
   private let task: TaskDefinition
   private let extractor: AnswerExtractor?  // the task's own rules
+  private let formExtractor: AnswerExtractor?  // those of the rows' shape
   private let numberExtractor: AnswerExtractor
   private let textExtractor: AnswerExtractor
   private let sandbox: Sandbox?
@@ -23,6 +24,7 @@ package struct TaskScorer {
     }
     self.task = task
     extractor = try task.settings.extract.map { rules throws(EvaluationError) in try AnswerExtractor(rules.items) }
+    formExtractor = try task.shots[0].form?.extract.map { rules throws(EvaluationError) in try AnswerExtractor(rules) }
     numberExtractor = try AnswerExtractor([.strict, .flexible])
     textExtractor = try AnswerExtractor([.whole])
   }
@@ -55,11 +57,12 @@ package struct TaskScorer {
       let expected = if case .choice(_, let choices, _) = row.content { choices.count } else { 0 }
       throw .scoreCount(item: row.id, expected: expected, found: 0)
     }
-    let extractor =
+    let standard =
       switch gold {
-      case .number: extractor ?? numberExtractor
-      case .text: extractor ?? textExtractor
+      case .number: numberExtractor
+      case .text, .oneOf: textExtractor
       }
+    let extractor = extractor ?? formExtractor ?? standard
     return EvaluationResult.Item(
       id: row.id, line: row.line, outcome: .generation(output: output, extractor.score(output, gold: gold), gold: gold))
   }

@@ -11,6 +11,16 @@ package struct TaskSettings: Record {
   package var metric: Metric?
   @Setting("prompt of a row, with the row's members in braces, such as {question}; default by the row's shape")
   package var template: PromptTemplate?
+  @Setting("names under which rows have their fields, by the names of a shape, such as { answer: \"label\" }")
+  package var fields: ByName<String>?
+  @Setting("fields of rows to be passed over; default none") package var ignoreFields: OneOrMore<String>?
+  @Setting("what an answer in digits means among choices that are numbers; default by the rule in Answers")
+  package var digits: DigitsMeaning?
+  @Setting("names of the classes of rows with text and label, in the order of their numbers") package var labels:
+    [String]?
+  @Setting(
+    "share of a file's rows that may be passed over as repeated or with equal choices, and at least one row", 0.0...1.0)
+  package var skippedRows = 0.1
   @Setting("system prompt") package var system: String?
   @Setting("put prompts through the model's chat template; default true for generate where the model has one")
   package var chat: Bool?
@@ -51,6 +61,14 @@ package struct TaskSettings: Record {
         .invalid, at: "metric", "is '\(metric.rawValue)', which does not go with the scoring '\(scoring.rawValue)'")
     }
   }
+}
+
+/// What an answer means that is digits, among choices that are numbers: `"choices": ["4", "2", "1"], "answer": 1`.
+package enum DigitsMeaning: String, Choice {
+  /// The second choice.
+  case index
+  /// The choice "1".
+  case text
 }
 
 /// What a score counts, by lm-evaluation-harness's names.

@@ -226,7 +226,7 @@ final class HuggingFaceTensors: TensorStore {
   }
 }
 
-private let modelJSONLimits = JSONLimits(maximumDepth: 64, largeIntegers: .rounded)
+private let modelJSONLimits = JSONLimits(maximumDepth: 64, oddNumbers: .integersRounded)
 
 private func jsonObject(_ bytes: [UInt8], path: String) throws(ModelFormatError) -> JSONObject {
   do throws(JSONError) {

@@ -29,6 +29,7 @@ extension RPCMethod {
     ExpertExport.self,
     TaskList.self,
     TaskShow.self,
+    TaskVerify.self,
     TaskRegister.self,
     TaskAdapt.self,
     TaskRemove.self,

@@ -69,5 +69,10 @@ package struct ByName<Value: Codable & Sendable & Equatable>: Codable, Sendable,
   }
 }
 
+extension ByName: OwnReading where Value == String {}
+extension ByName: RecordValue where Value == String {
+  package static var valueType: ValueType { .custom("object of strings") }
+}
+
 /// A name from outside as part of a place.
 private func escapedName(_ name: String) -> String { String(quoted(name).dropFirst().dropLast()) }

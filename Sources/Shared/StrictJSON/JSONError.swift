@@ -34,27 +34,31 @@ package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// What a text may cost before it is refused.
 package struct JSONLimits: Sendable {
-  /// What becomes of an integer outside of Int64.
-  package enum LargeIntegers: Sendable {
+  /// What becomes of an integer outside of Int64, and of what is no number of JSON or of a double.
+  package enum OddNumbers: Sendable {
     case refused
-    /// Rounded to a double, for files of others: Hugging Face writes `"model_max_length": 1000000000000000019884624838656`.
-    case rounded
+    /// Integers are rounded to a double, for files of others: Hugging Face writes
+    /// `"model_max_length": 1000000000000000019884624838656`.
+    case integersRounded
+    /// For rows of data, where a column that nobody uses may hold anything: what does not fit is its own digits, as a
+    /// string, and NaN and the infinities, which Python and pandas write for what is missing, are null.
+    case kept
   }
 
   package var maximumDepth = 32
   /// Members and elements of the whole text together.
   package var maximumMembers = 4_000_000
   package var maximumBytes = 64 << 20
-  package var largeIntegers = LargeIntegers.refused
+  package var oddNumbers = OddNumbers.refused
 
   package init(
     maximumDepth: Int = 32, maximumMembers: Int = 4_000_000, maximumBytes: Int = 64 << 20,
-    largeIntegers: LargeIntegers = .refused
+    oddNumbers: OddNumbers = .refused
   ) {
     self.maximumDepth = maximumDepth
     self.maximumMembers = maximumMembers
     self.maximumBytes = maximumBytes
-    self.largeIntegers = largeIntegers
+    self.oddNumbers = oddNumbers
   }
 }
 

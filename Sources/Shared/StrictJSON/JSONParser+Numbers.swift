@@ -12,6 +12,7 @@ extension JSONParser {
     let start = position
     let isNegative = peek == UInt8(ascii: "-")
     if isNegative || peek == UInt8(ascii: "+") { position += 1 }
+    if limits.oddNumbers == .kept, peek == UInt8(ascii: "I") { return try word("Infinity", .null) }
     if isJSON5, peek == UInt8(ascii: "0"), byte(at: position + 1) | 0x20 == UInt8(ascii: "x") {
       return try hexadecimal(from: start, isNegative: isNegative)
     }
@@ -44,8 +45,11 @@ extension JSONParser {
 
     if isInteger {
       if fits, let value = signed(mantissa, isNegative: isNegative) { return .integer(value) }
-      if limits.largeIntegers == .refused {
+      switch limits.oddNumbers {
+      case .refused:
         throw error(.numberRange, at: start, "\(shown(start..<position)) does not fit a signed 64-bit integer")
+      case .kept: return unsafe .string(String(decoding: extract(start..<position), as: UTF8.self))
+      case .integersRounded: break
       }
     }
     // Both factors are exact, so one rounding gives the nearest double (Clinger's fast path).
@@ -55,7 +59,13 @@ extension JSONParser {
       let magnitude = power < 0 ? Double(mantissa) / scale : Double(mantissa) * scale
       return .number(isNegative ? -magnitude : magnitude)
     }
-    return .number(try slowDouble(start..<position))
+    guard let value = double(start..<position) else {
+      if limits.oddNumbers == .kept {
+        return unsafe .string(String(decoding: extract(start..<position), as: UTF8.self))
+      }
+      throw error(.numberRange, at: start, "\(shown(start..<position)) is outside of the range of a double")
+    }
+    return .number(value)
   }
 
   private mutating func digits(into mantissa: inout UInt64, _ fits: inout Bool) -> Int {
@@ -107,13 +117,11 @@ extension JSONParser {
     return magnitude <= 1 << 63 ? Int64(truncatingIfNeeded: 0 &- magnitude) : nil
   }
 
-  private func slowDouble(_ range: Range<Int>) throws(JSONError) -> Double {
+  /// Nil for what a double does not hold.
+  private func double(_ range: Range<Int>) -> Double? {
     var text = unsafe String(decoding: extract(range), as: UTF8.self)
     if text.hasPrefix("+") { text.removeFirst() }
-    guard let value = Double(text), value.isFinite else {
-      throw error(.numberRange, at: range.lowerBound, "\(shown(range)) is outside of the range of a double")
-    }
-    return value
+    return Double(text).flatMap { $0.isFinite ? $0 : nil }
   }
 
   private func shown(_ range: Range<Int>) -> String {

@@ -37,7 +37,7 @@ struct JSONParser {
     return value
   }
 
-  private mutating func value() throws(JSONError) -> JSONValue {
+  mutating func value() throws(JSONError) -> JSONValue {
     switch peek {
     case UInt8(ascii: "{"): return try object()
     case UInt8(ascii: "["): return try array()
@@ -48,6 +48,8 @@ struct JSONParser {
     case UInt8(ascii: "n"): return try word("null", .null)
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     case UInt8(ascii: "+") where isJSON5, UInt8(ascii: ".") where isJSON5: return try number()
+    case UInt8(ascii: "N") where limits.oddNumbers == .kept: return try word("NaN", .null)
+    case UInt8(ascii: "I") where limits.oddNumbers == .kept: return try word("Infinity", .null)
     default: throw unexpected("a value")
     }
   }
@@ -88,7 +90,7 @@ struct JSONParser {
   }
 
   /// After an element: true at the closing bracket (not yet consumed), false after a comma and the space behind it.
-  private mutating func endsList(with close: UInt8, named expected: String) throws(JSONError) -> Bool {
+  mutating func endsList(with close: UInt8, named expected: String) throws(JSONError) -> Bool {
     try skipSpace()
     if peek == close { return true }
     guard peek == UInt8(ascii: ",") else { throw unexpected(expected) }
@@ -118,7 +120,7 @@ struct JSONParser {
     }
   }
 
-  private mutating func word(_ word: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
+  mutating func word(_ word: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
     let start = position
     for expected in word.utf8 {
       if peek != expected {

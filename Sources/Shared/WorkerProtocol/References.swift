@@ -43,6 +43,8 @@ package struct TaskReference: WorkerMessage {
   /// What its files were when they were stored, which are used only where they still are. A job that an older t2d has
   /// stored has none.
   package var files: [File]?
+  /// The number of the rules by which its rows are read; nil: the first.
+  package var reading: Int?
 
   /// A file by its name below the directory that holds the task, such as `arc/eval.jsonl`, with the digest of its bytes.
   package struct File: WorkerMessage, Hashable {
@@ -55,10 +57,11 @@ package struct TaskReference: WorkerMessage {
     }
   }
 
-  package init(name: String, path: String, digest: String, files: [File]? = nil) {
+  package init(name: String, path: String, digest: String, files: [File]? = nil, reading: Int? = nil) {
     self.name = name
     self.path = path
     self.digest = digest
     self.files = files
+    self.reading = reading
   }
 }

@@ -33,7 +33,7 @@ import Testing
     let byPrograms: Set = [
       "system.hello client", "system.hello version", "system.sync timeout_ms", "job.wait timeout_ms",
       "mixture.get if_generation", "mixture.get pass_fd", "expert.export pass_fd", "generate messages",
-      "events.subscribe follow", "expert.verify path", "model.add path",
+      "events.subscribe follow", "expert.verify path", "task.verify path", "task.verify settings", "model.add path",
       "check.run kind", "dispatch.evaluate path", "system.backup path",
     ]
     for method in RPCMethod.all {

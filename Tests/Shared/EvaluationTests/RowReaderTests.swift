@@ -78,14 +78,20 @@ import Testing
     let found = TaskFixture.error { () throws(TaskFileError) in
       try TaskFixture.task(TaskFixture.arc("one"), #"{"query":"x","reply":"y"}"#)
     }
-    #expect(found == .unknownShape(file: "fewshot.jsonl", line: 2, keys: ["query", "reply"]))
+    #expect(
+      found
+        == .unknownShape(
+          file: "fewshot.jsonl", line: 2, keys: ["query", "reply"],
+          nearest: "the nearest is 'question/query/problem, response/answer/output'; in task.json5: fields: "
+            + "{ response: \"reply\" }"))
     #expect("\(found!)".contains("fewshot.jsonl, line 2") && "\(found!)".contains("query, reply"))
   }
 
   @Test func badLinesAndEmptyFilesAreErrors() {
     #expect(error("") == .empty(file: "fewshot.jsonl"))
     #expect(error(" \n\n ") == .empty(file: "fewshot.jsonl"))
-    #expect(error("[1]") == .notAnObject(file: "fewshot.jsonl", line: 1, found: "an array"))
+    #expect(error("[1]") == .notAnObject(file: "fewshot.jsonl", line: 1, found: "an integer"))
+    #expect(error("7") == .notAnObject(file: "fewshot.jsonl", line: 1, found: "an integer"))
     let broken = TaskFixture.error { () throws(TaskFileError) in
       try TaskFixture.task(TaskFixture.arc("one"), TaskFixture.arc("two"), #"{"question": "x""#)
     }

@@ -3,11 +3,19 @@ import Testing
 @testable import Evaluation
 
 @Suite struct TaskDefinitionTests {
-  @Test func aFewShotRowMayStandOnceOnly() {
+  @Test func aFewShotRowCountsOnce() throws {
+    let rows = [TaskFixture.arc("Which  One?"), TaskFixture.arc("two"), TaskFixture.arc("which one?")]
+    let task = try TaskFixture.task(rows[0], rows[1], rows[2])
+    #expect(task.shots.map(\.line) == [1, 2])
+    #expect(task.warnings == ["fewshot.jsonl, line 3: the same row stands there twice; it is passed over"])
     let found = TaskFixture.error { () throws(TaskFileError) in
-      try TaskFixture.task(TaskFixture.arc("Which  One?"), TaskFixture.arc("two"), TaskFixture.arc("which one?"))
+      try TaskFixture.task(rows[0], rows[1], rows[2], settings: "{ skipped_rows: 0 }")
     }
     #expect(found == .duplicate(file: "fewshot.jsonl", line: 3, otherFile: "fewshot.jsonl", otherLine: 1))
+    let many = TaskFixture.error { () throws(TaskFileError) in
+      try TaskFixture.task(rows[0], rows[1], rows[2], rows[1])
+    }
+    #expect("\(many!)".hasPrefix("2 rows are bad: fewshot.jsonl, line 3: the same row stands in fewshot.jsonl, line 1"))
   }
 
   @Test func aFewShotOrTrainingRowInTheEvalFileIsALeak() {

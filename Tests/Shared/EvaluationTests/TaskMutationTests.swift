@@ -37,8 +37,30 @@ import Testing
         #"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"42"}]}"#,
         #"{"task_id":7,"prompt":"def f():\n","test":"def check(f): pass","entry_point":"f","canonical_solution":"  pass"}"#,
         #"{"text":"Write f.","test_list":["assert f()"],"test_imports":["import os"],"test_setup_code":"","code":"x"}"#,
+        #"[{"instruction":"Translate.","input":"hot","output":"cold"}, {"instruction":"Say.","input":"","output":"x"}]"#,
+        "{\n \"question\": \"Q\",\n \"answer\": 1e400\n}\n{\n \"question\": \"R\",\n \"score\": NaN, \"context\": \"c\", \"answers\": {\"text\": [\"a\"]}\n}",
+        #"{"sentence":"The cup is in the _ now.","option1":"bag","option2":"box","answer":"2"}"#,
+        #"{"ctx_a":"A man [title] mixes.","ctx_b":"he","ctx":"c","endings":["a [x] b","c","d"],"label":"1","activity_label":"Bake"}"#,
+        #"{"question":"Which?","options":{"A":"red","B":"green"},"answer_idx":"B"}"#,
+        #"{"conversations":[{"from":"human","value":"U"},{"from":"gpt","value":[{"type":"text","text":"A"}]}]}"#,
+        "{\"text\":\"good\",\"label\":\"yes\"}\n{\"text\":\"bad\",\"label\":\"no\"}",
       ]
-      let problem = withstand(rows.map { Array($0.utf8) }) { Self.use(try Self.task($0)) }
+      // Several bad rows are told of together.
+      let problem = withstand(rows.map { Array($0.utf8) }, messageBytes: 6000) { Self.use(try Self.task($0)) }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
+  @Test func mutatedTablesAreReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let tables = [
+        "question,choices,answer\r\n\"What, \"\"now\"\"?\",\"[\"\"a\"\",\"\"b\"\"]\",1\r\n",
+        "question;answer\nWhat?;\"a\nb\"\nWho?;c\n",
+        "\u{FEFF}question,A,B,answer\nWhich?,red,green,B\n",
+      ]
+      let problem = withstand(tables.map { Array($0.utf8) }, messageBytes: 6000) { bytes in
+        Self.use(try TaskDefinition(name: "t", files: .init(fewshot: .init(name: "rows.csv", bytes: bytes))))
+      }
       #expect(problem == nil, "\(problem ?? "")")
     }
   }

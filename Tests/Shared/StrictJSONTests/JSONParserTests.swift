@@ -53,9 +53,9 @@ import Testing
     #expect(problem(text)?.kind == .numberRange)
   }
 
-  @Test func largeIntegersAreRoundedOnlyWhereAskedFor() throws {
+  @Test func oddNumbersAreReadOnlyWhereAskedFor() throws {
     let text = "1000000000000000019884624838656"
-    #expect(try parseJSON(text, limits: .init(largeIntegers: .rounded)) == .number(1e30))
+    #expect(try parseJSON(text, limits: .init(oddNumbers: .integersRounded)) == .number(1e30))
     #expect(problem(text)?.problem.contains("64-bit") == true)
   }
 

@@ -7,17 +7,16 @@ private enum Bound {
   static let nanoseconds = 1_000_000_000
   /// Beyond what the process has when it begins.
   static let bytes = 512 << 20
-  /// A message goes into logs, tables and answers; it never shows all of what was found.
-  static let messageBytes = 1000
 }
 
 /// Gives a reader inputs that were made of good ones by changes, each of which must be read or refused with an error,
-/// within time and memory. Returns what is wrong with the reader, nil where nothing is: also where it reads all of them, or
+/// within time and memory. A message goes into logs, tables and answers, so it has at most `messageBytes` and never shows all of
+/// what was found. Returns what is wrong with the reader, nil where nothing is: also where it reads all of them, or
 /// none.
 ///
 /// To be called in a process of its own (an exit test): a trap, a stack that overflows, or memory beyond the bound ends it.
 package func withstand(
-  _ samples: [[UInt8]], count: Int = 6000, seed: UInt64 = 1, _ read: ([UInt8]) throws -> Void
+  _ samples: [[UInt8]], count: Int = 6000, seed: UInt64 = 1, messageBytes: Int = 1000, _ read: ([UInt8]) throws -> Void
 ) -> String? {
   do {
     // A sample that is refused would leave all that lies behind untried.
@@ -37,7 +36,7 @@ package func withstand(
     } catch {
       refused += 1
       let message = "\(error)"
-      if message.utf8.count > Bound.messageBytes {
+      if message.utf8.count > messageBytes {
         return "input \(number) gets a message of \(message.utf8.count) bytes: \(message.prefix(400))"
       }
     }

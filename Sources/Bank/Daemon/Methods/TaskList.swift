@@ -30,7 +30,7 @@ extension TaskShow: HandledMethod {
       }
       reply.succeed(
         Result(
-          row: row, digest: task.current.digest, template: task.current.template, settings: task.current.settings,
+          row: row, digest: task.current.digest, template: task.current.template, settings: task.current.givenSettings,
           source: task.current.source, added: task.current.added.description, warnings: task.current.warnings,
           mixtures: snapshot.mixtures(ofTask: task.name).map { $0.row(damage: snapshot.damage(of: $0)) },
           jobs: jobs.map { $0.row(coordinator.board.progress(of: $0.id)) },
