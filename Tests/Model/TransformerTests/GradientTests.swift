@@ -38,6 +38,33 @@ import Testing
     #expect(distance(base.scores, try model.score(items, priority: .job)) < 1e-5)
   }
 
+  /// What leads to a continuation belongs to its prompt: it says nothing of its own, forth and back.
+  @Test func whatOnlyLeadsToAContinuationDoesNotCount() throws {
+    let model = try TinyModel.model.get()
+    var numbers = Numbers(29)
+    let s = numbers.vector(model.layout.count)
+    let (prompt, first, second) = (numbers.tokens(5), numbers.tokens(3), numbers.tokens(2))
+    let (wanted, other) = (numbers.tokens(4), numbers.tokens(3))
+    let leading = ScoringItem(prompt: prompt, continuations: [first + wanted, second + other], leads: [3, 2])
+    let apart = [
+      ScoringItem(prompt: prompt + first, continuations: [wanted]),
+      ScoringItem(prompt: prompt + second, continuations: [other]),
+    ]
+    let scores = try model.score([leading], under: .factored(s), priority: .job)[0]
+    let expected = try model.score(apart, under: .factored(s), priority: .job).map { $0[0] }
+    for (score, expected) in zip(scores, expected) {
+      #expect(abs(score.sum - expected.sum) < 1e-4 && abs(score.mean - expected.mean) < 1e-4)
+    }
+    let tape = try model.record([leading], under: s, priority: .job)
+    let mine = try tape.gradient([tape.scores[0].map { $0.derivatives(1) }], priority: .job)
+    let tapes = try model.record(apart, under: s, priority: .job)
+    let theirs = try tapes.gradient(tapes.scores.map { $0.map { $0.derivatives(1) } }, priority: .job)
+    #expect(distance(mine, theirs) < 1e-4 * max(1, theirs.map { abs($0) }.max() ?? 0))
+    #expect(throws: TransformerError.self) {
+      try model.score([ScoringItem(prompt: prompt, continuations: [first], leads: [3])], priority: .job)
+    }
+  }
+
   /// A loss with a weight of its own for every token of items that share a beginning and whose choices share a question.
   private struct Case {
     var items: [ScoringItem]

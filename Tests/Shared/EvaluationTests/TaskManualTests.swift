@@ -22,7 +22,8 @@ import Testing
     ] {
       let list = shapes.map { shape in
         ManualPage.Entry(
-          item: ".It Li \(shape.fields)", text: shape.summary.dropLast() + (shape.template.map { " (prompt \($0))." } ?? "."))
+          item: ".It Li \(shape.fields)",
+          text: shape.summary.dropLast() + (shape.template.map { " (prompt \($0))." } ?? "."))
       }
       page.check(try page.section(heading), list: list, of: heading)
     }
