@@ -44,7 +44,7 @@ extension Verb {
       "task verify", [.one("FILE")],
       [.value("--settings", "FILE", nil, "task.json5 by whose settings it is read; default the one beside it")],
       methods: ["task.verify"],
-      "Read a file of rows by every rule, and store nothing.",
+      "Read a file of rows, or those of a directory, by every rule, and store nothing.",
       notes: "Shows what a model is asked for the first row. Ends with status 5 where the file is refused."
     ) { invocation throws(ControlError) in try invocation.verifyTask() },
     make(
@@ -132,7 +132,26 @@ extension Invocation {
   }
 
   fileprivate func verifyTask() throws(ControlError) {
-    let path = argument(0)
+    let paths = try filesOfRows(argument(0))
+    var refused: [String] = []
+    for path in paths where try !isGood(path) { refused.append(escaped(path)) }
+    guard refused.isEmpty else { throw .bad("\(refused.joined(separator: ", ")): refused") }
+    if paths.count > 1 { console.note("that no row stands in two of them is looked at when the directory is dropped") }
+  }
+
+  /// The file, or those of a task's directory.
+  private func filesOfRows(_ path: String) throws(ControlError) -> [String] {
+    do throws(SystemCallError) {
+      guard try FileSystem.status(path, followingLinks: true)?.kind == .directory else { return [path] }
+      let names = try FileSystem.entries(path).compactMap(\.text).filter { TaskFileName.part($0) != nil }
+      if !names.isEmpty { return names.sorted().map { path + "/" + $0 } }
+    } catch {
+      throw .file(error)
+    }
+    throw .bad("\(escaped(path)): there is no \(TaskFileName.Part.fewshot)\(TaskFileName.rowEndings[0]) in it")
+  }
+
+  private func isGood(_ path: String) throws(ControlError) -> Bool {
     let verdict = try call(TaskVerify.self, try settings(beside: path), reading: path)
     let file = escaped(path)
     answer(verdict) { verdict in
@@ -140,19 +159,18 @@ extension Invocation {
       guard verdict.ok else { return }
       console.print(
         "\(file): good: \(verdict.rows ?? 0) rows, metric \(escaped(verdict.metric ?? "-")), prompt "
-          + "\(JSONValue.string(verdict.template ?? "").jsonText)")
+          + "\(escaped(JSONValue.string(verdict.template ?? "").jsonText))")
       console.print("the first row asks:")
       for line in (verdict.prompt ?? "").split(separator: "\n", omittingEmptySubsequences: false) {
         console.print("  " + escaped(String(line)))
       }
       for text in verdict.continuations ?? [] { console.print("  \(escaped(JSONValue.string(text).jsonText))") }
     }
-    guard !verdict.ok else { return }
-    if !command.json {
+    if !verdict.ok, !command.json {
       for error in verdict.errors { console.note(escaped(error)) }
       if let more = verdict.more { console.note("and \(more) more") }
     }
-    throw .bad("\(file): it is refused")
+    return verdict.ok
   }
 
   /// The parameters of `task.verify`, with the settings that the file's directory has for it.

@@ -274,6 +274,29 @@ import Testing
     }
   }
 
+  @Test func everyFileOfATaskIsVerifiedByTheSettingsBesideIt() throws {
+    try withDaemon { request, reply in
+      let path = request.params["path"]?.stringValue ?? ""
+      reply.succeed(
+        path.hasSuffix("eval.csv")
+          ? ["ok": false, "warnings": [], "errors": ["eval.csv, line 3: it has 3 values", "line 9"]]
+          : ["ok": true, "rows": 2, "warnings": ["not read: 'id'"], "errors": [], "prompt": "Q\nA:", "template": "{q}"])
+    } _: { daemon, options, directory in
+      for name in ["fewshot.jsonl", "eval.csv", "task.json5", "README.md"] {
+        try FileSystem.writeAtomically("\(directory)/\(name)", Array("{}".utf8))
+      }
+      let bad = run(["task", "verify", directory] + options)
+      #expect(bad.status == 5)
+      #expect(bad.out.contains("fewshot.jsonl: good: 2 rows") && bad.out.contains("  Q\n  A:\n"))
+      #expect(bad.error.contains("line 3: it has 3 values") && bad.error.contains("line 9"))
+      #expect(bad.error.contains("warning: not read: 'id'") && bad.error.contains("eval.csv: refused"))
+      #expect(daemon.calls(of: "task.verify").allSatisfy { $0["settings"] == "{}" })
+      #expect(daemon.calls(of: "task.verify").count == 2)
+      #expect(run(["task", "verify", directory + "/README.md"] + options).status == 0)
+      #expect(daemon.calls(of: "task.verify").last?["settings"] == nil)
+    }
+  }
+
   @Test func aVerifiedFileThatIsBadIsStatus5() throws {
     try withDaemon { request, reply in
       reply.succeed(

@@ -62,7 +62,7 @@ struct RowShape: Sendable {
 extension RowShape {
   private static let code = [
     RowShape(
-      fields: "prompt, test, entry_point", summary: "Code to be completed, as in HumanEval.", passes: ["task_id"],
+      fields: "prompt, test, entry_point", summary: "Code to be completed, as in HumanEval.",
       since: .first
     ) { (row) throws(TaskFileError) in
       let solution = try row.optionalText("canonical_solution", for: .answer)
@@ -75,7 +75,7 @@ extension RowShape {
     },
     RowShape(
       fields: "text/prompt, test_list", summary: "Code to be written, as in MBPP.",
-      passes: ["task_id", "challenge_test_list", "source_file"], since: .first
+      passes: ["challenge_test_list", "source_file"], since: .first
     ) { (row) throws(TaskFileError) in
       let solution = try row.optionalText("code", for: .answer)
       let imports = row.has("test_imports") ? try row.texts("test_imports", for: .answer) : []
