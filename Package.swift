@@ -102,7 +102,7 @@ let package = Package(
     // What searches, checks, trainings and evaluations find: from the worker to the catalogue and to clients.
     shared.part("Results", ["Records", "Search", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
-    shared.part("ModelFormats", ["StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
+    shared.part("ModelFormats", ["FileKinds", "StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
     shared.part("Experts", ["ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["Records", "SystemSupport"]),
     shared.part(

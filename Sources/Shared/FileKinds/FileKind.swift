@@ -74,8 +74,6 @@ package enum FileKind: Sendable, Equatable {
     (Array("ustar".utf8), 257, .archive(.tar)),
     (Array("PAR1".utf8), 0, .table(.parquet)),
     (Array("ARROW1".utf8), 0, .table(.arrow)),
-    // Arrow's stream, as `datasets` writes it: a continuation mark and the length of a schema below 64 KiB.
-    ([0xFF, 0xFF, 0xFF, 0xFF], 0, .table(.arrow)),
     ([0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1], 0, .table(.excel)),
     ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], 0, .table(.hdf5)),
     (Array("SQLite format 3".utf8) + [0], 0, .table(.sqlite)),
@@ -92,16 +90,21 @@ package enum FileKind: Sendable, Equatable {
   ]
 
   private static func byMark(_ bytes: [UInt8]) -> FileKind? {
-    if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) { return zip(bytes) }
-    for (mark, offset, kind) in marks where bytes.dropFirst(offset).starts(with: mark) { return kind }
-    // A pickle begins with its protocol, 2 to 5, and what it makes first.
-    if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) { return .weights(.pickle) }
-    // The length of the header in 8 bytes, and the header's brace, which may follow blanks only at its end.
+    // The length of the header in 8 bytes, and the header's brace, which may follow blanks only at its end. Before all
+    // others: the length may look like the mark of a pickle or of gzip.
     if bytes.count > 9, bytes[8] == UInt8(ascii: "{"), bytes[4..<8].allSatisfy({ $0 == 0 }),
       bytes[0..<4] != [0, 0, 0, 0]
     {
       return .weights(.safetensors)
     }
+    if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) { return zip(bytes) }
+    for (mark, offset, kind) in marks where bytes.dropFirst(offset).starts(with: mark) { return kind }
+    // Arrow's stream, as `datasets` writes it: a continuation mark and the length of a schema below 64 KiB.
+    if bytes.count > 7, bytes.starts(with: [0xFF, 0xFF, 0xFF, 0xFF]), bytes[6] == 0, bytes[7] == 0 {
+      return .table(.arrow)
+    }
+    // A pickle begins with its protocol, 2 to 5, and what it makes first.
+    if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) { return .weights(.pickle) }
     return nil
   }
 

@@ -8,11 +8,12 @@ package enum ElementType: String, Sendable, CaseIterable {
   case q8_0 = "Q8_0"
   case q4_0 = "Q4_0"
   case q4_1 = "Q4_1"
+  case f64 = "F64"
 
   /// Values in a block.
   package var blockLength: Int {
     switch self {
-    case .f32, .f16, .bf16: 1
+    case .f32, .f16, .bf16, .f64: 1
     case .q8_0, .q4_0, .q4_1: 32
     }
   }
@@ -20,6 +21,7 @@ package enum ElementType: String, Sendable, CaseIterable {
   /// Bytes of a block.
   package var blockSize: Int {
     switch self {
+    case .f64: 8
     case .f32: 4
     case .f16, .bf16: 2
     case .q8_0: 2 + 32
@@ -37,7 +39,7 @@ package enum ElementType: String, Sendable, CaseIterable {
     return overflow ? nil : size
   }
 
-  /// Widens stored values to floats, exactly as ggml and PyTorch do.
+  /// Widens stored values to floats, exactly as ggml and PyTorch do; those of F64 are rounded to the nearest.
   ///
   /// `source` holds whole blocks, `byteCount(of: target.count)` bytes, at any alignment.
   func widen(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
@@ -56,6 +58,11 @@ package enum ElementType: String, Sendable, CaseIterable {
       for i in 0..<target.count {
         let bits = unsafe input.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
         unsafe output[i] = Float(bitPattern: UInt32(bits) << 16)
+      }
+    case .f64:
+      for i in 0..<target.count {
+        let bits = unsafe input.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self)
+        unsafe output[i] = Float(Double(bitPattern: bits))
       }
     case .q8_0: unsafe widenQ8_0(input, output, blocks: target.count / 32)
     case .q4_0: unsafe widenQ4(input, output, blocks: target.count / 32, blockSize: 18, hasMinimum: false)

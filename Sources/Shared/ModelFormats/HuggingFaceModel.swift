@@ -203,7 +203,7 @@ final class HuggingFaceTensors: TensorStore {
       if required.contains(name) {
         guard tensor.type.elementType != nil else {
           throw .unsupportedTensorType(
-            path: directory, tensor: name, type: tensor.type.rawValue, supported: "F32, F16, BF16")
+            path: directory, tensor: name, type: tensor.type.rawValue, supported: SafetensorsType.readNames)
         }
       } else if !name.hasSuffix(".rotary_emb.inv_freq") && name != "lm_head.weight" {
         throw .unsupported(

@@ -84,16 +84,39 @@ enum TorchGlobal: String, CaseIterable {
   case floatStorage = "torch.FloatStorage"
   case halfStorage = "torch.HalfStorage"
   case bfloat16Storage = "torch.BFloat16Storage"
+  case doubleStorage = "torch.DoubleStorage"
+  case longStorage = "torch.LongStorage"
+  case intStorage = "torch.IntStorage"
+  case shortStorage = "torch.ShortStorage"
+  case charStorage = "torch.CharStorage"
+  case byteStorage = "torch.ByteStorage"
+  case boolStorage = "torch.BoolStorage"
 
   static let storages = allCases.filter { $0.elementType != nil }
 
-  /// Of a storage's values; nil where it is no storage.
+  /// Names of what lies beside the tensors of a checkpoint: its arguments, types, paths, NumPy's numbers. Objects of them
+  /// are kept as nothing but their name.
+  static let inert: Set<String> = Set(
+    [
+      "argparse.Namespace", "types.SimpleNamespace", "torch.device", "torch.Size", "pathlib.PosixPath",
+      "_codecs.encode",
+      "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
+    ]
+      + [
+        "float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool",
+      ].map { "torch." + $0 })
+
+  var isStorage: Bool { rawValue.hasSuffix("Storage") }
+
+  /// Of a storage's values; nil where it is no storage, or one whose values are stepped over.
   var elementType: ElementType? {
     switch self {
     case .orderedDictionary, .rebuildTensor, .rebuildParameter: nil
+    case .longStorage, .intStorage, .shortStorage, .charStorage, .byteStorage, .boolStorage: nil
     case .floatStorage: .f32
     case .halfStorage: .f16
     case .bfloat16Storage: .bf16
+    case .doubleStorage: .f64
     }
   }
 }

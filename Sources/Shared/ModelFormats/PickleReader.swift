@@ -1,4 +1,5 @@
 import StrictJSON
+import SystemSupport
 
 /// Reads the pickle of a file of `torch.save`: tensors, dictionaries, lists, tuples and plain values.
 ///
@@ -21,6 +22,8 @@ struct PickleReader {
     case dictionary([(key: Int, value: Int)])
     case storage(TorchStorage)
     case tensor(TorchView)
+    /// An object that is only data beside the tensors, or its class: no more is kept than the name.
+    case inert(String)
 
     /// For messages.
     var kindName: String {
@@ -36,6 +39,7 @@ struct PickleReader {
       case .dictionary: "a dictionary"
       case .storage: "a storage"
       case .tensor: "a tensor"
+      case .inert(let name): "'\(name)'"
       }
     }
   }
@@ -59,24 +63,54 @@ struct PickleReader {
     self.bytes = Array(bytes)
   }
 
-  /// The tensors of the dictionary that a pickle is, in its order.
-  static func tensors(_ bytes: ArraySlice<UInt8>) throws(TorchFileError) -> [(name: String, view: TorchView)] {
+  /// A dictionary with its tensors in their order.
+  struct Dictionary {
+    /// The keys that lead to it from the outermost one.
+    let path: [String]
+    var tensors: [(name: String, view: TorchView)] = []
+    /// What it has beside tensors.
+    var others: [(name: String, kind: String)] = []
+  }
+
+  /// How deep dictionaries are looked for: `{"state": {"policy": {...}}}`.
+  private static let maximumDepth = 4
+
+  /// The dictionary that a pickle is, and those in it that have texts as keys, the outer ones first.
+  static func dictionaries(_ bytes: ArraySlice<UInt8>) throws(TorchFileError) -> [Dictionary] {
     var reader = PickleReader(bytes)
     while try reader.step() {}
     guard case .dictionary(let members) = reader.values[reader.root] else {
       throw .notTensors(problem: "it is \(reader.values[reader.root].kindName)")
     }
-    var tensors: [(name: String, view: TorchView)] = []
-    for (key, value) in members {
-      guard case .text(let name) = reader.values[key] else {
-        throw .notTensors(problem: "a key is \(reader.values[key].kindName)")
-      }
-      guard case .tensor(let view) = reader.values[value] else {
-        throw .notTensors(problem: "the entry '\(name.excerpt)' is \(reader.values[value].kindName)")
-      }
-      tensors.append((name, view))
+    if let (key, _) = members.first(where: { reader.text($0.key) == nil }) {
+      throw .notTensors(problem: "a key is \(reader.values[key].kindName)")
     }
-    return tensors
+    var dictionaries: [Dictionary] = []
+    var waiting = FIFO<(path: [String], place: Int)>()
+    waiting.append(([], reader.root))
+    // Each once, so that what holds itself comes to an end.
+    var seen: Set<Int> = [reader.root]
+    while let (path, place) = waiting.popFirst() {
+      guard case .dictionary(let members) = reader.values[place] else { continue }
+      var dictionary = Dictionary(path: path)
+      for (key, value) in members {
+        guard let name = reader.text(key) else { continue }
+        if case .tensor(let view) = reader.values[value] {
+          dictionary.tensors.append((name, view))
+          continue
+        }
+        dictionary.others.append((name, reader.values[value].kindName))
+        if case .dictionary = reader.values[value], path.count < maximumDepth, seen.insert(value).inserted {
+          waiting.append((path + [name], value))
+        }
+      }
+      dictionaries.append(dictionary)
+    }
+    return dictionaries
+  }
+
+  private func text(_ place: Int) -> String? {
+    if case .text(let text) = values[place] { text } else { nil }
   }
 
   /// Runs one instruction; false at the end.
@@ -138,8 +172,14 @@ struct PickleReader {
       let arguments = try pop()
       try call(try pop(), arguments)
     case .build: try setAttributes(try pop())
+    case .newobj:
+      let parts = try pop(2)
+      guard case .inert(let name) = values[parts[0]] else {
+        throw .refused(opcode: opcode.name, subject: nil, offset: start)
+      }
+      push(.inert(name))
     case .pop, .popMark, .dup, .binbytes, .shortBinbytes, .float, .int, .long, .persid, .string, .binstring,
-      .shortBinstring, .unicode, .dict, .get, .inst, .list, .obj, .put, .newobj, .ext1, .ext2, .ext4, .long4,
+      .shortBinstring, .unicode, .dict, .get, .inst, .list, .obj, .put, .ext1, .ext2, .ext4, .long4,
       .binunicode8, .binbytes8, .emptySet, .additems, .frozenset, .newobjEx, .bytearray8, .nextBuffer, .readonlyBuffer:
       throw .refused(opcode: opcode.name, subject: nil, offset: start)
     }
@@ -248,6 +288,10 @@ struct PickleReader {
 
   private mutating func look(up name: String, _ opcode: PickleOpcode) throws(TorchFileError) {
     guard let global = TorchGlobal(rawValue: name) else {
+      if TorchGlobal.inert.contains(name) {
+        push(.inert(name))
+        return
+      }
       if name.hasPrefix("torch."), name.hasSuffix("Storage") { throw .unsupportedStorage(type: name) }
       throw .refused(opcode: opcode.name, subject: name, offset: start)
     }
@@ -255,6 +299,10 @@ struct PickleReader {
   }
 
   private mutating func call(_ function: Int, _ arguments: Int) throws(TorchFileError) {
+    if case .inert(let name) = values[function] {
+      push(.inert(name))
+      return
+    }
     guard case .global(let global) = values[function], case .tuple(let arguments) = values[arguments] else {
       throw damaged("it calls \(values[function].kindName) with \(values[arguments].kindName)")
     }
@@ -269,13 +317,15 @@ struct PickleReader {
         throw damaged("a parameter that is not made of a tensor, a boolean and no hooks")
       }
       push(.tensor(view))
-    case .floatStorage, .halfStorage, .bfloat16Storage:
+    case .floatStorage, .halfStorage, .bfloat16Storage, .doubleStorage, .longStorage, .intStorage, .shortStorage,
+      .charStorage, .byteStorage, .boolStorage:
       throw .refused(opcode: PickleOpcode.reduce.name, subject: global.rawValue, offset: start)
     }
   }
 
   /// A module's dictionary has `_metadata` with it, the versions of its parts, which say nothing of the values.
   private mutating func setAttributes(_ attributes: Int) throws(TorchFileError) {
+    if case .inert = values[try top()] { return }
     guard case .dictionary = values[try top()], case .dictionary(let members) = values[attributes], members.count <= 1,
       members.allSatisfy({ isText($0.key, "_metadata") })
     else { throw .refused(opcode: PickleOpcode.build.name, subject: nil, offset: start) }
@@ -284,11 +334,11 @@ struct PickleReader {
   /// ("storage", its type, the key of its entry, the device, the number of values)
   private mutating func openStorage(_ identity: Int) throws(TorchFileError) {
     guard case .tuple(let parts) = values[identity], parts.count == 5, isText(parts[0], "storage"),
-      case .global(let global) = values[parts[1]], let type = global.elementType,
+      case .global(let global) = values[parts[1]], global.isStorage,
       case .text(let key) = values[parts[2]],
       case .text = values[parts[3]], case .integer(let count) = values[parts[4]]
     else { throw damaged("a reference to something else than a storage") }
-    push(.storage(TorchStorage(type: type, key: key, count: count)))
+    push(.storage(TorchStorage(typeName: global.rawValue, type: global.elementType, key: key, count: count)))
   }
 
   /// (storage, offset, shape, strides, requires gradient, hooks)

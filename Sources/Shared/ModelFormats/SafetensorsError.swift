@@ -1,3 +1,4 @@
+package import FileKinds
 package import StrictJSON
 package import SystemSupport
 
@@ -6,9 +7,11 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
   case system(SystemCallError)
   /// The file is shorter than its own header says: it is still being written, or was cut off.
   case incomplete(size: Int, needed: Int)
+  /// The file is empty, or begins with zeros: its blocks may be reserved and not written yet.
+  case unwritten(size: Int)
   case tooLarge(size: Int, limit: Int)
   /// Recognised by its first bytes as another kind of file.
-  case anotherFormat(String)
+  case anotherFormat(FileKind)
   case headerTooLong(length: UInt64, limit: Int)
   case badHeader(JSONError)
   case badMetadata(problem: String)
@@ -27,14 +30,20 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
 
   /// True where waiting for the rest of the file can help.
   package var isIncomplete: Bool {
-    if case .incomplete = self { true } else { false }
+    switch self {
+    case .incomplete, .unwritten: true
+    case .system, .tooLarge, .anotherFormat, .headerTooLong, .badHeader, .badMetadata, .noTensors, .tooManyTensors,
+      .badName, .badField, .unsupportedType, .badShape, .sizeMismatch, .badOffsets, .gap, .overlap, .trailingBytes,
+      .unknownTensor:
+      false
+    }
   }
 
   /// A stable name of the cause for machines.
   package var code: String {
     switch self {
     case .system: "system"
-    case .incomplete: "incomplete"
+    case .incomplete, .unwritten: "incomplete"
     case .tooLarge: "too_large"
     case .anotherFormat: "another_format"
     case .headerTooLong: "header_too_long"
@@ -60,7 +69,10 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     case .system(let error): error.description
     case .incomplete(let size, let needed): "the file has \(size) bytes, its header asks for \(needed); copy it again"
     case .tooLarge(let size, let limit): "the file has \(size) bytes, at most \(limit) are read"
-    case .anotherFormat(let format): "this is \(format), not a safetensors file"
+    case .unwritten(0): "this is \(FileKind.empty)"
+    case .unwritten(let size):
+      "the first of the file's \(size) bytes are zeros, as an unfinished download leaves them; copy or download it again"
+    case .anotherFormat(let kind): "expected a safetensors file, found \(kind)"
     case .headerTooLong(_, let limit):
       // Not how long: the number is the first 8 bytes of a file that may be anything.
       "the first 8 bytes announce a header of more than the \(limit) bytes that are read; is it a safetensors file?"

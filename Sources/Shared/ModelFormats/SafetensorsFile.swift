@@ -1,3 +1,4 @@
+import FileKinds
 import Glibc
 import StrictJSON
 package import SystemSupport
@@ -59,7 +60,7 @@ package final class SafetensorsFile: Sendable {
         throw SystemCallError("read", path, number: EINVAL, hint: "it is \(status.kind.phrase)")
       }
       size = status.size
-      bytes = try file.bytes(at: 0, count: min(size, 8))
+      bytes = try file.bytes(at: 0, count: min(size, FileKind.examinedBytes))
     } catch {
       throw .system(error)
     }
@@ -91,11 +92,11 @@ package final class SafetensorsFile: Sendable {
 
   package func tensor(_ name: String) -> Tensor? { positions[UTF8Key(name)].map { header.tensors[$0] } }
 
-  /// The values of a tensor of F32, F16 or BF16, widened to floats.
+  /// The values of a tensor as floats, where its type is one of those that are read.
   package func floats(_ name: String) throws(SafetensorsError) -> [Float] {
     guard let tensor = tensor(name) else { throw .unknownTensor(name) }
     guard tensor.type.elementType != nil else {
-      throw .unsupportedType(tensor: name, type: tensor.type.rawValue, supported: "F32, F16, BF16")
+      throw .unsupportedType(tensor: name, type: tensor.type.rawValue, supported: SafetensorsType.readNames)
     }
     var values = [Float](repeating: 0, count: tensor.count)
     unsafe values.withUnsafeMutableBufferPointer { unsafe widen(tensor, values: 0..<tensor.count, into: $0) }
@@ -109,6 +110,13 @@ package final class SafetensorsFile: Sendable {
     let start = tensor.byteRange.lowerBound
     let range = start + values.lowerBound * type.blockSize..<start + values.upperBound * type.blockSize
     unsafe withBytes { unsafe type.widen(UnsafeRawBufferPointer(rebasing: $0[range]), into: target) }
+  }
+
+  /// The values of a tensor as they are stored.
+  func bytes(of tensor: Tensor) -> [UInt8] {
+    var bytes: [UInt8] = []
+    unsafe withBytes { bytes = unsafe Array($0[tensor.byteRange]) }
+    return bytes
   }
 
   private func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {

@@ -1,3 +1,4 @@
+import FileKinds
 import StrictJSON
 
 /// The header of a safetensors file, checked against the size of the file.
@@ -16,15 +17,15 @@ package struct SafetensorsHeader: Sendable {
     package var maximumDepth: Int
     package var types: [SafetensorsType]
     package var allowsEmptyTensors: Bool
-    package var allowsScalars: Bool
-    /// For files that strangers drop: small, every tensor has values, plain names.
+    /// For files that strangers drop: small, every tensor has values, plain names. Of which types and shapes an expert's
+    /// vectors are is for who reads one: what else is in such a file is to be named.
     package static let expert = Rules(
       maximumFileSize: 64 << 20, maximumHeaderLength: 1 << 20, maximumTensors: 4096, maximumDepth: 8,
-      types: [.f32, .f16, .bf16], allowsEmptyTensors: false, allowsScalars: false)
+      types: SafetensorsType.allCases, allowsEmptyTensors: false)
     /// For base models: any size, empty tensors, and values that only have to be stepped over.
     package static let model = Rules(
       maximumFileSize: .max, maximumHeaderLength: 100_000_000, maximumTensors: 1_000_000, maximumDepth: 8,
-      types: SafetensorsType.allCases, allowsEmptyTensors: true, allowsScalars: true)
+      types: SafetensorsType.allCases, allowsEmptyTensors: true)
   }
 
   package struct Tensor: Sendable, Equatable {
@@ -66,17 +67,23 @@ package struct SafetensorsHeader: Sendable {
     return try SafetensorsHeader(object, dataStart: 8 + length, fileSize: fileSize, rules: rules)
   }
 
-  /// The length of the header, from the first 8 bytes of a file.
+  /// The length of the header, from the first `FileKind.examinedBytes` bytes of a file, or all of a shorter one.
   static func length(_ bytes: UnsafeRawBufferPointer, fileSize: Int, rules: Rules) throws(SafetensorsError) -> Int {
     guard fileSize <= rules.maximumFileSize else { throw .tooLarge(size: fileSize, limit: rules.maximumFileSize) }
-    guard bytes.count >= 8 else { throw .incomplete(size: fileSize, needed: 8) }
-    let announced = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+    guard fileSize > 0 else { throw .unwritten(size: 0) }
+    // The rest of a number whose end is not there yet only adds to it.
+    let announced = (0..<min(8, bytes.count)).reversed().reduce(UInt64(0)) { unsafe $0 << 8 | UInt64(bytes[$1]) }
     guard let length = Int(exactly: announced), length <= rules.maximumHeaderLength else {
-      if let format = unsafe otherFormat(bytes) { throw .anotherFormat(format) }
+      if let kind = unsafe otherKind(bytes) { throw .anotherFormat(kind) }
       throw .headerTooLong(length: announced, limit: rules.maximumHeaderLength)
     }
+    guard bytes.count >= 8 else { throw .incomplete(size: fileSize, needed: 8) }
     // A length of 0 is how a file looks whose blocks are reserved and not yet written.
-    guard length > 0 else { throw .incomplete(size: fileSize, needed: 9) }
+    guard length > 0 else { throw .unwritten(size: fileSize) }
+    // What begins with a small number by chance, as gzip does, goes on with something else than an object.
+    if bytes.count > 8, unsafe bytes[8] != UInt8(ascii: "{"), let kind = unsafe otherKind(bytes) {
+      throw .anotherFormat(kind)
+    }
     return length
   }
 
@@ -169,7 +176,6 @@ package struct SafetensorsHeader: Sendable {
     let (size, overflow) = byteCount.multipliedReportingOverflow(by: type.size)
     guard !overflow else { throw .badShape(tensor: name, problem: "its number of bytes overflows") }
     byteCount = size
-    if shape.isEmpty, !rules.allowsScalars { throw .badShape(tensor: name, problem: "it is a scalar, not a vector") }
     if byteCount == 0, !rules.allowsEmptyTensors { throw .badShape(tensor: name, problem: "it has no values") }
 
     guard offsets.count == 2, let begin = offsets[0].intValue, let end = offsets[1].intValue, begin >= 0, begin <= end
@@ -199,16 +205,15 @@ package struct SafetensorsHeader: Sendable {
       }
   }
 
-  /// Other formats by their first bytes. Asked only where the length cannot be one, since a short header's length may
-  /// look like a pickle.
-  private static func otherFormat(_ bytes: UnsafeRawBufferPointer) -> String? {
-    let start = (0..<8).map { unsafe bytes[$0] }
-    if start.starts(with: [0x50, 0x4B, 0x03, 0x04]) { return "a zip file (a torch .pt or a numpy .npz)" }
-    if start[0] == 0x80, (2...5).contains(start[1]) { return "a Python pickle, which is never read" }
-    if start.starts(with: Array("GGUF".utf8)) { return "a GGUF file" }
-    if start.starts(with: [0x89, 0x48, 0x44, 0x46]) { return "an HDF5 file" }
-    if start[0] == UInt8(ascii: "{") || start[0] == UInt8(ascii: "[") { return "a JSON text" }
-    return nil
+  /// What a file is whose first bytes are no beginning of this format; nil where they say nothing. Asked only then, since
+  /// the length of a header may look like any other format's mark.
+  private static func otherKind(_ bytes: UnsafeRawBufferPointer) -> FileKind? {
+    let start = unsafe Array(bytes.prefix(FileKind.examinedBytes))
+    if let kind = FileKind(beginning: start) { return kind == .weights(.safetensors) ? nil : kind }
+    // UTF-8 has no byte above 0xF4.
+    let isText = start.prefix(64).allSatisfy { (0x20...0xF4).contains($0) && $0 != 0x7F || (0x09...0x0D).contains($0) }
+    guard isText, let first = start.first(where: { $0 > 0x20 }) else { return nil }
+    return .document(first == UInt8(ascii: "{") || first == UInt8(ascii: "[") ? "a JSON text" : "a text")
   }
 }
 
@@ -240,13 +245,19 @@ package enum SafetensorsType: String, Sendable, CaseIterable {
     }
   }
 
+  /// Those of which values are read, for messages.
+  package static let readNames = allCases.filter(\.isRead).map(\.rawValue).joined(separator: ", ")
+
+  package var isRead: Bool { elementType != nil }
+
   /// The type for widening to floats; nil where values of this type are not read.
   var elementType: ElementType? {
     switch self {
     case .f32: .f32
     case .f16: .f16
     case .bf16: .bf16
-    case .f64, .f8e4m3, .f8e5m2, .i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64, .bool: nil
+    case .f64: .f64
+    case .f8e4m3, .f8e5m2, .i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64, .bool: nil
     }
   }
 }

@@ -21,6 +21,28 @@ package func safetensorsBytes(
   tensors: [SafetensorsTensor], metadata: [(key: String, value: String)]
 ) -> [UInt8] {
   let tensors = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+  var bytes = headerBytes(tensors.map { ($0.name, .f32, $0.shape) }, metadata)
+  for tensor in tensors {
+    unsafe tensor.values.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+  }
+  return bytes
+}
+
+/// One file with the tensors of several, of which no two have the same name, in their types.
+package func safetensorsBytes(
+  joining files: [SafetensorsFile], metadata: [(key: String, value: String)]
+) -> [UInt8] {
+  let tensors = files.flatMap { file in file.tensors.map { (file, $0) } }
+    .sorted { $0.1.name.utf8.lexicographicallyPrecedes($1.1.name.utf8) }
+  var bytes = headerBytes(tensors.map { ($0.1.name, $0.1.type, $0.1.shape) }, metadata)
+  for (file, tensor) in tensors { bytes += file.bytes(of: tensor) }
+  return bytes
+}
+
+/// The length of the header and the header, for tensors whose values follow in this order.
+private func headerBytes(
+  _ tensors: [(name: String, type: SafetensorsType, shape: [Int])], _ metadata: [(key: String, value: String)]
+) -> [UInt8] {
   var header = JSONObject()
   if !metadata.isEmpty {
     var entries = JSONObject()
@@ -30,25 +52,20 @@ package func safetensorsBytes(
     header["__metadata__"] = .object(entries)
   }
   var offset = 0
-  for tensor in tensors {
-    let end = offset + tensor.values.count * 4
-    header[tensor.name] = [
-      "dtype": "F32", "shape": .array(tensor.shape.map { JSONValue($0) }),
+  for (name, type, shape) in tensors {
+    let end = offset + shape.reduce(1, *) * type.size
+    header[name] = [
+      "dtype": .string(type.rawValue), "shape": .array(shape.map { JSONValue($0) }),
       "data_offsets": [JSONValue(offset), JSONValue(end)],
     ]
     offset = end
   }
   var text = JSONValue.object(header).serialized()
   text += repeatElement(0x20, count: (8 - text.count % 8) % 8)
-
   var bytes: [UInt8] = []
   bytes.reserveCapacity(8 + text.count + offset)
   unsafe withUnsafeBytes(of: UInt64(text.count).littleEndian) { unsafe bytes.append(contentsOf: $0) }
-  bytes += text
-  for tensor in tensors {
-    unsafe tensor.values.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
-  }
-  return bytes
+  return bytes + text
 }
 
 /// Writes a safetensors file so that it is there whole or not at all, and durable on return.

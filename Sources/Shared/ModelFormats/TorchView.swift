@@ -1,6 +1,9 @@
 /// A run of values of one type in an entry of its own.
 struct TorchStorage: Sendable, Equatable {
-  let type: ElementType
+  /// PyTorch's name.
+  let typeName: String
+  /// Nil where values of this type are not read.
+  let type: ElementType?
   /// The entry's name behind `data/`.
   let key: String
   /// Values, as the pickle says.
@@ -37,17 +40,18 @@ struct TorchView: Sendable, Equatable {
     return nil
   }
 
-  /// The values, row-major, of a storage's bytes. The caller has asked for ``problem``, and compared the storage's count
-  /// with its bytes.
+  /// The values, row-major, of a storage's bytes. The caller has asked for ``problem`` and whether its type is read, and
+  /// compared the storage's count with its bytes.
   func values(of bytes: ArraySlice<UInt8>) -> [Float] {
-    let size = storage.type.blockSize
+    guard let type = storage.type else { preconditionFailure("values of \(storage.typeName) are not read") }
+    let size = type.blockSize
     var values = [Float](repeating: 0, count: shape.reduce(1, *))
     unsafe bytes.withUnsafeBytes { source in
       unsafe values.withUnsafeMutableBufferPointer { target in
         var index = [Int](repeating: 0, count: shape.count)
         for place in target.indices {
           let start = zip(index, strides).reduce(offset) { $0 + $1.0 * $1.1 } * size
-          unsafe storage.type.widen(
+          unsafe type.widen(
             UnsafeRawBufferPointer(rebasing: source[start..<start + size]),
             into: UnsafeMutableBufferPointer(rebasing: target[place...place]))
           for dimension in shape.indices.reversed() {

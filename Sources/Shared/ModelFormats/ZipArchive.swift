@@ -44,12 +44,8 @@ struct ZipArchive {
       }
       let method = bytes.integer16(place + 10)
       let (stored, size) = (bytes.integer32(place + 20), bytes.integer32(place + 24))
-      guard method == 0, bytes.integer16(place + 8) & 1 == 0 else {
-        throw .badArchive(
-          problem:
-            "entry '\(name.excerpt)' is compressed or encrypted (method \(method)); torch.save stores its entries as they are"
-        )
-      }
+      let isEncrypted = bytes.integer16(place + 8) & 1 == 1
+      guard method == 0, !isEncrypted else { throw .packed(entry: name, isEncrypted: isEncrypted) }
       guard stored == size else {
         throw .badArchive(
           problem: "entry '\(name.excerpt)' is stored as it is and has the two sizes \(stored) and \(size)")

@@ -40,7 +40,8 @@ extension HostileReader {
     for tensor in file.tensors {
       try promise(tensor.byteRange.lowerBound == end, "'\(tensor.name)' does not begin where the last one ended")
       end = tensor.byteRange.upperBound
-      if SafetensorsHeader.Rules.expert.types.contains(tensor.type) {
+      // What is rounded is written as what it was rounded to, and read back as that.
+      if tensor.type.isRead {
         tensors.append(.init(name: tensor.name, shape: tensor.shape, values: try file.floats(tensor.name)))
       }
     }
@@ -170,7 +171,7 @@ extension HostileReader {
   /// Every tensor has its values, and what is imported is an expert file that we read.
   private static func readTorch(_ bytes: [UInt8]) throws {
     let file = try TorchFile(bytes)
-    for tensor in file.tensors {
+    for tensor in file.dictionaries.flatMap(\.tensors) where tensor.isRead {
       try promise(file.floats(tensor).count == tensor.shape.reduce(1, *), "'\(tensor.name)' has too few values")
     }
     guard let expert = try? SakanaExpert(file, for: signature) else { return }

@@ -109,7 +109,7 @@ let safetensorsCases: [SafetensorsCase] = {
   add("2^32 x 2^32", safetensors(f32("[4294967296,4294967296]", "0", "0")), .reject("bad_shape"))
   add("huge times 0", safetensors(f32("[18446744073709551615,18446744073709551615,0]", "0", "0")), badHeader)
   add("zero-size tensor", safetensors(f32("[2,0]", "0", "0")), .reject("bad_shape"))
-  add("scalar", safetensors(f32("[]", "0", "4"), zeros(4)), .reject("bad_shape"))
+  add("scalar", safetensors(f32("[]", "0", "4"), zeros(4)), .accept)
   add(
     "shape size is not that of the offsets", safetensors(f32("[2,2]", "0", "12"), zeros(12)), .reject("size_mismatch"))
   add("begin > end", safetensors(f32("[2,2]", "16", "0"), data), .reject("bad_offsets"))

@@ -51,11 +51,46 @@ import Testing
     #expect(file.floats(file.tensors[0]) == [2.5, -3])
   }
 
+  @Test func doublesAreRoundedAndIntegersAreSteppedOver() throws {
+    let values: [Double] = [0.1, -1e-300, 1e300, 2]
+    let bytes = TorchArchive(
+      pickle: Pickle.tensor(shape: [4], type: "DoubleStorage"), storages: [values.flatMap { little($0.bitPattern) }]
+    ).bytes
+    let doubles = try TorchFile(bytes)
+    #expect(doubles.tensors[0].isRounded && doubles.floats(doubles.tensors[0]) == [0.1, -0, .infinity, 2])
+    let integers = try TorchFile(TorchArchive(pickle: Pickle.tensor(type: "LongStorage")).bytes)
+    #expect(integers.tensors.map(\.isRead) == [false] && integers.tensors[0].type == "torch.LongStorage")
+  }
+
+  /// A checkpoint: `{"policy": {"x": tensor}, "args": Namespace(lr=None), "dtype": torch.float32}`.
+  @Test func whatLiesBesideTheTensorsIsNamed() throws {
+    let arguments =
+      Pickle.global("argparse", "Namespace") + [0x29, 0x81, 0x7D] + Pickle.text("lr") + [0x4E, 0x73, 0x62]
+    let device = Pickle.global("torch", "device") + [0x29] + Pickle.reduce
+    let pickle =
+      Pickle.begin + Pickle.emptyDictionary
+      + (Pickle.text("policy") + Pickle.tensor().dropFirst(2).dropLast() + Pickle.setItem)
+      + (Pickle.text("args") + arguments + Pickle.setItem)
+      + (Pickle.text("dtype") + Pickle.global("torch", "float32") + Pickle.setItem)
+      + (Pickle.text("device") + device + Pickle.setItem) + Pickle.stop
+    let file = try TorchFile(TorchArchive(pickle: pickle, storages: [[UInt8](repeating: 0, count: 16)]).bytes)
+    #expect(file.dictionaries.map(\.path) == ["", "policy"])
+    #expect(file.tensors.isEmpty && file.dictionaries[1].tensors.map(\.name) == ["x"])
+    #expect(file.dictionaries[0].others.map(\.name) == ["policy", "args", "dtype", "device"])
+    #expect(
+      file.dictionaries[0].others.map(\.kind)
+        == ["a dictionary", "'argparse.Namespace'", "'torch.float32'", "'torch.device'"])
+    // Nothing else may be made anew.
+    #expect(
+      problem(pickle: Pickle.begin + Pickle.global("collections", "OrderedDict") + [0x29, 0x81]).contains("for NEWOBJ:")
+    )
+  }
+
   @Test func whatWouldRunIsRefusedByInstructionAndNameAndPlace() throws {
     #expect(
       try problem(file("calls-system.pt"))
         == "its pickle is refused at byte 13 for GLOBAL posix.system: only tensors, dictionaries and plain values are read, "
-        + "and nothing of it was executed")
+        + "and nothing of it was executed; save the tensors alone: torch.save(module.state_dict(), 'NEW.pt')")
     #expect(try problem(file("calls-system-4.pt")).contains(" for STACK_GLOBAL posix.system:"))
     #expect(try problem(file("whole-module.pt")).contains(" for GLOBAL __main__.Policy:"))
     let system = Pickle.global("os", "system")
@@ -75,7 +110,7 @@ import Testing
     #expect(
       problem(pickle: Pickle.begin + [0x7D, 0x7D] + metadata + metadata + [0x62] + Pickle.stop).contains("for BUILD:"))
     let refused: [(UInt8, String)] = [
-      (0x69, "INST"), (0x6F, "OBJ"), (0x81, "NEWOBJ"), (0x92, "NEWOBJ_EX"), (0x82, "EXT1"), (0x50, "PERSID"),
+      (0x69, "INST"), (0x6F, "OBJ"), (0x92, "NEWOBJ_EX"), (0x82, "EXT1"), (0x50, "PERSID"),
       (0x53, "STRING"), (0x32, "DUP"), (0x43, "SHORT_BINBYTES"), (0x8D, "BINUNICODE8"), (0x98, "READONLY_BUFFER"),
     ]
     for (opcode, name) in refused {
@@ -84,14 +119,25 @@ import Testing
   }
 
   @Test func anotherFormatIsNamed() throws {
-    #expect(try problem(file("legacy.pt")).contains("a bare pickle, as PyTorch wrote before version 1.6"))
-    #expect(problem(safetensors(#"{"a":1}"#)).contains("a safetensors file"))
+    #expect(
+      try problem(file("legacy.pt"))
+        == "expected a file of torch.save, found one of before PyTorch 1.6; convert it: python3 -c \"import torch; "
+        + "torch.save(torch.load('FILE', map_location='cpu', weights_only=True), 'NEW.pt')\"")
+    #expect(problem([0x80, 2, 0x7D, 0x71, 0, 0x2E]).contains("found a bare pickle; where you trust it, convert it"))
+    #expect(problem(safetensors(#"{"a":1}"#)).contains("found a safetensors file; t2ctl expert register takes it"))
+    #expect(problem([0x1F, 0x8B, 8, 0, 0]).contains("found a gzip archive; unpack it first: gunzip"))
+    #expect(problem(Array("version https://git-lfs.github.com/spec/v1\nsize 7\n".utf8)).contains("run 'git lfs pull'"))
     #expect(problem([]).contains("an empty file"))
     #expect(problem(Array("hello".utf8)).contains("a file of another format"))
     #expect(try problem(file("list.pt")).contains("it is not a dictionary of tensors: it is a list"))
     #expect(try problem(file("number.pt")).contains("the entry 'a' is a number"))
     #expect(
-      try problem(file("double.pt")).contains("it has values of 'torch.DoubleStorage'; read are torch.FloatStorage"))
+      problem(pickle: Pickle.tensor(type: "QInt8Storage"))
+        == "it has values of 'torch.QInt8Storage'; read are torch.FloatStorage, torch.HalfStorage, torch.BFloat16Storage, "
+        + "torch.DoubleStorage")
+    var script = TorchArchive(pickle: Pickle.tensor())
+    script.entries.append(.init(name: "a/constants.pkl", content: []))
+    #expect(problem(script.bytes).contains("found a TorchScript archive; save its tensors"))
     var bigEndian = TorchArchive(pickle: Pickle.tensor(), storages: [[UInt8](repeating: 0, count: 16)])
     bigEndian.entries.append(.init(name: "a/byteorder", content: Array("big".utf8)))
     #expect(problem(bigEndian.bytes).contains("byte order 'big'"))
@@ -101,7 +147,9 @@ import Testing
   }
 
   @Test func aZipThatLiesIsRefused() throws {
-    #expect(try problem(file("deflated.pt")).contains("is compressed or encrypted (method 8)"))
+    #expect(
+      try problem(file("deflated.pt")).contains(
+        "is compressed, as torch.save leaves none: it was packed again; store its entries as they are: python3 -c"))
     let zeros = [UInt8](repeating: 0, count: 16)
     let good = TorchArchive(pickle: Pickle.tensor(), storages: [zeros])
     #expect(problem(good.bytes) == "accepted with 1 tensors")
