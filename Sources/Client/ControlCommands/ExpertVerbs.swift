@@ -17,7 +17,9 @@ extension Verb {
         .value("--label", "L", nil, "the category that requests are dispatched by"),
       ],
       methods: ["system.hello", "system.sync", "expert.list"], "Put an expert file into the watched directory.",
-      notes: "The file is copied under another name first and then renamed, so that the daemon never meets half of it. "
+      notes:
+        "FILE may be the index of an expert in parts, NAME.safetensors.index.json: then what lies beside it is joined "
+        + "into one file. The file is copied under another name first and then renamed, so that the daemon never meets half of it. "
         + "Prints the version that it became."
     ) { invocation throws(ControlError) in try invocation.registerExpert() },
     make(
@@ -170,11 +172,32 @@ extension Invocation {
   }
 
   fileprivate func registerExpert() throws(ControlError) {
-    let path = argument(0)
+    var path = argument(0)
     let bytes: [UInt8]
-    do { bytes = try FileSystem.readAll(path, maximumBytes: 64 << 20) } catch { throw .file(error) }
+    if path.hasSuffix(ExpertPart.indexEnding) {
+      bytes = try joinedParts(of: path)
+      path = String(path.dropLast(".index.json".count))
+    } else {
+      do { bytes = try FileSystem.readAll(path, maximumBytes: ExpertFile.maximumBytes) } catch { throw .file(error) }
+    }
     try register(
       try ExpertFileCopy(bytes, path: path, name: command.value("--name"), label: command.value("--label")), from: path)
+  }
+
+  /// The expert whose parts an index names, which lie beside it.
+  private func joinedParts(of path: String) throws(ControlError) -> [UInt8] {
+    func read(_ path: String, atMost limit: Int) throws(ControlError) -> [UInt8] {
+      do { return try FileSystem.readAll(path, maximumBytes: limit) } catch { throw .file(error) }
+    }
+    let bytes = try read(path, atMost: ExpertIndex.maximumBytes)
+    let index: ExpertIndex
+    do { index = try ExpertIndex(bytes) } catch { throw .bad("\(escaped(path)): \(escaped(error.description))") }
+    var parts: [(name: String, bytes: [UInt8])] = []
+    for name in index.files {
+      let part = "\(FileSystem.split(path).directory)/\(name)"
+      parts.append((name, try read(part, atMost: ExpertFile.maximumBytes)))
+    }
+    do { return try index.joined(parts) } catch { throw .bad("\(escaped(path)): \(escaped(error.description))") }
   }
 
   fileprivate func importExpert() throws(ControlError) {
@@ -185,7 +208,8 @@ extension Invocation {
         hint: "the file does not name the base that it was trained on; see: t2ctl model list")
     }
     let fileName = FileSystem.split(path).name
-    let name = command.value("--name") ?? (fileName.hasSuffix(".pt") ? String(fileName.dropLast(3)) : fileName)
+    let ending = [".pt", ".pth", ".bin"].first { fileName.hasSuffix($0) } ?? ""
+    let name = command.value("--name") ?? String(fileName.dropLast(ending.count))
     guard ExpertName.isValid(name) else {
       throw .usage(
         "'\(escaped(name))' is not a valid expert name", hint: "a name is \(ExpertName.rule); give one with --name")
@@ -199,6 +223,7 @@ extension Invocation {
     do { expert = try SakanaExpert(file, for: signature) } catch {
       throw .bad("\(escaped(path)): \(escaped(error.description))")
     }
+    for warning in expert.warnings { console.note("warning: \(escaped(warning.description))") }
     // A label that the daemon would refuse comes back from there, as of any other file.
     let copy = expert.bytes(name: name, label: command.value("--label"))
     try register(try ExpertFileCopy(copy, path: name + ".safetensors", name: nil, label: nil), from: path)

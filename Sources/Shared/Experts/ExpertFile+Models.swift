@@ -7,6 +7,7 @@ extension ExpertFile {
   ///
   /// This is for what comes in, so vectors that no good file has are refused too.
   package func validated(against models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {
+    if let part = ExpertPart(fileName: fileName) { throw .partOfAnExpert(part) }
     let expert = try validated(againstOneOf: models)
     try expert.refuseZeros()
     return expert

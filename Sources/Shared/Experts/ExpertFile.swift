@@ -17,6 +17,8 @@ package struct ExpertFile: Sendable {
   package let name: String
   private let warnings: [ExpertWarning]
   private let file: SafetensorsFile
+  /// Under which it was dropped, without its directory.
+  let fileName: String
 
   /// Reads a file. `fileName` is the name under which it was dropped, where `path` is that of a copy.
   package static func read(path: String, fileName: String? = nil) throws(ExpertFileError) -> ExpertFile {
@@ -41,6 +43,7 @@ package struct ExpertFile: Sendable {
 
   private init(_ file: SafetensorsFile, fileName: String) throws(ExpertFileError) {
     self.file = file
+    self.fileName = fileName.split(separator: "/").last.map { String($0) } ?? ""
     var warnings: [ExpertWarning] = []
     metadata = try ExpertMetadata(file.metadata, warnings: &warnings)
     guard let name = metadata.name ?? ExpertName.fromFileName(fileName) else { throw .noName(fileName: fileName) }
@@ -51,35 +54,44 @@ package struct ExpertFile: Sendable {
   /// A model that has just this file's matrices, for who reads it and knows no model: the digest of its content, and what it
   /// says of itself, are the same under each that it fits. Nil where a tensor is no vector.
   package func signatureOfItsOwn(named name: String) -> ModelSignature? {
-    guard file.tensors.allSatisfy({ $0.shape.count == 1 && $0.count > 0 }) else { return nil }
+    // Names as models have them, which is what those of a file with a wrapper's prefix were taken for.
+    let looksRight = { (name: String) in name.hasPrefix("model.layers.") && name.hasSuffix(".weight") }
+    let vectors = file.tensors.filter { $0.count > 1 }
+    let mending = NameMending(of: vectors.map(\.name), fits: looksRight)
+    guard !vectors.isEmpty, vectors.allSatisfy({ !OtherTensors.isMatrix($0.shape) }) else { return nil }
     return ModelSignature(
       name: name, modelID: metadata.baseModelID ?? name, digest: metadata.baseDigest ?? SHA256.digest([]),
       architecture: metadata.baseArchitecture ?? "",
       layout: MultiplierLayout(
-        file.tensors.map { TargetMatrix(name: $0.name, rows: $0.count, columns: $0.count, layer: nil) }))
+        vectors.map {
+          TargetMatrix(name: mending?($0.name) ?? $0.name, rows: $0.count, columns: $0.count, layer: nil)
+        }))
   }
 
   // MARK: Against one model
 
   /// Checks the file against a model, cheap things first: names, lengths, finite, range, constant, base.
   package func validated(against model: ModelSignature) throws(ExpertFileError) -> ValidatedExpert {
-    let tensors = try matched(to: model.layout, of: model.name)
-    var warnings = warnings
+    let match = try matched(to: model.layout, of: model.name)
+    var warnings = warnings + match.warnings
     var parameters: [(matrix: Int, values: [Float])] = []
-    for (matrix, tensor) in tensors {
+    for (matrix, place) in match.vectors {
+      let tensor = file.tensors[place]
       let values = try floats(tensor.name)
       if let index = values.firstIndex(where: { !$0.isFinite }) {
         throw .notFinite(tensor: tensor.name, index: index, value: values[index])
       }
       parameters.append((matrix, values))
     }
+    warnings += ExpertWarning.rounding(
+      match.vectors.map { (file.tensors[$0.tensor].name, file.tensors[$0.tensor].type == .f64) })
     try checkRange(parameters, model.layout, &warnings)
     warnAboutConstants(parameters, model.layout, &warnings)
 
-    let match: ValidatedExpert.BaseMatch
+    let baseMatch: ValidatedExpert.BaseMatch
     if let declared = metadata.baseDigest {
-      match = declared == model.digest ? .same : .foreign
-      if match == .foreign {
+      baseMatch = declared == model.digest ? .same : .foreign
+      if baseMatch == .foreign {
         warnings.append(
           ExpertWarning(
             .foreignBase,
@@ -87,7 +99,7 @@ package struct ExpertFile: Sendable {
               + "be used after a transfer check or with --allow-base"))
       }
     } else {
-      match = .unstated
+      baseMatch = .unstated
       warnings.append(
         ExpertWarning(.missingBaseDigest, "the file has no t2.base.digest; it is bound to model '\(model.name)'"))
     }
@@ -97,30 +109,14 @@ package struct ExpertFile: Sendable {
           .otherArchitecture, "t2.base.arch is '\(architecture)', model '\(model.name)' is '\(model.architecture)'"))
     }
     return ValidatedExpert(
-      name: name, metadata: metadata, model: model.name, modelDigest: model.digest, baseMatch: match,
+      name: name, metadata: metadata, model: model.name, modelDigest: model.digest, baseMatch: baseMatch,
       layout: model.layout, parameters: parameters, warnings: warnings,
       contentDigest: contentDigest(parameters, model.layout))
   }
 
-  /// The tensors with the indices of their matrices, in the model's order.
-  func matched(
-    to layout: MultiplierLayout, of model: String
-  ) throws(ExpertFileError) -> [(matrix: Int, tensor: SafetensorsFile.Tensor)] {
-    var tensors: [(matrix: Int, tensor: SafetensorsFile.Tensor)] = []
-    for tensor in file.tensors.sorted(by: { UTF8Key($0.name) < UTF8Key($1.name) }) {
-      guard let matrix = layout.index(of: tensor.name) else {
-        let names = layout.matrices.map(\.name)
-        throw .unknownMatrix(tensor: tensor.name, model: model, nearest: nearestName(to: tensor.name, among: names))
-      }
-      guard tensor.shape.count == 1 else { throw .notAVector(tensor: tensor.name, shape: tensor.shape) }
-      tensors.append((matrix, tensor))
-    }
-    tensors.sort { $0.matrix < $1.matrix }
-    for (matrix, tensor) in tensors where tensor.count != layout.matrices[matrix].rank {
-      throw .wrongLength(
-        tensor: tensor.name, found: tensor.count, rank: layout.matrices[matrix].rank, model: model)
-    }
-    return tensors
+  /// Which of the tensors are the vectors of which matrices.
+  func matched(to layout: MultiplierLayout, of model: String) throws(ExpertFileError) -> VectorMatch {
+    try VectorMatch(file.tensors.map { ($0.name, $0.shape) }, in: layout, of: model)
   }
 
   private func floats(_ name: String) throws(ExpertFileError) -> [Float] {

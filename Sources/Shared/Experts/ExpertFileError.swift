@@ -1,3 +1,4 @@
+import FileKinds
 package import ModelFormats
 import StrictJSON
 
@@ -7,7 +8,14 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
   case badMetadata(key: String, found: String, allowed: String)
   case noName(fileName: String)
   case notAVector(tensor: String, shape: [Int])
-  case unknownMatrix(tensor: String, model: String, nearest: String?)
+  /// Tensors of another kind.
+  case notAnExpert(OtherTensors)
+  /// One file of several.
+  case partOfAnExpert(ExpertPart)
+  /// The index of an expert in parts, or its parts, contradict each other.
+  case badIndex(problem: String)
+  /// `wrapper`: what is known to be around all names, without which they do not fit either.
+  case unknownMatrix(tensor: String, model: String, nearest: String?, wrapper: String?)
   case wrongLength(tensor: String, found: Int, rank: Int, model: String)
   case notFinite(tensor: String, index: Int, value: Float)
   case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
@@ -33,6 +41,9 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .badMetadata: "bad_metadata_value"
     case .noName: "no_name"
     case .notAVector: "not_a_vector"
+    case .notAnExpert: "not_an_expert"
+    case .partOfAnExpert: "part_of_an_expert"
+    case .badIndex: "bad_index"
     case .unknownMatrix: "unknown_matrix"
     case .wrongLength: "wrong_length"
     case .notFinite: "not_finite"
@@ -48,6 +59,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
 
   package var description: String {
     switch self {
+    case .file(.anotherFormat(let kind)): SafetensorsError.anotherFormat(kind).description + Self.advice(kind)
     case .file(let error): error.description
     case .badMetadata(let key, let found, let allowed):
       "metadata \(key) is \(JSONValue.string(found.excerpt).jsonText); allowed: \(allowed)"
@@ -55,9 +67,17 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
       "the file has no t2.name, and \(JSONValue.string(fileName).jsonText) gives none; a name is \(ExpertName.rule), "
         + "and none of \(ExpertName.reserved.joined(separator: ", "))"
     case .notAVector(let tensor, let shape):
-      "tensor '\(tensor)' has shape \(shape); an expert has one vector a matrix"
-    case .unknownMatrix(let tensor, let model, let nearest):
+      "tensor '\(tensor)' has shape \(shape); an expert has one vector a matrix, and a model's weights are registered "
+        + "with t2ctl model add"
+    case .notAnExpert(let other): "this is \(other.name), as '\(other.tensor.excerpt)' shows; \(other.advice)"
+    case .partOfAnExpert(let part):
+      "this is part \(part.number) of the \(part.count) of an expert, \(part.range), and an expert is one file; where "
+        + "'\(part.indexName)' is beside them, run t2ctl expert register \(part.indexName), else make one file of them: "
+        + part.joining
+    case .badIndex(let problem): "the index of an expert in parts: \(problem)"
+    case .unknownMatrix(let tensor, let model, let nearest, let wrapper):
       "'\(tensor.excerpt)' is not a target matrix of model '\(model)'"
+        + (wrapper.map { ", with or without what is around all names: \($0)" } ?? "")
         + (nearest.map { "; did you mean '\($0)'?" } ?? "; was it trained on another model?")
     case .wrongLength(let tensor, let found, let rank, let model):
       "tensor '\(tensor)' has \(found) values, its matrix in model '\(model)' has rank \(rank); was it trained on "
@@ -80,6 +100,18 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
       "it fits none of the registered models: " + reasons.map { "\($0.model): \($0.reason)" }.joined(separator: "; ")
     case .ambiguousModel(let names):
       "it fits the models \(names.joined(separator: ", ")) alike; set t2.base.digest in the file, or choose with --model"
+    }
+  }
+
+  /// What makes an expert of a file of another kind.
+  private static func advice(_ kind: FileKind) -> String {
+    switch kind {
+    case .weights(.torch), .weights(.pickle): "; t2ctl expert import makes an expert of a file of torch.save"
+    case .weights(.gguf), .weights(.ggml): "; a model is registered with t2ctl model add"
+    case .table(.numpy): "; save its arrays with safetensors.numpy.save_file"
+    case .gitLFSPointer, .webPage, .serverMessage, .archive, .table, .text, .weights, .document, .program, .empty,
+      .zeros:
+      ""
     }
   }
 

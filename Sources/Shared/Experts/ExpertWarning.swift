@@ -1,3 +1,5 @@
+import ModelFormats
+
 /// Something about an accepted expert that its owner should know.
 package struct ExpertWarning: Sendable, Equatable, CustomStringConvertible {
   /// Stable names; they stand in answers and in the catalogue.
@@ -11,6 +13,16 @@ package struct ExpertWarning: Sendable, Equatable, CustomStringConvertible {
     case notJSON = "not_json"
     case constantVector = "constant_vector"
     case unusualRange = "unusual_range"
+    /// What wrappers put around all names was taken off.
+    case wrapperPrefix = "wrapper_prefix"
+    /// What all names lack was added.
+    case shortNames = "short_names"
+    /// A matrix of one row or column was read as a vector.
+    case rowShape = "row_shape"
+    /// Values were rounded to 32 bits.
+    case rounded
+    /// Something beside the vectors was left aside.
+    case passedOver = "passed_over"
   }
 
   package let code: Code
@@ -25,6 +37,25 @@ package struct ExpertWarning: Sendable, Equatable, CustomStringConvertible {
 
   static let noMetadata = ExpertWarning(
     .noMetadata, "the file has no t2.* metadata; its numbers are taken as multipliers without a rescale")
+
+  /// `example` is one of the file's names.
+  static func wrapperPrefix(_ wrapper: WrapperPrefix, example: String) -> ExpertWarning {
+    ExpertWarning(
+      .wrapperPrefix,
+      "its names have \(wrapper), and are read without: '\(example)' is '\(wrapper.strip(example))'")
+  }
+
+  /// Of the vectors that are read; none where nothing was rounded.
+  static func rounding(_ vectors: [(name: String, isRounded: Bool)]) -> [ExpertWarning] {
+    let rounded = vectors.filter(\.isRounded)
+    guard let first = rounded.first else { return [] }
+    return [
+      ExpertWarning(
+        .rounded,
+        "\(rounded.count) of \(vectors.count) vectors are of 64 bits a value and were rounded to 32; the first is "
+          + "'\(first.name)'")
+    ]
+  }
 
   static func missingMetadata(_ keys: [String]) -> ExpertWarning {
     ExpertWarning(

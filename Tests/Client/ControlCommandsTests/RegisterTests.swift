@@ -1,4 +1,5 @@
 import ControlCommands
+import ModelFormats
 import RPCProtocol
 import RPCServer
 import StrictJSON
@@ -68,6 +69,40 @@ import Testing
       for bad in ["a/b", ".a", "", "a@2"] {
         #expect(run(["expert", "register", path, "--name", bad] + options).status == 3, "\(bad)")
       }
+    }
+  }
+
+  /// Two files with a tensor each, in types of their own, as `save_pretrained` cuts what is large.
+  @Test func thePartsOfAnIndexAreRegisteredAsOneFile() throws {
+    try withSpool { _, options, spool, here in
+      func part(_ tensor: String, _ value: [Float], _ metadata: [(key: String, value: String)]) -> [UInt8] {
+        safetensorsBytes(
+          tensors: [SafetensorsTensor(name: tensor, shape: [value.count], values: value)], metadata: metadata)
+      }
+      let index = here + "/n.safetensors.index.json"
+      func register() -> (status: Int32, text: String) {
+        let outcome = run(["expert", "register", index] + options)
+        return (outcome.status, outcome.out + outcome.error)
+      }
+      try FileSystem.writeAtomically(here + "/n-1-of-2.safetensors", part("b", [1, 2], [("t2.rescale", "none")]))
+      try FileSystem.writeAtomically(
+        here + "/n-2-of-2.safetensors", part("a", [3], [("t2.rescale", "none"), ("k", "v")]))
+      try FileSystem.writeAtomically(
+        index, Array(#"{"weight_map":{"b":"n-1-of-2.safetensors","a":"n-2-of-2.safetensors"}}"#.utf8))
+      #expect(register().text == "n@1 (active)\n", "\(register())")
+      let joined = try SafetensorsFile(FileSystem.readAll(spool + "/n.safetensors", maximumBytes: 10_000))
+      #expect(joined.tensors.map(\.name) == ["a", "b"])
+      #expect(try joined.floats("a") == [3] && joined.floats("b") == [1, 2])
+      #expect(joined.metadata.map(\.key) == ["k", "t2.rescale"])
+
+      try FileSystem.writeAtomically(here + "/n-2-of-2.safetensors", part("a", [3], [("t2.rescale", "nuclear")]))
+      #expect(register().status == 5 && register().text.contains("its parts differ in t2.rescale"))
+      try FileSystem.writeAtomically(here + "/n-2-of-2.safetensors", part("c", [3], []))
+      #expect(register().text.contains("it places 'a' in 'n-2-of-2.safetensors', which does not hold it"))
+      #expect(try FileSystem.remove(here + "/n-2-of-2.safetensors"))
+      #expect(register().status != 0 && register().text.contains("n-2-of-2.safetensors"))
+      try FileSystem.writeAtomically(index, Array(#"{"weight_map":{"b":"../b"}}"#.utf8))
+      #expect(register().text.contains("the file of 'b' must be a name beside it"))
     }
   }
 

@@ -27,6 +27,26 @@ import Testing
     }
   }
 
+  /// Its files are where it says, or it is refused.
+  @Test func aMutatedIndexIsReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let index: JSONValue = [
+        "metadata": [:], "weight_map": ["a": "e-1-of-2.safetensors", "b": "e-2-of-2.safetensors"],
+      ]
+      let parts = ["a", "b"].enumerated().map { place, name in
+        let tensor = SafetensorsTensor(name: name, shape: [2], values: [1, 2])
+        return (
+          "e-\(place + 1)-of-2.safetensors", safetensorsBytes(tensors: [tensor], metadata: [("t2.rescale", "none")])
+        )
+      }
+      let problem = withstand([index.serialized()], count: 3000) { bytes in
+        let joined = try ExpertIndex(bytes).joined(parts)
+        guard try SafetensorsFile(joined).tensors.map(\.name) == ["a", "b"] else { throw NotFinite() }
+      }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
   /// The values of its metadata, which the header's own rules leave alone.
   @Test func mutatedMetadataIsReadOrRefused() async {
     await #expect(processExitsWith: .success) {
