@@ -25,7 +25,9 @@ extension Coordinator {
     while batch.count < Self.batchSize, batch.isEmpty || .now - start < Self.batchTime, let cause = next() {
       batch.append(DropStep(cause: cause, look: look(at: cause, after: batch)))
     }
+    let experts = batch.flatMap { expertFiles(of: $0) }.compactMap { snapshot.ingested(.experts, $0) }
     store(&batch)
+    retryTakenNames(ifFreedBy: experts)
     // Whoever follows a mixture sees that it is stale before `sync` says that all was taken.
     if batch.contains(where: \.isChange) { reconcile() }
     for step in batch { step.finish(watcher) }
@@ -55,6 +57,24 @@ extension Coordinator {
       while let record = retries.popFirst() { watcher?.tellAgain(label: "experts", name: record.file) }
     }
     if retries.isEmpty { answerAfterRetries(nil) }
+  }
+
+  private func expertFiles(of step: DropStep) -> [String] {
+    if case .event(.listed(IngestRecord.Directory.experts.rawValue, let names)) = step.cause {
+      return gone(IngestRecord.Directory.experts.rawValue, names)
+    }
+    return step.expertFile.map { [$0] } ?? []
+  }
+
+  /// Files whose name was another's are tried again once that one is gone, or is no more what it was. `before`: what the
+  /// files of a batch were before it.
+  private func retryTakenNames(ifFreedBy before: [IngestRecord]) {
+    let isFreed = before.contains { record in
+      guard let name = record.subject, record.isExpert(name) else { return false }
+      return !(snapshot.ingested(.experts, record.file)?.isExpert(name) ?? false)
+    }
+    guard isFreed else { return }
+    for record in snapshot.ingested where record.kind == Self.nameTakenKind { retries.append(record) }
   }
 
   /// Once all of them were tried, at once where there are none; or with why they will not be.
@@ -88,8 +108,9 @@ extension Coordinator {
       {
         return .known
       }
-      return directory == .experts ? look(at: item.name, in: item.directory, identity) : .nothing
-    case .retry(let record, let directory): return look(at: record.file, in: directory, record.identity)
+      guard directory == .experts else { return .nothing }
+      return look(at: item.name, in: item.directory, identity, after: batch)
+    case .retry(let record, let directory): return look(at: record.file, in: directory, record.identity, after: batch)
     case .event(.listed(let label, let names)): return gone(label, names).isEmpty ? .known : .nothing
     // Its attempts have said what it lacks.
     case .event(.incomplete): return .known
@@ -104,9 +125,11 @@ extension Coordinator {
     snapshot.ingested.filter { $0.directory.rawValue == label && !names.contains(Array($0.file.utf8)) }.map(\.file)
   }
 
-  private func look(at file: String, in directory: FileDescriptor, _ identity: String) -> DropStep.Look {
+  private func look(
+    at file: String, in directory: FileDescriptor, _ identity: String, after batch: [DropStep]
+  ) -> DropStep.Look {
     do throws(Refusal) {
-      return .expert(try check(file, in: directory), identity: identity)
+      return .expert(try check(file, in: directory, after: batch), identity: identity)
     } catch {
       return .refused(error, identity: identity)
     }

@@ -19,8 +19,11 @@ struct CheckedExpert {
 }
 
 extension Coordinator {
-  /// Copies a dropped file and checks what was copied against the registered models.
-  func check(_ file: String, in directory: FileDescriptor) throws(Refusal) -> CheckedExpert {
+  /// Copies a dropped file and checks what was copied against the registered models, and its name against the files that
+  /// are known and those of the batch before it.
+  func check(
+    _ file: String, in directory: FileDescriptor, after batch: [DropStep]
+  ) throws(Refusal) -> CheckedExpert {
     let dropped = try DroppedFile(
       copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes,
       isDurable: false)
@@ -32,12 +35,40 @@ extension Coordinator {
       if let number = try known(version), try catalogue.removal(of: .expert(version.name, version: number)) == nil {
         guard let problem = try problem(ofKnown: version, number) else { return checked }
         checked.heals = problem
+        checked.content = dropped.relinquish()
+        return checked
       }
-      checked.content = dropped.relinquish()
-      return checked
     } catch {
       throw Refusal(error)
     }
+    if let other = otherFile(of: version.name, than: file, after: batch) {
+      throw Refusal(
+        kind: Self.nameTakenKind,
+        "its name '\(version.name)' is that of the expert of '\(other)', which is in this directory too and has another "
+          + "content; give one of the two another t2.name, as t2ctl expert register --name does, or take one away")
+    }
+    checked.content = dropped.relinquish()
+    return checked
+  }
+
+  /// Of files whose name another file has.
+  static let nameTakenKind = "name_taken"
+
+  /// The file that is the expert of this name already, where it is another one: as versions the two would take turns with
+  /// every change. The one that came first stays, in whatever order a scan finds them.
+  private func otherFile(of name: String, than file: String, after batch: [DropStep]) -> String? {
+    let own = snapshot.ingested(.experts, file)
+    let isOwn = own.map { $0.isExpert(name) } ?? false
+    if isOwn, own?.state == .accepted { return nil }
+    let known =
+      snapshot.expert(name) == nil
+      ? nil
+      : snapshot.ingested.first { record in
+        record.isExpert(name) && !sameName(record.file, file) && !(isOwn && record.state == .duplicate)
+          // What goes earlier in this batch is in nobody's way.
+          && !batch.contains { $0.forgets(IngestRecord.Directory.experts.rawValue, record.file) }
+      }
+    return known?.file ?? batch.first { $0.becomes(name) && !sameName($0.expertFile ?? file, file) }?.expertFile
   }
 
   /// `file`: the name that it was dropped under, or would have been.

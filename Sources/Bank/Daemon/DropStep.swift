@@ -48,6 +48,21 @@ struct DropStep {
     }
   }
 
+  /// The file in the directory of experts that it is about; nil for other events.
+  var expertFile: String? {
+    switch cause {
+    case .event(.due(let item)): item.label == IngestRecord.Directory.experts.rawValue ? item.name : nil
+    case .event(.vanished(IngestRecord.Directory.experts.rawValue, let name)): name
+    case .event: nil
+    case .retry(let record, _): record.file
+    }
+  }
+
+  /// Whether it is to be a version of this expert.
+  func becomes(_ name: String) -> Bool {
+    if case .expert(let expert, _) = look { sameName(expert.version.name, name) } else { false }
+  }
+
   var content: StagedContent? {
     if case .expert(let expert, _) = look { expert.content } else { nil }
   }

@@ -57,6 +57,13 @@ package struct IngestRecord: Sendable, Equatable {
   }
 }
 
+extension IngestRecord {
+  /// Whether the file is in the bank as this expert.
+  package func isExpert(_ name: String) -> Bool {
+    directory == .experts && (state == .accepted || state == .duplicate) && subject.map { sameName($0, name) } ?? false
+  }
+}
+
 extension IngestRecord: Placed {
   package var place: Place { Place(directory, file) }
 }
