@@ -24,9 +24,7 @@ extension Coordinator {
   func check(
     _ file: String, in directory: FileDescriptor, after batch: [DropStep]
   ) throws(Refusal) -> CheckedExpert {
-    let dropped = try DroppedFile(
-      copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes,
-      isDurable: false)
+    let dropped = try copy(file, from: directory)
     let expert = try validate(dropped.bytes, file: file)
     let version = version(expert, source: file, who: "uid \(dropped.copy.source.owner)")
     var checked = CheckedExpert(version: version, details: expert.details)
@@ -41,7 +39,7 @@ extension Coordinator {
     } catch {
       throw Refusal(error)
     }
-    if let other = otherFile(of: version.name, than: file, after: batch) {
+    if let other = otherFile(for: version, than: file, after: batch) {
       throw Refusal(
         kind: Self.nameTakenKind,
         "its name '\(version.name)' is that of the expert of '\(other)', which is in this directory too and has another "
@@ -51,12 +49,27 @@ extension Coordinator {
     return checked
   }
 
+  private func copy(_ file: String, from directory: FileDescriptor) throws(Refusal) -> DroppedFile {
+    do throws(Refusal) {
+      return try DroppedFile(
+        copying: file, from: directory, into: store.staging, maximumBytes: configuration.maximumExpertBytes,
+        isDurable: false)
+    } catch {
+      var refusal = error
+      if refusal.message.hasPrefix("too_large:") {
+        refusal.message += "; an expert has one vector a matrix, and a model is registered with t2ctl model add"
+      }
+      throw refusal
+    }
+  }
+
   /// Of files whose name another file has.
   static let nameTakenKind = "name_taken"
 
   /// The file that is the expert of this name already, where it is another one: as versions the two would take turns with
   /// every change. The one that came first stays, in whatever order a scan finds them.
-  private func otherFile(of name: String, than file: String, after batch: [DropStep]) -> String? {
+  private func otherFile(for version: ExpertVersion, than file: String, after batch: [DropStep]) -> String? {
+    let name = version.name
     let own = snapshot.ingested(.experts, file)
     let isOwn = own.map { $0.isExpert(name) } ?? false
     if isOwn, own?.state == .accepted { return nil }
@@ -68,7 +81,8 @@ extension Coordinator {
           // What goes earlier in this batch is in nobody's way.
           && !batch.contains { $0.forgets(IngestRecord.Directory.experts.rawValue, record.file) }
       }
-    return known?.file ?? batch.first { $0.becomes(name) && !sameName($0.expertFile ?? file, file) }?.expertFile
+    return known?.file
+      ?? batch.first { $0.isInTheWay(of: version) && !sameName($0.expertFile ?? file, file) }?.expertFile
   }
 
   /// `file`: the name that it was dropped under, or would have been.

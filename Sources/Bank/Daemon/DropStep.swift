@@ -58,9 +58,10 @@ struct DropStep {
     }
   }
 
-  /// Whether it is to be a version of this expert.
-  func becomes(_ name: String) -> Bool {
-    if case .expert(let expert, _) = look { sameName(expert.version.name, name) } else { false }
+  /// Whether it is to be an expert of this one's name with other content.
+  func isInTheWay(of other: ExpertVersion) -> Bool {
+    guard case .expert(let expert, _) = look, sameName(expert.version.name, other.name) else { return false }
+    return expert.version.digest != other.digest || expert.version.modelDigest != other.modelDigest
   }
 
   var content: StagedContent? {

@@ -99,7 +99,7 @@ import Testing
               case .refused: ["rejected"]
               case .taken: [directory == "experts" ? content.expert : content.task]
               }
-            // Two names with the same content: the second is a duplicate of the first, or a version of the same name.
+            // Two names with the same content: the second is a duplicate of the first.
             let found = states.map { $0.state == "duplicate" ? "accepted" : $0.state }
             #expect(found == expected, "\(content.name) as \(directory)/\(escaped(bytes: entry.name))")
           }

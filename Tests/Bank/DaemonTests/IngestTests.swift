@@ -1,5 +1,6 @@
 import Daemon
 import Glibc
+import ModelFormats
 import RPCClient
 import StrictJSON
 import SystemSupport
@@ -104,6 +105,52 @@ import Testing
       #expect(message("bad.jsonl", in: try daemon.call("task.list")).contains("nothing"))
       #expect(try daemon.ingestState(of: "notes.txt") == "ignored")
       #expect(try daemon.ingestState(of: "cut.safetensors") == "incomplete")
+    }
+  }
+
+  /// The files that come in the place of an expert, or as one that it is not quite.
+  @Test func whatIsNoExpertSaysWhatItIsAndWhatAWrapperNamedIsRead() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let values = (0..<4).map { 1.25 + Float($0) / 16 }
+      func bytes(_ prefix: String) -> [UInt8] {
+        let tensors = TinyModel.targets.map {
+          SafetensorsTensor(name: prefix + $0.name, shape: [4], values: values)
+        }
+        return safetensorsBytes(tensors: tensors, metadata: [("t2.name", "science")])
+      }
+      try daemon.drop("experts", "a.safetensors", bytes("module._orig_mod."))
+      try daemon.sync()
+      let expert = try #require(try daemon.call("expert.list")["experts"]?.arrayValue?.first)
+      #expect(expert["name"] == "science" && expert["state"] == "active")
+      let warnings = expert["warnings"]?.arrayValue?.compactMap(\.stringValue) ?? []
+      #expect(warnings.contains { $0.hasPrefix("wrapper_prefix: its names have the prefix 'module._orig_mod.'") })
+
+      try daemon.drop("experts", "plain.safetensors", bytes(""))
+      var files: [(String, [UInt8], String)] = [
+        (
+          "pointer.safetensors", Array("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 414360\n".utf8),
+          "run 'git lfs pull' where it was cloned"
+        ),
+        ("gone.safetensors", Array("Entry not found".utf8), "a server's message: 'Entry not found'"),
+        ("packed.safetensors", [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 0x93, 0x65], "unpack it first: gunzip"),
+        ("math-00001-of-00002.safetensors", bytes(""), "this is part 1 of the 2 of an expert"),
+      ]
+      for (name, bytes, _) in files { try daemon.drop("experts", name, bytes) }
+      let big = "\(daemon.prefix)/var/spool/t2d/experts/.model.part"
+      try FileSystem.writeAtomically(big, [], mode: 0o644)
+      try #require(unsafe truncate(big, 1 << 30) == 0)
+      try FileSystem.rename(big, to: "\(daemon.prefix)/var/spool/t2d/experts/model.safetensors")
+      files.append(("model.safetensors", [], "a model is registered with t2ctl model add"))
+      try daemon.sync()
+      // The same content, whatever its names were.
+      #expect(try daemon.ingestState(of: "plain.safetensors") == "duplicate")
+      let rows = try daemon.call("system.status")["ingest"]?.arrayValue ?? []
+      for (name, _, text) in files {
+        let row = rows.first { $0["path"]?.stringValue?.hasSuffix("/" + name) == true }
+        #expect(row?["state"] == "rejected", "\(name)")
+        #expect(row?["message"]?.stringValue?.contains(text) == true, "\(row?.jsonText ?? "")")
+      }
     }
   }
 

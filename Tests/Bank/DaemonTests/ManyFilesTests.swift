@@ -30,8 +30,10 @@ import Testing
         let value = 1 + Float(number) / 256
         switch number % 4 {
         case 0: files.append(("bad\(number)", expertBytes("bad\(number)", value: .nan)))
-        // Versions of one expert, of which two have the same content.
-        case 1: files.append(("same\(number)", expertBytes("shared", value: number == 1 ? 1 + 5.0 / 256 : value)))
+        // Named otherwise than their files; two are one expert with the same content.
+        case 1:
+          let own = max(number, 5)
+          files.append(("same\(number)", expertBytes("shared\(own)", value: 1 + Float(own) / 256)))
         default: files.append(("good\(number)", expertBytes("good\(number)", value: value)))
         }
       }
@@ -40,9 +42,8 @@ import Testing
       try daemon.sync()
       #expect(try states(daemon) == ["accepted": 89, "duplicate": 1, "rejected": 30])
       let rows = try daemon.call("expert.list", ["all": true])["experts"]?.arrayValue ?? []
-      let shared = rows.filter { $0["name"] == "shared" }
-      #expect(shared.map { $0["version"]?.intValue } == (1...29).map { $0 })
-      #expect(shared.filter { $0["state"] == "active" }.count == 1)
+      let shared = rows.filter { $0["name"]?.stringValue?.hasPrefix("shared") == true }
+      #expect(shared.count == 29 && shared.allSatisfy { $0["version"] == 1 && $0["state"] == "active" })
       #expect(rows.count == 60 + 29)
       // Each version has its own bytes.
       for number in [2, 3, 118] {
