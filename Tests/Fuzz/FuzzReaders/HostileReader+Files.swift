@@ -97,6 +97,14 @@ extension HostileReader {
         ("multipliers", safetensorsBytes(tensors: tensors, metadata: metadata.entries)),
         ("logits", safetensorsBytes(tensors: tensors, metadata: logits.entries)),
         ("bare", safetensorsBytes(tensors: tensors, metadata: [])), ("mixture", mixture.bytes()),
+        // As a wrapper named them, as rows, and with a step beside them.
+        (
+          "mended",
+          safetensorsBytes(
+            tensors: [SafetensorsTensor(name: "step", shape: [], values: [40])]
+              + tensors.map { .init(name: "module._orig_mod." + $0.name, shape: [1, 4], values: $0.values) },
+            metadata: metadata.entries)
+        ),
       ]
     },
     read: { bytes in
@@ -113,6 +121,22 @@ extension HostileReader {
       }
       try promise(again.contentDigest == expert.contentDigest, "the expert as we write it is another one")
       try promise(again.name == expert.name, "the expert as we write it has the name '\(again.name)'")
+    })
+
+  /// The index alone; its parts are good, and whatever it says of them they are joined whole or not at all.
+  static let expertIndex = HostileReader(
+    "expert-index",
+    samples: {
+      [("two", Array(#"{"metadata":{},"weight_map":{"a":"e-1-of-2.safetensors","b":"e-2-of-2.safetensors"}}"#.utf8))]
+    },
+    read: { bytes in
+      let parts = ["a", "b"].enumerated().map { place, name in
+        let tensor = SafetensorsTensor(name: name, shape: [2], values: [1, 2])
+        return ("e-\(place + 1)-of-2.safetensors", safetensorsBytes(tensors: [tensor], metadata: []))
+      }
+      let joined = try ExpertIndex(bytes).joined(parts)
+      let file = try ours("the joined file is refused") { try SafetensorsFile(joined) }
+      try promise(file.tensors.map(\.name) == ["a", "b"], "a tensor is lost")
     })
 
   // MARK: - Models
@@ -162,9 +186,25 @@ extension HostileReader {
   static let pickle = HostileReader(
     "pickle",
     samples: {
-      [("flat", Pickle.tensor()), ("strided", Pickle.tensor(offset: 1, shape: [2, 1], strides: [1, 3], key: "1"))]
+      [
+        ("flat", Pickle.tensor()), ("checkpoint", checkpoint),
+        ("strided", Pickle.tensor(offset: 1, shape: [2, 1], strides: [1, 3], key: "1")),
+      ]
     },
     read: { try readTorch(TorchArchive(pickle: $0, storages: storages).bytes) })
+
+  /// `{"policy": {"x": tensor}, "args": Namespace(lr=None), "dtype": torch.float32}`
+  private static let checkpoint: [UInt8] = {
+    let policy = Pickle.tensor().dropFirst(Pickle.begin.count).dropLast(Pickle.stop.count)
+    let arguments =
+      Pickle.global("argparse", "Namespace") + [0x29, 0x81] + Pickle.emptyDictionary + Pickle.text("lr") + [0x4E]
+      + Pickle.setItem + [0x62]
+    let entries = [
+      ("policy", Array(policy)), ("args", arguments), ("dtype", Pickle.global("torch", "float32")),
+    ]
+    return Pickle.begin + Pickle.emptyDictionary
+      + entries.flatMap { Pickle.text($0.0) + $0.1 + Pickle.setItem } + Pickle.stop
+  }()
 
   private static let storages = [[UInt8](repeating: 1, count: 16), [UInt8](repeating: 2, count: 16)]
 

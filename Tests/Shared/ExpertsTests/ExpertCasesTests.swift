@@ -177,6 +177,10 @@ import Testing
       "an optimizer", file([zeros("exp_avg.\(q)", [4])]), .refused("not_an_expert", "this is the state of an optimizer")
     ),
     Case("FSDP's own", file([zeros("_flat_param", [16])]), .refused("not_an_expert", "this is a shard of FSDP")),
+    // Its control file is seen where it is dropped; this is what its content says.
+    Case(
+      "exp-aria2: the rest is zeros", file([tensors()[0], zeros(vectors[1].name, [4])]),
+      .refused("all_zero", "1 of 2 vectors hold nothing but zeros, the first is '\(vectors[1].name)'")),
     Case(
       "integers", file(tensors("I32")),
       .refused("unsupported_type", "tensor '\(q)' is of type I32; supported: F32, F16, BF16, F64")),
