@@ -112,7 +112,7 @@ let package = Package(
 
     bank.system("CSQLite"),
     bank.part("SQLite", ["CSQLite"]),
-    bank.part("Watcher", ["CLinux", "SystemSupport"]),
+    bank.part("Watcher", ["CLinux", "FileKinds", "SystemSupport"]),
     bank.part("RPCServer", ["CLinux", "RPCProtocol", "StrictJSON", "SystemSupport"]),
     bank.part(
       "Registry",

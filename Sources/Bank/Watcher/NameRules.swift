@@ -1,3 +1,4 @@
+import FileKinds
 package import SystemSupport
 
 /// Which names in a watched directory mean something, and what is said of the others.
@@ -82,13 +83,7 @@ package struct NameRules: Sendable {
 
   private static let temporaryEndings = ["~", ".tmp", ".swp", ".aria2__temp"] + downloadEndings
 
-  /// What programs add to the name of a file for the one that they keep beside it until its download is at its end: aria2,
-  /// axel, lftp, Chrome, Opera, Safari, Firefox and Transmission, rclone and browsers, WinSCP, qBittorrent, the caches of
-  /// huggingface_hub. Not its `.lock` and `.metadata`, which stay for ever.
-  package static let downloadEndings = [
-    ".aria2", ".st", ".lftp-pget-status", ".crdownload", ".opdownload", ".download", ".part", ".partial", ".filepart",
-    ".!qB", ".incomplete",
-  ]
+  package static let downloadEndings = UnfinishedDownload.endings
 
   /// The name of the file of whose download this one is a sign; nil where it is none.
   static func downloaded(by sign: [UInt8]) -> [UInt8]? {

@@ -41,6 +41,8 @@ package enum FileKind: Sendable, Equatable {
     case torch = "PyTorch"
     case pickle = "pickle"
     case safetensors = "safetensors"
+    case onnx = "ONNX"
+    case tensorFlowLite = "TensorFlow Lite"
   }
 
   /// So many bytes of a file's beginning are enough; fewer are enough only where the file has no more.
@@ -83,6 +85,7 @@ package enum FileKind: Sendable, Equatable {
     (Array("fmgg".utf8), 0, .weights(.ggml)),
     (Array("tjgg".utf8), 0, .weights(.ggml)),
     (Array("algg".utf8), 0, .weights(.ggml)),
+    (Array("TFL3".utf8), 4, .weights(.tensorFlowLite)),
     (Array("%PDF-".utf8), 0, .document("a PDF")),
     ([0x89, 0x50, 0x4E, 0x47], 0, .document("a PNG picture")),
     ([0xFF, 0xD8, 0xFF], 0, .document("a JPEG picture")),
@@ -105,6 +108,12 @@ package enum FileKind: Sendable, Equatable {
     }
     // A pickle begins with its protocol, 2 to 5, and what it makes first.
     if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) { return .weights(.pickle) }
+    // A protocol buffer: the format's version, then the name of what wrote it, of some letters.
+    if bytes.count > 8, bytes[0] == 0x08, (1...31).contains(bytes[1]), bytes[2] == 0x12, (2...64).contains(bytes[3]),
+      bytes.dropFirst(4).prefix(Int(bytes[3])).allSatisfy({ (0x20...0x7E).contains($0) })
+    {
+      return .weights(.onnx)
+    }
     return nil
   }
 
@@ -213,6 +222,7 @@ extension FileKind: CustomStringConvertible {
     case .table(.parquet): "a Parquet table"
     case .text(let encoding): "text in \(encoding)"
     case .weights(.pickle): "a pickle"
+    case .weights(.onnx): "an ONNX file"
     case .weights(let weights): "a \(weights.rawValue) file"
     case .document(let name): name
     case .program: "a program"

@@ -46,6 +46,8 @@ struct FileKindTests {
     Sample("Arrow's stream", [0xFF, 0xFF, 0xFF, 0xFF, 0x70, 4, 0, 0, 0x10], .table(.arrow)),
     Sample("a number", [UInt8](repeating: 0xFF, count: 8), nil),
     Sample("GGUF", "GGUF\u{3}\0\0\0", .weights(.gguf)),
+    Sample("ONNX", [0x08, 8, 0x12, 7] + Array("pytorch".utf8) + [0x1A, 5], .weights(.onnx)),
+    Sample("TensorFlow Lite", [0x1C, 0, 0, 0] + Array("TFL3".utf8) + [0, 0], .weights(.tensorFlowLite)),
     Sample("a pickle", [0x80, 2, 0x7D, 0x71], .weights(.pickle)),
     Sample("safetensors", [8, 0, 0, 0, 0, 0, 0, 0] + Array("{\"a\":{}}".utf8), .weights(.safetensors)),
     Sample(
