@@ -25,18 +25,11 @@ extension Tokenizer {
     _ = try file.optionalString("version")
     _ = file.optionalValue("truncation")  // these two are about batches, not about what a text's ids are
     _ = file.optionalValue("padding")
-    if let normalizer = file.optionalValue("normalizer") {
-      throw TokenizerError.unsupportedFeature(place: "normalizer", found: typeName(normalizer), supported: "none")
-    }
-    let preTokenizer = try preTokenizer(file.value("pre_tokenizer"))
-    if let post = file.optionalValue("post_processor"), typeName(post) != "ByteLevel" {
-      throw TokenizerError.unsupportedFeature(
-        place: "post_processor", found: typeName(post), supported: "none, or ByteLevel")
-    }
-    let decoder = try file.value("decoder")
-    guard typeName(decoder) == "ByteLevel" else {
-      throw TokenizerError.unsupportedFeature(place: "decoder", found: typeName(decoder), supported: "ByteLevel")
-    }
+    try TokenizerSteps(file.optionalValue("normalizer"), of: .normalizer).requireNone()
+    let preTokenizer = try preTokenizer(TokenizerSteps(file.value("pre_tokenizer"), of: .preTokenizer))
+    try TokenizerSteps(file.optionalValue("post_processor"), of: .postProcessor).requireNone()
+    let decoder = try TokenizerSteps(file.value("decoder"), of: .decoder)
+    guard decoder.names == ["ByteLevel"] else { throw decoder.unsupported("ByteLevel") }
     let added = try file.optionalArray("added_tokens") ?? []
     var model = try file.reader("model")
     try file.finish()
@@ -72,30 +65,18 @@ extension Tokenizer {
       eos: id(config.eos, "eos_token"), addsBOS: config.addsBOS, unknown: id(unknownToken, "model.unk_token"))
   }
 
-  private static func typeName(_ value: JSONValue) -> String { value["type"]?.stringValue ?? value.jsonText }
-
   private static let supportedPreTokenizers =
     "ByteLevel with its own expression (GPT-2), alone, before or after Digits with individual_digits (SmolLM)"
 
-  private static func preTokenizer(_ value: JSONValue) throws -> PreTokenizer {
-    var steps = [value]
-    if typeName(value) == "Sequence" {
-      var sequence = try ObjectReader(reading: value, path: "pre_tokenizer")
-      _ = try sequence.string("type")
-      steps = try sequence.array("pretokenizers")
-      try sequence.finish()
-    }
-    let names = steps.map(typeName)
+  private static func preTokenizer(_ steps: TokenizerSteps) throws -> PreTokenizer {
     let found: PreTokenizer
-    switch names {
+    switch steps.names {
     case ["ByteLevel"]: found = .gpt2
     case ["ByteLevel", "Digits"]: found = .gpt2ThenDigits
     case ["Digits", "ByteLevel"]: found = .digitsThenGPT2
-    default:
-      throw TokenizerError.unsupportedFeature(
-        place: "pre_tokenizer", found: names.joined(separator: " then "), supported: supportedPreTokenizers)
+    default: throw steps.unsupported(supportedPreTokenizers)
     }
-    for (name, step) in zip(names, steps) {
+    for (name, step) in zip(steps.names, steps.values) {
       var step = try ObjectReader(reading: step, path: "pre_tokenizer.\(name)")
       _ = try step.string("type")
       if name == "Digits" {
@@ -127,25 +108,27 @@ extension Tokenizer {
     }
     var tokens = [String?](repeating: nil, count: bound)
     var kinds = [Vocabulary.Kind](repeating: .normal, count: bound)
-    var count = 0
-    func place(_ text: String, at id: Int) throws {
-      guard id >= 0, id < bound else {
+    // The first of those that lie behind a gap, since there are not as many tokens as its id says.
+    var beyond: (text: String, id: Int)?
+    func place(_ text: String, at id: Int, _ kind: Vocabulary.Kind) throws {
+      guard id >= 0 else {
         throw TokenizerError.idOutOfRange(name: "\"\(text.excerpt)\"", found: id, vocabulary: bound)
       }
-      if let other = tokens[id] {
-        guard UTF8Key(other) == UTF8Key(text) else {
-          throw TokenizerError.json("the id \(id) is of both \"\(other.excerpt)\" and \"\(text.excerpt)\"")
-        }
-      } else {
-        tokens[id] = text
-        count += 1
+      guard id < bound else {
+        if id < beyond?.id ?? .max { beyond = (text, id) }
+        return
       }
+      if let other = tokens[id], UTF8Key(other) != UTF8Key(text) {
+        throw TokenizerError.json("the id \(id) is of both \"\(other.excerpt)\" and \"\(text.excerpt)\"")
+      }
+      tokens[id] = text
+      kinds[id] = kind
     }
     for (text, value) in object.members {
       guard let id = value.intValue else {
         throw TokenizerError.json("model.vocab: the id of \"\(text.excerpt)\" is \(value.excerpt), expected an integer")
       }
-      try place(text, at: id)
+      try place(text, at: id, .normal)
     }
     for (index, value) in added.enumerated() {
       var token = try ObjectReader(reading: value, path: "added_tokens[\(index)]")
@@ -158,16 +141,15 @@ extension Tokenizer {
       _ = try token.optionalBool("normalized")  // there is no normalizer
       let special = try token.optionalBool("special") ?? false
       try token.finish()
-      try place(content, at: id)
-      kinds[id] = special ? .control : .userDefined
+      try place(content, at: id, special ? .control : .userDefined)
     }
-    var texts: [String] = []
-    texts.reserveCapacity(count)
-    for id in 0..<count {
-      guard let text = tokens[id] else { throw TokenizerError.missingID(missing: id, tokens: count) }
-      texts.append(text)
+    let texts = Array(tokens.prefix { $0 != nil }.compactMap(\.self))
+    let next = tokens[texts.count...].firstIndex { $0 != nil }
+    if let next, let text = tokens[next] { beyond = (text, next) }
+    if let beyond {
+      throw TokenizerError.missingIDs(first: texts.count, last: beyond.id - 1, next: beyond.text)
     }
-    return try Vocabulary(tokens: texts, kinds: Array(kinds[..<count]))
+    return try Vocabulary(tokens: texts, kinds: Array(kinds.prefix(texts.count)))
   }
 
   /// Merges are "a b", or ["a", "b"] since tokenizers 0.20.
@@ -200,7 +182,8 @@ private struct TokenizerConfiguration {
     guard let bytes else { return }
     var limits = JSONLimits()
     limits.oddNumbers = .integersRounded  // "model_max_length": 1000000000000000019884624838656
-    let object = try parseJSON(bytes, limits: limits)
+    let object: JSONValue
+    do { object = try parseJSON(bytes, limits: limits) } catch { throw TokenizerError.configuration("\(error)") }
     func token(_ key: String) -> String? { object[key]?.stringValue ?? object[key]?["content"]?.stringValue }
     bos = token("bos_token")
     eos = token("eos_token")

@@ -15,8 +15,10 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case unknownTokenInMerge(index: Int, text: String, token: String)
   case duplicateMerge(index: Int, text: String)
   case idOutOfRange(name: String, found: Int, vocabulary: Int)
-  case missingID(missing: Int, tokens: Int)
+  /// A gap in the ids in front of `next`.
+  case missingIDs(first: Int, last: Int, next: String)
   case json(String)
+  case configuration(String)
   case noChatTemplate
   case unsupportedChatTemplate(family: String)
   case unknownChatTemplate(beginning: String)
@@ -49,10 +51,13 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
       "merge \(index), \(quoted(text)), stands there twice"
     case .idOutOfRange(let name, let found, let vocabulary):
       "\(name) is token \(found), the vocabulary has \(vocabulary) tokens"
-    case .missingID(let missing, let tokens):
-      "the vocabulary has \(tokens) tokens but none with the id \(missing); ids must be 0 to \(tokens - 1)"
+    case .missingIDs(let first, let last, let next):
+      "tokenizer.json: no token has the \(first == last ? "id \(first)" : "ids \(first) to \(last)"), and "
+        + "\(quoted(next)) has \(last + 1); ids have no gap: add to 'added_tokens' what is missing"
     case .json(let problem):
       "tokenizer.json: \(problem)"
+    case .configuration(let problem):
+      "tokenizer_config.json: \(problem)"
     case .noChatTemplate:
       "the model has no chat template; use the task's 'template', or 'chat: false'"
     case .unsupportedChatTemplate(let family):

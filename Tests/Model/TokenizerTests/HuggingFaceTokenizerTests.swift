@@ -104,15 +104,77 @@ import Testing
     #expect(problem(changed("dropout", to: 0.1, in: "model")).contains("model.dropout"))
   }
 
+  @Test func stepsThatChangeNothingChangeNothing() throws {
+    let template: JSONValue = [
+      "type": "TemplateProcessing", "single": [["Sequence": ["id": "A", "type_id": 0]]],
+      "pair": [["Sequence": ["id": "A", "type_id": 0]], ["SpecialToken": ["id": "</s>", "type_id": 0]]],
+      "special_tokens": [:],
+    ]
+    let strip: JSONValue = ["type": "Strip", "content": " ", "start": 0, "stop": 0]
+    let forms: [(String, JSONValue)] = [
+      ("normalizer", ["type": "Sequence", "normalizers": []]), ("post_processor", template),
+      ("post_processor", ["type": "Sequence", "processors": [Self.byteLevel, template]]),
+      ("decoder", ["type": "Sequence", "decoders": [Self.byteLevel]]),
+      ("decoder", ["type": "Sequence", "decoders": [["type": "Fuse"], Self.byteLevel, strip]]),
+      (
+        "pre_tokenizer",
+        [
+          "type": "Sequence",
+          "pretokenizers": [
+            ["type": "Sequence", "pretokenizers": [Self.byteLevel]],
+            ["type": "Sequence", "pretokenizers": [["type": "Digits", "individual_digits": true]]],
+          ],
+        ]
+      ),
+    ]
+    let plain = try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(small()).serialized())
+    for (part, form) in forms {
+      let tokenizer = try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(changed(part, to: form)).serialized())
+      #expect(tokenizer.encode("abc 12 ab") == plain.encode("abc 12 ab"), "\(part)")
+      #expect(tokenizer.preTokenizer == plain.preTokenizer, "\(part)")
+    }
+  }
+
+  @Test func stepsThatDoSomethingAreNamed() {
+    func post(_ single: JSONValue) -> String {
+      problem(changed("post_processor", to: ["type": "TemplateProcessing", "single": single, "pair": []]))
+    }
+    let text: JSONValue = ["Sequence": ["id": "A", "type_id": 0]]
+    #expect(
+      post([["SpecialToken": ["id": "<s>", "type_id": 0]], text]).contains("TemplateProcessing, which adds '<s>'"))
+    for single: JSONValue in [[], [text, text], [["Sequence": ["id": "B", "type_id": 0]]], "$A"] {
+      #expect(post(single).contains("post_processor is TemplateProcessing"), "\(single.jsonText)")
+    }
+    #expect(
+      problem(changed("decoder", to: ["type": "Sequence", "decoders": []])).contains("a sequence without a step"))
+    let strip: JSONValue = ["type": "Strip", "content": " ", "start": 1, "stop": 0]
+    #expect(
+      problem(changed("decoder", to: ["type": "Sequence", "decoders": [Self.byteLevel, strip]])).contains(
+        "decoder is ByteLevel then Strip"))
+    #expect(problem(changed("normalizer", to: ["type": "Sequence"])).contains("normalizers"))
+  }
+
+  @Test func aGapInTheIDsIsNamed() {
+    let added: (Int) -> JSONValue = { [["id": JSONValue($0), "content": "<pad>", "special": true]] }
+    let count = SyntheticVocabulary(merges: ["a b", "ab c"]).tokens.count
+    #expect(problem(changed("added_tokens", to: added(count))) == "read")
+    #expect(
+      problem(changed("added_tokens", to: added(count + 1))).contains(
+        "no token has the id \(count), and '<pad>' has \(count + 1)"))
+    #expect(
+      problem(changed("added_tokens", to: added(1 << 30))).contains(
+        "no token has the ids \(count) to \((1 << 30) - 1), and '<pad>' has \(1 << 30)"))
+  }
+
   @Test func unknownMembersAreErrors() {
     #expect(problem(changed("normaliser", to: "x")).contains("normaliser"))
     #expect(problem(changed("cache", to: 1, in: "model")).contains("cache"))
   }
 
   @Test func hostileFilesAreErrors() {
-    #expect(problem(changed("vocab", to: ["a": 1, "b": 2, "c": 3], in: "model")).contains("token 3"))
+    #expect(problem(changed("vocab", to: ["a": 1, "b": 2, "c": 3], in: "model")).contains("no token has the id 0"))
     #expect(problem(changed("vocab", to: ["a": 0, "b": 1], in: "model")).contains("needs the token 'ab'"))
-    #expect(problem(changed("vocab", to: ["a": 5], in: "model")).contains("token 5"))
+    #expect(problem(changed("vocab", to: ["a": 5], in: "model")).contains("no token has the ids 0 to 4"))
     #expect(problem(changed("vocab", to: ["a": -1], in: "model")).contains("token -1"))
     #expect(problem(changed("vocab", to: ["a": "0"], in: "model")).contains("expected an integer"))
     #expect(problem(changed("vocab", to: ["a": 0, "b": 0], in: "model")).contains("both"))
