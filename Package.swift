@@ -250,7 +250,7 @@ let package = Package(
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
         "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON", "Digests",
-        "SystemSupport", "ModelSamples",
+        "SystemSupport", "ModelSamples", "TestSupport",
       ]),
 
     client.tests("Report", ["Report", "RPCProtocol", "Records", "StrictJSON", "TestSupport"]),

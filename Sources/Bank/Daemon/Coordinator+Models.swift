@@ -116,7 +116,7 @@ extension Coordinator {
     case .directory:
       guard let entries = try? FileSystem.entries(path, limit: 10_000) else { return nil }
       let names = entries.compactMap(\.text).filter {
-        $0.hasSuffix(".safetensors") || $0.hasSuffix(".json") || $0.hasSuffix(".txt")
+        $0.hasSuffix(".safetensors") || $0.hasSuffix(".json") || $0.hasSuffix(".txt") || $0.hasSuffix(".jinja")
       }
       let parts = names.sorted().map { name in
         ((try? FileSystem.status(path + "/" + name, followingLinks: true)) ?? nil).map { text(name, $0.identity) }

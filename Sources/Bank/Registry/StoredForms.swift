@@ -43,6 +43,7 @@ struct StoredModelFacts: StoredRecord {
   @Setting(name: "tokenizer") var hasTokenizer = true
   @Setting() var chatTemplate: String?
   @Setting() var chatTemplateProblem: String?
+  @Setting var warnings: [String] = []
   @Setting var factorizationSeconds = 0.0
 
   init() {}
@@ -65,6 +66,7 @@ struct StoredModelFacts: StoredRecord {
     hasTokenizer = facts.hasTokenizer
     chatTemplate = facts.chatTemplate
     chatTemplateProblem = facts.chatTemplateProblem
+    warnings = facts.warnings ?? []
     factorizationSeconds = facts.factorizationSeconds
   }
 
@@ -73,6 +75,7 @@ struct StoredModelFacts: StoredRecord {
       digest: digest, modelID: modelID, architecture: architecture, parameters: parameters, layers: layers,
       hidden: hidden, vocabulary: vocabulary, contextLength: contextLength, quantization: quantization,
       hasTokenizer: hasTokenizer, chatTemplate: chatTemplate, chatTemplateProblem: chatTemplateProblem,
+      warnings: warnings,
       targets: targets.map { TargetMatrix(name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer) },
       factorizationSeconds: factorizationSeconds)
   }

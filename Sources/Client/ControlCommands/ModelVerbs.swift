@@ -56,5 +56,8 @@ extension Invocation {
       ])
     }
     print(table, empty: "no model is registered; add one with: t2ctl model add PATH")
+    for model in models {
+      for warning in model.warnings ?? [] { console.note("warning: \(escaped(model.name)): \(escaped(warning))") }
+    }
   }
 }

@@ -33,6 +33,8 @@ package final class LanguageModel: Sendable {
   package let tokenizer: Tokenizer?
   /// The model's template, or the reason why there is none to use.
   package let chatTemplate: Result<ChatTemplate, TokenizerError>
+  /// What was found when its files were read, for people.
+  package let warnings: [String]
   package let pool: ComputePool
   package let shape: ModelShape
   let weights: ModelWeights
@@ -41,8 +43,7 @@ package final class LanguageModel: Sendable {
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
     factorization: Factorization, factorizationDamage: String?, tokenizer: Tokenizer?,
-    chatTemplate: Result<ChatTemplate, TokenizerError>,
-    pool: ComputePool, weights: ModelWeights
+    chatTemplate: Result<ChatTemplate, TokenizerError>, warnings: [String], pool: ComputePool, weights: ModelWeights
   ) {
     self.path = path
     self.configuration = configuration
@@ -52,6 +53,7 @@ package final class LanguageModel: Sendable {
     self.factorizationDamage = factorizationDamage
     self.tokenizer = tokenizer
     self.chatTemplate = chatTemplate
+    self.warnings = warnings
     self.pool = pool
     self.weights = weights
     shape = weights.shape
@@ -108,7 +110,8 @@ package final class LanguageModel: Sendable {
     let (tokenizer, template) = try makeTokenizer(file)
     return LanguageModel(
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
-      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: template, pool: pool, weights: weights)
+      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: template, warnings: file.warnings, pool: pool,
+      weights: weights)
   }
 
   private static func factorize(
@@ -171,7 +174,7 @@ package final class LanguageModel: Sendable {
         return (try Tokenizer.huggingFace(tokenizerJSON: tokenizerJSON, configJSON: configJSON), template)
       }
     } catch {
-      throw .tokenizer(model: file.configuration.modelID, error)
+      throw .tokenizer(path: file.path, error)
     }
   }
 }

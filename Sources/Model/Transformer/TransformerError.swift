@@ -7,7 +7,7 @@ package enum TransformerError: Error, CustomStringConvertible {
   case notFinite(model: String, tensor: String, index: Int)
   /// The file or a part of it could not be read.
   case unreadable(ModelFormatError)
-  case tokenizer(model: String, TokenizerError)
+  case tokenizer(path: String, TokenizerError)
   case factorization(model: String, SVFError)
   case emptyPrompt(item: Int)
   case emptyContinuation(item: Int, continuation: Int)
@@ -33,8 +33,8 @@ package enum TransformerError: Error, CustomStringConvertible {
       "tensor '\(tensor)' of model '\(model)' holds a NaN or an infinity at value \(index)"
     case .unreadable(let cause):
       cause.description
-    case .tokenizer(let model, let cause):
-      "the tokenizer of model '\(model)' cannot be used: \(cause)"
+    case .tokenizer(let path, let cause):
+      "the tokenizer of '\(path)' cannot be used: \(cause)"
     case .factorization(let model, let cause):
       "the matrices of model '\(model)' cannot be factorized: \(cause)"
     case .emptyPrompt(let item):

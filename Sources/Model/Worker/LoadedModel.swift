@@ -160,6 +160,7 @@ final class LoadedModel: Sendable {
       layers: configuration.layers, hidden: configuration.hidden,
       vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
-      chatTemplateProblem: problem, targets: model.layout.matrices, factorizationSeconds: seconds)
+      chatTemplateProblem: problem, warnings: model.warnings, targets: model.layout.matrices,
+      factorizationSeconds: seconds)
   }
 }

@@ -1,3 +1,4 @@
+import FileKinds
 import StrictJSON
 
 /// The header of a GGUF file: metadata, and where each tensor lies. Nothing of the tensors' values is touched.
@@ -27,11 +28,16 @@ struct GGUFHeader {
   private static let maximumDimensions = 4
   private static let maximumNameLength: UInt64 = 256
 
-  init(_ bytes: UnsafeRawBufferPointer, path: String) throws(ModelFormatError) {
+  /// `examine` is asked about the metadata before any tensor is looked at: what is no model is told as such, and not by
+  /// a tensor of it that no model has.
+  init(
+    _ bytes: UnsafeRawBufferPointer, path: String,
+    examine: (_ metadata: GGUFMetadata, _ tensorCount: Int) throws(ModelFormatError) -> Void = { _, _ in }
+  ) throws(ModelFormatError) {
     var cursor = unsafe GGUFCursor(bytes, path: path)
     cursor.place = "its first bytes"
-    guard try cursor.integer(UInt32.self) == 0x4655_4747 else {
-      throw .notAModel(path: path, found: "not a GGUF file (it does not begin with 'GGUF')")
+    guard unsafe !bytes.isEmpty, try cursor.integer(UInt32.self) == 0x4655_4747 else {
+      throw unsafe notGGUF(path, beginning: Array(bytes.prefix(FileKind.examinedBytes)))
     }
     let version = try cursor.integer(UInt32.self)
     guard version == 2 || version == 3 else {
@@ -53,6 +59,7 @@ struct GGUFHeader {
     self.metadata = metadata
     metadataRange = metadataStart..<cursor.position
     metadataCount = entryCount
+    try examine(GGUFMetadata(path: path, values: metadata), tensorCount)
     alignment = try Self.alignment(metadata["general.alignment"], path: path)
     tensors = try Self.tensors(tensorCount, &cursor, alignment: alignment)
   }
@@ -100,7 +107,8 @@ struct GGUFHeader {
       let code = try cursor.integer(UInt32.self)
       guard let type = ElementType(ggml: code) else {
         throw .unsupportedTensorType(
-          path: cursor.path, tensor: name, type: ggmlTypeName(code), supported: ElementType.supportedNames)
+          path: cursor.path, tensor: name, type: ggmlTypeName(code),
+          supported: ElementType.supportedNames + "; take the model in one of these, such as its GGUF file of Q8_0")
       }
       guard dimensions[0] % type.blockLength == 0, let byteCount = type.byteCount(of: values) else {
         throw cursor.malformed("rows of \(dimensions[0]) values are not whole blocks of \(type.rawValue)")

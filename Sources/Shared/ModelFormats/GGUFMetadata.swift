@@ -14,11 +14,6 @@ struct GGUFMetadata {
       throw .unsupported(
         path: path, what: "the architecture", found: "\"\(architecture.excerpt)\"", supported: "\"llama\"")
     }
-    if let parts = try optionalInteger("split.count"), parts > 1 {
-      throw .unsupported(
-        path: path, what: "the model", found: "split into \(parts) files",
-        supported: "one file (llama-gguf-split --merge)")
-    }
     if let scaling = try optionalString("llama.rope.scaling.type"), scaling != "none" {
       throw .unsupported(path: path, what: "the rotary scaling", found: "\"\(scaling.excerpt)\"", supported: "none")
     }

@@ -1,9 +1,12 @@
 /// Opens a GGUF file of the Llama architecture.
 func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
+  try refuseByteParts(path)
   let file = try MappedFile(path: path)
-  let header = try unsafe GGUFHeader(file.bytes, path: path)
+  let header = try unsafe GGUFHeader(file.bytes, path: path) { metadata, tensorCount throws(ModelFormatError) in
+    try metadata.refuseWhatIsNoModel(tensorCount: tensorCount)
+    try metadata.refuseWhatIsNotComputed()
+  }
   let metadata = GGUFMetadata(path: path, values: header.metadata)
-  try metadata.refuseWhatIsNotComputed()
 
   var tensors: [String: GGUFHeader.Tensor] = [:]
   for tensor in header.tensors {

@@ -1,42 +1,50 @@
-import Glibc
 import StrictJSON
 
-/// Opens a directory as Hugging Face's `save_pretrained` writes it: `config.json`, `model.safetensors` or the shards of
-/// `model.safetensors.index.json`, and where they are there `tokenizer.json`, `tokenizer_config.json`,
-/// `chat_template.jinja`.
+/// Opens a directory as Hugging Face's `save_pretrained` writes it: `config.json`, `model.safetensors` or its shards, and
+/// where they are there `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
 func openHuggingFaceDirectory(_ path: String) throws(ModelFormatError) -> OpenModel {
-  let directory = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-  let configPath = directory + "/config.json"
-  guard let configBytes = try fileBytes(configPath) else {
-    throw .notAModel(path: path, found: "a directory without config.json")
-  }
-  let config = HuggingFaceConfig(path: configPath, object: try jsonObject(configBytes, path: configPath))
-  let tensors = try HuggingFaceTensors(directory: directory)
-  let unchecked = try config.configuration(modelID: ModelConfiguration.modelID(fromPath: directory))
+  let directory = try ModelDirectory(path)
+  guard let object = try directory.json(HuggingFaceConfig.name) else { throw directory.withoutConfiguration() }
+  let configPath = directory.path(of: HuggingFaceConfig.name)
+  let config = HuggingFaceConfig(path: configPath, object: object)
+  let unchecked = try config.configuration(modelID: ModelConfiguration.modelID(fromPath: directory.path))
   try unchecked.check(path: configPath)
+  let tensors = try HuggingFaceTensors(directory: directory, configuration: unchecked)
   let configuration = unchecked.withQuantization { tensors.storedType(of: $0) }
-  try tensors.check(configuration, directory: directory)
+  let (tokenizer, problem) = try tokenizer(in: directory)
+  var warnings = tensors.warnings
+  if directory.has(ModelDirectory.adapterConfiguration) {
+    warnings.append(
+      "'\(ModelDirectory.adapterConfiguration)' of an adapter lies beside the model, and the adapter is not applied")
+  }
+  if let problem { warnings.append(problem) }
   return try OpenModel(
-    path: path, configuration: configuration, tokenizerDescription: try tokenizer(in: directory), store: tensors)
+    path: path, configuration: configuration, tokenizerDescription: tokenizer, store: tensors, warnings: warnings)
 }
 
-private func tokenizer(in directory: String) throws(ModelFormatError) -> TokenizerDescription? {
-  guard let tokenizer = try fileBytes(directory + "/tokenizer.json") else { return nil }
-  let configPath = directory + "/tokenizer_config.json"
-  let config = try fileBytes(configPath)
+/// Where there is none, also what there is instead.
+private func tokenizer(
+  in directory: ModelDirectory
+) throws(ModelFormatError) -> (TokenizerDescription?, problem: String?) {
+  guard let tokenizer = try directory.jsonBytes(of: "tokenizer.json") else {
+    return (nil, directory.withoutTokenizer)
+  }
+  let config = try directory.jsonBytes(of: "tokenizer_config.json")
   // The file of its own wins over the entry in tokenizer_config.json, as in transformers.
-  let templatePath = directory + "/chat_template.jinja"
+  let templateName = "chat_template.jinja"
   var template: String?
-  if let bytes = try fileBytes(templatePath) {
+  if let bytes = try directory.bytes(of: templateName, expected: "a template") {
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .malformed(path: templatePath, place: "the template", problem: "it is not UTF-8")
+      throw .malformed(path: directory.path(of: templateName), place: "the template", problem: "it is not UTF-8")
     }
     template = text
-  } else if let config {
-    template = chatTemplate(try jsonObject(config, path: configPath)["chat_template"])
+  } else {
+    template = chatTemplate(try directory.json("tokenizer_config.json")?["chat_template"])
   }
-  return TokenizerDescription(
-    kind: .huggingFace(tokenizerJSON: tokenizer, configJSON: config), chatTemplate: template)
+  return (
+    TokenizerDescription(
+      kind: .huggingFace(tokenizerJSON: tokenizer, configJSON: config), chatTemplate: template), nil
+  )
 }
 
 /// A text, or a list of named texts of which "default" is the one for plain chats.
@@ -48,6 +56,8 @@ private func chatTemplate(_ value: JSONValue?) -> String? {
 /// The values of `config.json` that matter. Other people's file: what is not known is left alone, what would change the
 /// computation is refused.
 struct HuggingFaceConfig {
+  static let name = "config.json"
+
   let path: String
   let object: JSONObject
 
@@ -89,9 +99,13 @@ struct HuggingFaceConfig {
         throw .unsupported(path: path, what: "\"\(key)\"", found: found.excerpt, supported: allowed[0].jsonText)
       }
     }
-    if let found = optional("quantization_config") {
+    // "quantization" is MLX's.
+    for key in ["quantization_config", "quantization"] {
+      guard let found = optional(key) else { continue }
       throw .unsupported(
-        path: path, what: "\"quantization_config\"", found: found.excerpt, supported: "weights of F32, F16 or BF16")
+        path: path, what: "the quantisation (\"\(key)\")", found: Self.quantization(found),
+        supported: "weights of \(SafetensorsType.readNames); add the model that this was made of, or a GGUF file of it of "
+          + ElementType.supportedNames)
     }
     for key in ["rope_scaling", "rope_parameters"] {
       guard let found = optional(key)?.objectValue else { continue }
@@ -101,6 +115,15 @@ struct HuggingFaceConfig {
           path: path, what: "the rotary scaling (\"\(key)\")", found: "\"\(type.excerpt)\"", supported: "none")
       }
     }
+  }
+
+  /// "gptq, 4 bits", as far as it says.
+  private static func quantization(_ value: JSONValue) -> String {
+    guard let object = value.objectValue else { return value.excerpt }
+    let method = object["quant_method"]?.stringValue.map { "\"\($0.excerpt)\"" }
+    let bits = (object["bits"] ?? object["w_bit"])?.intValue.map { "\($0) bits" }
+    let parts = [method, bits].compactMap { $0 }
+    return parts.isEmpty ? value.excerpt : parts.joined(separator: ", ")
   }
 
   private func ropeTheta() throws(ModelFormatError) -> Double {
@@ -150,102 +173,4 @@ struct HuggingFaceConfig {
     guard let bool = value.boolValue else { throw wrongKind(key, value, "true or false") }
     return bool
   }
-}
-
-/// The tensors of one or several mapped safetensors files.
-final class HuggingFaceTensors: TensorStore {
-  private let files: [SafetensorsFile]
-  /// Which file holds which tensor.
-  private let places: [String: Int]
-  let names: [String]
-
-  init(directory: String) throws(ModelFormatError) {
-    let indexPath = directory + "/model.safetensors.index.json"
-    var files: [SafetensorsFile] = []
-    var places: [String: Int] = [:]
-    if let bytes = try fileBytes(indexPath) {
-      guard let map = try jsonObject(bytes, path: indexPath)["weight_map"]?.objectValue else {
-        throw .missing(path: indexPath, what: "object \"weight_map\"")
-      }
-      var positions: [String: Int] = [:]
-      for (tensor, value) in map.members {
-        guard let name = value.stringValue, (1...255).contains(name.utf8.count), !name.utf8.contains(UInt8(ascii: "/")),
-          name != "..", name != "."
-        else {
-          throw .malformed(
-            path: indexPath, place: "the entry of '\(tensor.excerpt)'",
-            problem: "must be a file name, found \(value.excerpt)")
-        }
-        if positions[name] == nil {
-          positions[name] = files.count
-          files.append(try SafetensorsFile.map(path: directory + "/" + name))
-        }
-        guard let position = positions[name], files[position].tensor(tensor) != nil else {
-          throw .missing(path: directory + "/" + name, what: "tensor '\(tensor.excerpt)', which the index places there")
-        }
-        places[tensor] = position
-      }
-    } else {
-      files = [try SafetensorsFile.map(path: directory + "/model.safetensors")]
-      for tensor in files[0].tensors { places[tensor.name] = 0 }
-    }
-    self.files = files
-    self.places = places
-    names = places.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-  }
-
-  /// Refuses tensors that the engine would have to compute with and does not know, and types that are not read.
-  func check(_ configuration: ModelConfiguration, directory: String) throws(ModelFormatError) {
-    var required: Set<String> = []
-    for (name, _) in configuration.requiredTensors { required.insert(name) }
-    for name in names {
-      guard let tensor = tensor(name) else { continue }
-      if required.contains(name) {
-        guard tensor.type.elementType != nil else {
-          throw .unsupportedTensorType(
-            path: directory, tensor: name, type: tensor.type.rawValue, supported: SafetensorsType.readNames)
-        }
-      } else if !name.hasSuffix(".rotary_emb.inv_freq") && name != "lm_head.weight" {
-        throw .unsupported(
-          path: directory, what: "a tensor", found: "'\(name)'",
-          supported: "those of \(configuration.architecture) with \(configuration.layers) layers")
-      }
-    }
-  }
-
-  private func tensor(_ name: String) -> SafetensorsFile.Tensor? { places[name].flatMap { files[$0].tensor(name) } }
-
-  func shape(of name: String) -> [Int]? { tensor(name)?.shape }
-
-  func storedType(of name: String) -> String? { tensor(name)?.type.rawValue }
-
-  func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
-    guard let place = places[name], let tensor = files[place].tensor(name) else { preconditionFailure("no '\(name)'") }
-    let rowLength = tensor.shape.dropFirst().reduce(1, *)
-    unsafe files[place].widen(tensor, values: rows.lowerBound * rowLength..<rows.upperBound * rowLength, into: target)
-  }
-}
-
-private let modelJSONLimits = JSONLimits(maximumDepth: 64, oddNumbers: .integersRounded)
-
-private func jsonObject(_ bytes: [UInt8], path: String) throws(ModelFormatError) -> JSONObject {
-  do throws(JSONError) {
-    let value = try parseJSON(bytes, limits: modelJSONLimits)
-    if let object = value.objectValue { return object }
-    throw JSONError(
-      kind: .syntax, offset: 0, line: 1, column: 1, problem: "expected an object, found \(value.kindName)")
-  } catch {
-    throw .badJSON(path: path, error)
-  }
-}
-
-/// The bytes of a file of at most 64 MiB; nil where there is none.
-private func fileBytes(_ path: String) throws(ModelFormatError) -> [UInt8]? {
-  guard unsafe access(path, F_OK) == 0 else { return nil }
-  let file = try MappedFile(path: path)
-  guard file.count <= modelJSONLimits.maximumBytes else {
-    throw .malformed(
-      path: path, place: "the file", problem: "\(file.count) bytes; at most \(modelJSONLimits.maximumBytes)")
-  }
-  return unsafe Array(file.bytes)
 }

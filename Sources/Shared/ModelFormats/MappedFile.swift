@@ -39,6 +39,11 @@ package final class MappedFile: @unchecked Sendable {
 
   package var count: Int { unsafe bytes.count }
 
+  /// A copy of the first bytes. Of a file that is nobody's any more once this returns, `bytes` would be gone.
+  package func copy(first count: Int = .max) -> [UInt8] {
+    withExtendedLifetime(self) { unsafe Array(bytes.prefix(count)) }
+  }
+
   /// Tells the kernel that the pages are not needed soon. They come back by themselves.
   package func adviseUnused() {
     if let base = unsafe bytes.baseAddress {

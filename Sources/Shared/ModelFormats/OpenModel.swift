@@ -12,16 +12,19 @@ package final class OpenModel: Sendable {
   package let configuration: ModelConfiguration
   /// Nil for a directory without `tokenizer.json`: the model then takes token ids only.
   package let tokenizerDescription: TokenizerDescription?
+  /// For people: what was read although it may be meant in another way, and what is not there.
+  package let warnings: [String]
   private let store: any TensorStore
 
   init(
     path: String, configuration: ModelConfiguration, tokenizerDescription: TokenizerDescription?,
-    store: any TensorStore
+    store: any TensorStore, warnings: [String] = []
   ) throws(ModelFormatError) {
     self.path = path
     self.configuration = configuration
     self.tokenizerDescription = tokenizerDescription
     self.store = store
+    self.warnings = warnings
     for (name, shape) in configuration.requiredTensors {
       guard let found = store.shape(of: name) else { throw .missing(path: path, what: "tensor '\(name)'") }
       guard found == shape else { throw .wrongShape(path: path, tensor: name, found: found, expected: shape) }
@@ -108,7 +111,9 @@ package func openModel(at path: String) throws(ModelFormatError) -> OpenModel {
   }
   switch status?.kind {
   case .directory: return try openHuggingFaceDirectory(path)
-  case .regular: return try openGGUF(path)
+  case .regular:
+    try refuseUnfinishedDownload(path)
+    return try openGGUF(path)
   case .symbolicLink, .fifo, .socket, .device: throw .notAModel(path: path, found: status?.kind.phrase ?? "")
   case nil: throw .system(SystemCallError("open the model", path, number: ENOENT))
   }

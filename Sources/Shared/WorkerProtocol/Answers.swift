@@ -63,6 +63,8 @@ package struct ModelFacts: WorkerResult {
   /// The name of the recognised template, or nil and why.
   package var chatTemplate: String?
   package var chatTemplateProblem: String?
+  /// What was resolved when its files were read, and may have been meant in another way; nil where there is nothing.
+  package var warnings: [String]?
   /// In the model's order: layer by layer q, k, v, o, gate, up, down.
   package var targets: [TargetMatrix]
   /// 0 where the factorization was found in the cache.
@@ -73,13 +75,13 @@ package struct ModelFacts: WorkerResult {
     case architecture = "arch"
     case parameters, layers, hidden, vocabulary, contextLength, quantization
     case hasTokenizer = "tokenizer"
-    case chatTemplate, chatTemplateProblem, targets, factorizationSeconds
+    case chatTemplate, chatTemplateProblem, warnings, targets, factorizationSeconds
   }
 
   package init(
     digest: String, modelID: String, architecture: String, parameters: Int64, layers: Int, hidden: Int,
     vocabulary: Int, contextLength: Int, quantization: String, hasTokenizer: Bool, chatTemplate: String?,
-    chatTemplateProblem: String?, targets: [TargetMatrix], factorizationSeconds: Double
+    chatTemplateProblem: String?, warnings: [String] = [], targets: [TargetMatrix], factorizationSeconds: Double
   ) {
     self.digest = digest
     self.modelID = modelID
@@ -93,6 +95,7 @@ package struct ModelFacts: WorkerResult {
     self.hasTokenizer = hasTokenizer
     self.chatTemplate = chatTemplate
     self.chatTemplateProblem = chatTemplateProblem
+    self.warnings = warnings.isEmpty ? nil : warnings
     self.targets = targets
     self.factorizationSeconds = factorizationSeconds
   }

@@ -85,12 +85,21 @@ import Testing
   @Test func aMutatedIndexOfShardsIsReadOrRefused() async {
     await #expect(processExitsWith: .success) {
       try withTemporaryDirectory { directory in
-        try writeFile(directory + "/one.safetensors", safetensorsBytes(tensors: [Self.tensors[0]], metadata: []))
-        try writeFile(directory + "/two.safetensors", safetensorsBytes(tensors: [Self.tensors[1]], metadata: []))
-        let index: JSONValue = ["weight_map": ["a": "one.safetensors", "b": "two.safetensors"], "metadata": [:]]
+        // Names that a model may have and need not.
+        let (a, b) = ("a.rotary_emb.inv_freq", "b.rotary_emb.inv_freq")
+        for (file, name) in [("one", a), ("two", b)] {
+          let tensor = SafetensorsTensor(name: name, shape: [2], values: [1, 2])
+          try writeFile(directory + "/\(file).safetensors", safetensorsBytes(tensors: [tensor], metadata: []))
+        }
+        let configuration = ModelConfiguration(
+          modelID: "m", layers: 1, hidden: 8, intermediate: 8, heads: 1, kvHeads: 1, headDim: 8, vocabulary: 8,
+          contextLength: 8, ropeTheta: 1, rmsEpsilon: 1, tiedEmbeddings: true)
+        let index: JSONValue = [
+          "weight_map": .object([a: "one.safetensors", b: "two.safetensors"]), "metadata": ["total_size": 16],
+        ]
         let problem = withstand([index.serialized()], count: 2000) { bytes in
           try writeFile(directory + "/model.safetensors.index.json", bytes)
-          _ = try HuggingFaceTensors(directory: directory)
+          _ = try HuggingFaceTensors(directory: ModelDirectory(directory), configuration: configuration)
         }
         #expect(problem == nil, "\(problem ?? "")")
       }

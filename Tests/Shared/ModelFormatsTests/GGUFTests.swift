@@ -132,7 +132,7 @@ import Testing
     let bytes = SyntheticGGUF.tinyLlama().build()
     var messages: Set<String> = []
     // The last tensor ends its padding before the end of the file.
-    for count in Array(0..<400) + Array(stride(from: 400, to: bytes.count - 32, by: 7)) {
+    for count in Array(1..<400) + Array(stride(from: 400, to: bytes.count - 32, by: 7)) {
       let error = problem(Array(bytes[..<count]))
       switch error {
       case .truncated, .malformed: messages.insert("\(error?.description.prefix(20) ?? "")")
@@ -140,6 +140,7 @@ import Testing
       }
     }
     #expect(problem(Array(bytes[..<3]))?.description.contains("cut off in its first bytes") == true)
+    #expect(problem([])?.description.contains("is an empty file; copy or download it again") == true)
   }
 
   @Test func wrongMagicAndVersionsAreNamed() {

@@ -96,7 +96,7 @@ import Testing
       map["model.norm.weight"] = "model-00002-of-00002.safetensors"
       try writeFile(index, JSONValue.object(["weight_map": .object(map)]).serialized())
       let error = #expect(throws: ModelFormatError.self) { try openModel(at: directory) }
-      #expect(error?.description.contains("has no tensor 'model.norm.weight', which the index places there") == true)
+      #expect(error?.description.contains("there is no tensor 'model.norm.weight', which") == true)
 
       // A slash with an accent is another character to Swift and a slash to the system.
       for path in ["../model-00001-of-00002.safetensors", "../\u{301}", String(repeating: "x", count: 256)] {
@@ -175,10 +175,10 @@ import Testing
     #expect(try problem(files: ["config.json": "{\"a\":1,\"a\":2}"]).contains("config.json' is not the JSON"))
     #expect(try problem(files: ["config.json": "{"]).contains("found the end of the text"))
     #expect(try problem(files: ["model.safetensors": "x"]).contains("the file has 1 bytes, its header asks for 8"))
-    #expect(try problem(files: ["model.safetensors.index.json": "[]"]).contains("expected an object, found an array"))
+    #expect(try problem(files: ["model.safetensors.index.json": "[]"]).contains("does not begin with '{'"))
     try withTemporaryDirectory { directory in
       let error = #expect(throws: ModelFormatError.self) { try openModel(at: directory) }
-      #expect(error?.description.contains("a directory without config.json; a model is") == true)
+      #expect(error?.description.contains("an empty directory; a model is") == true)
       let none = #expect(throws: ModelFormatError.self) { try openModel(at: directory + "/none") }
       #expect(none?.description.contains("none': No such file") == true)
     }

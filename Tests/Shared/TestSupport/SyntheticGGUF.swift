@@ -10,6 +10,8 @@ package struct SyntheticGGUF {
   package var offsets: [String: UInt64] = [:]
   package var alignment = 32
 
+  package init() {}
+
   package static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
     (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
   }

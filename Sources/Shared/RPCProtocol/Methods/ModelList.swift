@@ -43,11 +43,13 @@ package struct ModelRow: Codable, Sendable, Equatable {
   /// Active ones.
   package var experts: Int
   package var problem: String?
+  /// What was resolved when its files were read, and may have been meant in another way.
+  package var warnings: [String]?
 
   package init(
     name: String, state: String, architecture: String? = nil, parameters: Int64? = nil, layers: Int? = nil,
     context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, experts: Int,
-    problem: String? = nil
+    problem: String? = nil, warnings: [String]? = nil
   ) {
     (self.name, self.state, self.path, self.experts, self.problem) = (name, state, path, experts, problem)
     self.architecture = architecture
@@ -56,5 +58,6 @@ package struct ModelRow: Codable, Sendable, Equatable {
     self.context = context
     self.quantization = quantization
     self.digest = digest
+    self.warnings = warnings
   }
 }

@@ -1,0 +1,165 @@
+import FileKinds
+import StrictJSON
+
+/// The tensors of one or several mapped safetensors files, under the names that the model's have without what a trainer
+/// put around them.
+final class HuggingFaceTensors: TensorStore {
+  private struct Place {
+    let file: Int
+    /// In its file.
+    let name: String
+  }
+
+  private let files: [SafetensorsFile]
+  private let places: [String: Place]
+  let names: [String]
+  /// What was resolved, and could be meant in another way.
+  let warnings: [String]
+
+  /// Finds the weights, and refuses tensors that the engine would have to compute with and does not know, and types that
+  /// are not read. `configuration` is checked.
+  init(directory: ModelDirectory, configuration: ModelConfiguration) throws(ModelFormatError) {
+    let parts = try WeightFiles(directory)
+    var files: [SafetensorsFile] = []
+    var fileOfTensor: [UTF8Key: Int] = [:]
+    for (number, name) in parts.names.enumerated() {
+      let file = try Self.map(name, of: directory)
+      for tensor in file.tensors {
+        if let other = fileOfTensor.updateValue(number, forKey: UTF8Key(tensor.name)) {
+          throw .wrongParts(
+            path: directory.path,
+            problem: "tensor '\(tensor.name)' is in '\(parts.names[other].excerpt)' and in '\(name.excerpt)'",
+            advice: "get the shards anew from one place; these are not of one model")
+        }
+      }
+      files.append(file)
+    }
+    try Self.check(parts, fileOfTensor, directory)
+    var warnings = parts.warnings
+    if let total = parts.totalBytes {
+      let found = files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteRange.count } }
+      if total != found {
+        warnings.append(
+          "'\(WeightFiles.indexName)' says that the tensors have \(total) bytes, and its shards have \(found); are they of "
+            + "one model?")
+      }
+    }
+
+    let required = Set(configuration.requiredTensors.map(\.name))
+    let stored = files.flatMap { $0.tensors.map(\.name) }
+    let wrapper = WrapperPrefix(of: stored) { required.contains($0) || Self.isIgnored($0) }
+    var places: [String: Place] = [:]
+    for (number, file) in files.enumerated() {
+      for tensor in file.tensors {
+        let name = wrapper?.strip(tensor.name) ?? tensor.name
+        guard let other = places.updateValue(Place(file: number, name: tensor.name), forKey: name) else { continue }
+        throw .wrongParts(
+          path: directory.path, problem: "'\(other.name)' and '\(tensor.name)' are both the model's '\(name)'",
+          advice: "remove the one that is not")
+      }
+    }
+    if let wrapper, !wrapper.isEmpty {
+      warnings.append("the names of the tensors have \(wrapper), without which they were read")
+    }
+    self.files = files
+    self.places = places
+    self.warnings = warnings
+    names = places.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    try check(required, configuration, directory)
+  }
+
+  private static func map(_ name: String, of directory: ModelDirectory) throws(ModelFormatError) -> SafetensorsFile {
+    let path = directory.path(of: name)
+    try directory.checkLink(name)
+    try refuseUnfinishedDownload(path)
+    do throws(ModelFormatError) {
+      return try SafetensorsFile.map(path: path)
+    } catch .badSafetensors(_, let error) {
+      let beginning = try MappedFile(path: path).copy(first: FileKind.examinedBytes)
+      guard let kind = FileKind(beginning: beginning), kind != .weights(.safetensors) else {
+        throw .badSafetensors(path: path, error)
+      }
+      throw .anotherKind(path: path, kind, expected: "a safetensors file")
+    } catch {
+      throw error
+    }
+  }
+
+  /// Each tensor of the index is in its shard.
+  private static func check(
+    _ parts: WeightFiles, _ fileOfTensor: [UTF8Key: Int], _ directory: ModelDirectory
+  ) throws(ModelFormatError) {
+    for (tensor, file) in parts.index {
+      let found = fileOfTensor[UTF8Key(tensor)].map { parts.names[$0] }
+      if let found, UTF8Key(found) == UTF8Key(file) { continue }
+      throw .wrongParts(
+        path: directory.path(of: file.excerpt),
+        problem: "there is no tensor '\(tensor.excerpt)', which '\(WeightFiles.indexName)' places there"
+          + (found.map { "; it is in '\($0.excerpt)'" } ?? ""),
+        advice: "get the index and its shards anew from one place")
+    }
+  }
+
+  private func check(
+    _ required: Set<String>, _ configuration: ModelConfiguration, _ directory: ModelDirectory
+  ) throws(ModelFormatError) {
+    for name in names {
+      guard let tensor = tensor(name) else { continue }
+      if required.contains(name) {
+        guard tensor.type.elementType != nil else {
+          throw .unsupportedTensorType(
+            path: directory.path, tensor: name, type: tensor.type.rawValue, supported: SafetensorsType.readNames)
+        }
+      } else if !Self.isIgnored(name) {
+        throw unknown(name, configuration, directory)
+      }
+    }
+  }
+
+  /// A table that is computed here, and a head that is the embedding.
+  private static func isIgnored(_ name: String) -> Bool {
+    name.hasSuffix(".rotary_emb.inv_freq") || name == "lm_head.weight"
+  }
+
+  private func unknown(
+    _ name: String, _ configuration: ModelConfiguration, _ directory: ModelDirectory
+  ) -> ModelFormatError {
+    let component = name.split(separator: ".").last ?? ""
+    if Self.quantizedParts.contains(String(component)) {
+      return .unsupported(
+        path: directory.path, what: "a tensor", found: "'\(name)', which is a part of quantised weights",
+        supported: "weights of \(SafetensorsType.readNames); add the model that this was made of, or a GGUF file of it of "
+          + ElementType.supportedNames)
+    }
+    if name.contains(".lora_") {
+      return .notAModel(
+        path: directory.path, found: "a model with the matrices of a LoRA adapter ('\(name)')",
+        advice: "merge them first: merge_and_unload() of peft")
+    }
+    let known = WrapperPrefix(knownIn: names).map { "; all names have \($0), and do not fit without it either" } ?? ""
+    return .unsupported(
+      path: directory.path, what: "a tensor", found: "'\(name)'\(known)",
+      supported: "those of \(configuration.architecture) with \(configuration.layers) layers")
+  }
+
+  /// What GPTQ, AWQ, MLX, bitsandbytes, compressed-tensors and FP8 checkpoints have beside or in place of a weight.
+  private static let quantizedParts: Set<String> = [
+    "qweight", "qzeros", "g_idx", "scales", "biases", "absmax", "quant_map", "SCB", "weight_packed", "weight_scale",
+    "weight_scale_inv", "weight_zero_point",
+  ]
+
+  private func tensor(_ name: String) -> SafetensorsFile.Tensor? {
+    places[name].flatMap { files[$0.file].tensor($0.name) }
+  }
+
+  func shape(of name: String) -> [Int]? { tensor(name)?.shape }
+
+  func storedType(of name: String) -> String? { tensor(name)?.type.rawValue }
+
+  func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+    guard let place = places[name], let tensor = tensor(name) else { preconditionFailure("no '\(name)'") }
+    let rowLength = tensor.shape.dropFirst().reduce(1, *)
+    unsafe files[place.file].widen(
+      tensor, values: rows.lowerBound * rowLength..<rows.upperBound * rowLength, into: target)
+  }
+}
