@@ -66,6 +66,7 @@ final class HuggingFaceTensors: TensorStore {
     self.warnings = warnings
     names = places.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     try check(required, configuration, directory)
+    if configuration.tiedEmbeddings { try checkHead(configuration, directory) }
   }
 
   private static func map(_ name: String, of directory: ModelDirectory) throws(ModelFormatError) -> SafetensorsFile {
@@ -119,6 +120,36 @@ final class HuggingFaceTensors: TensorStore {
   /// A table that is computed here, and a head that is the embedding.
   private static func isIgnored(_ name: String) -> Bool {
     name.hasSuffix(".rotary_emb.inv_freq") || name == "lm_head.weight"
+  }
+
+  /// Refuses a head of its own where the configuration says that the embedding is the head: older transformers take the
+  /// embedding, newer ones and GGUF's converter the head.
+  private func checkHead(
+    _ configuration: ModelConfiguration, _ directory: ModelDirectory
+  ) throws(ModelFormatError) {
+    let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
+    // An embedding of another shape is refused when the model is opened.
+    let shape = [configuration.vocabulary, configuration.hidden]
+    guard let second = tensor(head), tensor(embedding)?.shape == shape else { return }
+    if second.shape == shape, second.type.elementType != nil, sameValues(embedding, head, shape) { return }
+    throw .wrongParts(
+      path: directory.path,
+      problem:
+        "'\(embedding)' and '\(head)' differ, and \"tie_word_embeddings\" of config.json says that one is the other",
+      advice:
+        "where the model has a head of its own, set \"tie_word_embeddings\" to false; else save it without '\(head)'")
+  }
+
+  /// Whether two matrices of this shape, which are read, have the same values.
+  private func sameValues(_ one: String, _ other: String, _ shape: [Int]) -> Bool {
+    var values = [[Float]](repeating: [Float](repeating: 0, count: shape[1]), count: 2)
+    for row in 0..<shape[0] {
+      for (index, name) in [one, other].enumerated() {
+        unsafe values[index].withUnsafeMutableBufferPointer { unsafe read(name, rows: row..<row + 1, into: $0) }
+      }
+      guard values[0].elementsEqual(values[1], by: { $0.bitPattern == $1.bitPattern }) else { return false }
+    }
+    return true
   }
 
   private func unknown(

@@ -27,6 +27,9 @@ struct WeightFiles {
     let parts = there + strays
     if hasSingle {
       guard parts.isEmpty else { throw Self.ambiguous(directory, "'\(Self.single)'", parts) }
+      if index != nil, let sign = directory.unfinishedWeights() {
+        throw .unfinishedDownload(path: directory.path(of: named[0].excerpt), sign: sign)
+      }
       self.init([Self.single], warnings: index == nil ? [] : [Self.staleIndex(named)])
       return
     }

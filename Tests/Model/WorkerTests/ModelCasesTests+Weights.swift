@@ -34,6 +34,16 @@ extension ModelCasesTests {
       try $0.writeIndex()
       try $0.writeShards([2], scale: 0)
     },
+    .model(
+      "an index whose shards are on their way, beside an older single file",
+      .refused(
+        "'DIR/model/model-00001-of-00002.safetensors' is a download that is not at its end, since "
+          + "'model-00001-of-00002.safetensors.aria2' lies beside it; wait for its end, or remove "
+          + "'model-00001-of-00002.safetensors.aria2' where the file is whole")
+    ) {
+      try $0.writeIndex()
+      try $0.write(SampleModel.shard(1) + ".aria2", "\0")
+    },
     .model("shards with their index", .read([])) {
       try $0.writeShards()
       try $0.writeIndex()
@@ -195,6 +205,16 @@ extension ModelCasesTests {
           + "(DistributedDataParallel or DeepSpeed), and do not fit without it either; supported: those of LlamaForCausalLM "
           + "with 2 layers")
     ) { try $0.write(SampleModel.single, $0.renamed { "module." + $0.replacing("model.", with: "bert.") }) },
+    .model("a head that is the embedding", .read([])) {
+      try $0.write(SampleModel.single, $0.tensors + [$0.head(scale: 1)])
+    },
+    .model(
+      "a head of its own beside a tied embedding",
+      .refused(
+        "'DIR/model': 'model.embed_tokens.weight' and 'lm_head.weight' differ, and \"tie_word_embeddings\" of config.json says "
+          + "that one is the other; where the model has a head of its own, set \"tie_word_embeddings\" to false; else save it "
+          + "without 'lm_head.weight'")
+    ) { try $0.write(SampleModel.single, $0.tensors + [$0.head(scale: 2)]) },
     .model(
       "GPTQ",
       .refused(

@@ -100,6 +100,15 @@ struct SampleModel {
     return root
   }
 
+  /// A head with the embedding's values times `scale`.
+  func head(scale: Float) -> SafetensorsTensor {
+    guard let embedding = tensors.first(where: { $0.name == "model.embed_tokens.weight" }) else {
+      preconditionFailure("a model has an embedding")
+    }
+    return SafetensorsTensor(
+      name: "lm_head.weight", shape: embedding.shape, values: embedding.values.map { $0 * scale })
+  }
+
   /// All tensors under other names.
   func renamed(_ name: (String) -> String) -> [SafetensorsTensor] {
     tensors.map { SafetensorsTensor(name: name($0.name), shape: $0.shape, values: $0.values) }
