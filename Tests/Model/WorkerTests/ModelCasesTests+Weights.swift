@@ -219,7 +219,7 @@ extension ModelCasesTests {
       "GPTQ",
       .refused(
         "'DIR/model/config.json': the quantisation (\"quantization_config\") is \"gptq\", 4 bits; supported: weights of F32, "
-          + "F16 or BF16; add the model that this was made of, or a GGUF file of it of \(ggufTypes)"
+          + "F16, BF16, F64; add the model that this was made of, or a GGUF file of it of \(ggufTypes)"
       )
     ) {
       try $0.change("config.json", [("quantization_config", ["quant_method": "gptq", "bits": 4, "group_size": 128])])
