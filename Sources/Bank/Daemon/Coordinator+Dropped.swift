@@ -1,3 +1,4 @@
+import Evaluation
 import Glibc
 import Registry
 import RPCProtocol
@@ -173,8 +174,7 @@ extension Coordinator {
     case .ignored(let label, let name, let rule):
       return (label, name, Refusal(.ignored, kind: rule, rules(label).explanation(ofIgnored: rule)))
     case .rejected(let label, let name, let reason):
-      let kind = reason.split(separator: ":", maxSplits: 1).first.map { String($0) } ?? "bad_name"
-      return (label, name, Refusal(kind: kind, reason))
+      return (label, name, Refusal(reason: reason, else: "bad_name"))
     case .failed(let label, let name, let error): return (label, name, Refusal(error))
     case .due, .vanished, .listed, .incomplete, .crowded, .replaced, .condition: return nil
     }
@@ -311,6 +311,11 @@ extension Coordinator {
         identity: identity, time: .now)
     }
   }
+}
+
+extension NameRules {
+  /// Of the directory of tasks.
+  static let tasks = NameRules.tasks(rowEndings: TaskFile.rowEndings)
 }
 
 extension DropIdentity {

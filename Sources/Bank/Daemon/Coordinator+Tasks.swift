@@ -27,21 +27,20 @@ extension Coordinator {
     }
   }
 
-  /// `NAME.jsonl` and `NAME/` in the directory at once would change places with every scan.
+  /// A task comes from one file or directory: two, such as `NAME.jsonl` and `NAME/`, would change places with every scan. The
+  /// one that it came from stays, as long as it is there; the watcher tries the other again when it is gone.
   private func checkOtherForm(of name: String, _ item: DropItem) throws(Refusal) {
-    let other = item.isDirectory ? name + ".jsonl" : name
-    let isThere: Bool
+    guard let source = snapshot.task(name)?.current.source, source != item.name else { return }
+    let other: FileStatus?
     do throws(SystemCallError) {
-      isThere = try FileSystem.status(other, in: item.directory) != nil
+      other = try FileSystem.status(source, in: item.directory)
     } catch {
       throw Refusal(error)
     }
-    let known = snapshot.ingested(.tasks, other)?.state
-    let isTaken = known == .accepted || known == .duplicate
-    if isThere, isTaken {
-      throw Refusal(
-        kind: "two_forms", "'\(other)' is there too and is the task '\(name)' already; remove one of the two")
-    }
+    guard other?.kind == .regular || other?.kind == .directory else { return }
+    throw Refusal(
+      kind: "two_forms",
+      "'\(source)' is there too and is the task '\(name)' already; remove one of the two, or rename it")
   }
 
   /// Makes a private, durable copy of the file, or of those files of the directory that make a task, and returns what was

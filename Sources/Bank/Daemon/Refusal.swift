@@ -22,10 +22,17 @@ struct Refusal: Error {
     switch error {
     case .incomplete(_, let reason): self.init(.incomplete, kind: "incomplete", reason, outcome: .incomplete)
     case .vanished(let name): self.init(.incomplete, kind: "vanished", "'\(name)' is gone")
-    case .rejected(_, let reason): self.init(kind: "not_taken", reason)
+    case .rejected(_, let reason): self.init(reason: reason, else: "not_taken")
     case .unreadable(let error): self.init(.incomplete, kind: "unreadable", error.description, outcome: .retryLater)
     case .failed(let error): self.init(ofSystem: error.description)
     }
+  }
+
+  /// Of a text that may begin with its kind and a colon.
+  init(reason: String, else kind: String) {
+    let beginning = reason.prefix { $0 != ":" }
+    let isKind = beginning.count < reason.count && beginning.allSatisfy { $0 == "_" || $0.isLowercase }
+    self.init(kind: isKind ? String(beginning) : kind, reason)
   }
 
   /// Of a call on what was dropped.

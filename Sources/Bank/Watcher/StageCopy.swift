@@ -110,7 +110,7 @@ private func openSource(_ name: String, in directory: FileDescriptor) throws(Sta
   } catch {
     switch error.number {
     case ENOENT: throw .vanished(name: name)
-    case ELOOP: throw .rejected(name: name, reason: "it is a symbolic link")
+    case ELOOP: throw .rejected(name: name, reason: SymbolicLink(Array(name.utf8), in: directory).reason)
     case ENXIO: throw .rejected(name: name, reason: "it is a socket or a device")
     case EWOULDBLOCK: throw .incomplete(name: name, reason: "another process holds it")
     case EACCES, EPERM:

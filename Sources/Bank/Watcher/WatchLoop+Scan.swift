@@ -145,11 +145,11 @@ extension WatchLoop {
 
   private func refuse(_ index: Int, _ name: [UInt8], _ verdict: NameRules.Verdict) {
     forget(index, name, keepingRefusal: true)
-    guard directories[index].refused[name] == nil, directories[index].refused.count < settings.maximumNames else {
-      return
-    }
+    let known = directories[index].refused[name]
+    guard known?.verdict != verdict.hashValue, known != nil || directories[index].refused.count < settings.maximumNames
+    else { return }
     let shown = escaped(bytes: name, limit: 255)
-    directories[index].refused[name] = shown
+    directories[index].refused[name] = .init(shown: shown, verdict: verdict.hashValue)
     switch verdict {
     case .accepted: break
     case .ignored(let rule): onEvent(.ignored(label: directories[index].label, name: shown, rule: rule))
@@ -159,8 +159,8 @@ extension WatchLoop {
 
   private func forget(_ index: Int, _ name: [UInt8], keepingRefusal: Bool = false) {
     let label = directories[index].label
-    if !keepingRefusal, let shown = directories[index].refused.removeValue(forKey: name) {
-      onEvent(.vanished(label: label, name: shown))
+    if !keepingRefusal, let refused = directories[index].refused.removeValue(forKey: name) {
+      onEvent(.vanished(label: label, name: refused.shown))
     }
     guard let text = String(validating: name, as: UTF8.self) else { return }
     let key = DropKey(label: label, name: text)
@@ -175,6 +175,21 @@ extension WatchLoop {
     for position in syncs.indices { syncs[position].waiting?[key] = nil }
     if directories[index].announced.removeValue(forKey: text) != nil {
       onEvent(.vanished(label: label, name: text))
+      // Of directories that hold tasks alone: `NAME.jsonl` and `NAME/` are one.
+      if directories[index].configuration.rules.acceptsDirectories {
+        directories[index].goneStems.insert(directories[index].configuration.rules.stem(of: text))
+      }
+    }
+  }
+
+  /// Tries the other forms of items that went in this turn: they were refused as long as those were there.
+  func lookAtOtherForms() {
+    for index in directories.indices where !directories[index].goneStems.isEmpty {
+      let (rules, stems) = (directories[index].configuration.rules, directories[index].goneStems)
+      directories[index].goneStems = []
+      for name in directories[index].announced.keys where stems.contains(rules.stem(of: name)) {
+        look(index, Array(name.utf8), .closed)
+      }
     }
   }
 
@@ -209,7 +224,7 @@ extension WatchLoop {
     guard let index = index(of: key.label) else { return }
     if directories[index].announced[key.name] != nil {
       settling.saw(key, .scanned, at: .now)
-    } else if let name = directories[index].refused.first(where: { $0.value == key.name })?.key {
+    } else if let name = directories[index].refused.first(where: { $0.value.shown == key.name })?.key {
       directories[index].refused[name] = nil
       requestScan()
     }

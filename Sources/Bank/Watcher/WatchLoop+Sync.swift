@@ -38,6 +38,7 @@ extension WatchLoop {
         for index in directories.indices {
           if directories[index].watch == nil { scanAgain(index) } else { reopenIfReplaced(index) }
         }
+        lookAtOtherForms()
         // A directory that was opened just now may have left names to look at: in the next turn, which comes at once.
         guard marked.isEmpty else { return }
         attempts = settling.expedite(at: .now)

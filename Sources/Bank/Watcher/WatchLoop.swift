@@ -99,6 +99,7 @@ final class WatchLoop {
     for index in directories.indices where directories[index].mayHaveChanged { reopenIfReplaced(index) }
     scanWhereDue()
     lookAtMarked()
+    lookAtOtherForms()
     announceDue()
     advanceSyncs()
     // Before the answers, so that who was answered finds what it waited for.
@@ -108,7 +109,7 @@ final class WatchLoop {
 
   /// When something happens by itself.
   private func nextInstant() -> MonotonicInstant {
-    if !marked.isEmpty { return .now }
+    if !marked.isEmpty || directories.contains(where: { !$0.goneStems.isEmpty }) { return .now }
     var instants = directories.compactMap(\.nextScan) + syncs.map(\.deadline.instant)
     if let scanAt { instants.append(scanAt) }
     if let due = settling.nextDue { instants.append(due) }

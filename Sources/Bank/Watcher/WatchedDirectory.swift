@@ -21,8 +21,10 @@ struct WatchedDirectory {
   var announced: [String: DropIdentity] = [:]
   /// The identity that the last scan saw, where there are no events to tell of a change.
   var polled: [String: DropIdentity] = [:]
-  /// Names that are ignored or rejected, with how they were shown; each is told once.
-  var refused: [[UInt8]: String] = [:]
+  /// Names that are ignored or rejected; each is told once, and again where what is said of it changes.
+  var refused: [[UInt8]: Refused] = [:]
+  /// Stems of names that went in this turn: what was refused because of one of them may be taken now.
+  var goneStems: Set<String> = []
   var mayHaveChanged = false
   var nextScan: MonotonicInstant?
   var isFull = false
@@ -33,6 +35,13 @@ struct WatchedDirectory {
   }
 
   var label: String { configuration.label }
+
+  struct Refused {
+    /// The name as it was shown.
+    var shown: String
+    /// What was said, as a hash: the names are many, and the texts long.
+    var verdict: Int
+  }
 
   /// What stands under a name at this moment.
   enum Found {
@@ -47,6 +56,12 @@ struct WatchedDirectory {
   func look(_ name: [UInt8], in directory: FileDescriptor) -> Found {
     do throws(SystemCallError) {
       guard let status = try FileSystem.status(name: name, in: directory) else { return .nothing }
+      if status.kind == .symbolicLink {
+        return .refused(
+          configuration.rules.verdict(ofLink: name) { isDirectory in
+            SymbolicLink(name, in: directory, isDirectory: isDirectory).reason
+          })
+      }
       switch configuration.rules.verdict(name, isDirectory: status.kind == .directory) {
       case .accepted(let text):
         switch status.kind {
@@ -55,7 +70,7 @@ struct WatchedDirectory {
         case .directory:
           return .item(DropIdentity(isDirectory: true, files: try files(in: text, of: directory)))
         case .symbolicLink, .fifo, .socket, .device:
-          return .refused(.rejected(reason: "not_a_file: it is \(status.kind.phrase)"))
+          return .refused(.rejected(reason: "not_a_file: it is \(status.kind.phrase); drop a regular file"))
         }
       case let verdict:
         return .refused(verdict)

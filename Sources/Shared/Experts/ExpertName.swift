@@ -30,7 +30,7 @@ package enum ExpertName {
   /// The name for a file that gives none: its file name without `.safetensors`; nil where that is no valid name.
   package static func fromFileName(_ path: String) -> String? {
     var name = path.split(separator: "/").last.map(String.init) ?? ""
-    if name.hasSuffix(".safetensors") { name.removeLast(".safetensors".count) }
+    if name.lowercased().hasSuffix(".safetensors") { name.removeLast(".safetensors".count) }
     return isValid(name) ? name : nil
   }
 }

@@ -155,6 +155,18 @@ package enum FileSystem {
     return (slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self), name)
   }
 
+  /// Where a symbolic link leads to, as it is written in it.
+  package static func linkTarget(_ name: [UInt8], in directory: FileDescriptor) throws(SystemCallError) -> [UInt8] {
+    let terminated = name.map { CChar(bitPattern: $0) } + [0]
+    // PATH_MAX; a longer one cannot be made.
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let capacity = buffer.count
+    let count = try systemCall("read the link", escaped(bytes: name)) {
+      unsafe readlinkat(directory.number, terminated, &buffer, capacity)
+    }
+    return buffer.prefix(count).map { UInt8(bitPattern: $0) }
+  }
+
   /// Where the running program's file is, by /proc.
   package static func ownExecutable() throws(SystemCallError) -> String {
     var buffer = [CChar](repeating: 0, count: 4096)

@@ -193,8 +193,9 @@ struct DirectoryWatcherTests {
           "ignored notes.txt ending",
           "rejected \\xff\\n.safetensors bad_name: only letters, digits, '.', '_' and '-' are allowed",
           "rejected e.pt pickle_not_supported: import it with t2ctl expert import",
-          "rejected f.safetensors not_a_file: it is a FIFO",
-          "rejected l.safetensors not_a_file: it is a symbolic link",
+          "rejected f.safetensors not_a_file: it is a FIFO; drop a regular file",
+          "rejected l.safetensors symbolic_link: 'l.safetensors' is a symbolic link to '/etc/hostname'; links are not "
+            + "followed: put a copy in its place: cp -L l.safetensors .l.safetensors && mv -T .l.safetensors l.safetensors",
         ])
       // A file in its place is taken.
       try harness.put("l.safetensors", "now END")
@@ -456,7 +457,7 @@ struct DirectoryWatcherTaskTests {
   @Test(arguments: [DirectoryWatcher.Settings.Mode.auto, .poll])
   func aDirectoryCountsAsOneItemAndAChangeInsideAnnouncesIt(mode: DirectoryWatcher.Settings.Mode) throws {
     try withWatcher { harness in
-      try harness.start(mode == .poll ? polling : quick, rules: .tasks)
+      try harness.start(mode == .poll ? polling : quick, rules: .jsonTasks)
       try FileSystem.createDirectories("\(harness.drop)/arc")
       try harness.write("arc/fewshot.jsonl", "{}")
       #expect(harness.wait { harness.taken("arc").last == "fewshot.jsonl" })
@@ -476,7 +477,7 @@ struct DirectoryWatcherTaskTests {
 
   @Test func aDirectoryMadeAndFilledInOneGoIsWholeAtTheNextSync() throws {
     try withWatcher { harness in
-      try harness.start(patient, rules: .tasks)
+      try harness.start(patient, rules: .jsonTasks)
       for round in 0..<50 {
         try FileSystem.createDirectories("\(harness.drop)/t\(round)")
         try harness.write("t\(round)/fewshot.jsonl", "{}")
@@ -489,7 +490,7 @@ struct DirectoryWatcherTaskTests {
 
   @Test func aDirectoryRenamedIntoPlaceIsTakenAtOnce() throws {
     try withWatcher { harness in
-      try harness.start(patient, rules: .tasks)
+      try harness.start(patient, rules: .jsonTasks)
       try FileSystem.createDirectories("\(harness.path)/build")
       try FileSystem.writeAtomically("\(harness.path)/build/fewshot.jsonl", [1])
       try FileSystem.rename("\(harness.path)/build", to: "\(harness.drop)/arc")

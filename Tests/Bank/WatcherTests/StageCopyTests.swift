@@ -145,9 +145,10 @@ struct StageCopyTests {
           continue
         }
       }
-      #expect(throws: StagingError.rejected(name: "link", reason: "it is a symbolic link")) {
-        try fixture.stage("link")
-      }
+      let reason =
+        "symbolic_link: 'dangling' is a symbolic link to 'nowhere'; links are not followed: put a copy in its place: "
+        + "cp -L dangling .dangling && mv -T .dangling dangling"
+      #expect(throws: StagingError.rejected(name: "dangling", reason: reason)) { try fixture.stage("dangling") }
       #expect(throws: StagingError.vanished(name: "none")) { try fixture.stage("none") }
     }
   }

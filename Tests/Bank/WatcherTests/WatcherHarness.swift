@@ -193,3 +193,8 @@ func withWatcher(place: String = "drop", _ body: (WatcherHarness) throws -> Void
     try body(harness)
   }
 }
+
+extension NameRules {
+  /// As the daemon makes them, with the endings of files of rows.
+  static let jsonTasks = NameRules.tasks(rowEndings: [".jsonl", ".json", ".csv"])
+}
