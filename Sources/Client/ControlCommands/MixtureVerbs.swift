@@ -10,7 +10,10 @@ extension Verb {
     make(
       "mixture get", [.one("TASK", "task")],
       [model, .value("--vectors", "FILE", nil, "write the mixed vectors too: a safetensors that is itself an expert")],
-      methods: ["mixture.get"], "The best mixture of a task."
+      methods: ["mixture.get"], "The best mixture of a task.",
+      notes:
+        "Where the shots tell no expert and no mixture from the base, as when all their answers are wrong, the base is "
+        + "served, and no signal is said."
     ) { invocation throws(ControlError) in
       var params = try invocation.parameters(for: MixtureGet.self)
       let path = invocation.command.value("--vectors")
@@ -31,7 +34,8 @@ extension Verb {
           ("GENERATION", .right))
         for mixture in list.mixtures {
           table.add([
-            mixture.task, mixture.model, mixture.served, shortAlpha(mixture.alpha),
+            mixture.task, mixture.model, servedCell(mixture.served, noSignal: mixture.noSignal),
+            shortAlpha(mixture.alpha),
             mixture.damaged != nil ? "damaged" : mixture.stale ? "yes" : "no",
             "\(mixture.generation)",
           ])

@@ -14,7 +14,8 @@ package struct ReportIndex {
     let mixture = data.mixture.mixture
     let eval = mixture.scores.score(of: mixture.served)?.eval
     let cells = [
-      mixture.served, cell(mixture.scores.base.eval?.value), cell(eval?.value), evalInterval(eval),
+      servedCell(mixture.served, noSignal: mixture.noSignal), cell(mixture.scores.base.eval?.value), cell(eval?.value),
+      evalInterval(eval),
       paired(eval?.versusBase), mixture.scores.metric, data.model, data.mixture.stale ? "stale" : "up to date",
     ]
     rows += element(

@@ -35,3 +35,8 @@ package func budgetText(_ budget: SweepBudget) -> String {
   case .prompts(let number): "\(number) prompts"
   }
 }
+
+/// What is served for a task, in a table: `mixture`, `base`, `uniform` or an expert's name.
+package func servedCell(_ served: String, noSignal: Bool?) -> String {
+  noSignal == true ? "\(served) (no signal)" : served
+}

@@ -25,13 +25,17 @@ extension Adaptation {
 
     let names = (0..<expertCount).map { AdaptationOutcome.Served.expert($0) }
     let kinds = [AdaptationOutcome.Served.base] + names + [.uniform]
-    let isServed = point != nil && !mine.isBelow(theirs[rival], by: objective)
+    let hasSignal = hasSignal(baselines, standings)
+    let isServed = hasSignal && point != nil && !mine.isBelow(theirs[rival], by: objective)
+    // The base is the first of the baselines.
+    if !hasSignal { rival = 0 }
     let standing = { (index: Int) in
       AdaptationOutcome.Standing(fit: baselines.fits[index], heldOut: baselines.heldOut[index])
     }
     return AdaptationOutcome(
       served: isServed ? .mixture : kinds[rival],
-      because: because(isServed, heldOut: best.heldOut != nil, mine: mine, theirs: theirs[rival]),
+      hasSignal: hasSignal,
+      because: because(isServed, hasSignal, heldOut: best.heldOut != nil, mine: mine, theirs: theirs[rival]),
       alpha: isServed ? point ?? baselines.candidates[rival] : baselines.candidates[rival],
       found: point ?? MixtureCoefficients.base(of: expertCount), base: standing(0),
       experts: (0..<expertCount).map { standing($0 + 1) }, uniform: standing(expertCount + 1),
@@ -39,6 +43,16 @@ extension Adaptation {
       generations: search.method.generation, stopReason: search.stopReason ?? .iterations,
       searches: settings.configurations.indices.map { outcome(of: $0, standings[$0]) }, costs: totalCosts,
       warnings: warnings)
+  }
+
+  /// Whether anything that was scored differs from the base, on all shots or on those held out. Rows that are generated and
+  /// never right have no likelihood either: then all are equal, and whatever the search came by first would be served.
+  /// Of what could not be scored nothing is known.
+  private func hasSignal(_ baselines: Baselines, _ found: [AdaptationOutcome.Standing]) -> Bool {
+    let scored =
+      baselines.candidates.indices.map { (fit: baselines.fits[$0], heldOut: baselines.heldOut[$0]) }
+      + found.map { (fit: $0.fit, heldOut: $0.heldOut) }
+    return scored.contains { $0.fit != .worst && ($0.fit != scored[0].fit || $0.heldOut != scored[0].heldOut) }
   }
 
   private func outcome(
@@ -103,7 +117,13 @@ extension Adaptation {
     return score
   }
 
-  private func because(_ isServed: Bool, heldOut: Bool, mine: MemberScore, theirs: MemberScore) -> String {
+  private func because(
+    _ isServed: Bool, _ hasSignal: Bool, heldOut: Bool, mine: MemberScore, theirs: MemberScore
+  ) -> String {
+    guard hasSignal else {
+      return
+        "no signal: on the shots the base, every expert and every mixture have \(shown(theirs)), so the base is served"
+    }
     let place = heldOut ? "on held-out shots" : "on the shots (too few to hold any out)"
     return "\(place) the mixture has \(shown(mine)), the best baseline \(shown(theirs)); "
       + (isServed ? "not below, so it is served" : "below, so the baseline is served")

@@ -15,6 +15,8 @@ package struct AdaptationOutcome: Sendable, Equatable {
   }
 
   package var served: Served
+  /// Whether the shots tell anything that was scored from the base. Where they do not, it is served.
+  package var hasSignal: Bool
   /// A sentence with the numbers that decided.
   package var because: String
   /// What is served, and what the search itself chose.

@@ -76,8 +76,9 @@ extension AdaptJob {
           metric: inputs.task.metric.rawValue, base: scores.base,
           experts: ByName(zip(inputs.experts, scores.experts).map { ($0.reference.name, $1) }),
           uniform: scores.uniform, mixture: scores.mixture),
-        served: inputs.name(of: outcome.served), servedBecause: outcome.because, taskDigest: spec.task.digest,
-        baseDigest: spec.model.digest, template: inputs.task.templateName,
+        served: inputs.name(of: outcome.served), servedBecause: outcome.because,
+        hasSignal: outcome.hasSignal, taskDigest: spec.task.digest, baseDigest: spec.model.digest,
+        template: inputs.task.templateName,
         search: searchSummary(outcome, shots: shots, clocks), evalItems: scores.items,
         warnings: inputs.warnings(outcome, shots: shots)),
       vectorsPath: spec.vectorsPath)

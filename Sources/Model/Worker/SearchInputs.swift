@@ -106,8 +106,14 @@ struct SearchInputs {
     }
   }
 
-  /// Where more was fitted than the shots can say.
+  /// Where the shots can say nothing, or more was fitted than they can say.
   func warnings(_ outcome: AdaptationOutcome, shots: Int) -> [String] {
+    guard outcome.hasSignal else {
+      return outcome.warnings + [
+        "no signal: no expert and no mixture does better or worse than the base on the \(shots) shots; look at what is "
+          + "answered (t2ctl evaluate) and at the task's answers and template, or give rows that some expert can answer"
+      ]
+    }
     let coefficients = outcome.searches[outcome.configuration].configuration.space.freedom
     guard coefficients > shots else { return outcome.warnings }
     return outcome.warnings + [

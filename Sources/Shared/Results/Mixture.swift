@@ -78,6 +78,8 @@ package struct Mixture: Codable, Sendable, Equatable {
   /// `mixture`, `base`, `uniform` or an expert's name.
   package var served: String
   package var servedBecause: String
+  /// Whether the search found nothing that the shots tell from the base, so that the base is served; nil where it did.
+  package var noSignal: Bool?
   /// Of the effective multipliers' content. The daemon sets it when it has checked the file that the worker wrote.
   package var digest: String?
   package var taskDigest: String
@@ -95,7 +97,8 @@ package struct Mixture: Codable, Sendable, Equatable {
   ///   - units: of the granularity; those of `vector` are not kept.
   package init(
     alpha: [[Float]], granularity: Granularity, mix: MixRule, rescale: Rescale, units: [String], experts: [Expert],
-    scores: Scores, served: String, servedBecause: String, taskDigest: String, baseDigest: String, template: String,
+    scores: Scores, served: String, servedBecause: String, hasSignal: Bool = true, taskDigest: String,
+    baseDigest: String, template: String,
     search: SearchSummary, evalItems: EvalItems? = nil, warnings: [String] = []
   ) {
     self.alpha = ByName(
@@ -110,6 +113,7 @@ package struct Mixture: Codable, Sendable, Equatable {
     self.scores = scores
     self.served = served
     self.servedBecause = servedBecause
+    noSignal = hasSignal ? nil : true
     self.taskDigest = taskDigest
     self.baseDigest = baseDigest
     self.template = template

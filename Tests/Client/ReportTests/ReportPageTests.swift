@@ -10,6 +10,12 @@ import Testing
   private func report(
     _ mixture: JSONValue = CannedReport.mixture(), search: JSONValue = CannedReport.job, bare: Bool = false
   ) throws -> String {
+    ReportPage(data: try data(mixture, search: search, bare: bare), time: "2026-01-31T14:00:00.000Z", version: "0.0.0")
+      .html
+  }
+
+  private func data(_ mixture: JSONValue, search: JSONValue = CannedReport.job, bare: Bool = false) throws -> ReportData
+  {
     func read<Value: Decodable>(_ json: JSONValue?) throws -> Value {
       try RecordReader(unknownMembers: .ignored).read(json ?? .null)
     }
@@ -19,13 +25,12 @@ import Testing
       models: ["smollm2"],
       state: .ready, stale: false)
     let checks: CheckList.Result = try read(bare ? ["checks": [], "pending": []] : CannedReport.checks)
-    let data = ReportData(
+    return ReportData(
       mixture: try read(mixture), task: task,
       search: bare ? nil : try read(search["result"]),
       log: try read(bare ? ["task": "arc", "revisions": [], "changes": []] : CannedReport.log),
       checks: checks.checks,
       dispatch: bare ? nil : .init(job: try read(dispatch), result: try read(dispatch["result"])))
-    return ReportPage(data: data, time: "2026-01-31T14:00:00.000Z", version: "0.0.0").html
   }
 
   @Test(arguments: ["vector", "layer", "matrix"], [true, false])
@@ -82,6 +87,19 @@ import Testing
   @Test func whatWasFoundIsShownBesideABaselineThatIsServed() throws {
     let read = MarkupReader(try report(CannedReport.mixture(served: "base")))
     #expect(read.text.contains("What the search found and is not served"))
+  }
+
+  @Test func aSearchWithoutSignalIsNamedOnThePageAndInTheIndex() throws {
+    var mixture = try #require(CannedReport.mixture(served: "base").objectValue)
+    mixture["no_signal"] = true
+    mixture["served_because"] = "no signal: all have score 0.0, so the base is served"
+    mixture["warnings"] = ["no signal: no expert and no mixture does better"]
+    let page = MarkupReader(try report(.object(mixture))).text
+    #expect(page.contains("base: no signal: all have score 0.0"))
+    #expect(page.contains("no signal: no expert and no mixture does better"))
+    var index = ReportIndex(time: "2026-01-31T14:00:00.000Z")
+    index.add(try data(.object(mixture)), file: "arc.html")
+    #expect(MarkupReader(index.html).text.contains("base (no signal)"))
   }
 
   @Test func ofManyItemsTheFirstAreOpenAndTheOthersUnfold() throws {

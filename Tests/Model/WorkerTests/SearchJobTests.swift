@@ -1,3 +1,4 @@
+import Experts
 import ModelSamples
 import Multipliers
 import Results
@@ -130,6 +131,27 @@ import WorkerProtocol
       spec.task = try model.generatedTask(shots: 3, tokens: 3)
       let fault = try TestWorker().run(spec).ending.fault()
       #expect(fault.kind == .unsupported && fault.message.contains("'gradient' needs rows with choices"))
+    }
+  }
+
+  /// Two or more rows to generate on a model that answers none, under no expert.
+  @Test(arguments: [2, 8])
+  func aSearchWithoutSignalServesTheBaseAndSaysSo(shots: Int) throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      var spec = try Self.spec(model) { $0.method = CrossEntropyMethod.name }
+      spec.task = try model.generatedTask(shots: shots, tokens: 3)
+      let result = try WorkerServiceTests.timeless(try TestWorker().run(spec).ending)
+      #expect(result.scores.base.fit == 0 && result.scores.mixture.fit == 0)
+      #expect(result.scores.experts.entries.allSatisfy { $0.value.fit == 0 })
+      #expect(result.served == "base" && result.noSignal == true)
+      #expect(result.servedBecause.hasPrefix("no signal: "))
+      #expect(result.alpha.entries.allSatisfy { $0.value == .one(0) })
+      #expect(result.warnings?.contains { $0.hasPrefix("no signal: ") && $0.contains("\(shots) shots") } == true)
+      // The vectors that are written are the base's too.
+      let vectors = try ExpertFile.read(path: spec.vectorsPath)
+      let signature = try #require(vectors.signatureOfItsOwn(named: "own"))
+      #expect(try vectors.validated(against: signature).parameters.allSatisfy { $0.values.allSatisfy { $0 == 1 } })
     }
   }
 

@@ -149,7 +149,10 @@ extension Service {
     let mixture = try served(task.name, model: model.name)
     var note = "generation \(mixture.generation)"
     if case let what = mixture.mixture.record.served, what != "mixture" {
-      note += ", which serves '\(what)': nothing that the search found was better on held-out shots"
+      note += ", which serves '\(what)': "
+      note +=
+        mixture.mixture.record.noSignal == true
+        ? "the search had no signal" : "nothing that the search found was better on held-out shots"
     }
     if let reason = mixture.staleReason { note += ", stale: \(reason)" }
     return CompareSpec.Column(

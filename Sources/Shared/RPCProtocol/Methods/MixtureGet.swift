@@ -8,7 +8,8 @@ package enum MixtureGet: RPCMethodDeclaration {
   package static let summary = "The best mixture of a task, from memory."
   package static let resultNotes =
     "a coefficient is a number, or a list of them in the order of units; inputs_digest is of all that the mixture "
-    + "depends on; history and eval_items are left to job.show; not_modified comes with generation alone, and else not "
+    + "depends on; no_signal is true where the shots tell no expert and no mixture from the base, which is served then, "
+    + "and else not there; history and eval_items are left to job.show; not_modified comes with generation alone, and else not "
     + "at all"
 
   package struct Parameters: Record {

@@ -36,6 +36,8 @@ package struct MixtureRow: Codable, Sendable, Equatable {
   package var alpha: ByName<Mixture.Coefficients>
   package var scores: Mixture.Scores
   package var served: String
+  /// As in mixture.get.
+  package var noSignal: Bool?
   package var stale: Bool
   @NullWhenAbsent package var staleReason: String?
   package var generation: Int64
@@ -52,6 +54,7 @@ package struct MixtureRow: Codable, Sendable, Equatable {
     alpha = mixture.alpha
     scores = mixture.scores
     served = mixture.served
+    noSignal = mixture.noSignal
     stale = staleReason != nil
     self.staleReason = staleReason
     self.generation = generation
