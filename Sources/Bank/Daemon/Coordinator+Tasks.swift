@@ -17,6 +17,9 @@ extension Coordinator {
     do throws(TaskFileError) {
       task = try TaskDefinition(name: name, files: files)
     } catch {
+      if let sign = UnfinishedRows.sign(in: files) {
+        throw Refusal(.incomplete, kind: "incomplete", "\(error.description); \(sign)", outcome: .incomplete)
+      }
       throw Refusal(kind: "bad_task", error.description)
     }
     try checkOtherForm(of: name, item)

@@ -10,7 +10,7 @@ extension ExpertFile {
     if let part = ExpertPart(fileName: fileName) { throw .partOfAnExpert(part) }
     let expert = try validated(againstOneOf: models)
     try expert.refuseZeros()
-    return expert
+    return try checkedAtEnd(expert)
   }
 
   private func validated(againstOneOf models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {

@@ -119,7 +119,12 @@ package struct ExpertFile: Sendable {
     try VectorMatch(file.tensors.map { ($0.name, $0.shape) }, in: layout, of: model)
   }
 
-  private func floats(_ name: String) throws(ExpertFileError) -> [Float] {
+  /// In the order in which they stand in the file.
+  var vectorsInFile: [SafetensorsFile.Tensor] {
+    file.tensors.sorted { $0.byteRange.lowerBound < $1.byteRange.lowerBound }
+  }
+
+  func floats(_ name: String) throws(ExpertFileError) -> [Float] {
     do throws(SafetensorsError) {
       return try file.floats(name)
     } catch {

@@ -21,6 +21,8 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
   case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
   /// Vectors of multipliers that are all zero: the first, how many there are, and of how many.
   case allZero(tensor: String, count: Int, of: Int)
+  /// From within a vector to the end of the file; a sentence.
+  case endOfZeros(String)
   /// A file of the paper's reference code; what is wrong with its names.
   case notSakana(problem: String)
   case wrongCount(found: Int, expected: Int, model: String)
@@ -49,6 +51,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .notFinite: "not_finite"
     case .outOfRange: "out_of_range"
     case .allZero: "all_zero"
+    case .endOfZeros: "end_of_zeros"
     case .notSakana: "not_sakana"
     case .wrongCount: "wrong_count"
     case .noModels: "no_models"
@@ -89,6 +92,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
       "\(count) of \(total) vectors hold nothing but zeros, the first is '\(tensor)': such a multiplier removes its "
         + "matrix, and so looks a download that did not reach its end; copy the file again, and leave out a tensor whose "
         + "matrix is to stay as it is"
+    case .endOfZeros(let sentence): sentence
     case .notSakana(let problem):
       "this is not an expert of the reference code: \(problem); it has learnable_params_module_list.0, .1 and so on, or the "
         + "names of the base's matrices"

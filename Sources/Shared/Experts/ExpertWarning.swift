@@ -12,6 +12,7 @@ package struct ExpertWarning: Sendable, Equatable, CustomStringConvertible {
     case unknownKey = "unknown_key"
     case notJSON = "not_json"
     case constantVector = "constant_vector"
+    case endOfZeros = "end_of_zeros"
     case unusualRange = "unusual_range"
     /// What wrappers put around all names was taken off.
     case wrapperPrefix = "wrapper_prefix"

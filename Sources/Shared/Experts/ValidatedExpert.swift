@@ -22,7 +22,7 @@ package struct ValidatedExpert: Sendable {
   package let layout: MultiplierLayout
   /// The file's numbers, in the model's order of matrices; matrices that it does not name are not there.
   package let parameters: [(matrix: Int, values: [Float])]
-  package let warnings: [ExpertWarning]
+  package internal(set) var warnings: [ExpertWarning]
   /// Two files with the same content are one version, whatever their bytes.
   package let contentDigest: Digest
 

@@ -96,10 +96,42 @@ import Testing
   @Test func partsOfVectorsAndLogitsMayBeZero() throws {
     var draft = ExpertDraft()
     draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 1, 0, 0]
+    draft.tensors["model.layers.0.self_attn.q_proj.weight"] = [1, 1, 1, 0]
     #expect(try draft.validated().warningCodes == [.unusualRange])
+    draft.tensors["model.layers.0.self_attn.q_proj.weight"] = [1, 1, 1, 0.5]
     draft.tensors["model.layers.1.mlp.up_proj.weight"] = [0, 0, 0, 0]
     draft.metadata["t2.param_space"] = "logit"
     #expect(try draft.validated().warningCodes.contains(.constantVector))
+  }
+
+  /// A download that was given its whole size: its header, and zeros from somewhere to the end.
+  @Test(
+    arguments: [
+      ("multiplier", 3, nil, ["unusual_range"]), ("multiplier", 2, nil, ["unusual_range", "end_of_zeros"]),
+      ("multiplier", 0, "all_zero", []), ("multiplier", -2, "all_zero", []),
+      ("logit", 3, nil, []), ("logit", 1, nil, ["end_of_zeros"]),
+      ("logit", 0, nil, ["constant_vector", "end_of_zeros"]),
+      ("logit", -1, "end_of_zeros", []), ("logit", -2, "end_of_zeros", []),
+    ] as [(String, Int, String?, [String])])
+  func zerosUpToTheEndAreSeen(space: String, written: Int, problem: String?, warnings: [String]) throws {
+    var draft = ExpertDraft()
+    draft.metadata["t2.param_space"] = space
+    // `written` of the last vector's values are there, or so many of the one before are not.
+    let values: [Float] = [0.5, 1.5, 0.75, 1.25]
+    func cut(_ count: Int) -> [Float] { values.indices.map { $0 < count ? values[$0] : 0 } }
+    draft.tensors = [
+      "model.layers.0.self_attn.q_proj.weight": cut(min(4, 4 + written)),
+      "model.layers.1.mlp.up_proj.weight": cut(max(0, written)),
+    ]
+    #expect(draft.problem()?.code == problem)
+    if problem == nil { #expect(try draft.validated().warningCodes.map(\.rawValue) == warnings) }
+    if problem == "end_of_zeros" {
+      #expect(
+        draft.problem()?.description.hasPrefix(
+          "the last \(-written) of the 4 values of 'model.layers.0.self_attn.q_proj.weight' and all of the vector behind"
+        )
+          == true)
+    }
   }
 
   /// What is in a store was taken by the rules of its time, and a worker reads it by those.
