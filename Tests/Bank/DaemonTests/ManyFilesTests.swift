@@ -75,6 +75,36 @@ import Testing
     }
   }
 
+  /// `cp burst/*.safetensors` beside a daemon that runs: each file is an event, and the last costs what the first did.
+  @Test func aBurstOfThousandsIsTakenAtOnePace() throws {
+    try withDaemon { (daemon: Harness) throws in
+      try daemon.addModel()
+      let count = environmentVariable("T2D_TEST_ALL") == nil ? 1000 : 3000
+      let start = MonotonicInstant.now
+      try drop(daemon, (0..<count).map { ("burst\($0)", expertBytes("burst\($0)", value: 0.5 + Float($0) / 4096)) })
+      let written = MonotonicInstant.now
+      var reached: [Int: MonotonicInstant] = [:]
+      let deadline = Deadline.after(.seconds(120))
+      while reached[count] == nil {
+        try #require(!deadline.hasPassed)
+        let accepted = try states(daemon)["accepted"] ?? 0
+        for mark in [1, count / 5, count * 4 / 5, count] where accepted >= mark && reached[mark] == nil {
+          reached[mark] = .now
+        }
+        _ = poll(nil, 0, 5)
+      }
+      try daemon.sync()
+      #expect(try states(daemon) == ["accepted": count])
+      let marks = try [1, count / 5, count * 4 / 5, count].map { try #require(reached[$0]) }
+      let (first, last) = (marks[1] - marks[0], marks[3] - marks[2])
+      print(
+        "a burst of \(count) experts: written in \(written - start), taken in \(marks[3] - start); the first fifth in "
+          + "\(first), the last in \(last)")
+      // A few times as slow is the machine's. What looked at all the files before it would be nine times as slow.
+      #expect(last < first * 6 + .seconds(1))
+    }
+  }
+
   @Test func theDaemonEndsAtOnceBesideABacklogAndTheNextOneTakesIt() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()
