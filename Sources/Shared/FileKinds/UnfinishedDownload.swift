@@ -5,6 +5,6 @@ package enum UnfinishedDownload {
   /// huggingface_hub. Not its `.lock` and `.metadata`, which stay for ever.
   package static let endings = [
     ".aria2", ".st", ".lftp-pget-status", ".crdownload", ".opdownload", ".download", ".part", ".partial", ".filepart",
-    ".!qB", ".incomplete",
+    ".!qB", ".!ut", ".fdmdownload", ".xltd", ".incomplete",
   ]
 }
