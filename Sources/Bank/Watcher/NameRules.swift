@@ -83,7 +83,10 @@ package struct NameRules: Sendable {
       + (acceptsDirectories ? ", or are those of directories" : "")
     switch rule {
     case "ending": return expected
-    case "directory": return "a directory is nothing that is dropped here"
+    case "directory":
+      return
+        "a directory is nothing that is dropped here: drop the file that is meant in it; a model is registered with "
+        + "t2ctl model add"
     case "link": return "a symbolic link is not followed; \(expected): drop a copy of what it leads to (cp -L)"
     case "bookkeeping":
       return

@@ -17,7 +17,10 @@ struct RefusedEnding: Sendable {
     let isPlain = NameRules.isPlain(name) && name.count > ending.utf8.count
     let file = isPlain ? String(decoding: name, as: UTF8.self) : "FILE" + ending
     let stem = String(decoding: file.utf8.dropLast(ending.utf8.count), as: UTF8.self)
-    return advice.replacing("STEM", with: "\u{0}").replacing("FILE", with: file).replacing("\u{0}", with: stem)
+    // `arc.jsonl.txt`, as editors name it that hide endings, is not to be `arc.jsonl.jsonl`.
+    let made = [".jsonl", ".safetensors"].first(where: Array(stem.utf8).hasEnding) ?? ""
+    return advice.replacing("STEM" + made, with: "\u{0}").replacing("STEM", with: "\u{0}")
+      .replacing("FILE", with: file).replacing("\u{0}", with: stem)
   }
 
   /// The longer ones first: `rows.tar.gz` is unpacked at once.

@@ -121,6 +121,11 @@ struct NameRulesTests {
       "not_a_task: a pickle is a program, which is not run; write the rows where it was made: "
         + "to_json('n.jsonl', orient='records', lines=True)"
     ),
+    (
+      "n.jsonl.txt",
+      "not_a_task: plain text does not say what is asked and what is right; write a JSON object a line into "
+        + "n.jsonl, or where that is in it: mv n.jsonl.txt n.jsonl"
+    ),
     ("n.db", "not_a_task: rows are not read from such a file; write a JSON object a line into n.jsonl"),
   ])
   func whatIsNoFileOfRowsIsRefusedWithTheCommandThatMakesIt(name: String, reason: String) {
