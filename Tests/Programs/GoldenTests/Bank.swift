@@ -76,7 +76,7 @@ final class Bank {
       { try self.drop("sorter", 3, [("t2.kind", "dispatcher")]) },
       { try self.drop("stranger", 4, [("t2.base.digest", "sha256:" + String(repeating: "5", count: 64))]) },
       { try self.drop("experts/broken.safetensors", "no header") },
-      { try self.drop("tasks/broken.jsonl", "{") },
+      { try self.drop("tasks/broken.jsonl", "{}}") },
       { try self.drop("numbers", settings: #"{ experts: ["nobody"], chat: false, max_tokens: 4 }"#) },
       { try self.drop("waiting", settings: #"{ experts: ["nobody"] }"#) },
       {
