@@ -1,4 +1,4 @@
-import Evaluation
+import Settings
 import Glibc
 import Registry
 import RPCProtocol
@@ -315,7 +315,7 @@ extension Coordinator {
 
 extension NameRules {
   /// Of the directory of tasks.
-  static let tasks = NameRules.tasks(rowEndings: TaskFile.rowEndings)
+  static let tasks = NameRules.tasks(rowEndings: TaskFileName.rowEndings)
 }
 
 extension DropIdentity {

@@ -1,3 +1,4 @@
+import FileKinds
 import Glibc
 import Settings
 import SystemSupport
@@ -56,13 +57,11 @@ package enum TaskFile {
 
   /// Other files (a README, a licence) may lie beside; one that could be meant as ours may not be passed over in silence.
   private static func looksLikeOurs(_ name: String) -> Bool {
-    guard !name.hasPrefix("."), !keptByOthers.contains(name) else { return false }
+    guard !name.hasPrefix("."), !BookkeepingFile.isOne(named: name) else { return false }
     return TaskFileName.rowEnding(of: name) != nil || name.lowercased().hasSuffix(".json5")
       || unreadable.contains { name.lowercased().hasSuffix($0) }
   }
 
-  /// What a clone of a data set of the hub has beside its rows.
-  private static let keptByOthers = ["dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json"]
   /// Rows in forms that are not read here.
   private static let unreadable = [".parquet", ".arrow", ".xlsx", ".gz", ".zst", ".zip"]
 

@@ -116,18 +116,10 @@ package enum TaskFileError: Error, Equatable, CustomStringConvertible {
 
   /// The command that makes rows of a table that pandas reads; empty for what is none.
   private static func conversion(of kind: FileKind, _ file: String) -> String {
-    let reader: String
-    switch kind {
-    case .table(.parquet): reader = "read_parquet"
-    case .table(.arrow): reader = "read_feather"
-    case .table(.excel): reader = "read_excel"
-    case .gitLFSPointer, .webPage, .serverMessage, .archive, .table, .text, .weights, .document, .program, .empty,
-      .zeros:
-      return ""
-    }
-    let name = TaskFileName.task(ofPath: file)
-    return "; convert it: python3 -c \"import pandas; pandas.\(reader)('\(file)').to_json('\(name).jsonl', "
-      + "orient='records', lines=True)\""
+    guard case .table(let table) = kind,
+      let command = table.conversion(of: file, to: TaskFileName.task(ofPath: file) + ".jsonl")
+    else { return "" }
+    return "; convert it: \(command)"
   }
 
   /// Of several rows.

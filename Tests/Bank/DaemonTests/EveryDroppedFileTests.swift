@@ -21,6 +21,7 @@ import Testing
     ("plain.safetensors", .taken, .ignored), ("UPPER-0.v1_x.safetensors", .taken, .ignored),
     ("plain.jsonl", .ignored, .taken), ("0.jsonl", .ignored, .taken), ("plain", .ignored, .ignored),
     ("a.parquet", .ignored, .refused), ("b.jsonl.gz", .refused, .refused), ("D.JSONL", .ignored, .taken),
+    ("c.ndjson", .ignored, .taken),
     ("f.SAFETENSORS", .taken, .ignored), ("g.safetensors.gz", .refused, .refused), ("h.arrow", .ignored, .refused),
     ("README.md", .ignored, .ignored), ("dataset_infos.json", .ignored, .ignored), ("r.txt", .ignored, .refused),
     ("4913", .ignored, .ignored), ("#x#", .ignored, .ignored),
