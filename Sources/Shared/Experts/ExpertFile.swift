@@ -119,9 +119,9 @@ package struct ExpertFile: Sendable {
     try VectorMatch(file.tensors.map { ($0.name, $0.shape) }, in: layout, of: model)
   }
 
-  /// In the order in which they stand in the file.
+  /// In the order in which they stand in the file; a step count is none.
   var vectorsInFile: [SafetensorsFile.Tensor] {
-    file.tensors.sorted { $0.byteRange.lowerBound < $1.byteRange.lowerBound }
+    file.tensors.filter { $0.count > 1 && $0.type.isRead }.sorted { $0.byteRange.lowerBound < $1.byteRange.lowerBound }
   }
 
   func floats(_ name: String) throws(ExpertFileError) -> [Float] {
