@@ -104,8 +104,7 @@ struct HuggingFaceConfig {
       guard let found = optional(key) else { continue }
       throw .unsupported(
         path: path, what: "the quantisation (\"\(key)\")", found: Self.quantization(found),
-        supported: "weights of \(SafetensorsType.readNames); add the model that this was made of, or a GGUF file of it of "
-          + ElementType.supportedNames)
+        supported: SafetensorsType.readWeights)
     }
     for key in ["rope_scaling", "rope_parameters"] {
       guard let found = optional(key)?.objectValue else { continue }

@@ -159,8 +159,7 @@ final class HuggingFaceTensors: TensorStore {
     if Self.quantizedParts.contains(String(component)) {
       return .unsupported(
         path: directory.path, what: "a tensor", found: "'\(name)', which is a part of quantised weights",
-        supported: "weights of \(SafetensorsType.readNames); add the model that this was made of, or a GGUF file of it of "
-          + ElementType.supportedNames)
+        supported: SafetensorsType.readWeights)
     }
     if name.contains(".lora_") {
       return .notAModel(

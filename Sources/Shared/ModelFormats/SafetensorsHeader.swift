@@ -247,6 +247,9 @@ package enum SafetensorsType: String, Sendable, CaseIterable {
 
   /// Those of which values are read, for messages.
   package static let readNames = allCases.filter(\.isRead).map(\.rawValue).joined(separator: ", ")
+  /// What a model is read of, for who has one of quantised weights.
+  static let readWeights =
+    "weights of \(readNames); add the model that this was made of, or a GGUF file of it of \(ElementType.supportedNames)"
 
   package var isRead: Bool { elementType != nil }
 
