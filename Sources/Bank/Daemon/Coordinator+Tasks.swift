@@ -169,7 +169,7 @@ extension TaskRevision {
     self.init(
       task: task.name, revision: 0, digest: task.digest.description, path: path, rows: task.shots.count,
       evalRows: task.eval.count, trainRows: task.train.count, scoring: task.scoring,
-      metric: task.metric.rawValue, template: task.templateText, settings: .object(task.settings.stored),
+      metric: task.metric.rawValue, template: task.templateName, settings: .object(task.settings.stored),
       warnings: task.warnings, source: source, added: added)
     self.files = files.references
     reading = task.reading.rawValue
@@ -177,11 +177,6 @@ extension TaskRevision {
 
   /// By which its rows are read. Of rules that only a newer t2d has nothing is known, and its catalogue is not opened.
   var rowReading: RowReading { RowReading(rawValue: reading) ?? .current }
-}
-
-extension TaskDefinition {
-  /// Of the first row: for people.
-  fileprivate var templateText: String { settings.template?.text ?? "default" }
 }
 
 extension TaskSettings {

@@ -13,7 +13,7 @@ extension Verb {
     make(
       "task register", [.one("NAME"), .several("FILE")],
       [.value("--model", "M", "model", "the only model to adapt it on")],
-      methods: ["system.hello", "system.sync", "task.list", "task.register", "job.wait"],
+      methods: ["system.hello", "system.sync", "task.list", "task.register", "task.show", "job.wait"],
       "Put a task's files into the watched directory, and adapt it.",
       notes: "One .jsonl file becomes NAME.jsonl. Several become the directory NAME; they are called fewshot.jsonl, "
         + "eval.jsonl, train.jsonl and task.json5, and a first one of another name is the few-shot file; .ndjson, .json, "
@@ -220,6 +220,9 @@ extension Invocation {
     var params: JSONObject = ["task": .string(name)]
     params["model"] = command.value("--model").map { .string($0) }
     let task = try call(TaskRegister.self, params)
+    for warning in try call(TaskShow.self, ["task": .string(name)]).warnings {
+      console.note("warning: \(escaped(warning))")
+    }
     guard command.waits, task.row.job != nil else {
       return answer(task) { console.print("\(escaped(name)): \($0.row.rows) rows, \($0.row.state.rawValue)") }
     }

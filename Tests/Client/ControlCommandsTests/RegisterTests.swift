@@ -25,6 +25,7 @@ import Testing
             ]
           ])
         case "task.list": reply.succeed(["tasks": []])
+        case "task.show": reply.succeed(["name": "t", "warnings": ["t.jsonl: not read: 'url'"]])
         case "task.register": reply.succeed(["name": "t", "rows": 3, "state": "waiting_for_experts"])
         default: reply.fail(RPCError(.internal, "not in the script"))
         }
@@ -122,7 +123,9 @@ import Testing
       for name in ["rows.jsonl", "eval.jsonl", "task.json5"] {
         try FileSystem.writeAtomically("\(here)/\(name)", Array(name.utf8))
       }
-      #expect(run(["task", "register", "t", here + "/rows.jsonl"] + options).out == "t: 3 rows, waiting_for_experts\n")
+      let registered = run(["task", "register", "t", here + "/rows.jsonl"] + options)
+      #expect(registered.out == "t: 3 rows, waiting_for_experts\n")
+      #expect(registered.error == "warning: t.jsonl: not read: 'url'\n")
       #expect(try FileSystem.readAll(spool + "/t.jsonl", maximumBytes: 100) == Array("rows.jsonl".utf8))
 
       let several = ["rows.jsonl", "eval.jsonl", "task.json5"].map { "\(here)/\($0)" }
