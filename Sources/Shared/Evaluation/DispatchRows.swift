@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// A prompt and the label that it should get, from a line of JSONL: `{"prompt": ..., "label": ...}`, or a task's row with
+/// A prompt and the label that it should get, from a row of a file: `{"prompt": ..., "label": ...}`, or a task's row with
 /// a `label`, of which the question is the prompt.
 package struct DispatchRow: Sendable, Equatable {
   package var line: Int
@@ -19,31 +19,27 @@ package struct DispatchRow: Sendable, Equatable {
   package static func read(
     _ bytes: [UInt8], file: String, labels: [String]
   ) throws(DispatchRowError) -> [DispatchRow] {
+    let found: RowFile
+    do throws(TaskFileError) {
+      found = try RowFile(.init(name: file, bytes: bytes), maximumRows: maximumRows)
+    } catch {
+      throw .file(error)
+    }
+    if let problem = found.problems.first { throw .file(problem) }
     var rows: [DispatchRow] = []
-    for item in JSONLines(bytes) {
-      let object: JSONObject
-      switch item.value {
-      case .failure(let error):
-        throw .json(file: file, line: item.number, problem: "\(error.problem) (column \(error.column))")
-      case .success(let value):
-        guard let found = value.objectValue else {
-          throw .json(file: file, line: item.number, problem: "it is \(value.kindName), a row is an object")
-        }
-        object = found
-      }
+    for item in found.rows {
+      let object = item.object
       guard let label = object["label"]?.stringValue else {
-        throw .noLabel(file: file, line: item.number, keys: object.keys)
+        throw .noLabel(file: file, line: item.line, keys: object.keys)
       }
       guard let known = labels.first(where: { $0.utf8.elementsEqual(label.utf8) }) else {
-        throw .unknownLabel(file: file, line: item.number, label: label, known: labels)
+        throw .unknownLabel(file: file, line: item.line, label: label, known: labels)
       }
       guard let prompt = prompt(of: object), !prompt.isEmpty else {
-        throw .noPrompt(file: file, line: item.number, keys: object.keys)
+        throw .noPrompt(file: file, line: item.line, keys: object.keys)
       }
-      rows.append(DispatchRow(line: item.number, prompt: prompt, label: known))
-      guard rows.count <= maximumRows else { throw .tooMany(file: file) }
+      rows.append(DispatchRow(line: item.line, prompt: prompt, label: known))
     }
-    guard !rows.isEmpty else { throw .empty(file: file) }
     return rows
   }
 
@@ -58,16 +54,15 @@ package struct DispatchRow: Sendable, Equatable {
 
 /// What is wrong with a file of labelled prompts.
 package enum DispatchRowError: Error, Sendable, Equatable, CustomStringConvertible {
-  case json(file: String, line: Int, problem: String)
+  /// It is no file of rows, or one of them is none.
+  case file(TaskFileError)
   case noLabel(file: String, line: Int, keys: [String])
   case noPrompt(file: String, line: Int, keys: [String])
   case unknownLabel(file: String, line: Int, label: String, known: [String])
-  case tooMany(file: String)
-  case empty(file: String)
 
   package var description: String {
     switch self {
-    case .json(let file, let line, let problem): "\(file), line \(line): \(problem)"
+    case .file(let error): error.description
     case .noLabel(let file, let line, let keys):
       "\(file), line \(line): the row has no \"label\"; it has \(keys.excerpt)"
     case .noPrompt(let file, let line, let keys):
@@ -75,8 +70,6 @@ package enum DispatchRowError: Error, Sendable, Equatable, CustomStringConvertib
     case .unknownLabel(let file, let line, let label, let known):
       "\(file), line \(line): the label '\(label.excerpt)' is none of \(known.joined(separator: ", ")), which are those of "
         + "the active experts and 'other'"
-    case .tooMany(let file): "\(file): more than \(DispatchRow.maximumRows) rows"
-    case .empty(let file): "\(file): there are no rows in it"
     }
   }
 }

@@ -1,3 +1,4 @@
+import FileKinds
 package import Records
 package import Settings
 import StrictJSON
@@ -40,6 +41,7 @@ package struct TaskSettings: Record {
   /// - Parameter file: for messages.
   package init(json5 bytes: [UInt8], file: String) throws(TaskFileError) {
     let value: JSONValue
+    if let kind = FileKind(beginning: bytes), kind != .empty { throw .settings(problem: "\(file): this is \(kind)") }
     do { value = try parseJSON(bytes, dialect: .json5) } catch { throw .settings(problem: "\(file): \(error)") }
     do throws(RecordError) { self = try RecordReader(unknownMembers: .refused).read(value) } catch {
       throw .settings(problem: error.description(of: file))

@@ -1,3 +1,4 @@
+import FileKinds
 import ModelFormats
 import StrictJSON
 
@@ -12,6 +13,7 @@ package struct ExpertIndex: Sendable {
   package static let maximumBytes = 1 << 20
 
   package init(_ bytes: [UInt8]) throws(ExpertFileError) {
+    if let kind = FileKind(beginning: bytes) { throw .badIndex(problem: "this is \(kind)") }
     let value: JSONValue
     do throws(JSONError) { value = try parseJSON(bytes) } catch { throw .badIndex(problem: "it is not JSON: \(error)") }
     guard let map = value["weight_map"]?.objectValue, map.count > 0 else {

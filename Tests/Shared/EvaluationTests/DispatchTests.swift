@@ -105,7 +105,8 @@ import Testing
       "f, line 1: the row has neither \"prompt\" nor \"question\"; it has text2, label"
     ),
     (#"{"prompt":"p","label":"social"}"#, "f, line 1: the label 'social' is none of science, other"),
-    ("[1]", "f, line 1: it is"), ("{", "f, line 1: "), ("\n\n", "f: there are no rows in it"),
+    ("[1]", "f, line 1: a row is a JSON object, found an integer"), ("{", "f, line 1: not JSON: "),
+    ("\n\n", "'f' has no rows"), ("version https://git-lfs.github.com/spec/v1\n", "f: this is a Git LFS pointer"),
   ])
   func whatIsWrongIsNamedWithItsLine(lines: String, message: String) {
     guard case .failure(let error) = read(lines) else {

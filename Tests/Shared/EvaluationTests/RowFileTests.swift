@@ -72,6 +72,9 @@ struct RowFileTests {
       try error("arc.jsonl", "PAR1\u{15}").contains(
         "this is a Parquet table, and no file of rows; convert it: python3 -c"))
     #expect(try error("a.jsonl", "\u{1F}\u{8}").contains("not JSON"))
+    #expect(
+      try error("a.jsonl", "{\"question\":\"Q\",\"answer\":\"x\"}", settings: "<html><title>Sign in</title>")
+        .hasPrefix("task.json5: this is a web page, with the title 'Sign in'"))
   }
 
   @Test func allBadRowsAreToldOfAtOnce() throws {

@@ -60,7 +60,7 @@ extension DispatchEvaluate: HandledMethod {
       switch error {
       case .unknownLabel:
         throw RPCError(.unknownLabel, error.description, hint: "see the labels with: t2ctl expert list")
-      case .json, .noLabel, .noPrompt, .tooMany, .empty: throw RPCError(.badFile, error.description)
+      case .file, .noLabel, .noPrompt: throw RPCError(.badFile, error.description)
       }
     }
   }
