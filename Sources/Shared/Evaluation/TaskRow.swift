@@ -77,7 +77,7 @@ package enum GoldAnswer: Sendable, Equatable {
   case number(String)
   case text(String)
   /// Each of them is right; the first is shown.
-  indirect case oneOf([GoldAnswer])
+  case oneOf([GoldAnswer])
 
   package var text: String {
     switch self {
