@@ -146,6 +146,19 @@ struct RowFileTests {
     #expect(try error("a.jsonl", dropped, settings: "{ template: '{legend}' }").contains("the text of 'question'"))
   }
 
+  @Test func choicesAreScoredWhetherATemplateShowsThemOrNot() throws {
+    for row in [
+      #"{"goal":"G","sol1":"a","sol2":"b","label":1}"#, #"{"question":"G","A":"a","B":"b","answer":"B"}"#,
+      #"{"question":"G","opa":"a","opb":"b","opc":"c","opd":"d","cop":1}"#,
+      #"{"question":"G","choices":{"text":["a","b"],"label":["A","B"]},"answerKey":"B"}"#,
+    ] {
+      let field = row.contains("goal") ? "goal" : "question"
+      let task = try task("a.jsonl", row, settings: "{ template: 'Say: {\(field)}' }")
+      #expect(task.plainPrompt(for: task.shots[0]) == "Say: G")
+      #expect(task.continuations(for: task.shots[0]).prefix(2) == [" a", " b"] && task.shots[0].gold == 1)
+    }
+  }
+
   @Test func whatCannotBeOfTheQuestionOnlyWarns() throws {
     let rows = (0..<10).map {
       #"{"question":"Q\#($0)","answer":"x","url":"http://h/\#($0)","hint":"\#($0 == 0 ? "other" : "same")","empty":"","n":\#($0),"digits":"\#($0)"}"#

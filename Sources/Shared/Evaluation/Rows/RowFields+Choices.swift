@@ -23,13 +23,13 @@ extension RowFields {
   /// `choices` or `options`, checked.
   mutating func list() throws(TaskFileError) -> [String] {
     let key = has("choices") ? "choices" : "options"
-    return try checked(try texts(key), key)
+    return try checked(try texts(key, for: .choice), key)
   }
 
   /// `ending0` to `ending3`.
   mutating func endings() throws(TaskFileError) -> [String] {
     var endings: [String] = []
-    for number in 0..<4 { endings.append(try text("ending\(number)")) }
+    for number in 0..<4 { endings.append(try choice("ending\(number)")) }
     return try checked(endings, "ending0")
   }
 
@@ -60,7 +60,7 @@ extension RowFields {
   mutating func labelled(
     _ nested: JSONValue? = nil, _ name: String = "choices"
   ) throws(TaskFileError) -> (texts: [String], gold: Int) {
-    let value = nested ?? value("choices")
+    let value = nested ?? value("choices", for: .choice)
     var (texts, labels): ([String], [String]) = ([], [])
     if let object = value?.objectValue {
       texts = try self.texts("\(name).text", object["text"] ?? .null)
@@ -96,7 +96,7 @@ extension RowFields {
 
   /// `{"A": ..., "B": ...}`, and which of them the answer names, by its letter or its text.
   mutating func byLetter(_ key: String, answer: String) throws(TaskFileError) -> (texts: [String], gold: Int) {
-    let options = value(key)?.objectValue ?? [:]
+    let options = value(key, for: .choice)?.objectValue ?? [:]
     var texts: [String] = []
     for (letter, option) in options.members {
       guard let text = option.stringValue ?? Self.digits(of: option) else {

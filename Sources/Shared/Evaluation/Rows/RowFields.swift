@@ -7,6 +7,8 @@ struct RowFields {
   enum Use {
     /// It is part of what a model is asked; a template of the task's own takes its place.
     case question
+    /// It is one of the choices, or all of them: scored behind the prompt, whether a template shows it or not.
+    case choice
     /// It says what is right, or names the row.
     case answer
     /// The shape knows it, and it is no part of what is asked.
@@ -68,6 +70,9 @@ struct RowFields {
     }
     return text
   }
+
+  /// The text of one choice.
+  mutating func choice(_ key: String) throws(TaskFileError) -> String { try text(key, for: .choice) }
 
   /// A text that is not empty, with the blanks that it has: lm-evaluation-harness keeps them.
   mutating func asked(_ key: String) throws(TaskFileError) -> String {

@@ -43,7 +43,7 @@ extension RowShape {
       }
       let activity = try row.optionalText("activity_label")
       let asked = cleaned((activity.map { $0 + ": " } ?? "") + context)
-      let endings = try row.checked(try row.texts("endings").map(cleaned), "endings")
+      let endings = try row.checked(try row.texts("endings", for: .choice).map(cleaned), "endings")
       return RowContent(
         .choice(question: asked, choices: endings, gold: try row.index("label", among: endings)),
         form: RowForm(name: "harness/hellaswag", text: asked))
@@ -51,7 +51,7 @@ extension RowShape {
     RowShape(fields: "goal, sol1, sol2, label", summary: "PIQA.", template: "harness/piqa") {
       (row) throws(TaskFileError) in
       let goal = try row.asked("goal")
-      let texts = try row.checked([try row.text("sol1"), try row.text("sol2")], "sol1")
+      let texts = try row.checked([try row.choice("sol1"), try row.choice("sol2")], "sol1")
       return RowContent(
         .choice(question: goal, choices: texts, gold: try row.index("label", among: texts)),
         form: RowForm(name: "harness/piqa", text: "Question: \(goal)\nAnswer:"))
@@ -62,7 +62,7 @@ extension RowShape {
     ) { (row) throws(TaskFileError) in
       let sentence = try row.asked("sentence")
       guard let gap = sentence.firstIndex(of: "_") else { throw row.problem("sentence", "has no '_' for the option") }
-      let texts = try row.checked([try row.text("option1"), try row.text("option2")], "option1")
+      let texts = try row.checked([try row.choice("option1"), try row.choice("option2")], "option1")
       let before = sentence[..<gap]
       let after = sentence[sentence.index(after: gap)...].trimmingBlanks()
       guard !after.isEmpty else { throw row.problem("sentence", "has nothing behind its '_' that could be scored") }
@@ -87,7 +87,7 @@ extension RowShape {
     ) { (row) throws(TaskFileError) in
       let (context, question) = (try row.asked("context"), try row.asked("question"))
       let texts = try row.checked(
-        [try row.text("answerA"), try row.text("answerB"), try row.text("answerC")], "answerA")
+        [try row.choice("answerA"), try row.choice("answerB"), try row.choice("answerC")], "answerA")
       return RowContent(
         .choice(
           question: "\(context) \(question)", choices: texts, gold: try row.index("label", from: 1, among: texts)),
@@ -128,8 +128,8 @@ extension RowShape {
       let support = try row.optionalText("support").map { String($0.drop(while: \.isWhitespace)) }
       let texts = try row.checked(
         [
-          try row.text("distractor1"), try row.text("distractor2"), try row.text("distractor3"),
-          try row.text("correct_answer"),
+          try row.choice("distractor1"), try row.choice("distractor2"), try row.choice("distractor3"),
+          try row.choice("correct_answer"),
         ], "distractor1")
       return RowContent(
         .choice(question: question, choices: texts, gold: 3),
@@ -142,7 +142,7 @@ extension RowShape {
       guard let connector = ["cause": "because", "effect": "therefore"][kind] else {
         throw row.problem("question", "must be 'cause' or 'effect', found '\(kind.excerpt)'")
       }
-      let texts = try row.checked([try row.text("choice1"), try row.text("choice2")], "choice1")
+      let texts = try row.checked([try row.choice("choice1"), try row.choice("choice2")], "choice1")
       return RowContent(
         .choice(question: premise, choices: texts, gold: try row.index("label", among: texts)),
         form: RowForm(
@@ -179,7 +179,7 @@ extension RowShape {
     ) { (row) throws(TaskFileError) in
       let question = try row.asked("question")
       let texts = try row.checked(
-        [try row.text("opa"), try row.text("opb"), try row.text("opc"), try row.text("opd")], "opa")
+        [try row.choice("opa"), try row.choice("opb"), try row.choice("opc"), try row.choice("opd")], "opa")
       return letters(
         question, texts, try row.index("cop", among: texts), name: "harness/medmcqa", text: "Question: \(question)",
         heading: "Choices:\n")
@@ -190,16 +190,16 @@ extension RowShape {
       fits: { $0.members["options"]?.arrayValue != nil }
     ) { (row) throws(TaskFileError) in
       let (context, question) = (try row.asked("context"), try row.asked(row.has("question") ? "question" : "query"))
-      let texts = try row.checked(try row.texts("options"), "options")
+      let texts = try row.checked(try row.texts("options", for: .choice), "options")
       let key = row.first(of: ["label", "answer", "correct_option"]) ?? ""
       let word = try row.word(key).trimmingBlanks()
       let letter = ["a", "b", "c", "d", "e", "f", "g", "h"].prefix(texts.count).firstIndex(of: word)
       let gold = if let letter { letter } else { try row.gold(key, among: texts) }
-      let list = texts.enumerated().map { "\(PromptTemplate.letter($0)). \($1)\n" }.joined()
       return RowContent(
         .choice(question: question, choices: texts, gold: gold),
         form: RowForm(
-          name: "harness/logiqa", text: "Passage: \(context)\nQuestion: \(question)\nChoices:\n\(list)Answer:"))
+          name: "harness/logiqa",
+          text: "Passage: \(context)\nQuestion: \(question)\nChoices:\n\(lettered(texts))Answer:"))
     },
     RowShape(
       fields: "flores_passage, question, mc_answer1, mc_answer2, mc_answer3, mc_answer4, correct_answer_num",
@@ -208,7 +208,7 @@ extension RowShape {
       let passage = try row.asked("flores_passage")
       let question = try row.question("question")
       var texts: [String] = []
-      for number in 1...4 { texts.append(try row.text("mc_answer\(number)")) }
+      for number in 1...4 { texts.append(try row.choice("mc_answer\(number)")) }
       let choices = try row.checked(texts, "mc_answer1")
       let gold = try row.index("correct_answer_num", from: 1, among: choices)
       return letters(
@@ -237,7 +237,7 @@ extension RowShape {
       passes: ["mc2_targets"], fits: { $0.members["mc1_targets"]?["labels"] != nil }
     ) { (row) throws(TaskFileError) in
       let question = try row.asked("question")
-      let targets = row.value("mc1_targets")
+      let targets = row.value("mc1_targets", for: .choice)
       let texts = try row.checked(try row.texts("mc1_targets.choices", targets?["choices"]), "mc1_targets.choices")
       let labels = (targets?["labels"]?.arrayValue ?? []).map { $0.integerValue }
       guard labels.count == texts.count, let gold = labels.firstIndex(of: 1), labels.lastIndex(of: 1) == gold else {
@@ -270,7 +270,7 @@ extension RowShape {
       fields: "article, question, options, answer", summary: "RACE.", template: "harness/race"
     ) { (row) throws(TaskFileError) in
       let (article, question) = (try row.asked("article"), try row.asked("question"))
-      let texts = try row.checked(try row.texts("options"), "options")
+      let texts = try row.checked(try row.texts("options", for: .choice), "options")
       return RowContent(
         .choice(question: question, choices: texts, gold: try row.gold("answer", among: texts)),
         form: RowForm(name: "harness/race", text: "Article: \(article)\n\n\(question)"))
@@ -280,7 +280,7 @@ extension RowShape {
       summary: "MMLU-Pro: the letters are scored, behind the question and all options.", passes: ["cot_content"]
     ) { (row) throws(TaskFileError) in
       let question = try row.question("question")
-      let texts = try row.checked(try row.texts("options"), "options")
+      let texts = try row.checked(try row.texts("options", for: .choice), "options")
       let gold = try row.index("answer_index", among: texts)
       guard try row.gold("answer", among: texts) == gold else {
         throw row.problem("answer_index", "is \(gold), and 'answer' names another of the options")
@@ -337,7 +337,7 @@ extension RowShape {
       let question = try row.question("question")
       var texts: [String] = []
       for letter in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"] {
-        guard let text = try row.optionalText(letter) else { break }
+        guard let text = try row.optionalText(letter, for: .choice) else { break }
         texts.append(text)
       }
       let choices = try row.checked(texts, "A")
@@ -410,10 +410,15 @@ extension RowShape {
     mark: String = "."
   ) -> RowContent {
     let names = texts.indices.map(PromptTemplate.letter)
-    let list = zip(names, texts).map { "\($0)\(mark) \($1)\n" }.joined()
     return RowContent(
       .choice(question: question, choices: texts, gold: gold),
-      form: RowForm(name: name, text: "\(text)\n\(heading)\(list)Answer:", continuations: names.map { " " + $0 }))
+      form: RowForm(
+        name: name, text: "\(text)\n\(heading)\(lettered(texts, mark))Answer:", continuations: names.map { " " + $0 }))
+  }
+
+  /// A line for each choice, with its letter.
+  static func lettered(_ texts: [String], _ mark: String = ".") -> String {
+    texts.enumerated().map { "\(PromptTemplate.letter($0))\(mark) \($1)\n" }.joined()
   }
 
   private static func questioned(_ text: String) -> String { text.hasSuffix("?") ? text : text + "?" }

@@ -33,25 +33,13 @@ extension RowShape {
       passes: ["entity_pages", "search_results", "question_source"], template: "harness/triviaqa",
       fits: { $0.members["answer"]?["aliases"] != nil || $0.members["answer"]?["value"] != nil }
     ) { (row) throws(TaskFileError) in
-      let question = try row.asked("question")
-      let (gold, solution) = try row.golds("answer")
-      return RowContent(
-        .generate(.question(question), gold: gold),
-        form: RowForm(
-          name: "harness/triviaqa", text: "Question: \(question)?\nAnswer:", stops: ["\n", ".", ","]),
-        solution: solution)
+      try trivia(&row, "harness/triviaqa") { "Question: \($0)?\nAnswer:" }
     },
     RowShape(
       fields: "question, answer", summary: "A question with several right answers, as in NQ Open.",
       template: "harness/nq_open", fits: { $0.members["answer"]?.arrayValue?.isEmpty == false }
     ) { (row) throws(TaskFileError) in
-      let question = try row.asked("question")
-      let (gold, solution) = try row.golds("answer")
-      return RowContent(
-        .generate(.question(question), gold: gold),
-        form: RowForm(
-          name: "harness/nq_open", text: "Answer these questions:\n\nQ: \(question)?\nA:", stops: ["\n", ".", ","]),
-        solution: solution)
+      try trivia(&row, "harness/nq_open") { "Answer these questions:\n\nQ: \($0)?\nA:" }
     },
     RowShape(
       fields: "question, answer", summary: "A question; where '#### n' stands in the answer, n is right, as in GSM8K.",
@@ -88,6 +76,17 @@ extension RowShape {
       fields: "input, output/target", summary: "A text and what is made of it.", since: .first
     ) { (row) throws(TaskFileError) in try continued(&row, "input", answer: row.has("output") ? "output" : "target") },
   ]
+
+  /// A question with several right answers, of which a model says one in a few words.
+  private static func trivia(
+    _ row: inout RowFields, _ name: String, text: (_ question: String) -> String
+  ) throws(TaskFileError) -> RowContent {
+    let question = try row.asked("question")
+    let (gold, solution) = try row.golds("answer")
+    return RowContent(
+      .generate(.question(question), gold: gold),
+      form: RowForm(name: name, text: text(question), stops: ["\n", ".", ","]), solution: solution)
+  }
 
   /// A question, after the instruction and the system's text that it has beside it.
   private static func questioned(

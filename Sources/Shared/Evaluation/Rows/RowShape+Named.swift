@@ -45,10 +45,9 @@ extension RowShape {
       passes: ["cot_content"], template: "harness/mmlu_pro", isDefault: false
     ) { (row) throws(TaskFileError) in
       let question = try row.asked("question")
-      let texts = try row.checked(try row.texts("options"), "options")
+      let texts = try row.checked(try row.texts("options", for: .choice), "options")
       let gold = try row.gold("answer", among: texts)
       let subject = try row.optionalText("category") ?? "all subjects"
-      let list = texts.enumerated().map { "\(PromptTemplate.letter($0)). \($1)\n" }.joined()
       let letter = PromptTemplate.letter(gold)
       return RowContent(
         .generate(.question(question), gold: .text(letter)),
@@ -57,7 +56,7 @@ extension RowShape {
           text:
             "The following are multiple choice questions (with answers) about \(subject). Think step by step and then finish "
             + "your answer with \"the answer is (X)\" where X is the correct letter choice.\n"
-            + "Question:\n\(question)\nOptions:\n\(list)Answer: Let's think step by step.",
+            + "Question:\n\(question)\nOptions:\n\(lettered(texts))Answer: Let's think step by step.",
           stops: ["Question:"],
           extract: [ExtractionRule(name: "letter", pattern: #"answer is \(?([ABCDEFGHIJ])\)?"#, pick: .first)]),
         solution: letter)

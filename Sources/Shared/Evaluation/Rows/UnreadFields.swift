@@ -42,10 +42,10 @@ struct UnreadFields {
       // What a field is named by the task is read under that name.
       if mapping.contains(where: { $0.theirs == key || $0.theirs.hasPrefix(key + ".") }) { continue }
       switch row.used[key] {
-      case .answer?: continue
+      case .answer?, .choice?: continue
       // A template of the task's own takes the place of the question, so what it does not name is not asked.
       case .question?:
-        if !replaces || Self.isOfChoices(key) { continue }
+        if !replaces { continue }
       case .passedOver?, nil: break
       }
       if fields[key] == nil {
@@ -55,11 +55,6 @@ struct UnreadFields {
       fields[key]?.rows += 1
       fields[key]?.values[value.jsonText.hashValue, default: 0] += 1
     }
-  }
-
-  /// What are scored as continuations, whether a template shows them or not.
-  private static func isOfChoices(_ key: String) -> Bool {
-    ["choices", "options", "endings", "mc1_targets"].contains(key) || key.hasPrefix("ending") || key.hasPrefix("option")
   }
 
   func check(
