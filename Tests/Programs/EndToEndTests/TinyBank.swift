@@ -23,7 +23,8 @@ func withBank(
       throw Failure("\(error)\nthe daemon's log:\n\(daemon.log)")
     }
     #expect(try daemon.stop() == .code(0), "\(daemon.log)", sourceLocation: sourceLocation)
-    #expect(try Leftovers.files(ofPrefix: prefix) == [], sourceLocation: sourceLocation)
+    let left = try Leftovers.files(ofPrefix: prefix)
+    #expect(left == [], sourceLocation: sourceLocation)
   }
 }
 
