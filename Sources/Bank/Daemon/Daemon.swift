@@ -130,6 +130,10 @@ package final class Daemon: Sendable {
     scrubber.stop()
     catalogue.stop()
     link.stop()
+    // The worker may have been ended while it wrote.
+    do throws(SystemCallError) { try paths.store.removeUnfinished() } catch {
+      log.warning("what was being made is left until the next start", ["error": error])
+    }
     _ = try? FileSystem.remove(paths.pidFile)
     lock.withLock { $0 = nil }
   }

@@ -31,7 +31,7 @@ package struct StagedContent: Sendable {
 /// The private directory of everything that is served: read-only files under the names of their digests.
 ///
 ///     blobs/ab/cdef…   0444, never changed, never replaced
-///     staging/         what is being copied, hashed or computed; emptied at start
+///     staging/         what is being copied, hashed or computed; emptied at start and at a clean end
 ///     tasks/NAME/…     read-only copies of task files and directories
 ///     factorizations/  the worker's caches by model digest
 ///     trainings/       states of trainings that are not at their end
@@ -74,13 +74,17 @@ package struct BlobStore: Sendable {
       throw .unfinished(directory: root, command: "t2d fsck --rebuild")
     }
     try makeDirectories()
-    try files { () throws(SystemCallError) in
-      for entry in try FileSystem.entries(staging) {
-        guard let name = entry.text else { continue }
-        try FileSystem.removeTree(staging + "/" + name)
-      }
-      for directory in [root, redo] { try FileSystem.removeTemporaries(in: directory) }
+    try files(removeUnfinished)
+  }
+
+  /// Removes what nobody comes back for: all of `staging`, and files that were being written when their process was
+  /// killed. To be called where no worker of this store runs.
+  package func removeUnfinished() throws(SystemCallError) {
+    for entry in try FileSystem.entries(staging) {
+      guard let name = entry.text else { continue }
+      try FileSystem.removeTree(staging + "/" + name)
     }
+    for directory in [root, redo, trainings] { try FileSystem.removeTemporaries(in: directory) }
   }
 
   package func refuseUnfinishedRestore() throws(RegistryError) {

@@ -66,6 +66,17 @@ import WorkerProtocol
     }
   }
 
+  /// A worker that is ended while it writes leaves what it wrote so far.
+  @Test func whatWasBeingMadeGoesWithACleanEnd() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let store = daemon.daemon.paths.store
+      let left = ["\(store.staging)/.mixture.abc.tmp", "\(store.trainings)/.state.safetensors.abc.tmp"]
+      for path in left { try FileSystem.writeAtomically(path, [1]) }
+      daemon.stop()
+      for path in left { #expect(try FileSystem.status(path) == nil, "\(path)") }
+    }
+  }
+
   @Test func aFileThatChangedWhileTheDaemonWasDownIsSeen() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()
