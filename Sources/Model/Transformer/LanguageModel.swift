@@ -93,7 +93,8 @@ package final class LanguageModel: Sendable {
     let shape = ModelShape(configuration, contextLimit: contextLimit)
     let weights = ModelWeights(
       shape: shape, isTied: configuration.tiedEmbeddings,
-      rotary: RotaryTable(headDimension: shape.headDimension, context: shape.context, theta: configuration.ropeTheta))
+      rotary: RotaryTable(
+        headDimension: shape.headDimension, context: shape.context, theta: configuration.rotations[0].theta))
     try weights.read(file, pool: pool, shouldStop: shouldStop)
 
     progress(.digesting)

@@ -15,7 +15,6 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var headDim: Int
   package var vocabulary: Int
   package var contextLength: Int
-  package var ropeTheta: Double
   package var rmsEpsilon: Float
   /// The output head is the embedding.
   package var tiedEmbeddings: Bool
@@ -25,6 +24,26 @@ package struct ModelConfiguration: Sendable, Equatable {
   /// The stored type of the target matrices, where they differ the most common one: "Q4_1", "BF16".
   package var quantization: String
 
+  /// How queries and keys may be turned by their positions; layers name theirs by its index.
+  package var rotations: [Rotation]
+  /// By layer.
+  package var attention: [LayerAttention]
+  /// What the products of queries and keys are multiplied by.
+  package var attentionScale: Float
+  /// Queries, keys and values are one matrix of the checkpoint, and gate and up another.
+  package var isFused = false
+  /// Matrices with a bias, which experts leave as it is.
+  package var biases: Set<Projection> = []
+  package var norms = Norms.before
+  /// Queries and keys are normed head by head before they are turned.
+  package var hasHeadNorms = false
+  package var activation = Activation.silu
+  /// What embeddings are multiplied by where they enter the first layer; the head has them as they are stored.
+  package var embeddingScale: Float = 1
+  /// c: logits are c tanh(z / c).
+  package var logitCap: Float?
+
+  /// A plain Llama, but for what is set afterwards.
   package init(
     modelID: String, layers: Int, hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int,
     vocabulary: Int, contextLength: Int, ropeTheta: Double, rmsEpsilon: Float, tiedEmbeddings: Bool, bosID: Int? = nil,
@@ -39,7 +58,10 @@ package struct ModelConfiguration: Sendable, Equatable {
     self.headDim = headDim
     self.vocabulary = vocabulary
     self.contextLength = contextLength
-    self.ropeTheta = ropeTheta
+    rotations = [Rotation(theta: ropeTheta)]
+    // What is out of bounds is refused by `check`.
+    attention = Array(repeating: LayerAttention(), count: min(max(layers, 0), 4096))
+    attentionScale = 1 / Float(headDim).squareRoot()
     self.rmsEpsilon = rmsEpsilon
     self.tiedEmbeddings = tiedEmbeddings
     self.bosID = bosID
@@ -52,31 +74,61 @@ package struct ModelConfiguration: Sendable, Equatable {
     var tensors: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden])]
     for layer in 0..<layers {
       let prefix = "model.layers.\(layer)."
-      tensors.append((prefix + "input_layernorm.weight", [hidden]))
-      tensors.append((prefix + "post_attention_layernorm.weight", [hidden]))
-      for target in targets(of: layer) { tensors.append((target.name, [target.rows, target.columns])) }
+      for norm in norms.tensorNames { tensors.append((prefix + norm, [hidden])) }
+      if hasHeadNorms {
+        for norm in Self.headNormNames { tensors.append((prefix + norm, [headDim])) }
+      }
+      for projection in projections {
+        let target = target(projection, layer: layer)
+        tensors.append((target.name, [target.rows, target.columns]))
+        if biases.contains(projection) { tensors.append((prefix + projection.biasName, [target.rows])) }
+      }
     }
     tensors.append(("model.norm.weight", [hidden]))
     if !tiedEmbeddings { tensors.append(("lm_head.weight", [vocabulary, hidden])) }
     return tensors
   }
 
-  /// The matrices that experts may rescale: layer by layer q, k, v, o, gate, up, down.
-  package var targets: [TargetMatrix] { (0..<layers).flatMap { targets(of: $0) } }
+  /// Of queries and of keys, within a layer.
+  package static let headNormNames = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"]
 
-  private func targets(of layer: Int) -> [TargetMatrix] {
-    let prefix = "model.layers.\(layer)."
-    let queries = heads * headDim
-    let keys = kvHeads * headDim
-    return [
-      TargetMatrix(name: prefix + "self_attn.q_proj.weight", rows: queries, columns: hidden, layer: layer),
-      TargetMatrix(name: prefix + "self_attn.k_proj.weight", rows: keys, columns: hidden, layer: layer),
-      TargetMatrix(name: prefix + "self_attn.v_proj.weight", rows: keys, columns: hidden, layer: layer),
-      TargetMatrix(name: prefix + "self_attn.o_proj.weight", rows: hidden, columns: queries, layer: layer),
-      TargetMatrix(name: prefix + "mlp.gate_proj.weight", rows: intermediate, columns: hidden, layer: layer),
-      TargetMatrix(name: prefix + "mlp.up_proj.weight", rows: intermediate, columns: hidden, layer: layer),
-      TargetMatrix(name: prefix + "mlp.down_proj.weight", rows: hidden, columns: intermediate, layer: layer),
-    ]
+  /// The matrices that experts may rescale, layer by layer in the order of ``projections``.
+  package var targets: [TargetMatrix] {
+    (0..<layers).flatMap { layer in projections.map { target($0, layer: layer) } }
+  }
+
+  /// The target matrices of a layer, in the order in which layouts count them: those whose outputs follow each other in
+  /// one stage of the pass stand side by side.
+  package var projections: [Projection] {
+    isFused
+      ? [.queryKeyValue, .output, .gateUp, .down] : [.query, .key, .value, .output, .gate, .up, .down]
+  }
+
+  /// Outputs of a target matrix.
+  package func rows(_ projection: Projection) -> Int {
+    switch projection {
+    case .query: heads * headDim
+    case .key, .value: kvHeads * headDim
+    case .queryKeyValue: (heads + 2 * kvHeads) * headDim
+    case .output, .down: hidden
+    case .gate, .up: intermediate
+    case .gateUp: 2 * intermediate
+    }
+  }
+
+  /// Inputs of a target matrix.
+  package func columns(_ projection: Projection) -> Int {
+    switch projection {
+    case .query, .key, .value, .queryKeyValue, .gate, .up, .gateUp: hidden
+    case .output: heads * headDim
+    case .down: intermediate
+    }
+  }
+
+  private func target(_ projection: Projection, layer: Int) -> TargetMatrix {
+    TargetMatrix(
+      name: "model.layers.\(layer)." + projection.tensorName, rows: rows(projection), columns: columns(projection),
+      layer: layer)
   }
 }
 
@@ -117,9 +169,10 @@ extension ModelConfiguration {
     guard headDim % 2 == 0 else {
       throw .unsupported(path: path, what: "the head size", found: "\(headDim)", supported: "even sizes")
     }
-    guard ropeTheta.isFinite, ropeTheta > 0, rmsEpsilon.isFinite, rmsEpsilon >= 0 else {
+    let thetas = rotations.map(\.theta)
+    guard thetas.allSatisfy({ $0.isFinite && $0 > 0 }), rmsEpsilon.isFinite, rmsEpsilon >= 0 else {
       throw .unsupported(
-        path: path, what: "rope theta or the norm's epsilon", found: "\(ropeTheta), \(rmsEpsilon)",
+        path: path, what: "rope theta or the norm's epsilon", found: "\(thetas), \(rmsEpsilon)",
         supported: "positive numbers")
     }
   }

@@ -29,7 +29,7 @@ import Testing
     #expect([configuration.layers, configuration.hidden, configuration.intermediate] == [1, 8, 12])
     #expect([configuration.heads, configuration.kvHeads, configuration.headDim] == [2, 1, 4])
     #expect([configuration.vocabulary, configuration.contextLength] == [16, 64])
-    #expect(configuration.ropeTheta == 5000)
+    #expect(configuration.rotations == [Rotation(theta: 5000)])
     #expect(configuration.rmsEpsilon == 1e-5)
     #expect(configuration.tiedEmbeddings)
     #expect(configuration.eosIDs == [2])

@@ -16,7 +16,7 @@ private let realModelPath = unsafe getenv("T2D_TEST_MODEL").map { unsafe String(
     #expect([configuration.layers, configuration.hidden, configuration.intermediate] == [30, 576, 1536])
     #expect([configuration.heads, configuration.kvHeads, configuration.headDim] == [9, 3, 64])
     #expect([configuration.vocabulary, configuration.contextLength] == [49152, 8192])
-    #expect(configuration.ropeTheta == 100_000)
+    #expect(configuration.rotations == [Rotation(theta: 100_000)])
     #expect(configuration.rmsEpsilon == 1e-5)
     #expect(configuration.tiedEmbeddings)
     #expect(configuration.bosID == 1 && configuration.eosIDs == [2])
