@@ -130,9 +130,11 @@ package final class Daemon: Sendable {
     scrubber.stop()
     catalogue.stop()
     link.stop()
-    // The worker may have been ended while it wrote.
-    do throws(SystemCallError) { try paths.store.removeUnfinished() } catch {
-      log.warning("what was being made is left until the next start", ["error": error])
+    if lock.withLock({ $0?.isInPlace ?? false }) {
+      // The worker may have been ended while it wrote.
+      do throws(SystemCallError) { try paths.store.removeUnfinished() } catch {
+        log.warning("what was being made is left until the next start", ["error": error])
+      }
     }
     _ = try? FileSystem.remove(paths.pidFile)
     lock.withLock { $0 = nil }

@@ -4,6 +4,7 @@ import Glibc
 /// so no stale lock survives a crash. The file itself stays.
 package final class FileLock: Sendable {
   private let descriptor: FileDescriptor
+  private let path: String
 
   /// nil where another holds it, and still does at the deadline.
   ///
@@ -16,7 +17,7 @@ package final class FileLock: Sendable {
     while true {
       do {
         try systemCall("lock", path) { flock(file.number, LOCK_EX | LOCK_NB) }
-        return FileLock(file)
+        return FileLock(file, path)
       } catch  where error.number == EWOULDBLOCK {
         if deadline.hasPassed { return nil }
       }
@@ -25,5 +26,16 @@ package final class FileLock: Sendable {
     }
   }
 
-  private init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
+  private init(_ descriptor: FileDescriptor, _ path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  /// Whether the file is still the one of its name. Where it is not, another may hold the lock of that name.
+  package var isInPlace: Bool {
+    guard let mine = try? descriptor.status().identity, let other = (try? FileSystem.status(path))??.identity else {
+      return false
+    }
+    return mine.device == other.device && mine.inode == other.inode
+  }
 }

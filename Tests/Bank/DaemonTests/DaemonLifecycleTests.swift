@@ -77,6 +77,19 @@ import WorkerProtocol
     }
   }
 
+  /// What lies there then may be another daemon's, whose worker is at work.
+  @Test func aStoreThatTookTheOnesPlaceIsLeftAlone() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let paths = daemon.daemon.paths
+      try FileSystem.rename(paths.state, to: paths.state + ".old")
+      let other = paths.store.staging + "/mixture.abc"
+      try FileSystem.createDirectories(paths.store.staging)
+      try FileSystem.writeAtomically(other, [1])
+      daemon.stop()
+      #expect(try FileSystem.status(other) != nil)
+    }
+  }
+
   @Test func aFileThatChangedWhileTheDaemonWasDownIsSeen() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()
