@@ -87,6 +87,8 @@ import WorkerProtocol
       try FileSystem.writeAtomically(other, [1])
       daemon.stop()
       #expect(try FileSystem.status(other) != nil)
+      try FileSystem.removeTree(paths.state)
+      try FileSystem.rename(paths.state + ".old", to: paths.state)
     }
   }
 
