@@ -12,13 +12,17 @@ final class HuggingFaceTensors: TensorStore {
 
   private let files: [SafetensorsFile]
   private let places: [String: Place]
+  /// Is added to the weights of norms.
+  private let normOffset: Float
   let names: [String]
   /// What was resolved, and could be meant in another way.
   let warnings: [String]
 
   /// Finds the weights, and refuses tensors that the engine would have to compute with and does not know, and types that
   /// are not read. `configuration` is checked.
-  init(directory: ModelDirectory, configuration: ModelConfiguration) throws(ModelFormatError) {
+  init(
+    directory: ModelDirectory, configuration: ModelConfiguration, normOffset: Float = 0
+  ) throws(ModelFormatError) {
     let parts = try WeightFiles(directory)
     var files: [SafetensorsFile] = []
     var fileOfTensor: [UTF8Key: Int] = [:]
@@ -62,6 +66,7 @@ final class HuggingFaceTensors: TensorStore {
       warnings.append("the names of the tensors have \(wrapper), without which they were read")
     }
     self.files = files
+    self.normOffset = normOffset
     self.places = places
     self.warnings = warnings
     names = places.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -191,5 +196,8 @@ final class HuggingFaceTensors: TensorStore {
     let rowLength = tensor.shape.dropFirst().reduce(1, *)
     unsafe files[place.file].widen(
       tensor, values: rows.lowerBound * rowLength..<rows.upperBound * rowLength, into: target)
+    if normOffset != 0, name.hasSuffix("norm.weight") {
+      for index in target.indices { unsafe target[index] += normOffset }
+    }
   }
 }

@@ -2,7 +2,7 @@ package import Multipliers
 
 /// The facts of a model that its engine needs, from `config.json` or from GGUF metadata.
 package struct ModelConfiguration: Sendable, Equatable {
-  /// Hugging Face's class name; only "LlamaForCausalLM" is read so far.
+  /// Hugging Face's class name, see ``ModelFamily``. A GGUF file does not tell Mistral from Llama.
   package var architecture = "LlamaForCausalLM"
   /// The name that people and expert files use: "SmolLM2-135M-Instruct". From the path, since files name themselves badly.
   package var modelID: String
@@ -169,11 +169,39 @@ extension ModelConfiguration {
     guard headDim % 2 == 0 else {
       throw .unsupported(path: path, what: "the head size", found: "\(headDim)", supported: "even sizes")
     }
-    let thetas = rotations.map(\.theta)
-    guard thetas.allSatisfy({ $0.isFinite && $0 > 0 }), rmsEpsilon.isFinite, rmsEpsilon >= 0 else {
-      throw .unsupported(
-        path: path, what: "rope theta or the norm's epsilon", found: "\(thetas), \(rmsEpsilon)",
-        supported: "positive numbers")
+    try checkPass(path: path)
+  }
+
+  /// Of what changes no shape.
+  private func checkPass(path: String) throws(ModelFormatError) {
+    func check(_ what: String, _ values: [Double], _ supported: String, _ isRight: (Double) -> Bool)
+      throws(ModelFormatError)
+    {
+      for value in values where !value.isFinite || !isRight(value) {
+        throw .unsupported(path: path, what: what, found: "\(value)", supported: supported)
+      }
+    }
+    try check("rope theta", rotations.map(\.theta), "numbers above 0") { $0 > 0 }
+    try check("the norm's epsilon", [Double(rmsEpsilon)], "0 or more") { $0 >= 0 }
+    try check("the scale of attention", [Double(attentionScale)], "numbers above 0") { $0 > 0 }
+    try check("the bound of the logits", logitCap.map { [Double($0)] } ?? [], "numbers above 0") { $0 > 0 }
+    try check("the sliding window", attention.compactMap { $0.window.map(Double.init) }, "1 or more") { $0 >= 1 }
+    for rotation in rotations {
+      switch rotation.scaling {
+      case .none: break
+      case .linear(let factor): try check("the factor of the rotary scaling", [factor], "numbers above 0") { $0 > 0 }
+      case .llama3(let factor, let low, let high, let context):
+        try check("the factor of the rotary scaling", [factor, low, high], "numbers above 0") { $0 > 0 }
+        try check("the high frequency of the rotary scaling", [high], "more than the low one, \(low)") { $0 > low }
+        try check("the original context of the rotary scaling", [Double(context)], "1 or more") { $0 >= 1 }
+      case .divided(let divisors):
+        guard divisors.count == headDim / 2 else {
+          throw .unsupported(
+            path: path, what: "the number of rotary divisors", found: "\(divisors.count)",
+            supported: "half the head size, \(headDim / 2)")
+        }
+        try check("a divisor of the rotary frequencies", divisors.map(Double.init), "numbers above 0") { $0 > 0 }
+      }
     }
   }
 }

@@ -74,7 +74,7 @@ import Testing
       ]
       let problem = withstand([config.serialized()]) { bytes in
         let config = HuggingFaceConfig(path: "config.json", object: try parseJSON(bytes).objectValue ?? [:])
-        let model = try config.configuration(modelID: "m")
+        let model = try config.configuration(of: config.family(), modelID: "m")
         try model.check(path: "config.json")
         _ = (model.requiredTensors.count, MultiplierLayout(model.targets).count)
       }

@@ -140,8 +140,11 @@ import Testing
   private static let refused: [(String, JSONValue, String)] = [
     ("architectures", ["GemmaForCausalLM"], "the architecture is \"GemmaForCausalLM\"; supported: LlamaForCausalLM"),
     ("architectures", [], "has no list \"architectures\""), ("hidden_act", "gelu", "\"hidden_act\" is \"gelu\""),
-    ("attention_bias", true, "\"attention_bias\" is true; supported: false"),
-    ("rope_scaling", ["rope_type": "llama3", "factor": 8.0], "is \"llama3\"; supported: none"),
+    ("attention_bias", true, "has no tensor 'model.layers.0.self_attn.q_proj.bias'"),
+    (
+      "rope_scaling", ["rope_type": "llama3", "factor": 8.0],
+      "has no \"rope_scaling.original_max_position_embeddings\""
+    ),
     ("rope_parameters", ["rope_type": "yarn"], "is \"yarn\""),
     ("quantization_config", ["bits": 4], "quantization_config"),
     ("num_hidden_layers", nil, "has no \"num_hidden_layers\""),
