@@ -1,6 +1,7 @@
 /// How the values of a tensor are stored.
 ///
-/// The quantised types are ggml's: blocks of 32 neighbours in a row with a scale of 16 bits, and with `q4_1` a minimum.
+/// The quantised types are ggml's. A block is 32 neighbours in a row with a scale of 16 bits (`ElementType+Blocks.swift`),
+/// or 256 with scales for parts of them (`ElementType+SuperBlocks.swift`).
 package enum ElementType: String, Sendable, CaseIterable {
   case f32 = "F32"
   case f16 = "F16"
@@ -8,13 +9,23 @@ package enum ElementType: String, Sendable, CaseIterable {
   case q8_0 = "Q8_0"
   case q4_0 = "Q4_0"
   case q4_1 = "Q4_1"
+  case q5_0 = "Q5_0"
+  case q5_1 = "Q5_1"
+  case iq4_nl = "IQ4_NL"
+  case q2_K = "Q2_K"
+  case q3_K = "Q3_K"
+  case q4_K = "Q4_K"
+  case q5_K = "Q5_K"
+  case q6_K = "Q6_K"
+  case iq4_xs = "IQ4_XS"
   case f64 = "F64"
 
   /// Values in a block.
   package var blockLength: Int {
     switch self {
     case .f32, .f16, .bf16, .f64: 1
-    case .q8_0, .q4_0, .q4_1: 32
+    case .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .iq4_nl: 32
+    case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_xs: 256
     }
   }
 
@@ -25,8 +36,16 @@ package enum ElementType: String, Sendable, CaseIterable {
     case .f32: 4
     case .f16, .bf16: 2
     case .q8_0: 2 + 32
-    case .q4_0: 2 + 16
+    case .q4_0, .iq4_nl: 2 + 16
     case .q4_1: 2 + 2 + 16
+    case .q5_0: 2 + 4 + 16
+    case .q5_1: 2 + 2 + 4 + 16
+    case .q2_K: 16 + 64 + 2 + 2
+    case .q3_K: 32 + 64 + 12 + 2
+    case .q4_K: 2 + 2 + 12 + 128
+    case .q5_K: 2 + 2 + 12 + 32 + 128
+    case .q6_K: 128 + 64 + 16 + 2
+    case .iq4_xs: 2 + 2 + 4 + 128
     }
   }
 
@@ -47,62 +66,52 @@ package enum ElementType: String, Sendable, CaseIterable {
       byteCount(of: target.count) == source.count, "\(source.count) bytes of \(rawValue) are not \(target.count) values"
     )
     guard let input = source.baseAddress, let output = target.baseAddress else { return }
+    guard blockLength > 1 else { return unsafe widenPlain(input, output, count: target.count) }
+    let widenBlock = unsafe blockWidening
+    for block in 0..<target.count / blockLength {
+      unsafe widenBlock(input + block * blockSize, UnsafeMutableRawPointer(output + block * blockLength))
+    }
+  }
+
+  /// The function that widens one block of a type that has blocks.
+  private var blockWidening: (UnsafeRawPointer, UnsafeMutableRawPointer) -> Void {
+    switch self {
+    case .q8_0: unsafe widenQ8_0
+    case .q4_0: unsafe widenQ4_0
+    case .q4_1: unsafe widenQ4_1
+    case .q5_0: unsafe widenQ5_0
+    case .q5_1: unsafe widenQ5_1
+    case .iq4_nl: unsafe widenIQ4_NL
+    case .q2_K: unsafe widenQ2_K
+    case .q3_K: unsafe widenQ3_K
+    case .q4_K: unsafe widenQ4_K
+    case .q5_K: unsafe widenQ5_K
+    case .q6_K: unsafe widenQ6_K
+    case .iq4_xs: unsafe widenIQ4_XS
+    case .f32, .f16, .bf16, .f64: preconditionFailure("\(rawValue) has no blocks")
+    }
+  }
+
+  private func widenPlain(_ input: UnsafeRawPointer, _ output: UnsafeMutablePointer<Float>, count: Int) {
     switch self {
     case .f32:
-      unsafe UnsafeMutableRawPointer(output).copyMemory(from: input, byteCount: source.count)
+      unsafe UnsafeMutableRawPointer(output).copyMemory(from: input, byteCount: 4 * count)
     case .f16:
-      for i in 0..<target.count {
+      for i in 0..<count {
         unsafe output[i] = floatFromHalf(input.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
       }
     case .bf16:
-      for i in 0..<target.count {
+      for i in 0..<count {
         let bits = unsafe input.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
         unsafe output[i] = Float(bitPattern: UInt32(bits) << 16)
       }
     case .f64:
-      for i in 0..<target.count {
+      for i in 0..<count {
         let bits = unsafe input.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self)
         unsafe output[i] = Float(Double(bitPattern: bits))
       }
-    case .q8_0: unsafe widenQ8_0(input, output, blocks: target.count / 32)
-    case .q4_0: unsafe widenQ4(input, output, blocks: target.count / 32, blockSize: 18, hasMinimum: false)
-    case .q4_1: unsafe widenQ4(input, output, blocks: target.count / 32, blockSize: 20, hasMinimum: true)
-    }
-  }
-}
-
-/// A block: scale (half), 32 signed bytes. value = scale * q.
-private func widenQ8_0(_ input: UnsafeRawPointer, _ output: UnsafeMutablePointer<Float>, blocks: Int) {
-  for block in 0..<blocks {
-    let source = unsafe input + block * 34
-    let target = unsafe UnsafeMutableRawPointer(output + block * 32)
-    let scale = unsafe floatFromHalf(source.loadUnaligned(as: UInt16.self))
-    for part in 0..<4 {
-      let q = unsafe source.loadUnaligned(fromByteOffset: 2 + 8 * part, as: SIMD8<Int8>.self)
-      let values = SIMD8<Float>(SIMD8<Int32>(truncatingIfNeeded: q)) * scale
-      unsafe target.storeBytes(of: values, toByteOffset: 32 * part, as: SIMD8<Float>.self)
-    }
-  }
-}
-
-/// A block: scale, minimum where there is one (halves), 16 bytes. Byte j holds value j in its low half and j + 16 in its
-/// high half. value = scale * q + minimum, or scale * (q - 8).
-private func widenQ4(
-  _ input: UnsafeRawPointer, _ output: UnsafeMutablePointer<Float>, blocks: Int, blockSize: Int, hasMinimum: Bool
-) {
-  for block in 0..<blocks {
-    let source = unsafe input + block * blockSize
-    let target = unsafe UnsafeMutableRawPointer(output + block * 32)
-    let scale = unsafe floatFromHalf(source.loadUnaligned(as: UInt16.self))
-    let minimum = hasMinimum ? unsafe floatFromHalf(source.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) : 0
-    let zero: Int32 = hasMinimum ? 0 : 8
-    for part in 0..<2 {
-      let bytes = unsafe source.loadUnaligned(fromByteOffset: blockSize - 16 + 8 * part, as: SIMD8<UInt8>.self)
-      let q = SIMD8<Int32>(truncatingIfNeeded: bytes)
-      let low = SIMD8<Float>((q & 15) &- zero) * scale + minimum
-      let high = SIMD8<Float>((q &>> 4) &- zero) * scale + minimum
-      unsafe target.storeBytes(of: low, toByteOffset: 32 * part, as: SIMD8<Float>.self)
-      unsafe target.storeBytes(of: high, toByteOffset: 64 + 32 * part, as: SIMD8<Float>.self)
+    case .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .iq4_nl, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_xs:
+      preconditionFailure("\(rawValue) has blocks")
     }
   }
 }

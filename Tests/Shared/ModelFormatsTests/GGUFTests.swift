@@ -229,7 +229,7 @@ import Testing
   }
 
   @Test func unsupportedTypesAreNamedWithTheirTensor() {
-    for (type, name) in [(14, "Q6_K"), (6, "Q5_0"), (77, "number 77")] as [(UInt32, String)] {
+    for (type, name) in [(16, "IQ2_XXS"), (9, "Q8_1"), (77, "number 77")] as [(UInt32, String)] {
       var file = SyntheticGGUF.tinyLlama()
       file.tensors[7].type = type
       let text = problem(file)?.description
