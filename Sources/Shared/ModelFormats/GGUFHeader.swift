@@ -20,9 +20,8 @@ struct GGUFHeader {
   let metadata: [String: GGUFValue]
   let tensors: [Tensor]
   let alignment: Int
-  /// The bytes of the metadata entries, for a copy that keeps them as they are, and how many there are.
-  let metadataRange: Range<Int>
-  let metadataCount: Int
+  /// The bytes of each metadata entry, for a copy that keeps them as they are.
+  let entries: [(key: String, range: Range<Int>)]
 
   /// ggml's GGML_MAX_DIMS.
   private static let maximumDimensions = 4
@@ -48,17 +47,18 @@ struct GGUFHeader {
     let entryCount = try cursor.count(ofAtLeast: 13, what: "metadata entries")
 
     var metadata: [String: GGUFValue] = [:]
-    let metadataStart = cursor.position
+    var entries: [(key: String, range: Range<Int>)] = []
     for index in 0..<entryCount {
       cursor.place = "metadata entry \(index)"
+      let start = cursor.position
       let key = try cursor.string(atMost: 65535)
       cursor.place = "metadata '\(key.excerpt)'"
       let value = try cursor.value()
       guard metadata.updateValue(value, forKey: key) == nil else { throw cursor.malformed("the key appears twice") }
+      entries.append((key, start..<cursor.position))
     }
     self.metadata = metadata
-    metadataRange = metadataStart..<cursor.position
-    metadataCount = entryCount
+    self.entries = entries
     try examine(GGUFMetadata(path: path, values: metadata), tensorCount)
     alignment = try Self.alignment(metadata["general.alignment"], path: path)
     tensors = try Self.tensors(tensorCount, &cursor, alignment: alignment)

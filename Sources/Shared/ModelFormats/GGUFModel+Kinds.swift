@@ -7,7 +7,6 @@ import SystemSupport
 extension GGUFMetadata {
   /// Adapters, encoders, vocabularies and parts of models are GGUF files too.
   func refuseWhatIsNoModel(tensorCount: Int) throws(ModelFormatError) {
-    try refuseParts()
     let type = try optionalString("general.type") ?? "model"
     let architecture = try optionalString("general.architecture") ?? ""
     if type == "adapter" || values["adapter.type"] != nil { throw try adapter() }
@@ -28,7 +27,9 @@ extension GGUFMetadata {
     guard type == "model" else {
       throw .notAModel(path: path, found: "a GGUF file whose 'general.type' is '\(type.excerpt)', not 'model'")
     }
-    guard tensorCount > 0 else {
+    // The first of several parts may have none.
+    let isPart = try splitCount() != nil
+    guard tensorCount > 0 || isPart else {
       throw .notAModel(
         path: path, found: "a vocabulary without a model: it holds no tensor",
         advice: "add the GGUF file of the model that it belongs to")
@@ -43,33 +44,6 @@ extension GGUFMetadata {
       path: path, found: "a \(kind ?? "adapter")\(base.map { " of the model '\($0.excerpt)'" } ?? ""), not a model",
       advice: "merge it into its model, BASE.gguf, and add the result: llama-export-lora -m BASE.gguf --lora "
         + "\(shellWord(path)) -o MERGED.gguf")
-  }
-
-  /// One of several files, as llama-gguf-split makes them: only the first has the metadata of the model.
-  private func refuseParts() throws(ModelFormatError) {
-    guard let count = try optionalInteger("split.count"), count > 1 else { return }
-    let number = try optionalInteger("split.no").map { min($0, .max - 1) + 1 }
-    let (directory, name) = FileSystem.split(path)
-    let found = "is part \(number.map(String.init) ?? "(without number)") of \(count) of a split GGUF file"
-    // MODEL-00001-of-00002.gguf
-    guard let match = name.wholeMatch(of: /(.+)-([0-9]{5})-of-([0-9]{5})\.gguf/), Int(match.3) == count else {
-      throw .wrongParts(
-        path: path, problem: "it \(found)",
-        advice: "join them, beginning with part 1, and add the whole: llama-gguf-split --merge PART1 WHOLE.gguf")
-    }
-    func part(_ number: Int) -> String {
-      let digits = String(number)
-      return "\(match.1)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits)-of-\(match.3).gguf"
-    }
-    let missing = (1...count).map(part).filter { name in
-      fileKind(directory + "/" + name) == nil
-    }
-    throw .wrongParts(
-      path: path,
-      problem: "it \(found)" + (missing.isEmpty ? "" : ", of which these are not beside it: \(missing.excerpt)"),
-      advice: (missing.isEmpty ? "join the parts" : "download all parts, join them,") + " and add the whole: "
-        + "llama-gguf-split --merge \(shellWord(directory + "/" + part(1))) "
-        + shellWord("\(directory)/\(match.1).gguf"))
   }
 }
 

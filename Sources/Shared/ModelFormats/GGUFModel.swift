@@ -1,113 +1,130 @@
-/// Opens a GGUF file of the Llama architecture.
-func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
-  try refuseByteParts(path)
-  let file = try MappedFile(path: path)
-  let header = try unsafe GGUFHeader(file.bytes, path: path) { metadata, tensorCount throws(ModelFormatError) in
-    try metadata.refuseWhatIsNoModel(tensorCount: tensorCount)
-    try metadata.refuseWhatIsNotComputed()
-  }
-  let metadata = GGUFMetadata(path: path, values: header.metadata)
+import StrictJSON
 
-  var tensors: [String: GGUFHeader.Tensor] = [:]
-  for tensor in header.tensors {
-    guard let name = huggingFaceName(tensor.name) else {
-      throw .unsupported(
-        path: path, what: "a tensor", found: "'\(tensor.name)'", supported: "those of the plain Llama architecture")
-    }
-    guard tensors.updateValue(tensor, forKey: name) == nil else {
-      throw .malformed(
-        path: path, place: "tensor '\(tensor.name)'", problem: "it is there twice, under another name too")
-    }
+/// Opens a GGUF file, or by any of them the parts of one.
+func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
+  let parts = try GGUFParts(path)
+  let family = try parts.metadata.family()
+  let places = try parts.places(in: family)
+  let config = GGUFConfig(
+    parts.metadata, family: family, tensors: places.mapValues(\.tensor), divisors: try parts.rotaryDivisors())
+  var configuration = try config.configuration(modelID: ModelConfiguration.modelID(fromPath: path))
+  try configuration.check(path: path)
+  let required = Set(configuration.requiredTensors.map(\.name))
+  for (name, place) in places.sorted(by: { $0.key < $1.key }) where !required.contains(name) {
+    throw parts.unknown(place.tensor.name, "those of \(family.name) models with \(configuration.layers) layers")
   }
-  let unchecked = try metadata.configuration(tensors)
-  try unchecked.check(path: path)
-  let required = Set(unchecked.requiredTensors.map(\.name))
-  for other in header.tensors where !required.contains(huggingFaceName(other.name) ?? "") {
-    throw .unsupported(
-      path: path, what: "a tensor", found: "'\(other.name)'",
-      supported: "those of the plain Llama architecture with \(unchecked.layers) layers")
-  }
-  let configuration = unchecked.withQuantization { tensors[$0]?.type.rawValue }
+  configuration = configuration.withQuantization { places[$0]?.tensor.type.rawValue }
   return try OpenModel(
     path: path, configuration: configuration,
-    tokenizerDescription: try metadata.tokenizer(vocabulary: configuration.vocabulary),
-    store: GGUFTensors(file: file, tensors: tensors, configuration: configuration))
+    tokenizerDescription: try parts.metadata.tokenizer(vocabulary: configuration.vocabulary),
+    store: GGUFTensors(
+      files: parts.parts.map(\.file), places: places,
+      permutedHeadDim: family.isPermutedInGGUF ? configuration.headDim : nil))
 }
 
-/// The checkpoint's name of a tensor of llama.cpp's converter; nil where the Llama architecture has none such.
-func huggingFaceName(_ name: String) -> String? {
-  switch name {
-  case "token_embd.weight": return "model.embed_tokens.weight"
-  case "output_norm.weight": return "model.norm.weight"
-  case "output.weight": return "lm_head.weight"
-  default: break
-  }
-  let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-  guard parts.count == 4, parts[0] == "blk", parts[3] == "weight", let layer = UInt16(parts[1]) else { return nil }
-  let part: String? =
-    switch parts[2] {
-    case "attn_norm": "input_layernorm"
-    case "ffn_norm": "post_attention_layernorm"
-    case "attn_q": "self_attn.q_proj"
-    case "attn_k": "self_attn.k_proj"
-    case "attn_v": "self_attn.v_proj"
-    case "attn_output": "self_attn.o_proj"
-    case "ffn_gate": "mlp.gate_proj"
-    case "ffn_up": "mlp.up_proj"
-    case "ffn_down": "mlp.down_proj"
-    default: nil
+extension GGUFParts {
+  /// Where the tensors lie, by the names that they have in the family's checkpoints.
+  func places(in family: ModelFamily) throws(ModelFormatError) -> [String: GGUFTensors.Place] {
+    var places: [String: GGUFTensors.Place] = [:]
+    for (number, part) in parts.enumerated() {
+      for tensor in part.header.tensors where tensor.name != GGUFConfig.divisorsName {
+        guard let name = family.huggingFaceName(ofGGUF: tensor.name) else {
+          throw unknown(tensor.name, "those of \(family.name) models")
+        }
+        guard places.updateValue(GGUFTensors.Place(file: number, tensor: tensor), forKey: name) == nil else {
+          throw .malformed(
+            path: part.file.path, place: "tensor '\(tensor.name)'", problem: "it is there twice, under another name too"
+          )
+        }
+        guard tensor.dimensions.count > 1 || tensor.type.blockLength == 1 else {
+          throw .unsupportedTensorType(
+            path: part.file.path, tensor: tensor.name, type: tensor.type.rawValue,
+            supported: "F32, F16 or BF16 for norms and biases")
+        }
+      }
     }
-  return part.map { "model.layers.\(layer).\($0).weight" }
+    return places
+  }
+
+  /// What the frequencies of the rotation are divided by; nil where the file has no such tensor.
+  func rotaryDivisors() throws(ModelFormatError) -> [Float]? {
+    for part in parts {
+      guard let tensor = part.header.tensors.first(where: { $0.name == GGUFConfig.divisorsName }) else { continue }
+      let count = tensor.dimensions.reduce(1, *)
+      guard tensor.dimensions.count == 1, count <= 1 << 16 else {
+        throw .wrongShape(
+          path: part.file.path, tensor: tensor.name, found: tensor.dimensions.reversed(), expected: [count])
+      }
+      var values = [Float](repeating: 0, count: count)
+      unsafe values.withUnsafeMutableBufferPointer { target in
+        unsafe tensor.type.widen(UnsafeRawBufferPointer(rebasing: part.file.bytes[tensor.range]), into: target)
+      }
+      return values
+    }
+    return nil
+  }
+
+  /// Of a tensor that the model does not have.
+  func unknown(_ name: String, _ supported: String) -> ModelFormatError {
+    let isFused = name.contains(".attn_qkv.")
+    return .unsupported(
+      path: metadata.path, what: "a tensor",
+      found: "'\(name)'" + (isFused ? ", which has queries, keys and values in one" : ""),
+      supported: supported + (isFused ? "; convert the model without --fuse-qkv" : ""))
+  }
 }
 
-/// The tensors of a mapped GGUF file under Hugging Face's names.
+/// The tensors of mapped GGUF files under Hugging Face's names.
 ///
-/// The converter permutes the rows of q and k for llama.cpp's rotary layout, which rotates neighbours: within a head, row
-/// 2j + i of the file is row i * headDim/2 + j of the checkpoint. Reading undoes it.
+/// For llama.cpp's plain rotation, which turns neighbours, the converter permutes the rows of q and k and the values of
+/// their biases: within a head, row 2j + i of the file is row i * headDim/2 + j of the checkpoint. Reading undoes it.
 final class GGUFTensors: TensorStore {
-  private let file: MappedFile
-  private let tensors: [String: GGUFHeader.Tensor]
-  private let headDim: Int
+  struct Place {
+    let file: Int
+    let tensor: GGUFHeader.Tensor
+  }
+
+  private let files: [MappedFile]
+  private let places: [String: Place]
+  /// The head size, where queries and keys are permuted.
+  private let permutedHeadDim: Int?
   let names: [String]
 
-  init(file: MappedFile, tensors: [String: GGUFHeader.Tensor], configuration: ModelConfiguration) {
-    self.file = file
-    self.tensors = tensors
-    headDim = configuration.headDim
-    names = tensors.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  init(files: [MappedFile], places: [String: Place], permutedHeadDim: Int?) {
+    self.files = files
+    self.places = places
+    self.permutedHeadDim = permutedHeadDim
+    names = places.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  func shape(of name: String) -> [Int]? { tensors[name].map { $0.dimensions.reversed() } }
+  func shape(of name: String) -> [Int]? { places[name].map { $0.tensor.dimensions.reversed() } }
 
-  func storedType(of name: String) -> String? { tensors[name]?.type.rawValue }
+  func storedType(of name: String) -> String? { places[name]?.tensor.type.rawValue }
 
   func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
-    guard let tensor = tensors[name] else { preconditionFailure("no tensor '\(name)'") }
-    let bytes = unsafe UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range])
-    guard tensor.dimensions.count > 1 else {
-      // A vector's rows are its values; only the plain types, which norms have, can begin anywhere.
-      if rows.count == tensor.dimensions[0] { return unsafe tensor.type.widen(bytes, into: target) }
-      let size = tensor.type.blockSize
-      precondition(tensor.type.blockLength == 1, "part of a quantised vector '\(name)'")
-      return unsafe tensor.type.widen(
-        UnsafeRawBufferPointer(rebasing: bytes[rows.lowerBound * size..<rows.upperBound * size]), into: target)
-    }
-    let rowSize = bytes.count / tensor.dimensions.dropFirst().reduce(1, *)
-    guard name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight") else {
+    guard let place = places[name] else { preconditionFailure("no tensor '\(name)'") }
+    let tensor = place.tensor
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: files[place.file].bytes[tensor.range])
+    // The rows of a vector are its values, which are of a plain type.
+    let rowCount = max(
+      1, tensor.dimensions.count == 1 ? tensor.dimensions[0] : tensor.dimensions.dropFirst().reduce(1, *))
+    let rowSize = bytes.count / rowCount
+    guard let permutedHeadDim, isPermutedInGGUF(name) else {
       return unsafe tensor.type.widen(
         UnsafeRawBufferPointer(rebasing: bytes[rows.lowerBound * rowSize..<rows.upperBound * rowSize]), into: target)
     }
-    let rowLength = tensor.dimensions[0]
+    let rowLength = target.count / max(1, rows.count)
     for (index, row) in rows.enumerated() {
-      let source = rowInFile(of: row)
+      let source = rowInGGUF(of: row, headDim: permutedHeadDim)
       unsafe tensor.type.widen(
         UnsafeRawBufferPointer(rebasing: bytes[source * rowSize..<(source + 1) * rowSize]),
         into: UnsafeMutableBufferPointer(rebasing: target[index * rowLength..<(index + 1) * rowLength]))
     }
   }
-
-  private func rowInFile(of row: Int) -> Int { rowInGGUF(of: row, headDim: headDim) }
 }
+
+/// Whether the converter permutes a tensor, by its checkpoint's name, in the families where it permutes.
+func isPermutedInGGUF(_ name: String) -> Bool { name.contains(".q_proj.") || name.contains(".k_proj.") }
 
 /// Where the converter puts a row of q or k.
 func rowInGGUF(of row: Int, headDim: Int) -> Int {

@@ -5,8 +5,6 @@ import StrictJSON
 /// transformers 5 has all of it in `rope_parameters`, which Gemma divides by the layers that it is for; older files have
 /// `rope_theta`, `rope_scaling`, and `rope_local_base_freq` for Gemma's layers with a window.
 extension HuggingFaceConfig {
-  enum ScalingKind: String { case linear, llama3 }
-
   /// Which layers of a family with two rotations, by their name in `layer_types`.
   enum RotatedLayers: String {
     case full = "full_attention"
@@ -16,7 +14,7 @@ extension HuggingFaceConfig {
   /// The rotation of all layers, or of some. `theta` is its base where the file does not say, `scalings` what the family
   /// has beside none.
   func rotation(
-    theta: Double, scalings: [ScalingKind] = [], of layers: RotatedLayers? = nil
+    theta: Double, scalings: [RotaryScaling] = [], of layers: RotatedLayers? = nil
   ) throws(ModelFormatError) -> Rotation {
     let parameters = try self.parameters(at: "rope_parameters", of: layers)
     // Older files scale the layers that see everything only.
@@ -56,7 +54,7 @@ extension HuggingFaceConfig {
   }
 
   private func scaling(
-    _ parameters: RotationParameters, among kinds: [ScalingKind]
+    _ parameters: RotationParameters, among kinds: [RotaryScaling]
   ) throws(ModelFormatError) -> Rotation.Scaling {
     let name = try parameters.type()
     let kind = kinds.first { $0.rawValue == name }

@@ -133,16 +133,16 @@ package struct ModelConfiguration: Sendable, Equatable {
 }
 
 extension ModelConfiguration {
-  /// The last part of a path, without `.gguf` and without the name of a quantisation.
+  /// The last part of a path, without `.gguf`, without the number of a part and without the name of a quantisation.
   static func modelID(fromPath path: String) -> String {
     var name = path.split(separator: "/").last.map(String.init) ?? path
     guard name.hasSuffix(".gguf") else { return name }
-    name.removeLast(5)
+    if let part = GGUFPartName(name) { name = part.stem } else { name.removeLast(5) }
     if let separator = name.lastIndex(where: { $0 == "." || $0 == "-" }) {
       let suffix = name[name.index(after: separator)...].uppercased()
       let isQuantisation =
         ["F32", "F16", "BF16", "FP16", "FP32"].contains(suffix)
-        || ((suffix.hasPrefix("Q") || suffix.hasPrefix("IQ")) && suffix.contains("_"))
+        || suffix.wholeMatch(of: /I?Q[0-9]_[0-9A-Z_]+/) != nil
       if isQuantisation, separator > name.startIndex { name = String(name[..<separator]) }
     }
     return name

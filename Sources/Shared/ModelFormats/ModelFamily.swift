@@ -9,6 +9,12 @@ struct ModelFamily: Sendable {
   let architecture: String
   /// `model_type` of config.json.
   let modelType: String
+  /// `general.architecture` of GGUF files; nil where they are those of another family.
+  var ggufArchitecture: String?
+  /// In GGUF the rows of queries and keys lie as llama.cpp's plain rotation wants them, which turns neighbours.
+  var isPermutedInGGUF = false
+  /// GGUF's names within a layer that mean another module than in most families.
+  var ggufModules: [String: String] = [:]
   var defaults = Defaults()
   /// The name of the activation in config.json; others are refused.
   var activation = "silu"
@@ -16,9 +22,14 @@ struct ModelFamily: Sendable {
   var normOffset: Float = 0
   /// Sets what all models of the family compute in another way than a plain Llama, whatever their file.
   var describe: @Sendable (_ model: inout ModelConfiguration) -> Void = { _ in }
-  /// Sets what config.json says and not every family has. What is asked for by no family's function is not read.
+  /// Sets what config.json says and not every family has.
   let configure:
     @Sendable (_ model: inout ModelConfiguration, _ config: HuggingFaceConfig) throws(ModelFormatError) -> Void
+  /// The same of GGUF's metadata.
+  var configureGGUF:
+    @Sendable (_ model: inout ModelConfiguration, _ config: GGUFConfig) throws(ModelFormatError) -> Void = {
+      model, config throws(ModelFormatError) in model.rotations = [try config.rotation()]
+    }
 
   /// What transformers takes where config.json lacks a key.
   struct Defaults: Sendable {
@@ -33,4 +44,33 @@ struct ModelFamily: Sendable {
 
   /// The family that computes a class of transformers.
   static func named(_ architecture: String) -> ModelFamily? { all.first { $0.architecture == architecture } }
+
+  /// The checkpoint's name of a tensor of llama.cpp's converter; nil where the family has none such.
+  func huggingFaceName(ofGGUF name: String) -> String? {
+    switch name {
+    case "token_embd.weight": return "model.embed_tokens.weight"
+    case "output_norm.weight": return "model.norm.weight"
+    case "output.weight": return "lm_head.weight"
+    default: break
+    }
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 4, parts[0] == "blk", let layer = UInt16(parts[1]), ["weight", "bias"].contains(parts[3]),
+      let module = ggufModules[String(parts[2])] ?? Self.commonModules[String(parts[2])]
+    else { return nil }
+    return "model.layers.\(layer).\(module).\(parts[3])"
+  }
+
+  private static let commonModules = [
+    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm", "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+  ]
+}
+
+/// Scalings of a rotation that not every family has, by their names in config.json.
+enum RotaryScaling: String {
+  case linear
+  /// GGUF has no key for it but its result, a divisor for each frequency.
+  case llama3
 }

@@ -204,9 +204,8 @@ extension ModelCasesTests {
     .file(
       "gguf-split-00002-of-00002.gguf",
       .refused(
-        "'DIR/tiny-00002-of-00002.gguf': it is part 2 of 2 of a split GGUF file, of which these are not beside it: "
-          + "tiny-00001-of-00002.gguf; download all parts, join them, and add the whole: llama-gguf-split --merge "
-          + "DIR/tiny-00001-of-00002.gguf DIR/tiny.gguf"), named: "tiny-00002-of-00002.gguf"
+        "'DIR/tiny-00002-of-00002.gguf': it is part 2 of 2, of which these are not beside it: tiny-00001-of-00002.gguf; "
+          + "download all parts into one directory"), named: "tiny-00002-of-00002.gguf"
     ) {
       var part = SyntheticGGUF()
       part.set("split.no", UInt32(1))
@@ -217,8 +216,8 @@ extension ModelCasesTests {
     .file(
       "the first part of a split GGUF",
       .refused(
-        "'DIR/one.gguf': it is part 1 of 2 of a split GGUF file; join them, beginning with part 1, and add the whole: "
-          + "llama-gguf-split --merge PART1 WHOLE.gguf"), named: "one.gguf"
+        "'DIR/one.gguf': it is part 1 of 2 of a split GGUF file, and its name does not say so; name the parts as they were, "
+          + "such as MODEL-00001-of-00002.gguf"), named: "one.gguf"
     ) {
       gguf {
         $0.set("split.no", UInt32(0))
@@ -282,11 +281,13 @@ extension ModelCasesTests {
     ) { gguf { $0.set("general.type", "sampler") } },
     .file(
       "another architecture, in a type that is not read",
-      .refused("'DIR/m.gguf': the architecture is \"qwen2\"; supported: \"llama\""), named: "m.gguf"
+      .refused(
+        "'DIR/m.gguf': the architecture is \"gemma2\"; supported: \"llama\", \"qwen2\", \"qwen3\", \"gemma3\""),
+      named: "m.gguf"
     ) {
       gguf {
         $0.remove("general.architecture")
-        $0.set("general.architecture", "qwen2")
+        $0.set("general.architecture", "gemma2")
         $0.tensors[0].type = 12
       }
     },

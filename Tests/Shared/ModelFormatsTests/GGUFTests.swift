@@ -224,7 +224,7 @@ import Testing
     file = SyntheticGGUF.tinyLlama()
     file.add("blk.1.attn_norm.weight", [8], floats: [Float](repeating: 1, count: 8))
     #expect(
-      problem(file)?.description.contains("'blk.1.attn_norm.weight'; supported: those of the plain Llama architecture")
+      problem(file)?.description.contains("'blk.1.attn_norm.weight'; supported: those of Llama models with 1 layers")
         == true)
   }
 
@@ -242,16 +242,59 @@ import Testing
     var file = SyntheticGGUF.tinyLlama()
     file.remove("general.architecture")
     file.set("general.architecture", "gemma")
-    #expect(problem(file)?.description.contains("the architecture is \"gemma\"; supported: \"llama\"") == true)
+    #expect(problem(file)?.description.contains("the architecture is \"gemma\"; supported: \"llama\", ") == true)
     file = SyntheticGGUF.tinyLlama()
     file.set("llama.rope.scaling.type", "yarn")
-    #expect(problem(file)?.description.contains("rotary scaling is \"yarn\"") == true)
+    #expect(problem(file)?.description.contains("'llama.rope.scaling.type') is \"yarn\"") == true)
     file = SyntheticGGUF.tinyLlama()
-    file.add("blk.0.attn_q.bias", [8], floats: [Float](repeating: 0, count: 8))
-    #expect(problem(file)?.description.contains("'blk.0.attn_q.bias'") == true)
+    file.add("blk.0.attn_q_norm.weight", [4], floats: [Float](repeating: 0, count: 4))
+    #expect(problem(file)?.description.contains("'blk.0.attn_q_norm.weight'; supported: those of Llama models") == true)
     file = SyntheticGGUF.tinyLlama()
-    file.add("rope_freqs.weight", [2], floats: [1, 1])
-    #expect(problem(file)?.description.contains("'rope_freqs.weight'") == true)
+    file.add("blk.0.attn_qkv.weight", [8, 16], floats: [Float](repeating: 0, count: 128))
+    #expect(
+      problem(file)?.description.contains(
+        "'blk.0.attn_qkv.weight', which has queries, keys and values in one; supported: those of Llama models; convert "
+          + "the model without --fuse-qkv") == true)
+    for key in ["llama.attention.sliding_window", "llama.expert_count", "llama.logit_scale"] {
+      file = SyntheticGGUF.tinyLlama()
+      file.set(key, UInt32(8))
+      #expect(problem(file)?.description.contains("'\(key)' is 8; supported: ") == true, "\(key)")
+    }
+  }
+
+  /// As Llama 3.1 has them, in place of keys.
+  @Test func divisorsOfTheFrequenciesAreTheScaling() throws {
+    var file = SyntheticGGUF.tinyLlama()
+    file.add("rope_freqs.weight", [2], floats: [1, 8])
+    #expect(try open(file.build()).configuration.rotations == [Rotation(theta: 5000, scaling: .divided([1, 8]))])
+    for (divisors, text) in [
+      ([1, 8, 8], "divisors is 3; supported: half the head size, 2"), ([1, 0], "is 0.0"),
+      ([1, .nan], "is nan"),
+    ] as [([Float], String)] {
+      file.tensors.removeLast()
+      file.add("rope_freqs.weight", [divisors.count], floats: divisors)
+      #expect(problem(file)?.description.contains(text) == true, "\(divisors)")
+    }
+  }
+
+  /// The converter's order within a head of 4 is 0, 2, 1, 3, for biases as for rows.
+  @Test func biasesOfALlamaAreThoseThatAreThere() throws {
+    var file = SyntheticGGUF.tinyLlama()
+    file.add("blk.0.attn_q.bias", [8], floats: (0..<8).map { Float($0) })
+    file.add("blk.0.ffn_down.bias", [8], floats: (0..<8).map { Float($0) })
+    let model = try open(file.build())
+    #expect(model.configuration.biases == [.query, .down])
+    #expect(try model.floats("model.layers.0.self_attn.q_proj.bias") == [0, 2, 1, 3, 4, 6, 5, 7])
+    #expect(try model.floats("model.layers.0.mlp.down_proj.bias") == [0, 1, 2, 3, 4, 5, 6, 7])
+  }
+
+  @Test func tokensWhoseTextIsAnEndAreEnds() throws {
+    var file = SyntheticGGUF.tinyLlama()
+    file.remove("tokenizer.ggml.tokens")
+    let ends = ["<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>", "<|eom_id|>"]
+    file.set("tokenizer.ggml.tokens", (0..<11).map { "t\($0)" } + ends)
+    file.set("tokenizer.ggml.eot_token_id", UInt32(11))
+    #expect(try open(file.build()).configuration.eosIDs == [2, 11, 12, 13, 14, 15])
   }
 
   @Test func missingThingsAndWrongShapesAreNamed() {

@@ -1,7 +1,11 @@
 extension ModelFamily {
   /// Gemma 3's language models, without their eyes: norms before and behind, two rotations, most layers with a window.
   static let gemma3 = ModelFamily(
-    name: "Gemma 3", architecture: "Gemma3ForCausalLM", modelType: "gemma3_text",
+    name: "Gemma 3", architecture: "Gemma3ForCausalLM", modelType: "gemma3_text", ggufArchitecture: "gemma3",
+    ggufModules: [
+      "post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm",
+      "post_ffw_norm": "post_feedforward_layernorm",
+    ],
     defaults: Defaults(contextLength: 131_072, headDim: 256, tiedEmbeddings: true), activation: "gelu_pytorch_tanh",
     normOffset: 1,
     describe: { model in
@@ -15,15 +19,36 @@ extension ModelFamily {
         try config.rotation(theta: 1_000_000, scalings: [.linear], of: .full),
         try config.rotation(theta: 10000, of: .sliding),
       ]
-      let scalar = try config.optionalNumber("query_pre_attn_scalar") ?? 256
-      model.attentionScale = Float(1 / scalar.squareRoot())
+      model.attentionScale = inverseRoot(try config.optionalNumber("query_pre_attn_scalar") ?? 256)
       model.logitCap = try config.optionalNumber("final_logit_softcapping").map { Float($0) }
       let period = try config.windowPeriod() ?? 6
       try config.slide(&model, by: config.window(ifMissing: 4096)) { ($0 + 1) % period != 0 }
-      for layer in model.attention.indices where model.attention[layer].window != nil {
-        model.attention[layer].rotation = 1
-      }
+      model.turnSlidingLayers()
+    },
+    configureGGUF: { model, config throws(ModelFormatError) in
+      model.rotations = [
+        try config.rotation(scalings: [.linear]),
+        Rotation(theta: try config.optionalNumber("rope.freq_base_swa") ?? 10000),
+      ]
+      // No key says it. The model of 62 layers, of 27 billion parameters, is the only one that has another scale.
+      let scalar = model.layers == 62 ? model.hidden / model.heads : model.headDim
+      model.attentionScale = inverseRoot(Double(scalar))
+      if let cap = try config.optionalNumber("final_logit_softcapping"), cap != 0 { model.logitCap = Float(cap) }
+      let window = try config.integer("attention.sliding_window")
+      let slides = try config.slidingLayers(of: model.layers, ifMissing: 6)
+      for layer in model.attention.indices where slides[layer] { model.attention[layer].window = window }
+      model.turnSlidingLayers()
     })
+}
+
+/// In double precision, so that both formats give the same bits.
+private func inverseRoot(_ number: Double) -> Float { Float(1 / number.squareRoot()) }
+
+extension ModelConfiguration {
+  /// Gives the layers with a window the second rotation.
+  fileprivate mutating func turnSlidingLayers() {
+    for layer in attention.indices where attention[layer].window != nil { attention[layer].rotation = 1 }
+  }
 }
 
 extension HuggingFaceConfig {
