@@ -69,8 +69,10 @@ package struct ExpertMetadata: Sendable, Equatable {
       maximumMultiplier = value
     }
     if let text = reader.take("t2.base.digest") {
-      guard let digest = Digest(description: text) else {
-        throw .badMetadata(key: "t2.base.digest", found: text, allowed: "sha256: and 64 hexadecimal digits")
+      // Hashing programs print the digits alone.
+      guard let digest = Digest(description: text) ?? Digest(hex: text) else {
+        throw .badMetadata(
+          key: "t2.base.digest", found: text, allowed: "64 hexadecimal digits, or sha256: and those")
       }
       baseDigest = digest
     }
