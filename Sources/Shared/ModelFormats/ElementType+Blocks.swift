@@ -23,6 +23,7 @@ func bytes(_ source: UnsafeRawPointer, at offset: Int) -> SIMD8<Int32> {
 }
 
 /// A block: scale, 32 signed bytes. value = scale * q.
+@inline(__always)
 func widenQ8_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 0)
   for part in 0..<4 {
@@ -32,6 +33,7 @@ func widenQ8_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 }
 
 /// A block: scale, 16 bytes. value = scale * (q - 8).
+@inline(__always)
 func widenQ4_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 0)
   for part in 0..<2 {
@@ -42,6 +44,7 @@ func widenQ4_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 }
 
 /// A block: scale, minimum, 16 bytes. value = scale * q + minimum.
+@inline(__always)
 func widenQ4_1(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let (scale, minimum) = unsafe (half(source, at: 0), half(source, at: 2))
   for part in 0..<2 {
@@ -52,6 +55,7 @@ func widenQ4_1(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 }
 
 /// A block: scale, 32 fifth bits, 16 bytes. value = scale * (q - 16).
+@inline(__always)
 func widenQ5_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 0)
   for part in 0..<2 {
@@ -63,6 +67,7 @@ func widenQ5_0(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 }
 
 /// A block: scale, minimum, 32 fifth bits, 16 bytes. value = scale * q + minimum.
+@inline(__always)
 func widenQ5_1(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let (scale, minimum) = unsafe (half(source, at: 0), half(source, at: 2))
   for part in 0..<2 {
@@ -85,6 +90,7 @@ private func fifthBits(_ source: UnsafeRawPointer, at offset: Int, part: Int) ->
 }
 
 /// A block: scale, 16 bytes. value = scale * (one of 16 levels).
+@inline(__always)
 func widenIQ4_NL(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   unsafe storeLevels(source + 2, scale: half(source, at: 0), target)
 }

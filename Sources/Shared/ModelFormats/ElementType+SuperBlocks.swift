@@ -3,6 +3,7 @@
 
 /// A block: 16 bytes with a scale and a minimum (4 bits each) for every 16 values, 64 bytes, scale, minimum (halves).
 /// value = scale * q - minimum. Byte b of 32 holds the values b, b + 32, b + 64 and b + 96 of 128, from its low bits up.
+@inline(__always)
 func widenQ2_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let (scale, minimum) = unsafe (half(source, at: 80), half(source, at: 82))
   for part in 0..<16 {
@@ -20,6 +21,7 @@ func widenQ2_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 
 /// A block: 32 bytes of third bits, 64 bytes, 16 scales of 6 bits in 12 bytes, scale (half). value = scale * (q - 4). The
 /// 64 bytes lie as in Q2_K; bit n of third byte b belongs to value b of the n-th 32.
+@inline(__always)
 func widenQ3_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 108)
   for part in 0..<16 {
@@ -40,6 +42,7 @@ func widenQ3_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 
 /// A block: scale, minimum (halves), 8 scales and 8 minima of 6 bits in 12 bytes, 128 bytes. value = scale * q - minimum.
 /// Byte b of 32 holds the values b and b + 32 of 64.
+@inline(__always)
 func widenQ4_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   for part in 0..<8 {
     let (scale, minimum) = unsafe scaleAndMinimum(source, of: part)
@@ -52,6 +55,7 @@ func widenQ4_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 }
 
 /// As Q4_K, with 32 bytes of fifth bits before the last 128: bit n of byte b belongs to value b of the n-th 32.
+@inline(__always)
 func widenQ5_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   for part in 0..<8 {
     let (scale, minimum) = unsafe scaleAndMinimum(source, of: part)
@@ -79,6 +83,7 @@ private func scaleAndMinimum(_ source: UnsafeRawPointer, of part: Int) -> (scale
 
 /// A block: 128 bytes of low bits, 64 of high ones, 16 signed scales, scale (half). value = scale * (q - 32). Of 128
 /// values, low byte b of 64 holds b and b + 64; high byte b of 32 holds b, b + 32, b + 64 and b + 96, from its low bits up.
+@inline(__always)
 func widenQ6_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 208)
   for part in 0..<16 {
@@ -96,6 +101,7 @@ func widenQ6_K(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
 
 /// A block: scale (half), 8 scales of 6 bits (2 high ones each in 2 bytes, then 4 low ones each in 4 bytes), 128 bytes.
 /// value = scale * (one of 16 levels), each 32 values as in IQ4_NL.
+@inline(__always)
 func widenIQ4_XS(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer) {
   let scale = unsafe half(source, at: 0)
   let highs = unsafe source.loadUnaligned(fromByteOffset: 2, as: UInt16.self)

@@ -66,29 +66,33 @@ package enum ElementType: String, Sendable, CaseIterable {
       byteCount(of: target.count) == source.count, "\(source.count) bytes of \(rawValue) are not \(target.count) values"
     )
     guard let input = source.baseAddress, let output = target.baseAddress else { return }
-    guard blockLength > 1 else { return unsafe widenPlain(input, output, count: target.count) }
-    let widenBlock = unsafe blockWidening
-    for block in 0..<target.count / blockLength {
-      unsafe widenBlock(input + block * blockSize, UnsafeMutableRawPointer(output + block * blockLength))
+    let count = target.count
+    switch self {
+    case .f32, .f16, .bf16, .f64: unsafe widenPlain(input, output, count: count)
+    case .q8_0: unsafe widenBlocks(input, output, count, widenQ8_0)
+    case .q4_0: unsafe widenBlocks(input, output, count, widenQ4_0)
+    case .q4_1: unsafe widenBlocks(input, output, count, widenQ4_1)
+    case .q5_0: unsafe widenBlocks(input, output, count, widenQ5_0)
+    case .q5_1: unsafe widenBlocks(input, output, count, widenQ5_1)
+    case .iq4_nl: unsafe widenBlocks(input, output, count, widenIQ4_NL)
+    case .q2_K: unsafe widenBlocks(input, output, count, widenQ2_K)
+    case .q3_K: unsafe widenBlocks(input, output, count, widenQ3_K)
+    case .q4_K: unsafe widenBlocks(input, output, count, widenQ4_K)
+    case .q5_K: unsafe widenBlocks(input, output, count, widenQ5_K)
+    case .q6_K: unsafe widenBlocks(input, output, count, widenQ6_K)
+    case .iq4_xs: unsafe widenBlocks(input, output, count, widenIQ4_XS)
     }
   }
 
-  /// The function that widens one block of a type that has blocks.
-  private var blockWidening: (UnsafeRawPointer, UnsafeMutableRawPointer) -> Void {
-    switch self {
-    case .q8_0: unsafe widenQ8_0
-    case .q4_0: unsafe widenQ4_0
-    case .q4_1: unsafe widenQ4_1
-    case .q5_0: unsafe widenQ5_0
-    case .q5_1: unsafe widenQ5_1
-    case .iq4_nl: unsafe widenIQ4_NL
-    case .q2_K: unsafe widenQ2_K
-    case .q3_K: unsafe widenQ3_K
-    case .q4_K: unsafe widenQ4_K
-    case .q5_K: unsafe widenQ5_K
-    case .q6_K: unsafe widenQ6_K
-    case .iq4_xs: unsafe widenIQ4_XS
-    case .f32, .f16, .bf16, .f64: preconditionFailure("\(rawValue) has no blocks")
+  /// Inlined with the function of its type, so that no block is a call.
+  @inline(__always)
+  private func widenBlocks(
+    _ input: UnsafeRawPointer, _ output: UnsafeMutablePointer<Float>, _ count: Int,
+    _ widenBlock: (UnsafeRawPointer, UnsafeMutableRawPointer) -> Void
+  ) {
+    let (length, size) = (blockLength, blockSize)
+    for block in 0..<count / length {
+      unsafe widenBlock(input + block * size, UnsafeMutableRawPointer(output + block * length))
     }
   }
 
