@@ -123,7 +123,7 @@ let package = Package(
     bank.part(
       "Daemon",
       [
-        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "Evaluation", "Sandbox",
+        "Registry", "Watcher", "RPCServer", "RPCProtocol", "Experts", "ModelFormats", "Evaluation", "Sandbox",
         "WorkerProtocol", "Results", "Settings", "Records", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
         "SQLite",
       ]),

@@ -1,4 +1,5 @@
 import Digests
+import ModelFormats
 import Registry
 import RPCProtocol
 import StrictJSON
@@ -111,18 +112,25 @@ extension Coordinator {
     func text(_ name: String, _ identity: FileIdentity) -> String {
       "\(name):\(identity.device):\(identity.inode):\(identity.size):\(identity.modifiedNanoseconds)"
     }
+    func digest(of names: [String], in directory: String) -> String {
+      let parts = names.map { name in
+        ((try? FileSystem.status(directory + "/" + name, followingLinks: true)) ?? nil).map { text(name, $0.identity) }
+          ?? name
+      }
+      return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
+    }
     switch status.kind {
-    case .regular: return text("file", status.identity)
+    case .regular:
+      let (directory, name) = FileSystem.split(path)
+      // Any part stands for all of a model.
+      if let parts = GGUFPartName(name)?.all { return digest(of: parts, in: directory) }
+      return text("file", status.identity)
     case .directory:
       guard let entries = try? FileSystem.entries(path, limit: 10_000) else { return nil }
       let names = entries.compactMap(\.text).filter {
         $0.hasSuffix(".safetensors") || $0.hasSuffix(".json") || $0.hasSuffix(".txt") || $0.hasSuffix(".jinja")
       }
-      let parts = names.sorted().map { name in
-        ((try? FileSystem.status(path + "/" + name, followingLinks: true)) ?? nil).map { text(name, $0.identity) }
-          ?? name
-      }
-      return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
+      return digest(of: names.sorted(), in: path)
     case .symbolicLink, .fifo, .socket, .device: return nil
     }
   }

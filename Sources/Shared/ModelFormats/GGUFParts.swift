@@ -16,9 +16,6 @@ struct GGUFParts {
   /// Of the model.
   let metadata: GGUFMetadata
 
-  /// More are nobody's.
-  private static let maximumParts = 4096
-
   init(_ path: String) throws(ModelFormatError) {
     try refuseByteParts(path)
     let named = try Self.read(path)
@@ -64,7 +61,7 @@ struct GGUFParts {
   ) throws(ModelFormatError) -> GGUFPartName {
     let name = GGUFPartName(FileSystem.split(path).name)
     let number = try metadata.optionalInteger("split.no").map { min($0, .max - 1) + 1 }
-    if let name, name.count == count, name.number == number, count <= maximumParts { return name }
+    if let name, name.count == count, name.number == number { return name }
     throw .wrongParts(
       path: path,
       problem:
@@ -102,24 +99,27 @@ struct GGUFParts {
 }
 
 /// `Model-00001-of-00003.gguf`, as llama-gguf-split names the parts of a model.
-struct GGUFPartName {
+package struct GGUFPartName {
   /// Without number and ending.
-  let stem: String
+  package let stem: String
   /// From 1.
   let number: Int
   let count: Int
   private let countText: Substring
 
-  init?(_ name: String) {
+  /// More are nobody's.
+  private static let maximumCount = 4096
+
+  package init?(_ name: String) {
     guard let match = name.wholeMatch(of: /(.+)-([0-9]{5})-of-([0-9]{5})\.gguf/), let number = Int(match.2),
-      let count = Int(match.3), (1...max(1, count)).contains(number)
+      let count = Int(match.3), (1...Self.maximumCount).contains(count), (1...count).contains(number)
     else { return nil }
     (stem, self.number, self.count, countText) = (String(match.1), number, count, match.3)
   }
 
   /// Of all parts.
-  var all: [String] {
-    (1...max(1, count)).map { number in
+  package var all: [String] {
+    (1...count).map { number in
       let digits = String(number)
       return "\(stem)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits)-of-\(countText).gguf"
     }

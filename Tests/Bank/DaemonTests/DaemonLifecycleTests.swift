@@ -295,6 +295,20 @@ import WorkerProtocol
     }
   }
 
+  @Test func aModelInPartsHasTheirNameAndChangesWithEachOfThem() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let paths = (1...2).map { "\(daemon.prefix)/big-0000\($0)-of-00002.gguf" }
+      for path in paths { try FileSystem.writeAtomically(path, Array("GGUF part".utf8), mode: 0o644) }
+      let added = try daemon.call("model.add", ["path": .string(paths[0])])
+      #expect(added["name"] == "big")
+      #expect(try daemon.wait(added["job"] ?? .null)["state"] == "done")
+      #expect(try daemon.call("model.add", ["path": .string(paths[0])])["job"] ?? .null == .null)
+      try FileSystem.writeAtomically(paths[1], Array("GGUF other part".utf8), mode: 0o644)
+      let again = try daemon.call("model.add", ["path": .string(paths[0])])
+      #expect(try daemon.wait(try #require(again["job"]))["state"] == "done")
+    }
+  }
+
   @Test func aModelShowsItsMatricesWhereAskedForAndReady() throws {
     try withDaemon { (daemon: Harness) throws in
       try daemon.addModel()

@@ -1,4 +1,5 @@
 import Experts
+import ModelFormats
 import RPCProtocol
 import Records
 import SystemSupport
@@ -22,9 +23,10 @@ extension ModelAdd: HandledMethod {
     }
   }
 
-  /// `/models/SmolLM2.Q4_1.gguf` is `SmolLM2.Q4_1`.
+  /// `/models/SmolLM2.Q4_1.gguf` is `SmolLM2.Q4_1`, and so is a part of it.
   private static func modelName(_ path: String) -> String {
     let name = FileSystem.split(path).name
+    if let part = GGUFPartName(name) { return part.stem }
     return name.hasSuffix(".gguf") ? String(name.dropLast(5)) : name
   }
 }
