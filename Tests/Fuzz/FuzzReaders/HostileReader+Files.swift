@@ -142,39 +142,46 @@ extension HostileReader {
   // MARK: - Models
 
   /// What stands behind the samples: values are as good as any others, and zeros need not be kept.
-  private static let zeros = [UInt8](repeating: 0, count: 8 << 10)
+  private static let zeros = [UInt8](repeating: 0, count: 24 << 10)
 
   static let gguf = HostileReader(
     "gguf",
     samples: {
-      var file = SyntheticGGUF.tinyLlama()
-      for index in file.tensors.indices { file.tensors[index].data = file.tensors[index].data.map { _ in 0 } }
-      let whole = file.build()
-      return [("llama", Array(whole[...(whole.lastIndex { $0 != 0 } ?? 0)]))]
+      [("llama", SyntheticGGUF.tinyLlama().header().bytes), ("gemma-k", SyntheticGGUF.tinyGemma().header().bytes)]
     },
+    read: { try readModel(["m.gguf": $0 + zeros]) { $0 + "/m.gguf" } })
+
+  /// The second part of a model, which the first stands beside.
+  static let ggufPart = HostileReader(
+    "gguf-part", samples: { [("second", SyntheticGGUF.tinyParts()[1].header().bytes)] },
     read: { bytes in
-      let model = try open(bytes + zeros)
-      try promise(try model.digest() == model.digest(), "a model has two digests")
-      for name in model.tensorNames {
-        let values = try model.floats(name)
-        guard let shape = model.shape(of: name), shape.count == 2 else { continue }
-        // By rows, as several threads read it.
-        var rows = [Float](repeating: 0, count: values.count)
-        try unsafe rows.withUnsafeMutableBufferPointer { buffer in
-          for row in 0..<shape[0] {
-            let range = row * shape[1]..<(row + 1) * shape[1]
-            try unsafe model.readRows(name, row..<row + 1, into: UnsafeMutableBufferPointer(rebasing: buffer[range]))
-          }
-        }
-        try promise(sameBits(rows, values), "'\(name)' has other values row by row")
+      let first = SyntheticGGUF.tinyParts()[0].build()
+      try readModel(["m-00001-of-00002.gguf": first, "m-00002-of-00002.gguf": bytes + zeros]) {
+        $0 + "/m-00002-of-00002.gguf"
       }
     })
 
-  /// A model is mapped, so it stays after its name has gone.
-  private static func open(_ bytes: [UInt8]) throws -> OpenModel {
-    try withTemporaryDirectory { directory in
-      try FileDescriptor.open(directory + "/m.gguf", O_WRONLY | O_CREAT).write(all: bytes)
-      return try openModel(at: directory + "/m.gguf")
+  private static func readModel(_ files: [String: [UInt8]], _ path: (String) -> String) throws {
+    // A model is mapped, so it stays after its names have gone.
+    let model = try withTemporaryDirectory { directory in
+      for (name, bytes) in files {
+        try FileDescriptor.open(directory + "/" + name, O_WRONLY | O_CREAT).write(all: bytes)
+      }
+      return try openModel(at: path(directory))
+    }
+    try promise(try model.digest() == model.digest(), "a model has two digests")
+    for name in model.tensorNames {
+      let values = try model.floats(name)
+      guard let shape = model.shape(of: name), shape.count == 2 else { continue }
+      // By rows, as several threads read it.
+      var rows = [Float](repeating: 0, count: values.count)
+      try unsafe rows.withUnsafeMutableBufferPointer { buffer in
+        for row in 0..<shape[0] {
+          let range = row * shape[1]..<(row + 1) * shape[1]
+          try unsafe model.readRows(name, row..<row + 1, into: UnsafeMutableBufferPointer(rebasing: buffer[range]))
+        }
+      }
+      try promise(sameBits(rows, values), "'\(name)' has other values row by row")
     }
   }
 

@@ -27,7 +27,8 @@ package struct HostileReader: Sendable {
   }
 
   package static let all = [
-    json, json5, safetensors, expert, expertIndex, gguf, torch, pickle, rows, settings, request, redo, workerRequest,
+    json, json5, safetensors, expert, expertIndex, gguf, ggufPart, torch, pickle, rows, settings, request, redo,
+    workerRequest,
     workerReply,
   ]
 }

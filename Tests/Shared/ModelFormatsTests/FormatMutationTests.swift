@@ -43,20 +43,39 @@ import Testing
     }
   }
 
+  private static func readAll(_ model: OpenModel) throws {
+    _ = (try model.digest(), model.parameterCount)
+    for name in model.tensorNames { _ = try model.floats(name) }
+  }
+
   @Test func aMutatedGGUFFileIsReadOrRefused() async {
     await #expect(processExitsWith: .success) {
       try withTemporaryDirectory { directory in
         let path = directory + "/m.gguf"
-        // Without the values, of which any are as good as others; they are put behind again.
-        var file = SyntheticGGUF.tinyLlama()
-        for index in file.tensors.indices { file.tensors[index].data = file.tensors[index].data.map { _ in 0 } }
-        let whole = file.build()
-        let header = whole.lastIndex { $0 != 0 } ?? 0
-        let problem = withstand([Array(whole[...header])]) { bytes in
-          try writeFile(path, bytes + [UInt8](repeating: 0, count: max(0, whole.count - bytes.count)))
-          let model = try openModel(at: path)
-          _ = (try model.digest(), model.parameterCount)
-          for name in model.tensorNames { _ = try model.floats(name) }
+        for sample in [SyntheticGGUF.tinyLlama(), .tinyGemma()] {
+          // The values are put behind again.
+          let (header, valueBytes) = sample.header()
+          let problem = withstand([header]) { bytes in
+            try writeFile(path, bytes + [UInt8](repeating: 0, count: max(0, valueBytes + header.count - bytes.count)))
+            try Self.readAll(openModel(at: path))
+          }
+          #expect(problem == nil, "\(problem ?? "")")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: 0...1) func aMutatedPartOfAGGUFModelIsReadOrRefused(part: Int) async {
+    await #expect(processExitsWith: .success) { [part] in
+      try withTemporaryDirectory { directory in
+        let parts = SyntheticGGUF.tinyParts()
+        let paths = (1...2).map { "\(directory)/m-0000\($0)-of-00002.gguf" }
+        try writeFile(paths[1 - part], parts[1 - part].build())
+        let (header, valueBytes) = parts[part].header()
+        let problem = withstand([header], count: 3000) { bytes in
+          try writeFile(
+            paths[part], bytes + [UInt8](repeating: 0, count: max(0, valueBytes + header.count - bytes.count)))
+          try Self.readAll(openModel(at: paths[0]))
         }
         #expect(problem == nil, "\(problem ?? "")")
       }
@@ -65,14 +84,13 @@ import Testing
 
   @Test func aMutatedConfigurationOfAModelIsReadOrRefused() async {
     await #expect(processExitsWith: .success) {
-      let config: JSONValue = [
-        "architectures": ["LlamaForCausalLM"], "vocab_size": 16, "hidden_size": 8, "intermediate_size": 12,
-        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4,
-        "max_position_embeddings": 64, "rope_theta": 5000.0, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
-        "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": [2, 3], "rope_scaling": ["rope_type": "default"],
-        "quantization_config": nil,
-      ]
-      let problem = withstand([config.serialized()]) { bytes in
+      var samples: [[UInt8]] = []
+      for model in FamilyTests.names {
+        for name in ["config.json", "config.v4.json"] {
+          samples.append(try FileSystem.readAll(fixtureModel(model) + "/" + name, maximumBytes: 1 << 16))
+        }
+      }
+      let problem = withstand(samples) { bytes in
         let config = HuggingFaceConfig(path: "config.json", object: try parseJSON(bytes).objectValue ?? [:])
         let model = try config.configuration(of: config.family(), modelID: "m")
         try model.check(path: "config.json")

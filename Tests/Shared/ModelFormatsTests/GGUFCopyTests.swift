@@ -33,4 +33,27 @@ import Testing
       #expect(written.tokenizerDescription?.chatTemplate == original.tokenizerDescription?.chatTemplate)
     }
   }
+
+  /// Of every family, whether it permutes rows or not, with biases, scalings and parts.
+  @Test(arguments: FamilyTests.twins.values.sorted() + ["mistral-split-00002-of-00003"])
+  func aCopyIsTheSameModel(file: String) throws {
+    try withTemporaryDirectory { directory in
+      let copy = directory + "/copy.gguf"
+      let original = try openModel(at: fixtureGGUF(file))
+      try GGUFCopy(of: fixtureGGUF(file)).write(to: copy) { _ in nil }
+      let written = try openModel(at: copy)
+      var expected = original.configuration
+      expected.modelID = "copy"
+      expected.quantization = "F16"
+      #expect(written.configuration == expected)
+      #expect(written.tokenizerDescription == original.tokenizerDescription)
+      #expect(written.tensorNames == original.tensorNames)
+      for name in original.tensorNames {
+        let isVector = original.shape(of: name)?.count == 1
+        let (found, right) = (try written.floats(name), try original.floats(name))
+        // A vector stays as it is; half precision holds 11 bits.
+        #expect(zip(found, right).allSatisfy { abs($0 - $1) <= (isVector ? 0 : abs($1) / 2048 + 0x1p-25) }, "\(name)")
+      }
+    }
+  }
 }

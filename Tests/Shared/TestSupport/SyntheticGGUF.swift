@@ -100,4 +100,69 @@ package struct SyntheticGGUF {
     }
     return file
   }
+
+  /// A Gemma 3 of 2 layers, 256 channels, one head of 2 and 16 tokens, with matrices of several quantised types. Its values
+  /// are zero.
+  package static func tinyGemma() -> SyntheticGGUF {
+    var file = SyntheticGGUF()
+    file.set("general.architecture", "gemma3")
+    let counts: [(String, UInt32)] = [
+      ("block_count", 2), ("context_length", 64), ("embedding_length", 256), ("feed_forward_length", 2),
+      ("attention.head_count", 1), ("attention.head_count_kv", 1), ("attention.key_length", 2),
+      ("attention.value_length", 2), ("attention.sliding_window", 4),
+    ]
+    for (key, count) in counts { file.set("gemma3." + key, count) }
+    file.set("gemma3.attention.layer_norm_rms_epsilon", Float(1e-6))
+    file.set("gemma3.rope.scaling.type", "linear")
+    file.set("gemma3.rope.scaling.factor", Float(8))
+    file.set("gemma3.final_logit_softcapping", Float(30))
+    file.metadata.append(
+      ("gemma3.attention.sliding_window_pattern", bytes(UInt32(9)) + bytes(UInt32(7)) + bytes(UInt64(2)) + [1, 0]))
+    // Type, values and bytes of a block.
+    let types: [(type: UInt32, length: Int, size: Int)] = [
+      (12, 256, 144), (13, 256, 176), (11, 256, 110), (10, 256, 84), (23, 256, 136), (14, 256, 210),
+    ]
+    func add(_ name: String, _ dimensions: [Int], _ type: Int?) {
+      let count = dimensions.reduce(1, *)
+      let (code, length, size) = type.map { types[$0] } ?? (0, 1, 4)
+      file.tensors.append(
+        (name, dimensions.map { UInt64($0) }, code, [UInt8](repeating: 0, count: count / length * size)))
+    }
+    add("token_embd.weight", [256, 16], 5)
+    for layer in 0..<2 {
+      for norm in ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"] {
+        add("blk.\(layer).\(norm).weight", [256], nil)
+      }
+      for norm in ["attn_q_norm", "attn_k_norm"] { add("blk.\(layer).\(norm).weight", [2], nil) }
+      for (index, matrix) in ["attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"].enumerated() {
+        add("blk.\(layer).\(matrix).weight", [256, 2], index)
+      }
+      for matrix in ["attn_output", "ffn_down"] { add("blk.\(layer).\(matrix).weight", [2, 256], nil) }
+    }
+    add("output_norm.weight", [256], nil)
+    return file
+  }
+
+  /// Two parts of the tiny Llama, of which the first has no tensors.
+  package static func tinyParts() -> [SyntheticGGUF] {
+    let whole = tinyLlama()
+    var parts = [SyntheticGGUF(), SyntheticGGUF()]
+    parts[0].metadata = whole.metadata
+    parts[1].tensors = whole.tensors
+    for number in 0..<2 {
+      parts[number].set("split.no", UInt32(number))
+      parts[number].set("split.count", UInt32(2))
+      parts[number].set("split.tensors.count", UInt32(whole.tensors.count))
+    }
+    return parts
+  }
+
+  /// The file without its values, of which any are as good as others, and how many bytes those are.
+  package func header() -> (bytes: [UInt8], valueBytes: Int) {
+    var file = self
+    for index in file.tensors.indices { file.tensors[index].data = file.tensors[index].data.map { _ in 0 } }
+    let whole = file.build()
+    let end = (whole.lastIndex { $0 != 0 } ?? 0) + 1
+    return (Array(whole[..<end]), whole.count - end)
+  }
 }
