@@ -11,6 +11,8 @@ import Testing
   static let names = ((try? FileSystem.entries(directory).compactMap(\.text).sorted()) ?? [])
     .filter { !["phi3", "smollm3"].contains($0) }
 
+  @Test func everyTinyModelHasOne() { #expect(Self.names.count == 14) }
+
   @Test(arguments: names) func theExpertOfATinyModelIsOfIt(name: String) throws {
     let path = Self.directory + "/" + name
     let model = try openModel(at: path)

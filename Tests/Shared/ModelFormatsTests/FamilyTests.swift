@@ -1,9 +1,10 @@
 import Glibc
-import ModelFormats
 import StrictJSON
 import SystemSupport
 import TestSupport
 import Testing
+
+@testable import ModelFormats
 
 /// The tiny models of every family in `Tests/Fixtures`, which PyTorch made.
 @Suite struct FamilyTests {
@@ -68,6 +69,8 @@ import Testing
     #expect(twin.configuration.architecture == (name.hasPrefix("mistral") ? "LlamaForCausalLM" : expected.architecture))
     expected.architecture = twin.configuration.architecture
     expected.eosIDs = twin.configuration.eosIDs
+    // A tokenizer that puts none in front need not name it.
+    if twin.configuration.bosID == nil { expected.bosID = nil }
     for (index, rotation) in twin.configuration.rotations.enumerated() {
       guard case .divided(let divisors) = rotation.scaling else { continue }
       for (found, right) in zip(divisors, Self.divisors(of: expected.rotations[index], headDim: expected.headDim)) {
@@ -105,6 +108,51 @@ import Testing
       #expect(ids.count == expected.count)
       #expect(Set(ids).isSubset(of: twin.configuration.eosIDs), "\(file): \(twin.configuration.eosIDs)")
     }
+  }
+}
+
+/// What README and t2d(8) say that loads.
+@Suite struct FamilyTableTests {
+  enum Form: String, CaseIterable {
+    case directory = "config.json of transformers 5"
+    case older = "older config.json"
+    case gguf = "GGUF"
+  }
+
+  static let families: [(family: String, model: String)] = [
+    ("Llama 2", "llama2"), ("Llama 3.1", "llama3"), ("Llama 3.2", "llama32-bf16"), ("Llama with biases", "llama-bias"),
+    ("Mistral", "mistral"), ("Mistral Nemo", "mistral-nemo"), ("Qwen2", "qwen2"), ("Qwen3", "qwen3"),
+    ("Gemma 3", "gemma3"), ("Gemma 3, scaled", "gemma3-linear"),
+  ]
+
+  @Test(arguments: families.map(\.model), Form.allCases)
+  func aFamilyIsReadInEveryForm(model: String, form: Form) throws {
+    let expected = try openModel(at: fixtureModel(model))
+    let found =
+      switch form {
+      case .directory: try openModel(at: fixtureModel(model) + "/")
+      case .older: try FamilyTests.openOlder(model)
+      case .gguf: try openModel(at: fixtureGGUF(try #require(FamilyTests.twins[model])))
+      }
+    #expect(found.targets == expected.targets)
+    #expect(try found.digest() == expected.digest())
+    #expect(found.configuration.attention == expected.configuration.attention)
+    #expect(found.configuration.biases == expected.configuration.biases)
+  }
+
+  /// The manual's list is that of the sources.
+  @Test func theManualNamesWhatLoads() throws {
+    let page = try ManualPage("t2d.8").lines
+    let start = try #require(page.firstIndex(of: ".Sh MODELS"))
+    let end = try #require(page[(start + 1)...].firstIndex { $0.hasPrefix(".Sh ") })
+    let section = page[start..<end]
+    let rows = section.filter { $0.hasPrefix(".It ") && !$0.contains("Em ") }
+      .map { $0.split(separator: " Ta ").dropFirst().map(String.init) }
+    #expect(rows == ModelFamily.all.map { [$0.architecture, $0.ggufArchitecture ?? "llama"] })
+    let words = Set(section.joined(separator: " ").split { !$0.isLetter && !$0.isNumber && $0 != "_" }.map(String.init))
+    #expect(Set(ElementType.allCases.map(\.rawValue)).isSubset(of: words))
+    let readme = try ManualPage.text("README.md")
+    for family in ModelFamily.all { #expect(readme.contains(family.name.replacing("Qwen2", with: "Qwen2.5"))) }
   }
 }
 
