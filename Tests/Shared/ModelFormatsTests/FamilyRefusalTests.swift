@@ -131,6 +131,16 @@ import Testing
       "gemma3", "rope_parameters", ["full_attention": ["rope_type": "linear"]],
       "has no \"rope_parameters.full_attention.factor\""
     ),
+    (
+      "phi3", "rope_parameters", ["rope_type": "longrope", "short_factor": [1], "long_factor": [1]],
+      "is \"longrope\"; supported: none"
+    ),
+    ("phi3", "rope_scaling", ["type": "su", "short_factor": [1], "long_factor": [1]], "is \"su\"; supported: none"),
+    ("phi3", "partial_rotary_factor", 0.75, "\"partial_rotary_factor\" is 0.75; supported: 1 in Phi-3 models"),
+    (
+      "phi3", "rope_parameters", ["partial_rotary_factor": 0.75],
+      "\"rope_parameters.partial_rotary_factor\" is 0.75; supported: 1"
+    ),
   ]
 
   @Test(arguments: refused)
@@ -175,6 +185,13 @@ import Testing
     #expect(
       try problem("gemma3", older: true, [("sliding_window_pattern", 0)])
         .contains("\"sliding_window_pattern\" is 0; supported: 1 or more"))
+  }
+
+  @Test func fusedMatricesAreTheTargets() throws {
+    let model = try read("phi3")
+    #expect(model.projections == [.queryKeyValue, .output, .gateUp, .down])
+    #expect(model.attention.allSatisfy { $0.window == 20 })
+    #expect(try read("phi3", [("sliding_window", nil)]).attention.allSatisfy { $0.window == nil })
   }
 
   /// `use_sliding_window` decides, since Qwen's files name a window that no layer has.
