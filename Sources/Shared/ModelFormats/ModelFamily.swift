@@ -40,7 +40,7 @@ struct ModelFamily: Sendable {
     var tiedEmbeddings = false
   }
 
-  static let all: [ModelFamily] = [llama, mistral, qwen2, qwen3, gemma3, phi3]
+  static let all: [ModelFamily] = [llama, mistral, qwen2, qwen3, gemma3, phi3, smolLM3]
 
   /// The family that computes a class of transformers.
   static func named(_ architecture: String) -> ModelFamily? { all.first { $0.architecture == architecture } }

@@ -282,8 +282,8 @@ extension ModelCasesTests {
     .file(
       "another architecture, in a type that is not read",
       .refused(
-        "'DIR/m.gguf': the architecture is \"gemma2\"; supported: \"llama\", \"qwen2\", \"qwen3\", \"gemma3\", \"phi3\""
-      ),
+        "'DIR/m.gguf': the architecture is \"gemma2\"; supported: \"llama\", \"qwen2\", \"qwen3\", \"gemma3\", \"phi3\", "
+          + "\"smollm3\""),
       named: "m.gguf"
     ) {
       gguf {

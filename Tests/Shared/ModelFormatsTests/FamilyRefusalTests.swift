@@ -141,6 +141,14 @@ import Testing
       "phi3", "rope_parameters", ["partial_rotary_factor": 0.75],
       "\"rope_parameters.partial_rotary_factor\" is 0.75; supported: 1"
     ),
+    ("smollm3", "attention_bias", true, "\"attention_bias\" is true; supported: false in SmolLM3 models"),
+    ("smollm3", "use_sliding_window", true, "\"use_sliding_window\" is true; supported: false in SmolLM3 models"),
+    (
+      "smollm3", "no_rope_layers", [1, 0],
+      "\"no_rope_layers\" is [1,0]; supported: a list of 4 numbers, 1 for each layer"
+    ),
+    ("smollm3", "no_rope_layers", [1, 2, 1, 0], "\"no_rope_layers\" is [1,2,1,0]; supported: a list of 4 numbers"),
+    ("smollm3", "rope_scaling", yarn, "is \"yarn\"; supported: none"),
   ]
 
   @Test(arguments: refused)
@@ -185,6 +193,17 @@ import Testing
     #expect(
       try problem("gemma3", older: true, [("sliding_window_pattern", 0)])
         .contains("\"sliding_window_pattern\" is 0; supported: 1 or more"))
+  }
+
+  @Test func layersWithoutRotationAreReadInEitherSpelling() throws {
+    #expect(try read("smollm3").attention.map(\.rotation) == [0, 0, 0, nil])
+    #expect(try read("smollm3", [("no_rope_layers", [0, 1, 1, 1])]).attention.map(\.rotation) == [nil, 0, 0, 0])
+    let interval: [(key: String, value: JSONValue?)] = [("no_rope_layers", nil), ("no_rope_layer_interval", 2)]
+    #expect(try read("smollm3", interval).attention.map(\.rotation) == [0, nil, 0, nil])
+    #expect(try read("smollm3", [("no_rope_layers", nil), ("no_rope_layer_interval", nil)]) == read("smollm3"))
+    #expect(
+      try problem("smollm3", [("no_rope_layers", nil), ("no_rope_layer_interval", 0)])
+        .contains("\"no_rope_layer_interval\" is 0; supported: 1 or more"))
   }
 
   @Test func fusedMatricesAreTheTargets() throws {

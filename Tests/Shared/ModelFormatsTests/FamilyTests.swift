@@ -10,7 +10,7 @@ import Testing
 @Suite struct FamilyTests {
   static let names = [
     "llama2", "llama3", "llama32-bf16", "llama-bias", "mistral", "mistral-nemo", "mistral-window", "qwen2",
-    "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled", "phi3",
+    "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled", "phi3", "smollm3",
   ]
 
   /// Opens a copy of a tiny model whose config.json is that in the spelling before transformers 5.
@@ -34,7 +34,7 @@ import Testing
     "llama2": "llama2.f32", "llama3": "llama3.f32", "llama32-bf16": "llama32-bf16.bf16", "llama-bias": "llama-bias.f32",
     "mistral": "mistral.f32", "mistral-nemo": "mistral-nemo.f32", "qwen2": "qwen2.f32", "qwen3": "qwen3.bf16",
     "qwen3-untied": "qwen3-untied.f32", "gemma3": "gemma3.f32", "gemma3-linear": "gemma3-linear.f32",
-    "phi3": "phi3.f32",
+    "phi3": "phi3.f32", "smollm3": "smollm3.f32",
   ]
 
   @Test(arguments: names) func bothSpellingsOfAConfigurationSayTheSame(name: String) throws {
@@ -123,7 +123,7 @@ import Testing
   static let families: [(family: String, model: String)] = [
     ("Llama 2", "llama2"), ("Llama 3.1", "llama3"), ("Llama 3.2", "llama32-bf16"), ("Llama with biases", "llama-bias"),
     ("Mistral", "mistral"), ("Mistral Nemo", "mistral-nemo"), ("Qwen2", "qwen2"), ("Qwen3", "qwen3"),
-    ("Gemma 3", "gemma3"), ("Gemma 3, scaled", "gemma3-linear"), ("Phi-3", "phi3"),
+    ("Gemma 3", "gemma3"), ("Gemma 3, scaled", "gemma3-linear"), ("Phi-3", "phi3"), ("SmolLM3", "smollm3"),
   ]
 
   @Test(arguments: families.map(\.model), Form.allCases)
