@@ -18,7 +18,7 @@ package struct TrainedAdapters: TrainedParameters {
   /// - Parameter matrices: ascending numbers of queries', keys' or values' matrices.
   package init(_ model: LanguageModel, rank: Int, matrices: [Int], seed: UInt64) {
     self.model = model
-    let layout = LowRankLayout(rank: rank, matrices: matrices, of: model.layout)
+    let layout = LowRankLayout(rank: rank, matrices: matrices, of: model)
     self.layout = layout
     lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
     // As is common: A uniform within 1 / √n, B zero, which is the base.

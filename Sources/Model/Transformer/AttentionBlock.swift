@@ -14,8 +14,13 @@ enum KeyPart: Sendable, Equatable {
 
 /// Consecutive rows of the batch with the same context, whose attention is computed together: for each head of keys one
 /// product with each part of the context, and one with the own part of each piece.
+///
+/// Keys are in the order of positions: those of the context, then those of a piece's own segment. So what a row sees is one
+/// run of columns, which ends with itself, and with a window has at most as many columns as that. Columns that no row of
+/// the block sees are left out where whole parts, or rows of the batch, can be.
 struct AttentionBlock: Sendable {
-  /// A part of one segment: its row i attends to rows `ownFirst ... ownFirst + offset + i` of the batch.
+  /// A part of one segment: its row i attends to rows `ownFirst ... ownFirst + offset + i` of the batch, as far as a window
+  /// reaches.
   struct Piece: Sendable, Equatable {
     var first: Int  // from the block's first row
     var count: Int
@@ -31,6 +36,8 @@ struct AttentionBlock: Sendable {
   var context: [KeyPart]
   var contextCount: Int
   var pieces: [Piece]
+  /// A row sees as many positions as this, its own among them; nil: all.
+  var window: Int?
 
   /// Columns of its matrix of scores.
   var keyCount: Int { contextCount + (pieces.map(\.ownCount).max() ?? 0) }
@@ -38,26 +45,58 @@ struct AttentionBlock: Sendable {
   /// Rows of a block at most: bounds the scores kept at a time, and cuts what lies above the diagonal of long sequences.
   static let rowLimit = 64
 
-  /// The softmax of its scores, (row x group, key), in place: a row sees the context and its own segment up to itself, and
-  /// what is above the diagonal becomes 0.
+  /// The columns that the row `row` of a piece sees.
+  func seen(_ piece: Piece, row: Int) -> Range<Int> {
+    let end = contextCount + piece.offset + row + 1
+    guard let window else { return 0..<end }
+    return max(0, end - window)..<end
+  }
+
+  /// The softmax of its scores, (row x group, key), in place: what a row does not see becomes 0.
   func softmax(_ scores: UnsafeMutablePointer<Float>, group: Int, scale: Float) {
     let stride = keyCount
     for piece in pieces {
       for row in 0..<piece.count {
-        let seen = contextCount + piece.offset + row + 1
+        let seen = seen(piece, row: row)
         for place in 0..<group {
           let x = unsafe scores + ((piece.first + row) * group + place) * stride
-          unsafe Transformer.softmax(x, count: seen, scale: scale)
-          unsafe (x + seen).update(repeating: 0, count: contextCount + piece.ownCount - seen)
+          unsafe Transformer.softmax(x + seen.lowerBound, count: seen.count, scale: scale)
+          unsafe x.update(repeating: 0, count: seen.lowerBound)
+          unsafe (x + seen.upperBound).update(
+            repeating: 0, count: contextCount + piece.ownCount - seen.upperBound)
         }
       }
+    }
+  }
+
+  /// Leaves out what none of its rows sees through the window.
+  mutating func limit(to window: Int) {
+    self.window = window
+    // Where the first row of all pieces begins to see, in columns.
+    var skip = max(0, contextCount + (pieces.map(\.offset).min() ?? 0) + 1 - window)
+    skip = min(skip, contextCount)
+    while skip > 0, let part = context.first {
+      if part.count <= skip {
+        context.removeFirst()
+        skip -= part.count
+      } else {
+        guard case .rows(let first, let count) = part else { break }
+        context[0] = .rows(first: first + skip, count: count - skip)
+        skip = 0
+      }
+    }
+    contextCount = context.reduce(0) { $0 + $1.count }
+    for index in pieces.indices {
+      let unseen = max(0, pieces[index].offset + 1 - window)
+      pieces[index].ownFirst += unseen
+      pieces[index].offset -= unseen
     }
   }
 }
 
 extension TokenBatch {
   /// Blocks for the rows that need logits (`outputsOnly`) or for all, in the order of the rows.
-  func attentionBlocks(outputsOnly: Bool) -> [AttentionBlock] {
+  func attentionBlocks(outputsOnly: Bool, window: Int?) -> [AttentionBlock] {
     var blocks: [AttentionBlock] = []
     var outputs = 0
     var lastContext: (parent: Int?, cache: Int?)? = nil
@@ -85,6 +124,9 @@ extension TokenBatch {
         row += count
         outputs += count
       }
+    }
+    if let window {
+      for index in blocks.indices { blocks[index].limit(to: window) }
     }
     return blocks
   }

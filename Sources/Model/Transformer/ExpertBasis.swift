@@ -56,48 +56,51 @@ package final class ExpertBasis: @unchecked Sendable {
 
   private func building(layer: Int) -> Phase {
     let model = model
-    let count = Projection.allCases.count
-    return Phase(tiles: experts.count * count) { [self] tile, scratch in
+    let places = model.shape.stages.flatMap { stage in
+      stage.matrices.map { (matrix: $0, offset: stage.offset + $0.outputs.lowerBound * stage.inputs) }
+    }
+    return Phase(tiles: experts.count * places.count) { [self] tile, scratch in
       // Matrices of one kind, whose tiles are equally long, one after the other.
       let (kind, expert) = tile.quotientAndRemainder(dividingBy: experts.count)
-      let projection = Projection.allCases[kind]
-      let index = layer * count + kind
+      let (matrix, offset) = places[kind]
+      let index = model.shape.index(layer, matrix)
       let range = model.layout.range(of: index)
-      let target = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + model.shape.offset(projection)
-      let weight = unsafe model.weights.matrix(layer, projection)
+      let out = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + offset
+      let weight = unsafe model.weights.layer(layer) + offset
       guard !experts[expert].isIdentity(in: range) else {
         // An expert that leaves a matrix alone has the base's, bit for bit.
-        unsafe target.update(from: weight, count: model.shape.size(projection))
+        let target = model.layout.matrices[index]
+        unsafe out.update(from: weight, count: target.rows * target.columns)
         return
       }
       unsafe experts[expert].values.withUnsafeBufferPointer { values in
         guard let base = values.baseAddress else { return }
         unsafe materialize(
-          model.factorization[index], weight: weight, multipliers: base + range.lowerBound, into: target,
+          model.factorization[index], weight: weight, multipliers: base + range.lowerBound, into: out,
           scratch: scratch)
       }
     }
   }
 
-  /// The seven matrices of a layer of expert `k`, or of the base with -1.
+  /// The matrices of a layer of expert `k`, or of the base with -1.
   func layer(_ layer: Int, of k: Int) -> UnsafePointer<Float> {
     guard k >= 0 else { return unsafe UnsafePointer(model.weights.layer(layer)) }
     return unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.layerSize : 0))
   }
 
-  /// out = base W + Σ_k coefficient_k W_k for one matrix, without sources of coefficient 0; a source alone with 1 is
-  /// copied exactly.
+  /// out = base W + Σ_k coefficient_k W_k for some floats of a layer's block, all of one matrix, without sources of
+  /// coefficient 0; a source alone with 1 is copied exactly.
   func mix(
-    _ blend: BlendCoefficients, layer: Int, _ projection: Projection, into out: UnsafeMutablePointer<Float>
+    _ blend: BlendCoefficients, layer: Int, _ matrix: Stage.Matrix, floats: Range<Int>,
+    into out: UnsafeMutablePointer<Float>
   ) {
-    let index = layer * Projection.allCases.count + projection.rawValue
+    let index = model.shape.index(layer, matrix)
     var sources: [(coefficient: Float, expert: Int)] = []
     if blend.base[index] != 0 { sources.append((blend.base[index], -1)) }
     for (k, coefficient) in blend.experts[index].enumerated() where coefficient != 0 {
       sources.append((coefficient, k))
     }
-    let count = model.shape.size(projection)
-    let offset = model.shape.offset(projection)
+    let (offset, count) = (floats.lowerBound, floats.count)
     // In pieces that stay in the first cache while source after source is added.
     let piece = 2048
     for start in stride(from: 0, to: count, by: piece) {

@@ -27,7 +27,7 @@ extension ForwardPass {
         y: scores + piece.first * group * stride + block.contextCount, yStride: stride)
     }
 
-    unsafe block.softmax(scores, group: group, scale: 1 / Float(size).squareRoot())
+    unsafe block.softmax(scores, group: group, scale: shape.configuration.attentionScale)
 
     // out = scores V, part by part.
     column = 0
@@ -46,7 +46,8 @@ extension ForwardPass {
     }
 
     for row in 0..<block.rowCount {
-      let target = unsafe attended + (block.firstOutput + row) * shape.queryWidth + head * group * size
+      let target =
+        unsafe workspace.attended.pointer + (block.firstOutput + row) * shape.queryWidth + head * group * size
       unsafe target.update(from: out + row * group * size, count: group * size)
     }
     if gather, head == 0 {

@@ -1,11 +1,11 @@
 internal import LinearAlgebra
-internal import Multipliers
-internal import SVF
+internal import ModelFormats
 
 /// One forward pass of a ``TokenBatch``: its geometry, its memory, and the phases of each layer.
 ///
-/// Read `NaiveLlama` first (Tests/Model/TransformerTests/NaiveLlama.swift): the same mathematics as one loop over rows,
-/// in double, without blocks and tiles. The tests compare the two.
+/// Read `NaiveDecoder` first (Tests/Model/TransformerTests/NaiveDecoder.swift): the same mathematics as one loop over rows,
+/// in double, without blocks and tiles. The tests compare the two. What a family does differently is a fact of the
+/// configuration, looked up for a phase or a tile; nothing here knows a family.
 ///
 /// A layer is a sequence of phases of tiles. The same phases run on the threads of a pool (one batch, cut finely), or one
 /// after the other within a single tile of something larger (a candidate of a population, see ``CandidateScoring``).
@@ -22,12 +22,13 @@ final class ForwardPass: @unchecked Sendable {
   let batch: TokenBatch
   let source: WeightSource
   let multipliers: MultiplierTable?
-  let temperature: Float
+  let logitForm: LogitForm
   let rowCount: Int
   let outputRows: [Int]
   private let rowTiles: TilePlan
   private let outputTiles: TilePlan
-  private let blocks: [AttentionBlock]
+  /// For each of the model's windows; and for the last layer's.
+  private let blocks: [[AttentionBlock]]
   private let outputBlocks: [AttentionBlock]
   /// The cache that takes a row's keys and values, where its segment has one.
   let rowCaches: [Int?]
@@ -51,26 +52,22 @@ final class ForwardPass: @unchecked Sendable {
     self.batch = batch
     self.source = source
     self.multipliers = multipliers
-    self.temperature = temperature
+    logitForm = LogitForm(cap: weights.shape.configuration.logitCap, temperature: temperature)
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
     rowTiles = TilePlan(groups: TokenBatch.groups(views: batch.views), shape: weights.shape, cut: cut)
     outputViews = outputRows.map { batch.views[$0] }
     outputTiles = TilePlan(groups: TokenBatch.groups(views: outputViews), shape: weights.shape, cut: cut)
-    blocks = batch.attentionBlocks(outputsOnly: false)
-    outputBlocks = batch.attentionBlocks(outputsOnly: true)
+    blocks = weights.shape.windows.map { batch.attentionBlocks(outputsOnly: false, window: $0) }
+    outputBlocks = batch.attentionBlocks(outputsOnly: true, window: weights.shape.lastWindow)
     rowCaches = batch.segments.flatMap { repeatElement($0.cache, count: $0.rows.count) }
     stream = FloatBuffer(count: rowCount * weights.shape.hidden)
     gathered = FloatBuffer(count: outputRows.count * weights.shape.hidden)
+    weights.reserve(positions: (batch.positions.max() ?? 0) + 1)
   }
 
   /// x = the embeddings of the tokens.
-  func embed() {
-    let hidden = shape.hidden
-    for (row, token) in batch.tokens.enumerated() {
-      unsafe (stream.pointer + row * hidden).update(from: weights.embedding + Int(token) * hidden, count: hidden)
-    }
-  }
+  func embed() { weights.embed(batch.tokens, into: stream) }
 
   /// The phases of a layer, in order; ``space`` must be there when they run.
   func phases(layer: Int) -> [Phase] {
@@ -78,90 +75,71 @@ final class ForwardPass: @unchecked Sendable {
     let x = isLast ? gathered : stream
     let all = rowTiles
     let rest = isLast ? outputTiles : rowTiles
-    let restBlocks = isLast ? outputBlocks : blocks
+    let restBlocks = isLast ? outputBlocks : blocks[shape.windowOfLayer[layer]]
     let restViews = isLast ? outputViews : batch.views
     let heads = shape.keyValueHeads
     var phases: [Phase] = []
 
     phases.append(
       Phase(tiles: all.elementwise.count) { [self] tile, _ in
-        unsafe norm(all.elementwise[tile], of: stream, weight: weights.inputNorm(layer))
+        norm(layer, .beforeAttention, all.elementwise[tile], of: stream)
       })
-    add(&phases, dense: all.heads, factored: all.headFactors) { [self] tile, scratch in
-      project(layer, heads: tile, scratch)
-    } firstHalf: { [self] tile, _ in
-      unsafe factor(layer, [.query, .key, .value], tile, batch.views, input: normed, width: shape.hidden)
-    }
-    add(&phases, factored: all.factoredHeads) { [self] tile, scratch in
-      projectFactored(layer, heads: tile, scratch)
+    add(&phases, layer, shape.headStage, all.heads, batch.views) { [self] tile, isFactored, scratch in
+      project(layer, heads: tile, isFactored: isFactored, scratch)
     }
     phases.append(
       Phase(tiles: restBlocks.count * heads) { [self] tile, scratch in
         attend(layer, restBlocks[tile / heads], head: tile % heads, gather: isLast, scratch)
       })
-    add(&phases, dense: rest.hidden, factored: rest.outputFactors) { [self] tile, scratch in
-      let w = unsafe source.weights(weights, layer: layer, .output, through: .output, scratch)
-      unsafe addProduct(tile, w, input: attended, width: shape.queryWidth, to: x)
-    } firstHalf: { [self] tile, _ in
-      unsafe factor(layer, [.output], tile, restViews, input: attended, width: shape.queryWidth)
-    }
-    add(&phases, factored: rest.factoredHidden) { [self] tile, _ in
-      addFactored(layer, .output, tile, to: x)
+    add(&phases, layer, shape.outputStage, rest.output, restViews) { [self] tile, isFactored, scratch in
+      addOutputs(layer, shape.outputStage, tile, isFactored: isFactored, to: x, scratch)
     }
     phases.append(
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
-        unsafe norm(rest.elementwise[tile], of: x, weight: weights.postNorm(layer))
+        addNormed(layer, .afterAttention, rest.elementwise[tile], to: x)
+        norm(layer, .beforeMLP, rest.elementwise[tile], of: x)
       })
-    add(&phases, dense: rest.intermediate, factored: rest.gateFactors) { [self] tile, scratch in
-      gateAndUp(layer, tile, scratch)
-    } firstHalf: { [self] tile, _ in
-      unsafe factor(layer, [.gate, .up], tile, restViews, input: normed, width: shape.hidden)
+    add(&phases, layer, shape.gateUpStage, rest.gateUp, restViews) { [self] tile, isFactored, scratch in
+      gateAndUp(layer, tile, isFactored: isFactored, scratch)
     }
-    add(&phases, factored: rest.factoredIntermediate) { [self] tile, _ in
-      gateAndUpFactored(layer, tile)
+    add(&phases, layer, shape.downStage, rest.down, restViews) { [self] tile, isFactored, scratch in
+      addOutputs(layer, shape.downStage, tile, isFactored: isFactored, to: x, scratch)
     }
-    add(&phases, dense: rest.hidden, factored: rest.downFactors) { [self] tile, scratch in
-      let w = unsafe source.weights(weights, layer: layer, .down, through: .down, scratch)
-      unsafe addProduct(tile, w, input: gate, width: shape.intermediate, to: x)
-    } firstHalf: { [self] tile, _ in
-      unsafe factor(layer, [.down], tile, restViews, input: gate, width: shape.intermediate)
-    }
-    add(&phases, factored: rest.factoredHidden) { [self] tile, _ in
-      addFactored(layer, .down, tile, to: x)
+    if hasNormsBehind {
+      phases.append(
+        Phase(tiles: rest.elementwise.count) { [self] tile, _ in
+          addNormed(layer, .afterMLP, rest.elementwise[tile], to: x)
+        })
     }
     return phases
   }
 
-  /// gathered = rms norm of gathered: the input of the head. Logits are linear in it, so a temperature divides it.
+  /// gathered = rms norm of gathered: the input of the head.
   func finalNorm() {
     for row in outputRows.indices {
       let x = unsafe gathered.pointer + row * shape.hidden
       unsafe rmsNorm(x, x, weight: weights.finalNorm, count: shape.hidden, epsilon: shape.epsilon)
-      unsafe divideElements(x, by: temperature, count: shape.hidden)
+      unsafe divideElements(x, by: logitForm.inputDivisor, count: shape.hidden)
     }
   }
 
-  /// A phase of the dense rows' whole product and the factored rows' first half.
+  /// A phase of the dense rows' whole product and the factored rows' first half; and where there are factored rows one of
+  /// their second half. `body` does what comes with the outputs of a tile.
   private func add(
-    _ phases: inout [Phase], dense: [Tile], factored: [Tile], _ whole: @escaping @Sendable (Tile, Scratch) -> Void,
-    firstHalf: @escaping @Sendable (Tile, Scratch) -> Void
+    _ phases: inout [Phase], _ layer: Int, _ stage: Stage, _ tiles: StageTiles, _ views: [Int],
+    _ body: @escaping @Sendable (Tile, _ isFactored: Bool, Scratch) -> Void
   ) {
+    let (dense, factors, factored) = (tiles.dense, tiles.factors, tiles.factored)
     phases.append(
-      Phase(tiles: dense.count + factored.count) { tile, scratch in
+      Phase(tiles: dense.count + factors.count) { [self] tile, scratch in
         if tile < dense.count {
-          whole(dense[tile], scratch)
+          body(dense[tile], false, scratch)
         } else {
-          firstHalf(factored[tile - dense.count], scratch)
+          factor(layer, stage, factors[tile - dense.count], views)
         }
       })
-  }
-
-  /// A phase of the factored rows' second half, where there are any.
-  private func add(
-    _ phases: inout [Phase], factored: [Tile], _ body: @escaping @Sendable (Tile, Scratch) -> Void
-  ) {
     guard !factored.isEmpty else { return }
-    phases.append(Phase(tiles: factored.count) { tile, scratch in body(factored[tile], scratch) })
+    phases.append(Phase(tiles: factored.count) { tile, scratch in body(factored[tile], true, scratch) })
   }
 }
 
@@ -172,9 +150,6 @@ extension ForwardPass {
     guard let space else { preconditionFailure("a forward pass of \(rowCount) rows runs without a workspace") }
     return space
   }
-  var normed: UnsafeMutablePointer<Float> { unsafe workspace.normed.pointer }
-  var attended: UnsafeMutablePointer<Float> { unsafe workspace.attended.pointer }
-  var gate: UnsafeMutablePointer<Float> { unsafe workspace.gate.pointer }
 
   /// The queries of a row's group at a head of keys, (group, component); consecutive rows follow each other.
   func queries(head: Int, row: Int) -> UnsafeMutablePointer<Float> {
@@ -190,50 +165,72 @@ extension ForwardPass {
   }
 }
 
-// MARK: Dense rows
+// MARK: What comes with the products
 
 extension ForwardPass {
-  func norm(_ rows: Range<Int>, of x: FloatBuffer, weight: UnsafePointer<Float>) {
+  /// Whether what attention and MLP give is normed before it is added to the stream.
+  private var hasNormsBehind: Bool { shape.configuration.norms == .around }
+
+  private func norm(_ layer: Int, _ place: LayerNorm, _ rows: Range<Int>, of x: FloatBuffer) {
+    guard let weight = unsafe weights.norm(layer, place) else { return }
     for row in rows {
       unsafe rmsNorm(
-        normed + row * shape.hidden, x.pointer + row * shape.hidden, weight: weight, count: shape.hidden,
-        epsilon: shape.epsilon)
+        workspace.normed.pointer + row * shape.hidden, x.pointer + row * shape.hidden, weight: weight,
+        count: shape.hidden, epsilon: shape.epsilon)
     }
   }
 
-  /// Queries, keys and values of some heads: product, rotation, and storing by head.
-  func project(_ layer: Int, heads tile: Tile, _ scratch: Scratch) {
-    let width = tile.columns.count * shape.headDimension
+  /// x += norm(branch), where the model has that norm.
+  private func addNormed(_ layer: Int, _ place: LayerNorm, _ rows: Range<Int>, to x: FloatBuffer) {
+    guard let weight = unsafe weights.norm(layer, place) else { return }
+    for row in rows {
+      unsafe addRMSNorm(
+        x.pointer + row * shape.hidden, workspace.branch.pointer + row * shape.hidden, weight: weight,
+        count: shape.hidden, epsilon: shape.epsilon)
+    }
+  }
+
+  /// Queries, keys and values of some heads: product, norm, rotation, and storing by head.
+  private func project(_ layer: Int, heads tile: Tile, isFactored: Bool, _ scratch: Scratch) {
+    let size = shape.headDimension
+    let width = tile.columns.count * size
     let out = unsafe scratch.floats(ScratchSlot.product, count: tile.rows.count * width)
-    let w = unsafe source.weights(weights, layer: layer, .query, through: .value, scratch)
-    unsafe multiplyTransposed(
-      rows: tile.rows.count, columns: width, inner: shape.hidden, x: normed + tile.rows.lowerBound * shape.hidden,
-      xStride: shape.hidden, weights: w + tile.columns.lowerBound * shape.headDimension * shape.hidden, y: out,
-      yStride: width)
+    unsafe outputs(
+      layer, shape.headStage, rows: tile.rows, outputs: tile.columns.lowerBound * size..<tile.columns.upperBound * size,
+      isFactored: isFactored, to: out, stride: width, scratch)
     unsafe store(layer, heads: tile, out)
   }
 
-  /// Rotates queries and keys of a tile and stores them, and the values, where attention reads them. `out` is (rows of
-  /// the tile, its heads x components); heads count queries, then keys, then values.
-  func store(_ layer: Int, heads tile: Tile, _ out: UnsafePointer<Float>) {
+  /// Norms and rotates queries and keys of a tile and stores them, and the values, where attention reads them. `out` is
+  /// (rows of the tile, its heads x components); heads count queries, then keys, then values.
+  private func store(_ layer: Int, heads tile: Tile, _ out: UnsafeMutablePointer<Float>) {
     let size = shape.headDimension
+    let rotary = weights.rotary(layer)
+    let (queryNorm, keyNorm) = unsafe (
+      weights.headNorm(layer, ofKeys: false), weights.headNorm(layer, ofKeys: true)
+    )
     for row in tile.rows {
       let position = batch.positions[row]
-      let (cosines, sines) = unsafe weights.rotary.angles(at: position)
+      let angles = rotary?.angles(at: position)
       let cache = rowCaches[row].map { batch.caches[$0] }
       for unit in tile.columns {
         let x = unsafe out + ((row - tile.rows.lowerBound) * tile.columns.count + unit - tile.columns.lowerBound) * size
         if unit < shape.heads {
           let (head, place) = unit.quotientAndRemainder(dividingBy: shape.group)
-          unsafe rotate(
-            queries(head: head, row: row) + place * size, x, cosines: cosines, sines: sines, half: size / 2)
+          if let queryNorm = unsafe queryNorm {
+            unsafe rmsNorm(x, x, weight: queryNorm, count: size, epsilon: shape.epsilon)
+          }
+          unsafe turn(queries(head: head, row: row) + place * size, x, angles, count: size)
           continue
         }
         let isKey = unit < shape.heads + shape.keyValueHeads
         let head = (unit - shape.heads) % shape.keyValueHeads
         let target = unsafe isKey ? keys(head: head, row: row) : values(head: head, row: row)
         if isKey {
-          unsafe rotate(target, x, cosines: cosines, sines: sines, half: size / 2)
+          if let keyNorm = unsafe keyNorm {
+            unsafe rmsNorm(x, x, weight: keyNorm, count: size, epsilon: shape.epsilon)
+          }
+          unsafe turn(target, x, angles, count: size)
         } else {
           unsafe target.update(from: x, count: size)
         }
@@ -248,34 +245,33 @@ extension ForwardPass {
     }
   }
 
-  /// x += input Wᵀ for the tile's rows and outputs.
-  func addProduct(
-    _ tile: Tile, _ w: UnsafePointer<Float>, input: UnsafeMutablePointer<Float>, width: Int, to x: FloatBuffer
+  /// The outputs of o or down for a tile: added to x, or put into the branch that is normed before that.
+  private func addOutputs(
+    _ layer: Int, _ stage: Stage, _ tile: Tile, isFactored: Bool, to x: FloatBuffer, _ scratch: Scratch
   ) {
-    unsafe multiplyTransposed(
-      rows: tile.rows.count, columns: tile.columns.count, inner: width, x: input + tile.rows.lowerBound * width,
-      xStride: width, weights: w + tile.columns.lowerBound * width,
-      y: x.pointer + tile.rows.lowerBound * shape.hidden + tile.columns.lowerBound, yStride: shape.hidden,
-      accumulate: true)
+    let target = hasNormsBehind ? workspace.branch : x
+    unsafe outputs(
+      layer, stage, rows: tile.rows, outputs: tile.columns, isFactored: isFactored,
+      to: target.pointer + tile.rows.lowerBound * shape.hidden + tile.columns.lowerBound, stride: shape.hidden,
+      accumulate: !hasNormsBehind, scratch)
   }
 
-  /// gate = silu(normed Wgᵀ) * (normed Wuᵀ) for the tile's rows and outputs.
-  func gateAndUp(_ layer: Int, _ tile: Tile, _ scratch: Scratch) {
-    let corner = tile.rows.lowerBound * shape.intermediate + tile.columns.lowerBound
-    for (projection, target) in [(Projection.gate, workspace.gate), (.up, workspace.up)] {
-      let w = unsafe source.weights(weights, layer: layer, projection, through: projection, scratch)
-      unsafe multiplyTransposed(
-        rows: tile.rows.count, columns: tile.columns.count, inner: shape.hidden,
-        x: normed + tile.rows.lowerBound * shape.hidden, xStride: shape.hidden,
-        weights: w + tile.columns.lowerBound * shape.hidden, y: target.pointer + corner, yStride: shape.intermediate)
+  /// gate = activation(gate) * up for the tile's rows and channels.
+  private func gateAndUp(_ layer: Int, _ tile: Tile, isFactored: Bool, _ scratch: Scratch) {
+    let width = shape.intermediate
+    let corner = tile.rows.lowerBound * width + tile.columns.lowerBound
+    for (first, target) in [(0, workspace.gate), (width, workspace.up)] {
+      unsafe outputs(
+        layer, shape.gateUpStage, rows: tile.rows,
+        outputs: first + tile.columns.lowerBound..<first + tile.columns.upperBound, isFactored: isFactored,
+        to: target.pointer + corner, stride: width, scratch)
     }
-    activate(tile)
-  }
-
-  func activate(_ tile: Tile) {
+    let activation = shape.configuration.activation
     for row in tile.rows {
-      let place = row * shape.intermediate + tile.columns.lowerBound
-      unsafe gatedSiLU(gate + place, workspace.up.pointer + place, count: tile.columns.count)
+      let place = row * width + tile.columns.lowerBound
+      unsafe activation.gated(
+        workspace.gate.pointer + place, gate: workspace.gate.pointer + place, up: workspace.up.pointer + place,
+        count: tile.columns.count)
     }
   }
 }

@@ -28,43 +28,6 @@ func addRMSNormGradient(
   for i in whole..<count { unsafe dx[i] += weight[i] * dy[i] * scale - x[i] * back }
 }
 
-/// The gradients of y = silu(gate) * up at dy, each of `count` floats: dUp takes the place of dy.
-///
-/// With σ = 1 / (1 + e^-g): d silu = σ (1 + g (1 − σ)).
-func gatedSiLUGradient(
-  dy: UnsafeMutablePointer<Float>, dGate: UnsafeMutablePointer<Float>, gate: UnsafePointer<Float>,
-  up: UnsafePointer<Float>, count: Int
-) {
-  let whole = count & ~7
-  for i in stride(from: 0, to: whole, by: 8) {
-    let (g, d) = unsafe (load8(gate + i), load8(dy + i))
-    let sigmoid = 1 / (1 + exponential(-g))
-    unsafe store8(d * load8(up + i) * sigmoid * (1 + g * (1 - sigmoid)), dGate + i)
-    unsafe store8(d * g * sigmoid, dy + i)
-  }
-  for i in whole..<count {
-    let (g, d) = unsafe (gate[i], dy[i])
-    let sigmoid = 1 / (1 + exponential(-g))
-    unsafe dGate[i] = d * up[i] * sigmoid * (1 + g * (1 - sigmoid))
-    unsafe dy[i] = d * g * sigmoid
-  }
-}
-
-/// out = silu(gate) * up, each of `count` floats, with silu(x) = x / (1 + e^-x). `out` may be `gate`.
-func gatedSiLU(
-  _ out: UnsafeMutablePointer<Float>, gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int
-) {
-  let whole = count & ~7
-  for i in stride(from: 0, to: whole, by: 8) {
-    let g = unsafe load8(gate + i)
-    unsafe store8(g / (1 + exponential(-g)) * load8(up + i), out + i)
-  }
-  for i in whole..<count {
-    let g = unsafe gate[i]
-    unsafe out[i] = g / (1 + exponential(-g)) * up[i]
-  }
-}
-
 /// d = scale * p * (d − Σ p d), each of `count` floats: the gradient through p = softmax(scale * x).
 func softmaxGradient(
   _ d: UnsafeMutablePointer<Float>, probabilities p: UnsafePointer<Float>, count: Int, scale: Float

@@ -213,7 +213,7 @@ extension LanguageModel {
     let head = OutputHead(pass: pass, targets: batch.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     let divergence = HeadDivergence(
-      direction, weights: weights, input: pass.gathered, normalizers: batch.targets.indices.map { head.normalizer($0) })
+      direction, pass, normalizers: batch.targets.indices.map { head.normalizer($0) })
     pool.run([recorded.measure(divergence)], priority: priority)
     divergence.finish()
     return divergence.values

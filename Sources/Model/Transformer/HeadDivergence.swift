@@ -11,17 +11,19 @@ internal import LinearAlgebra
 final class HeadDivergence: @unchecked Sendable {
   private let direction: DivergenceDirection
   private let weights: ModelWeights
-  private let input: FloatBuffer  // (output rows, hidden), after the final norm and the temperature
+  private let form: LogitForm
+  private let input: FloatBuffer  // (output rows, hidden), after the final norm and what it is divided by
   private let normalizers: [Float]
   private let vocabularyBlocks: [Range<Int>]
   private let partial: FloatBuffer  // (output rows, vocabulary blocks)
   /// By output row, once ``finish()`` was called.
   private(set) var values: [Double] = []
 
-  init(_ direction: DivergenceDirection, weights: ModelWeights, input: FloatBuffer, normalizers: [Float]) {
+  init(_ direction: DivergenceDirection, _ pass: ForwardPass, normalizers: [Float]) {
     self.direction = direction
-    self.weights = weights
-    self.input = input
+    weights = pass.weights
+    form = pass.logitForm
+    input = pass.gathered
     self.normalizers = normalizers
     vocabularyBlocks = OutputHead.vocabularyBlocks(weights.shape)
     partial = FloatBuffer(count: normalizers.count * vocabularyBlocks.count)
@@ -83,6 +85,7 @@ final class HeadDivergence: @unchecked Sendable {
     unsafe multiplyTransposed(
       rows: rows.count, columns: columns.count, inner: hidden, x: input.pointer + rows.lowerBound * hidden,
       xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: y, yStride: columns.count)
+    unsafe form.apply(y, rows: rows.count, columns: columns.count, stride: columns.count)
     return unsafe y
   }
 }

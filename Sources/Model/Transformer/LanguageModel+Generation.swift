@@ -48,9 +48,7 @@ extension LanguageModel {
   /// Rows that a pass may have where others wait for its end: about 200 ms on two cores that prefill SmolLM2-135M at 340
   /// tokens a second in the factored form, so that with a step of decoding it stays below 250 ms.
   package var shortPassRows: Int {
-    let shape = shape
-    let layer = shape.hidden * (2 * shape.heads + 2 * shape.keyValueHeads) * shape.headDimension
-    let perRow = 2 * shape.layers * (layer + 3 * shape.hidden * shape.intermediate)
+    let perRow = 2 * shape.layers * shape.layerSize
     return min(Self.batchRows, max(8, 15_000_000_000 / max(1, perRow) / 8 * 8))
   }
 }

@@ -12,7 +12,7 @@ extension LanguageModel {
     let perLayer = LayerRecord.byteCount(shape: shape, rows: rows, rest: rows)
     let kept = min(GradientTape.standardMemory, shape.layers * perLayer + rows * shape.vocabulary * float)
     // See RecordSpace and BackwardState.
-    let width = 4 * shape.hidden + shape.widestFactors + 3 * shape.intermediate + 3 * shape.queryWidth
+    let width = 4 * shape.hidden + shape.widestFactors + 3 * shape.intermediate + 2 * shape.queryWidth
     let space = pass * (width + shape.headUnits * shape.headDimension)
     return weightBytes + kept + LayerRecord.byteCount(shape: shape, rows: pass, rest: pass)
       + (factors + streams + space + 2 * layout.count) * float + RecordedHead.groupBytes

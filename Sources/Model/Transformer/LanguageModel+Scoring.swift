@@ -108,6 +108,8 @@ extension LanguageModel {
         rows: pass.outputRows.count, columns: columns.count, inner: hidden, x: pass.gathered.pointer, xStride: hidden,
         weights: weights.head + columns.lowerBound * hidden, y: logits.pointer + columns.lowerBound,
         yStride: vocabulary)
+      unsafe pass.logitForm.apply(
+        logits.pointer + columns.lowerBound, rows: pass.outputRows.count, columns: columns.count, stride: vocabulary)
     }
     run(pass, then: head, priority)
     return logits

@@ -21,7 +21,7 @@ package enum WeightView: Sendable, Equatable {
 package final class LanguageModel: Sendable {
   package let path: String
   package let configuration: ModelConfiguration
-  /// The seven projections of every layer.
+  /// The target matrices of every layer.
   package let layout: MultiplierLayout
   /// "sha256:..." of the target matrices, as `modelDigest` makes it.
   package let digest: String
@@ -67,7 +67,7 @@ package final class LanguageModel: Sendable {
     case factorizing(done: Int, of: Int)
   }
 
-  /// Positions that a rotary table is made for at most.
+  /// Positions of a sequence at most, whatever the configuration says.
   private static let contextLimit = 32768
 
   package static func load(
@@ -91,19 +91,17 @@ package final class LanguageModel: Sendable {
     progress(.reading)
     let configuration = file.configuration
     let shape = ModelShape(configuration, contextLimit: contextLimit)
-    let weights = ModelWeights(
-      shape: shape, isTied: configuration.tiedEmbeddings,
-      rotary: RotaryTable(
-        headDimension: shape.headDimension, context: shape.context, theta: configuration.rotations[0].theta))
+    let weights = ModelWeights(shape: shape)
     try weights.read(file, pool: pool, shouldStop: shouldStop)
 
     progress(.digesting)
     let targets = file.targets
+    let layout = MultiplierLayout(targets)
     let digest = unsafe modelDigest(of: targets) { target in
-      unsafe UnsafePointer(weights.matrix(named: target))
+      guard let index = layout.index(of: target.name) else { preconditionFailure("'\(target.name)' has no place") }
+      return unsafe UnsafePointer(weights.matrix(index))
     }.description
     guard !shouldStop() else { throw .stopped }
-    let layout = MultiplierLayout(targets)
     let (factorization, damage) = try factorize(
       weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
       pool: pool, shouldStop: shouldStop, progress: progress)
@@ -133,10 +131,8 @@ package final class LanguageModel: Sendable {
       }
       let computed = try unsafe Factorization.compute(
         layout: layout,
-        weights: { index in
-          let (layer, projection) = index.quotientAndRemainder(dividingBy: Projection.allCases.count)
-          return unsafe UnsafePointer(weights.layer(layer) + weights.shape.offset(Projection.allCases[projection]))
-        }, digest: digest, into: cacheFile, pool: pool, shouldStop: shouldStop,
+        weights: { unsafe UnsafePointer(weights.matrix($0)) }, digest: digest, into: cacheFile, pool: pool,
+        shouldStop: shouldStop,
         progress: { done, count in progress(.factorizing(done: done, of: count)) })
       return (computed, damage)
     } catch .stopped {
@@ -185,14 +181,4 @@ package final class LanguageModel: Sendable {
 extension LanguageModel {
   /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.
   package var weightBytes: Int { weights.byteCount }
-}
-
-extension ModelShape {
-  init(_ configuration: ModelConfiguration, contextLimit: Int) {
-    self.init(
-      layers: configuration.layers, hidden: configuration.hidden, intermediate: configuration.intermediate,
-      heads: configuration.heads, keyValueHeads: configuration.kvHeads, headDimension: configuration.headDim,
-      vocabulary: configuration.vocabulary, context: min(configuration.contextLength, contextLimit),
-      epsilon: configuration.rmsEpsilon)
-  }
 }

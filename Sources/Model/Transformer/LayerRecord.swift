@@ -18,11 +18,13 @@ final class LayerRecord: Sendable {
   }
 
   private static func parts(_ shape: ModelShape, rows: Int, rest: Int) -> [Int] {
-    [
-      rows * (shape.rank(.query) + shape.rank(.key) + shape.rank(.value)),
-      rows * shape.queryWidth, rows * shape.keyWidth, rows * shape.keyWidth,
-      rest * shape.rank(.output), rest * shape.hidden, rest * (shape.rank(.gate) + shape.rank(.up)),
-      rest * shape.intermediate, rest * shape.intermediate, rest * shape.rank(.down),
+    let configuration = shape.configuration
+    let normedHeads = configuration.hasHeadNorms ? shape.queryWidth + shape.keyWidth : 0
+    let branch = configuration.norms == .around ? rest * shape.hidden : 0
+    return [
+      rows * shape.headStage.factors, rows * shape.queryWidth, rows * shape.keyWidth, rows * shape.keyWidth,
+      rest * shape.outputStage.factors, rest * shape.hidden, rest * shape.gateUpStage.factors,
+      rest * 2 * shape.intermediate, rest * shape.downStage.factors, rows * normedHeads, branch, branch,
       // Each begins at a cache line.
     ].map { ($0 + 15) & ~15 }
   }
@@ -31,23 +33,27 @@ final class LayerRecord: Sendable {
     parts(shape, rows: rows, rest: rest).reduce(0, +) * MemoryLayout<Float>.stride
   }
 
-  /// (rows, ranks of q, k and v)
+  /// (rows, components of q, k and v)
   var headFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer }
   /// Rotated: (key head, row, head of the group, component), and (key head, row, component).
   var queries: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[1] }
   var keys: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[2] }
   var values: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[3] }
-  /// (rest, rank)
+  /// (rest, components)
   var outputFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[4] }
   /// (rest, hidden): the stream between attention and MLP.
   var middle: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[5] }
-  /// (rest, ranks of gate and up)
-  var gateFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[6] }
-  /// (rest, intermediate), before the activation.
-  var gate: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[7] }
-  var up: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[8] }
-  /// (rest, rank)
-  var downFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[9] }
+  /// (rest, components of gate and up)
+  var gateUpFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[6] }
+  /// (rest, 2 x intermediate): gate, before the activation, and up.
+  var gateUp: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[7] }
+  /// (rest, components)
+  var downFactors: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[8] }
+  /// (rows, heads and key heads x components): queries and keys before their norms, where they have any.
+  var headInputs: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[9] }
+  /// (rest, hidden): what attention and MLP give, where that is normed before it is added to the stream.
+  var attentionBranch: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[10] }
+  var mlpBranch: UnsafeMutablePointer<Float> { unsafe buffer.pointer + offsets[11] }
 }
 
 /// The memory that all layers of a recorded pass work in, one after the other. Mapped lazily: the gradients cost nothing
@@ -58,10 +64,11 @@ final class RecordSpace: Sendable {
   /// (rows, widest factored intermediate): s ⊙ p on the way forward, s ⊙ q on the way back.
   let factors: FloatBuffer
   let attended: FloatBuffer  // (rest, heads x components), its gradient on the way back
-  let activated: FloatBuffer  // (rest, intermediate), and d up on the way back
+  let activated: FloatBuffer  // (rest, intermediate), its gradient on the way back
   // Backward.
-  let gateGradient: FloatBuffer  // (rest, intermediate)
-  let hiddenGradient: FloatBuffer  // (rows, hidden): of a norm's output
+  let gateUpGradient: FloatBuffer  // (rest, 2 x intermediate)
+  /// (rows, hidden): of a norm's output; before that, of what a norm behind attention or MLP has read.
+  let hiddenGradient: FloatBuffer
   let headGradient: FloatBuffer  // (rows, head units x components): of q, k, v before their rotation
   let outGradient: FloatBuffer  // (key head, row, head of the group, component): of the attention's output, by head
   let probabilities: FloatBuffer  // (key head, block, row x group, key)
@@ -72,7 +79,7 @@ final class RecordSpace: Sendable {
     factors = FloatBuffer(count: rows * shape.widestFactors)
     attended = FloatBuffer(count: rows * shape.queryWidth)
     activated = FloatBuffer(count: rows * shape.intermediate)
-    gateGradient = FloatBuffer(count: rows * shape.intermediate)
+    gateUpGradient = FloatBuffer(count: rows * 2 * shape.intermediate)
     hiddenGradient = FloatBuffer(count: rows * shape.hidden)
     headGradient = FloatBuffer(count: rows * shape.headUnits * shape.headDimension)
     outGradient = FloatBuffer(count: rows * shape.queryWidth)

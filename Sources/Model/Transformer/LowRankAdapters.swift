@@ -36,7 +36,7 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
     _ parts: [(adapters: LowRankAdapters, weight: Float)], model: LanguageModel, priority: ComputePool.Priority = .job
   ) {
     let shape = model.shape
-    let layerSize = shape.offset(.output)
+    let layerSize = shape.headStage.size
     self.layerSize = layerSize
     let heads = FloatBuffer(count: shape.layers * layerSize)
     self.heads = heads
@@ -46,18 +46,18 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
       for (adapters, weight) in parts {
         let layout = adapters.layout
         for number in layout.numbers(layer: layer) {
-          let projection = layout.projection(number)
+          let outputs = shape.matrix(layout.matrices[number]).outputs
           unsafe BLAS.gemm(
-            transposeA: false, transposeB: false, m: shape.rows(projection), n: shape.hidden, k: layout.rank,
+            transposeA: false, transposeB: false, m: outputs.count, n: shape.hidden, k: layout.rank,
             alpha: weight * layout.scale, a: adapters.b(number), lda: layout.rank, b: adapters.a(number),
-            ldb: shape.hidden, beta: 1, c: target + shape.offset(projection), ldc: shape.hidden)
+            ldb: shape.hidden, beta: 1, c: target + outputs.lowerBound * shape.hidden, ldc: shape.hidden)
         }
       }
     }
     model.pool.run([build], priority: priority)
   }
 
-  /// The three matrices of a layer, one after the other.
+  /// The matrices of a layer, one after the other.
   func layer(_ layer: Int) -> UnsafePointer<Float> { unsafe UnsafePointer(heads.pointer + layer * layerSize) }
 
   package static func == (left: LowRankWeights, right: LowRankWeights) -> Bool { left === right }

@@ -1,71 +1,96 @@
-/// The seven target matrices of a layer, in the order in which models store and layouts count them.
-package enum Projection: Int, CaseIterable, Sendable {
-  case query, key, value, output, gate, up, down
+internal import ModelFormats
 
-  /// The name within a layer, as in Hugging Face's checkpoints.
-  var tensorName: String {
-    switch self {
-    case .query: "self_attn.q_proj.weight"
-    case .key: "self_attn.k_proj.weight"
-    case .value: "self_attn.v_proj.weight"
-    case .output: "self_attn.o_proj.weight"
-    case .gate: "mlp.gate_proj.weight"
-    case .up: "mlp.up_proj.weight"
-    case .down: "mlp.down_proj.weight"
-    }
-  }
-}
-
-/// The dimensions of a Llama model, and where its matrices lie.
+/// A configuration as the passes use it: dimensions, where a layer's matrices lie, and which windows there are.
 package struct ModelShape: Sendable, Equatable {
-  package var layers: Int
-  package var hidden: Int
-  package var intermediate: Int
-  package var heads: Int
-  package var keyValueHeads: Int
-  package var headDimension: Int
-  package var vocabulary: Int
-  package var context: Int
-  package var epsilon: Float
+  /// What is not repeated here: norms, activation, scales, rotations.
+  let configuration: ModelConfiguration
+  package let layers: Int
+  package let hidden: Int
+  package let intermediate: Int
+  package let heads: Int
+  package let keyValueHeads: Int
+  package let headDimension: Int
+  package let vocabulary: Int
+  /// Positions that sequences may have: those of the configuration, or what rotary tables are made for.
+  package let context: Int
+  package let epsilon: Float
+
+  let headStage: Stage
+  let outputStage: Stage
+  let gateUpStage: Stage
+  let downStage: Stage
+  /// Target matrices of a layer, over all stages.
+  let matrices: [Stage.Matrix]
+  /// Floats of one layer's matrices.
+  package let layerSize: Int
 
   /// Query heads that share one key and value head.
-  var group: Int { heads / keyValueHeads }
+  let group: Int
   /// Columns of the attention's output.
-  var queryWidth: Int { heads * headDimension }
-  var keyWidth: Int { keyValueHeads * headDimension }
+  let queryWidth: Int
+  let keyWidth: Int
   /// Head-sized pieces of one row's queries, keys and values together.
-  var headUnits: Int { heads + 2 * keyValueHeads }
+  let headUnits: Int
 
-  /// Outputs of a target matrix.
-  func rows(_ projection: Projection) -> Int {
-    switch projection {
-    case .query: queryWidth
-    case .key, .value: keyWidth
-    case .output, .down: hidden
-    case .gate, .up: intermediate
+  /// The different windows of the layers, nil among them where a layer sees all that comes before; and by layer its
+  /// window's number. A window that holds the context is none.
+  let windows: [Int?]
+  let windowOfLayer: [Int]
+
+  init(_ configuration: ModelConfiguration, contextLimit: Int) {
+    self.configuration = configuration
+    layers = configuration.layers
+    hidden = configuration.hidden
+    intermediate = configuration.intermediate
+    heads = configuration.heads
+    keyValueHeads = configuration.kvHeads
+    headDimension = configuration.headDim
+    vocabulary = configuration.vocabulary
+    let context = min(configuration.contextLength, contextLimit)
+    self.context = context
+    epsilon = configuration.rmsEpsilon
+
+    var (number, offset) = (0, 0)
+    func stage(_ kind: Stage.Kind) -> Stage {
+      let stage = Stage(kind, configuration, firstNumber: number, offset: offset)
+      number += stage.matrices.count
+      offset += stage.size
+      return stage
     }
-  }
+    headStage = stage(.heads)
+    outputStage = stage(.output)
+    gateUpStage = stage(.gateUp)
+    downStage = stage(.down)
+    matrices = headStage.matrices + outputStage.matrices + gateUpStage.matrices + downStage.matrices
+    layerSize = offset
 
-  /// Inputs of a target matrix.
-  func columns(_ projection: Projection) -> Int {
-    switch projection {
-    case .query, .key, .value, .gate, .up: hidden
-    case .output: queryWidth
-    case .down: intermediate
+    group = heads / keyValueHeads
+    queryWidth = heads * headDimension
+    keyWidth = keyValueHeads * headDimension
+    headUnits = heads + 2 * keyValueHeads
+
+    var windows: [Int?] = []
+    var windowOfLayer: [Int] = []
+    for attention in configuration.attention {
+      let window = attention.window.flatMap { $0 < context ? $0 : nil }
+      let known = windows.firstIndex { $0 == window }
+      windowOfLayer.append(known ?? windows.count)
+      if known == nil { windows.append(window) }
     }
+    self.windows = windows
+    self.windowOfLayer = windowOfLayer
   }
 
-  func rank(_ projection: Projection) -> Int { min(rows(projection), columns(projection)) }
-  func size(_ projection: Projection) -> Int { rows(projection) * columns(projection) }
+  var lastWindow: Int? { windows[windowOfLayer[layers - 1]] }
 
-  /// Where a matrix begins in the block of its layer: q, k, v are one matrix of `headUnits` heads, gate and up one of
-  /// twice the intermediate size, without gaps.
-  func offset(_ projection: Projection) -> Int {
-    var offset = 0
-    for other in Projection.allCases where other.rawValue < projection.rawValue { offset += size(other) }
-    return offset
-  }
+  var stages: [Stage] { [headStage, outputStage, gateUpStage, downStage] }
 
-  /// Floats of one layer's seven matrices.
-  var layerSize: Int { Projection.allCases.reduce(0) { $0 + size($1) } }
+  /// The number of a target matrix in the model's layout.
+  func index(_ layer: Int, _ matrix: Stage.Matrix) -> Int { layer * matrices.count + matrix.number }
+
+  /// The matrix of a number in the model's layout.
+  func matrix(_ index: Int) -> Stage.Matrix { matrices[index % matrices.count] }
+
+  /// Columns of the widest intermediate of the factored form.
+  var widestFactors: Int { stages.map(\.factors).max() ?? 0 }
 }

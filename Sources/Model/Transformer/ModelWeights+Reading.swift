@@ -1,6 +1,5 @@
 internal import LinearAlgebra
 internal import ModelFormats
-internal import Multipliers
 internal import SystemSupport
 
 extension ModelWeights {
@@ -30,32 +29,5 @@ extension ModelWeights {
     for index in 0..<count where unsafe !place[index].isFinite {
       throw .notFinite(model: file.configuration.modelID, tensor: name, index: index)
     }
-  }
-
-  /// Where a tensor of the configuration's list lies.
-  private func place(of name: String) -> UnsafeMutablePointer<Float>? {
-    switch name {
-    case "model.embed_tokens.weight": return unsafe embedding
-    case "lm_head.weight": return unsafe head
-    case "model.norm.weight": return unsafe finalNorm
-    default: break
-    }
-    let parts = name.split(separator: ".", maxSplits: 3)
-    guard parts.count == 4, parts[1] == "layers", let layer = Int(parts[2]), (0..<shape.layers).contains(layer) else {
-      return nil
-    }
-    switch parts[3] {
-    case "input_layernorm.weight": return unsafe inputNorm(layer)
-    case "post_attention_layernorm.weight": return unsafe postNorm(layer)
-    default:
-      guard let projection = Projection.allCases.first(where: { $0.tensorName == parts[3] }) else { return nil }
-      return unsafe matrix(layer, projection)
-    }
-  }
-
-  /// A target matrix by its description.
-  func matrix(named target: TargetMatrix) -> UnsafeMutablePointer<Float> {
-    guard let place = unsafe place(of: target.name) else { preconditionFailure("'\(target.name)' has no place") }
-    return unsafe place
   }
 }

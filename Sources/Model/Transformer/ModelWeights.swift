@@ -1,86 +1,169 @@
-internal import Glibc
 internal import LinearAlgebra
 internal import ModelFormats
 
-/// The weights of a model as f32 in one block: embeddings, head, norms, then the layers' matrices, each row-major
-/// (outputs, inputs) as in Hugging Face's checkpoints.
+/// The weights of a model as f32 in one block: embeddings, head, last norm, then layer by layer its matrices, each
+/// row-major (outputs, inputs) as in Hugging Face's checkpoints, and its vectors.
 final class ModelWeights: Sendable {
   let shape: ModelShape
-  let rotary: RotaryTable
+  private let rotaries: [RotaryTable]
   private let buffer: FloatBuffer
-  private let isTied: Bool
-
-  /// Alignment of tensors in floats: a cache line.
-  private static let alignment = 16
+  private let places: Places
 
   /// Lays out a model without reading it.
-  init(shape: ModelShape, isTied: Bool, rotary: RotaryTable) {
+  init(shape: ModelShape) {
     self.shape = shape
-    self.isTied = isTied
-    self.rotary = rotary
-    buffer = FloatBuffer(count: Self.layersOffset(shape, isTied) + shape.layers * Self.layerStride(shape))
-  }
-
-  private static func aligned(_ count: Int) -> Int { (count + alignment - 1) / alignment * alignment }
-  private static func layerStride(_ shape: ModelShape) -> Int { aligned(shape.layerSize) }
-  private static func headOffset(_ shape: ModelShape, _ isTied: Bool) -> Int {
-    isTied ? 0 : aligned(shape.vocabulary * shape.hidden)
-  }
-  private static func normsOffset(_ shape: ModelShape, _ isTied: Bool) -> Int {
-    headOffset(shape, isTied) + aligned(shape.vocabulary * shape.hidden)
-  }
-  private static func layersOffset(_ shape: ModelShape, _ isTied: Bool) -> Int {
-    normsOffset(shape, isTied) + (1 + 2 * shape.layers) * aligned(shape.hidden)
+    places = Places(shape)
+    buffer = FloatBuffer(count: places.count)
+    rotaries = shape.configuration.rotations.map {
+      RotaryTable($0, headDimension: shape.headDimension, context: shape.context)
+    }
   }
 
   /// (vocabulary, hidden)
   var embedding: UnsafeMutablePointer<Float> { unsafe buffer.pointer }
   /// (vocabulary, hidden); the embedding itself where the model ties them.
-  var head: UnsafeMutablePointer<Float> { unsafe buffer.pointer + Self.headOffset(shape, isTied) }
+  var head: UnsafeMutablePointer<Float> { unsafe buffer.pointer + places.head }
   /// (hidden)
-  var finalNorm: UnsafeMutablePointer<Float> { unsafe buffer.pointer + Self.normsOffset(shape, isTied) }
-  func inputNorm(_ layer: Int) -> UnsafeMutablePointer<Float> {
-    unsafe finalNorm + (1 + 2 * layer) * Self.aligned(shape.hidden)
-  }
-  func postNorm(_ layer: Int) -> UnsafeMutablePointer<Float> {
-    unsafe finalNorm + (2 + 2 * layer) * Self.aligned(shape.hidden)
-  }
-  /// The seven matrices of a layer, as ``ModelShape/offset(_:)`` lays them out.
+  var finalNorm: UnsafeMutablePointer<Float> { unsafe buffer.pointer + places.finalNorm }
+
+  /// The matrices of a layer, stage by stage; see ``Stage/offset``.
   func layer(_ layer: Int) -> UnsafeMutablePointer<Float> {
-    unsafe buffer.pointer + Self.layersOffset(shape, isTied) + layer * Self.layerStride(shape)
+    unsafe buffer.pointer + places.layers + layer * places.layerStride
   }
-  func matrix(_ layer: Int, _ projection: Projection) -> UnsafeMutablePointer<Float> {
-    unsafe self.layer(layer) + shape.offset(projection)
+
+  /// (hidden), in the order of use.
+  func norm(_ layer: Int, _ place: LayerNorm) -> UnsafeMutablePointer<Float>? {
+    guard let index = place.index(in: shape.configuration.norms) else { return nil }
+    return unsafe self.layer(layer) + places.norms[index]
+  }
+
+  /// (headDimension): what queries, or keys, are multiplied by once each head is normed; nil where they are not.
+  func headNorm(_ layer: Int, ofKeys: Bool) -> UnsafeMutablePointer<Float>? {
+    guard shape.configuration.hasHeadNorms else { return nil }
+    return unsafe self.layer(layer) + places.headNorms[ofKeys ? 1 : 0]
+  }
+
+  /// (the stage's outputs), 0 for a matrix without; nil where none has one.
+  func bias(_ layer: Int, _ stage: Stage) -> UnsafeMutablePointer<Float>? {
+    guard stage.hasBias, let place = places.biases[stage.kind] else { return nil }
+    return unsafe self.layer(layer) + place
+  }
+
+  /// The angles that turn a layer's queries and keys; nil where none do.
+  func rotary(_ layer: Int) -> RotaryTable? { shape.configuration.attention[layer].rotation.map { rotaries[$0] } }
+
+  /// Makes the angles of positions below `count`, before a pass asks for them.
+  func reserve(positions count: Int) {
+    for table in rotaries { table.reserve(count) }
+  }
+
+  /// x (rows, hidden) = the embeddings of tokens.
+  func embed(_ tokens: [Int32], into x: FloatBuffer) {
+    let (hidden, scale) = (shape.hidden, shape.configuration.embeddingScale)
+    for (row, token) in tokens.enumerated() {
+      let target = unsafe x.pointer + row * hidden
+      unsafe target.update(from: embedding + Int(token) * hidden, count: hidden)
+      if scale != 1 { unsafe multiplyElements(target, by: scale, count: hidden) }
+    }
   }
 
   var byteCount: Int { buffer.count * MemoryLayout<Float>.stride }
 }
 
-/// The angles of the rotary embedding for every position of the context, computed in float as PyTorch does.
-final class RotaryTable: Sendable {
-  private let buffer: FloatBuffer  // (context, 2, half): cosines, then sines
-  private let half: Int
+/// The norms around a layer's two halves, as far as a model has them.
+enum LayerNorm {
+  case beforeAttention, afterAttention, beforeMLP, afterMLP
 
-  init(headDimension: Int, context: Int, theta: Double) {
-    half = headDimension / 2
-    buffer = FloatBuffer(count: context * 2 * half)
-    let frequencies = (0..<half).map { Float(1) / Float(pow(theta, Double(2 * $0) / Double(headDimension))) }
-    for position in 0..<context {
-      let row = unsafe buffer.pointer + position * 2 * half
-      for (i, frequency) in frequencies.enumerated() {
-        let angle = Double(Float(position) * frequency)
-        unsafe row[i] = Float(cos(angle))
-        unsafe row[half + i] = Float(sin(angle))
-      }
+  /// Its place in ``Norms/tensorNames``.
+  func index(in norms: Norms) -> Int? {
+    switch (norms, self) {
+    case (.before, .beforeAttention), (.around, .beforeAttention): 0
+    case (.before, .beforeMLP), (.around, .afterAttention): 1
+    case (.around, .beforeMLP): 2
+    case (.around, .afterMLP): 3
+    case (.before, .afterAttention), (.before, .afterMLP): nil
     }
-  }
-
-  /// Cosines and sines of a position, (half) each.
-  func angles(at position: Int) -> (cosines: UnsafePointer<Float>, sines: UnsafePointer<Float>) {
-    let row = unsafe UnsafePointer(buffer.pointer + position * 2 * half)
-    return unsafe (row, row + half)
   }
 }
 
-/// ln x in double, by libm.
-func logarithm(_ x: Double) -> Double { log(x) }
+/// Where the tensors of a model begin in its block, in floats; each at a cache line.
+private struct Places {
+  let head: Int
+  let finalNorm: Int
+  let layers: Int
+  let layerStride: Int
+  // Within a layer:
+  let norms: [Int]
+  let headNorms: [Int]
+  let biases: [Stage.Kind: Int]
+  let count: Int
+
+  init(_ shape: ModelShape) {
+    let configuration = shape.configuration
+    var end = 0
+    func take(_ count: Int) -> Int {
+      defer { end += (count + 15) / 16 * 16 }
+      return end
+    }
+    _ = take(shape.vocabulary * shape.hidden)
+    head = configuration.tiedEmbeddings ? 0 : take(shape.vocabulary * shape.hidden)
+    finalNorm = take(shape.hidden)
+    layers = end
+    end = 0
+    _ = take(shape.layerSize)
+    norms = configuration.norms.tensorNames.map { _ in take(shape.hidden) }
+    headNorms =
+      configuration.hasHeadNorms ? ModelConfiguration.headNormNames.map { _ in take(shape.headDimension) } : []
+    var biases: [Stage.Kind: Int] = [:]
+    for stage in shape.stages where stage.hasBias { biases[stage.kind] = take(stage.outputs) }
+    self.biases = biases
+    layerStride = end
+    count = layers + shape.layers * layerStride
+  }
+}
+
+extension ModelWeights {
+  /// Where a tensor of the configuration's list lies.
+  func place(of name: String) -> UnsafeMutablePointer<Float>? {
+    switch name {
+    case "model.embed_tokens.weight": return unsafe embedding
+    case "lm_head.weight": return unsafe head
+    case "model.norm.weight": return unsafe finalNorm
+    default: break
+    }
+    let parts = name.split(separator: ".", maxSplits: 3)
+    guard parts.count == 4, parts[1] == "layers", let layer = Int(parts[2]), (0..<shape.layers).contains(layer) else {
+      return nil
+    }
+    let inLayer = String(parts[3])
+    let block = unsafe self.layer(layer)
+    if let index = shape.configuration.norms.tensorNames.firstIndex(of: inLayer) {
+      return unsafe block + places.norms[index]
+    }
+    if let index = ModelConfiguration.headNormNames.firstIndex(of: inLayer), index < places.headNorms.count {
+      return unsafe block + places.headNorms[index]
+    }
+    for stage in shape.stages {
+      for matrix in stage.matrices {
+        if matrix.projection.tensorName == inLayer {
+          return unsafe block + stage.offset + matrix.outputs.lowerBound * stage.inputs
+        }
+        if matrix.projection.biasName == inLayer {
+          return unsafe bias(layer, stage).map { unsafe $0 + matrix.outputs.lowerBound }
+        }
+      }
+    }
+    return nil
+  }
+
+  /// A target matrix by its number in the layout.
+  func matrix(_ index: Int) -> UnsafeMutablePointer<Float> {
+    let (layer, number) = index.quotientAndRemainder(dividingBy: shape.matrices.count)
+    for stage in shape.stages {
+      for matrix in stage.matrices where matrix.number == number {
+        return unsafe self.layer(layer) + stage.offset + matrix.outputs.lowerBound * stage.inputs
+      }
+    }
+    preconditionFailure("the layout has no matrix \(index)")
+  }
+}

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import LinearAlgebra
 
 /// The log-probabilities of wanted tokens after each output row, without a matrix of rows x vocabulary: the vocabulary
@@ -6,7 +7,8 @@ internal import LinearAlgebra
 /// `@unchecked Sendable`: each tile writes the places of its own block and rows.
 final class OutputHead: @unchecked Sendable {
   private let weights: ModelWeights
-  private let input: FloatBuffer  // (rows, hidden), after the final norm and the temperature
+  private let form: LogitForm
+  private let input: FloatBuffer  // (rows, hidden), after the final norm and what it is divided by
   /// For each output row, the tokens asked for.
   private let targets: [[Int32]]
   /// The first place of each row in `picked`.
@@ -25,11 +27,14 @@ final class OutputHead: @unchecked Sendable {
   convenience init(pass: ForwardPass, targets: [[Int32]]) {
     precondition(
       targets.count == pass.outputRows.count, "targets for \(targets.count) of \(pass.outputRows.count) rows")
-    self.init(weights: pass.weights, input: pass.gathered, targets: targets)
+    self.init(weights: pass.weights, form: pass.logitForm, input: pass.gathered, targets: targets)
   }
 
-  init(weights: ModelWeights, input: FloatBuffer, targets: [[Int32]], keeping kept: FloatBuffer? = nil) {
+  init(
+    weights: ModelWeights, form: LogitForm, input: FloatBuffer, targets: [[Int32]], keeping kept: FloatBuffer? = nil
+  ) {
     self.weights = weights
+    self.form = form
     self.input = input
     self.targets = targets
     self.kept = kept
@@ -67,6 +72,7 @@ final class OutputHead: @unchecked Sendable {
     unsafe multiplyTransposed(
       rows: rows.count, columns: columns.count, inner: hidden, x: input.pointer + rows.lowerBound * hidden,
       xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: logits, yStride: stride)
+    unsafe form.apply(logits, rows: rows.count, columns: columns.count, stride: stride)
     for row in rows {
       let x = unsafe logits + (row - rows.lowerBound) * stride
       let largest = unsafe maximum(x, count: columns.count)
@@ -101,3 +107,6 @@ final class OutputHead: @unchecked Sendable {
     }
   }
 }
+
+/// ln x in double, by libm.
+private func logarithm(_ x: Double) -> Double { log(x) }

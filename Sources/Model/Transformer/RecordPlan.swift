@@ -31,10 +31,10 @@ struct RecordPlan: Sendable {
     hidden = columns(shape.hidden)
     queryWidth = columns(shape.queryWidth)
     intermediate = columns(shape.intermediate)
-    headFactors = columns(shape.rank(.query) + shape.rank(.key) + shape.rank(.value))
-    outputFactors = columns(shape.rank(.output))
-    gateFactors = columns(shape.rank(.gate) + shape.rank(.up))
-    downFactors = columns(shape.rank(.down))
+    headFactors = columns(shape.headStage.factors)
+    outputFactors = columns(shape.outputStage.factors)
+    gateFactors = columns(shape.gateUpStage.factors)
+    downFactors = columns(shape.downStage.factors)
     parts = [headFactors, outputFactors, gateFactors, downFactors].joined().reduce(0) { max($0, $1.part + 1) }
   }
 }

@@ -5,7 +5,7 @@ internal import LinearAlgebra
 ///
 /// Logits are kept where memory allows, and computed again otherwise, some rows at a time. What a loss says comes in as one
 /// weight for each wanted token, dL/d ln p, and one for all divergences from the base;
-/// ``fillGradient(_:columns:_:divergenceWeight:into:_:)`` is the only place that turns them into dL/d logits.
+/// ``fillGradient(_:columns:_:divergenceWeight:into:_:)`` is the only place that turns them into dL of the head's product.
 ///
 /// `@unchecked Sendable`: tiles write rows and columns of their own; `divergence` is set between phases.
 final class RecordedHead: @unchecked Sendable {
@@ -32,13 +32,14 @@ final class RecordedHead: @unchecked Sendable {
     let rows = targets.count
     let bytes = rows * shape.vocabulary * MemoryLayout<Float>.stride
     logits = bytes <= memory ? FloatBuffer(count: rows * shape.vocabulary) : nil
-    head = OutputHead(weights: weights, input: pass.normedResult, targets: targets, keeping: logits)
+    head = OutputHead(
+      weights: weights, form: pass.logitForm, input: pass.normedResult, targets: targets, keeping: logits)
     let limit = max(16, Self.groupBytes / (shape.vocabulary * MemoryLayout<Float>.stride))
     groups = blocks(rows, (rows + limit - 1) / limit)
     vocabularyBlocks = OutputHead.vocabularyBlocks(shape)
   }
 
-  var temperature: Float { pass.temperature }
+  var temperature: Float { pass.logitForm.temperature }
   var recordBytes: Int { (logits?.count ?? 0) * MemoryLayout<Float>.stride }
 
   func forward() -> Phase {
@@ -98,7 +99,7 @@ final class RecordedHead: @unchecked Sendable {
     }
   }
 
-  /// dL/d logits of some rows and tokens. ln p_t = x_t − ln Σ e^x, so with the weights w_t of a row's targets:
+  /// dL of the head's product for some rows and tokens. ln p_t = x_t − ln Σ e^x, so with the weights w_t of a row's targets:
   /// dL/dx_j = Σ_t w_t [j = t] − p_j Σ_t w_t.
   private func fillGradient(
     _ group: Range<Int>, columns: Range<Int>, _ derivatives: [[Float]], divergenceWeight: Float,
@@ -108,13 +109,15 @@ final class RecordedHead: @unchecked Sendable {
     let corner = unsafe out + columns.lowerBound
     if logits == nil { unsafe computeLogits(group, columns, to: corner, stride: vocabulary) }
     let measured = divergenceWeight == 0 ? nil : divergence
-    let kept = unsafe scratch.floats(ScratchSlot.product, count: measured == nil ? 0 : group.count * columns.count)
+    // The logits themselves, where they are needed once their gradient has taken their place.
+    let keepsLogits = measured != nil || pass.logitForm.cap != nil
+    let kept = unsafe scratch.floats(ScratchSlot.product, count: keepsLogits ? group.count * columns.count : 0)
     for row in group {
       let x = unsafe corner + (row - group.lowerBound) * vocabulary
       if let logits {
         unsafe x.update(from: logits.pointer + row * vocabulary + columns.lowerBound, count: columns.count)
       }
-      if measured != nil {
+      if keepsLogits {
         unsafe (kept + (row - group.lowerBound) * columns.count).update(from: x, count: columns.count)
       }
       let total = derivatives[row].reduce(0, +)
@@ -130,6 +133,11 @@ final class RecordedHead: @unchecked Sendable {
     unsafe measured?.addGradient(
       group, columns, x: kept, factor: { divergenceWeight * Float(targets[$0].count) }, adapted: normalizers,
       to: corner, stride: vocabulary, scratch)
+    guard pass.logitForm.cap != nil else { return }
+    for row in 0..<group.count {
+      unsafe pass.logitForm.applyGradient(
+        corner + row * vocabulary, y: kept + row * columns.count, count: columns.count)
+    }
   }
 
   /// The logits of some rows and tokens.
@@ -141,5 +149,6 @@ final class RecordedHead: @unchecked Sendable {
       rows: rows.count, columns: columns.count, inner: hidden,
       x: pass.normedResult.pointer + rows.lowerBound * hidden, xStride: hidden,
       weights: weights.head + columns.lowerBound * hidden, y: y, yStride: stride)
+    unsafe pass.logitForm.apply(y, rows: rows.count, columns: columns.count, stride: stride)
   }
 }

@@ -43,7 +43,7 @@ extension RecordedPass {
     unsafe againstKeys(
       block, x: queries(layer, head: head, row: block.firstRow), keys: { unsafe keys(layer, head: head, row: $0) },
       into: scores)
-    unsafe block.softmax(scores, group: shape.group, scale: 1 / Float(shape.headDimension).squareRoot())
+    unsafe block.softmax(scores, group: shape.group, scale: shape.configuration.attentionScale)
   }
 
   /// out (row x group, key) = x (row x group, component) times the keys, or the values, of all that a block attends to.
@@ -76,7 +76,8 @@ struct AttentionShare: Sendable {
   var firstRow: Int  // from the block's first row
   var rowCount: Int
   var column: Int
-  /// Keys, from the segment's first row on.
+  /// Keys, from the segment's row `key` on.
+  var key: Int
   var count: Int
 }
 
@@ -86,7 +87,7 @@ struct AttentionShare: Sendable {
 extension RecordedPass {
   /// Floats of all blocks' scores, for one set of buffers that serves every layer.
   var scoreCount: Int {
-    max(Self.scoreCount(blocks, shape), Self.scoreCount(outputBlocks, shape)) * shape.keyValueHeads
+    (blocks + [outputBlocks]).reduce(0) { max($0, Self.scoreCount($1, shape)) } * shape.keyValueHeads
   }
 
   private static func scoreCount(_ blocks: [AttentionBlock], _ shape: ModelShape) -> Int {
@@ -117,26 +118,25 @@ extension RecordedPass {
 
   /// For each segment, what falls on its keys.
   private func shares(_ blocks: [AttentionBlock]) -> [[AttentionShare]] {
-    var segments: [Int: Int] = [:]
-    for (number, segment) in batch.segments.enumerated() { segments[segment.rows.lowerBound] = number }
+    let segmentOfRow = batch.segments.indices.flatMap { repeatElement($0, count: batch.segments[$0].rows.count) }
     var shares = batch.segments.map { _ in [AttentionShare]() }
+    func add(_ block: Int, _ rows: Range<Int>, column: Int, keys: Range<Int>) {
+      let segment = segmentOfRow[keys.lowerBound]
+      shares[segment].append(
+        AttentionShare(
+          block: block, firstRow: rows.lowerBound, rowCount: rows.count, column: column,
+          key: keys.lowerBound - batch.segments[segment].rows.lowerBound, count: keys.count))
+    }
     for (number, block) in blocks.enumerated() {
       var column = 0
       for part in block.context {
-        if let segment = segments[part.firstRow] {
-          shares[segment].append(
-            AttentionShare(
-              block: number, firstRow: 0, rowCount: block.rowCount, column: column, count: part.count))
-        }
+        add(number, 0..<block.rowCount, column: column, keys: part.firstRow..<part.firstRow + part.count)
         column += part.count
       }
       for piece in block.pieces {
-        if let segment = segments[piece.ownFirst] {
-          shares[segment].append(
-            AttentionShare(
-              block: number, firstRow: piece.first, rowCount: piece.count, column: block.contextCount,
-              count: piece.ownCount))
-        }
+        add(
+          number, piece.first..<piece.first + piece.count, column: block.contextCount,
+          keys: piece.ownFirst..<piece.ownFirst + piece.ownCount)
       }
     }
     return shares
@@ -155,7 +155,7 @@ extension RecordedPass {
     }
     unsafe probabilities(layer, block, head: head, into: p)
     unsafe againstKeys(block, x: dOut, keys: { unsafe values(layer, head: head, row: $0) }, into: d)
-    let scale = 1 / Float(size).squareRoot()
+    let scale = shape.configuration.attentionScale
     for piece in block.pieces {
       for row in piece.first * group..<(piece.first + piece.count) * group {
         unsafe softmaxGradient(
@@ -179,12 +179,10 @@ extension RecordedPass {
         matrix: keys(layer, head: head, row: piece.ownFirst), matrixStride: size,
         y: out + piece.first * group * size, yStride: size, accumulate: column > 0)
     }
-    for row in 0..<block.rowCount {
-      let (cosines, sines) = unsafe weights.rotary.angles(at: batch.positions[block.firstRow + row])
+    for row in block.firstRow..<block.firstRow + block.rowCount {
       for place in 0..<group {
-        unsafe rotateBack(
-          headGradient(row: block.firstRow + row, unit: head * group + place), out + (row * group + place) * size,
-          cosines: cosines, sines: sines, half: size / 2)
+        unsafe turnBack(
+          layer, row: row, unit: head * group + place, out + ((row - block.firstRow) * group + place) * size)
       }
     }
   }
@@ -207,21 +205,35 @@ extension RecordedPass {
       unsafe BLAS.gemm(
         transposeA: true, transposeB: false, m: share.count, n: size, k: share.rowCount * group,
         a: space.scoreGradient.pointer + corner, lda: stride, b: queries(layer, head: head, row: row), ldb: size,
-        beta: 1, c: dKeys, ldc: size)
+        beta: 1, c: dKeys + share.key * size, ldc: size)
       unsafe BLAS.gemm(
         transposeA: true, transposeB: false, m: share.count, n: size, k: share.rowCount * group,
         a: space.probabilities.pointer + corner, lda: stride, b: outGradient(head: head, row: row), ldb: size,
-        beta: 1, c: dValues, ldc: size)
+        beta: 1, c: dValues + share.key * size, ldc: size)
     }
     for row in rows {
       let place = (row - rows.lowerBound) * size
-      let (cosines, sines) = unsafe weights.rotary.angles(at: batch.positions[row])
-      unsafe rotateBack(
-        headGradient(row: row, unit: shape.heads + head), dKeys + place, cosines: cosines, sines: sines,
-        half: size / 2)
+      unsafe turnBack(layer, row: row, unit: shape.heads + head, dKeys + place)
       unsafe headGradient(row: row, unit: shape.heads + shape.keyValueHeads + head).update(
         from: dValues + place, count: size)
     }
+  }
+
+  /// From the gradient of a head's queries or keys as attention read them, which is overwritten, to that of their product:
+  /// through the rotation and the norm.
+  private func turnBack(_ layer: Int, row: Int, unit: Int, _ d: UnsafeMutablePointer<Float>) {
+    let size = shape.headDimension
+    let target = unsafe headGradient(row: row, unit: unit)
+    if let angles = weights.rotary(layer)?.angles(at: batch.positions[row]) {
+      unsafe rotateBack(target, d, cosines: angles.cosines, sines: angles.sines, half: size / 2)
+    } else {
+      unsafe target.update(from: d, count: size)
+    }
+    guard let weight = unsafe weights.headNorm(layer, ofKeys: unit >= shape.heads) else { return }
+    unsafe d.update(from: target, count: size)
+    unsafe target.update(repeating: 0, count: size)
+    unsafe addRMSNormGradient(
+      target, dy: d, x: headInput(layer, row: row, unit: unit), weight: weight, count: size, epsilon: shape.epsilon)
   }
 
   private func headGradient(row: Int, unit: Int) -> UnsafeMutablePointer<Float> {

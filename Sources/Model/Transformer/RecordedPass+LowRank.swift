@@ -29,23 +29,22 @@ extension RecordedPass {
     ]
   }
 
-  /// y += t Bᵀ for some outputs of a projection.
+  /// y += t Bᵀ for some of the outputs of queries, keys and values.
   func addLowRank(
-    _ layer: Int, _ projection: Projection, rows: Range<Int>, columns: Range<Int>, to y: UnsafeMutablePointer<Float>,
-    stride yStride: Int
+    _ layer: Int, rows: Range<Int>, outputs: Range<Int>, to y: UnsafeMutablePointer<Float>, stride yStride: Int
   ) {
-    guard let adapters, let (place, number) = lowRankPlace(layer, projection) else { return }
+    guard let adapters else { return }
     let (rank, stride) = (adapters.layout.rank, lowRankStride(layer))
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: rank,
-      x: lowRank[layer].pointer + rows.lowerBound * stride + place * rank, xStride: stride,
-      weights: adapters.b(number) + columns.lowerBound * rank, y: y, yStride: yStride, accumulate: true)
-  }
-
-  private func lowRankPlace(_ layer: Int, _ projection: Projection) -> (place: Int, number: Int)? {
-    guard let layout = adapters?.layout else { return nil }
-    return layout.numbers(layer: layer).enumerated().first { layout.projection($0.element) == projection }
-      .map { ($0.offset, $0.element) }
+    for (place, number) in adapters.layout.numbers(layer: layer).enumerated() {
+      let matrix = shape.matrix(adapters.layout.matrices[number])
+      let part = outputs.clamped(to: matrix.outputs)
+      guard !part.isEmpty else { continue }
+      unsafe multiplyTransposed(
+        rows: rows.count, columns: part.count, inner: rank,
+        x: lowRank[layer].pointer + rows.lowerBound * stride + place * rank, xStride: stride,
+        weights: adapters.b(number) + (part.lowerBound - matrix.outputs.lowerBound) * rank,
+        y: y + (part.lowerBound - outputs.lowerBound), yStride: yStride, accumulate: true)
+    }
   }
 
   /// dt, dA and dB, once the gradients of queries, keys and values are there.
@@ -54,17 +53,18 @@ extension RecordedPass {
     guard let adapters, stride > 0 else { return [] }
     let layout = adapters.layout
     let numbers = layout.numbers(layer: layer)
-    let width = shape.headUnits * shape.headDimension
+    let width = shape.headStage.outputs
     return [
       Phase(tiles: plan.elementwise.count) { [self] tile, _ in
         let rows = plan.elementwise[tile]
-        unsafe norm(rows, of: streams[layer].pointer, weight: weights.inputNorm(layer))
+        unsafe norm(layer, .beforeAttention, rows, of: streams[layer].pointer)
         let dt = unsafe state.lowRankInput.pointer + rows.lowerBound * stride
         for (place, number) in numbers.enumerated() {
-          let projection = layout.projection(number)
+          let outputs = shape.matrix(layout.matrices[number]).outputs
           unsafe multiply(
-            rows: rows.count, columns: layout.rank, inner: shape.rows(projection),
-            x: headGradient(projection) + rows.lowerBound * width, xStride: width, matrix: adapters.b(number),
+            rows: rows.count, columns: layout.rank, inner: outputs.count,
+            x: space.headGradient.pointer + outputs.lowerBound + rows.lowerBound * width, xStride: width,
+            matrix: adapters.b(number),
             matrixStride: layout.rank, y: dt + place * layout.rank, yStride: stride)
         }
         for i in 0..<rows.count * stride { unsafe dt[i] *= layout.scale }
@@ -74,7 +74,7 @@ extension RecordedPass {
         let (place, part) = tile.quotientAndRemainder(dividingBy: 2)
         let number = numbers.lowerBound + place
         let ranges = layout.ranges(of: number)
-        let projection = layout.projection(number)
+        let outputs = shape.matrix(layout.matrices[number]).outputs
         if part == 0 {
           unsafe BLAS.gemm(
             transposeA: true, transposeB: false, m: layout.rank, n: shape.hidden, k: rowCount,
@@ -82,8 +82,9 @@ extension RecordedPass {
             ldb: shape.hidden, c: state.lowRank.pointer + ranges.a.lowerBound, ldc: shape.hidden)
         } else {
           unsafe BLAS.gemm(
-            transposeA: true, transposeB: false, m: shape.rows(projection), n: layout.rank, k: rowCount,
-            a: headGradient(projection), lda: width, b: lowRank[layer].pointer + place * layout.rank, ldb: stride,
+            transposeA: true, transposeB: false, m: outputs.count, n: layout.rank, k: rowCount,
+            a: space.headGradient.pointer + outputs.lowerBound, lda: width,
+            b: lowRank[layer].pointer + place * layout.rank, ldb: stride,
             c: state.lowRank.pointer + ranges.b.lowerBound, ldc: layout.rank)
         }
       },
@@ -106,16 +107,5 @@ extension RecordedPass {
         }
       }
     ]
-  }
-
-  /// Of the queries, keys or values of all rows, before their rotation.
-  private func headGradient(_ projection: Projection) -> UnsafeMutablePointer<Float> {
-    let start =
-      switch projection {
-      case .key: shape.queryWidth
-      case .value: shape.queryWidth + shape.keyWidth
-      case .query, .output, .gate, .up, .down: 0
-      }
-    return unsafe space.headGradient.pointer + start
   }
 }

@@ -1,6 +1,5 @@
 internal import LinearAlgebra
-internal import Multipliers
-internal import SVF
+internal import ModelFormats
 
 /// A forward pass of a batch under one multiplier vector that remembers what a backward pass needs.
 ///
@@ -13,8 +12,8 @@ internal import SVF
 /// as memory allows, the last layers first, since they are wanted first. Other layers are computed again on the way back,
 /// by the same phases, and so to the same bits.
 ///
-/// The phases of attention and of the way back are in files of their own. The forward half has the twin of
-/// ``ForwardPass``, `NaiveLlama` in the tests; the gradient is compared with differences of that twin's losses.
+/// Products, the phases of attention and of the way back are in files of their own. The forward half has the twin of
+/// ``ForwardPass``, `NaiveDecoder` in the tests; the gradient is compared with differences of that twin's losses.
 ///
 /// `@unchecked Sendable`: `space` and `spare` are set before phases run; buffers are written by tiles of disjoint rows or
 /// columns, phase by phase.
@@ -24,19 +23,20 @@ final class RecordedPass: @unchecked Sendable {
   let batch: TokenBatch
   let table: MultiplierTable
   let adapters: LowRankAdapters?
-  let temperature: Float
+  let logitForm: LogitForm
   let rowCount: Int
   let outputRows: [Int]
   let plan: RecordPlan
   let outputPlan: RecordPlan
-  let blocks: [AttentionBlock]
+  /// For each of the model's windows; and for the last layer's.
+  let blocks: [[AttentionBlock]]
   let outputBlocks: [AttentionBlock]
 
   /// (rows, hidden) for each layer: what enters it.
   let streams: [FloatBuffer]
   /// By layer, with adapters: what comes between A and B, see ``lowRankForward(layer:)``.
   private(set) var lowRank: [FloatBuffer] = []
-  /// (output rows, hidden): what leaves the last layer, and its norm divided by the temperature.
+  /// (output rows, hidden): what leaves the last layer, and its norm divided by ``LogitForm/inputDivisor``.
   let result: FloatBuffer
   let normedResult: FloatBuffer
 
@@ -58,13 +58,14 @@ final class RecordedPass: @unchecked Sendable {
     self.batch = batch
     self.table = table
     self.adapters = adapters
-    self.temperature = temperature
+    logitForm = LogitForm(cap: shape.configuration.logitCap, temperature: temperature)
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
     plan = RecordPlan(rows: rowCount, shape: shape)
     outputPlan = RecordPlan(rows: outputRows.count, shape: shape)
-    blocks = batch.attentionBlocks(outputsOnly: false)
-    outputBlocks = batch.attentionBlocks(outputsOnly: true)
+    blocks = shape.windows.map { batch.attentionBlocks(outputsOnly: false, window: $0) }
+    outputBlocks = batch.attentionBlocks(outputsOnly: true, window: shape.lastWindow)
+    weights.reserve(positions: (batch.positions.max() ?? 0) + 1)
     let (rows, rest) = (rowCount, outputRows.count)
     streams = (0..<shape.layers).map { _ in FloatBuffer(count: rows * shape.hidden) }
     result = FloatBuffer(count: rest * shape.hidden)
@@ -118,20 +119,18 @@ final class RecordedPass: @unchecked Sendable {
   func isKept(_ layer: Int) -> Bool { kept[layer] != nil }
   func isLast(_ layer: Int) -> Bool { layer == shape.layers - 1 }
   func restPlan(_ layer: Int) -> RecordPlan { isLast(layer) ? outputPlan : plan }
-  func restBlocks(_ layer: Int) -> [AttentionBlock] { isLast(layer) ? outputBlocks : blocks }
-  func matrix(_ layer: Int, _ projection: Projection) -> Int { layer * Projection.allCases.count + projection.rawValue }
+  func restBlocks(_ layer: Int) -> [AttentionBlock] {
+    isLast(layer) ? outputBlocks : blocks[shape.windowOfLayer[layer]]
+  }
+  /// Whether what attention and MLP give is normed before it is added to the stream.
+  var hasNormsBehind: Bool { shape.configuration.norms == .around }
 }
 
 // MARK: Forward
 
 extension RecordedPass {
   /// The stream of the first layer = the embeddings of the tokens.
-  func embed() {
-    let hidden = shape.hidden
-    for (row, token) in batch.tokens.enumerated() {
-      unsafe (streams[0].pointer + row * hidden).update(from: weights.embedding + Int(token) * hidden, count: hidden)
-    }
-  }
+  func embed() { weights.embed(batch.tokens, into: streams[0]) }
 
   /// The phases that fill a layer's record.
   /// - Parameter goesOn: also computes what leaves the layer; false where the way back computes the layer again.
@@ -141,12 +140,11 @@ extension RecordedPass {
     let heads = shape.keyValueHeads
     var phases = [
       Phase(tiles: plan.elementwise.count) { [self] tile, _ in
-        unsafe norm(plan.elementwise[tile], of: streams[layer].pointer, weight: weights.inputNorm(layer))
+        unsafe norm(layer, .beforeAttention, plan.elementwise[tile], of: streams[layer].pointer)
       },
       phase(plan.headFactors) { [self] tile, _ in
         unsafe project(
-          layer, [.query, .key, .value], tile, input: space.normed.pointer, width: shape.hidden,
-          to: record(layer).headFactors)
+          layer, shape.headStage, tile, input: space.normed.pointer, to: record(layer).headFactors)
       },
     ]
     phases += lowRankForward(layer: layer)
@@ -157,46 +155,70 @@ extension RecordedPass {
       },
       phase(rest.outputFactors) { [self] tile, _ in
         unsafe project(
-          layer, [.output], tile, input: space.attended.pointer, width: shape.queryWidth,
-          to: record(layer).outputFactors)
+          layer, shape.outputStage, tile, input: space.attended.pointer, to: record(layer).outputFactors)
       },
       phase(rest.hidden) { [self] tile, _ in
-        // The stream has been put there by the attention.
-        unsafe expand(layer, .output, tile, to: record(layer).middle, stride: shape.hidden, accumulate: true)
+        // The stream has been put into the middle by the attention.
+        let record = record(layer)
+        unsafe expand(
+          layer, shape.outputStage, tile, to: hasNormsBehind ? record.attentionBranch : record.middle,
+          stride: shape.hidden, accumulate: !hasNormsBehind)
       },
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
-        unsafe norm(rest.elementwise[tile], of: record(layer).middle, weight: weights.postNorm(layer))
+        let record = record(layer)
+        unsafe addNormed(
+          layer, .afterAttention, rest.elementwise[tile], of: record.attentionBranch, to: record.middle)
+        unsafe norm(layer, .beforeMLP, rest.elementwise[tile], of: record.middle)
       },
       phase(rest.gateFactors) { [self] tile, _ in
         unsafe project(
-          layer, [.gate, .up], tile, input: space.normed.pointer, width: shape.hidden, to: record(layer).gateFactors)
+          layer, shape.gateUpStage, tile, input: space.normed.pointer, to: record(layer).gateUpFactors)
       },
       phase(rest.intermediate) { [self] tile, _ in gateAndUp(layer, tile) },
       phase(rest.downFactors) { [self] tile, _ in
         unsafe project(
-          layer, [.down], tile, input: space.activated.pointer, width: shape.intermediate,
-          to: record(layer).downFactors)
+          layer, shape.downStage, tile, input: space.activated.pointer, to: record(layer).downFactors)
       },
     ]
-    if goesOn {
-      phases.append(
-        phase(rest.hidden) { [self] tile, _ in
-          let out = isLast(layer) ? result : streams[layer + 1]
-          unsafe copy(record(layer).middle, to: out.pointer, tile)
-          unsafe expand(layer, .down, tile, to: out.pointer, stride: shape.hidden, accumulate: true)
-        })
-    }
-    return phases
+    return phases + ending(layer, goesOn: goesOn)
   }
 
-  /// The input of the head. Logits are linear in it, so a temperature divides it.
+  /// The last product of a layer, which the way back needs where it is normed, and what leaves the layer.
+  private func ending(_ layer: Int, goesOn: Bool) -> [Phase] {
+    let rest = restPlan(layer)
+    let out = isLast(layer) ? result : goesOn ? streams[layer + 1] : streams[layer]
+    guard hasNormsBehind else {
+      guard goesOn else { return [] }
+      return [
+        phase(rest.hidden) { [self] tile, _ in
+          unsafe copy(record(layer).middle, to: out.pointer, tile)
+          unsafe expand(layer, shape.downStage, tile, to: out.pointer, stride: shape.hidden, accumulate: true)
+        }
+      ]
+    }
+    let product = phase(rest.hidden) { [self] tile, _ in
+      unsafe expand(layer, shape.downStage, tile, to: record(layer).mlpBranch, stride: shape.hidden)
+    }
+    guard goesOn else { return [product] }
+    return [
+      product,
+      Phase(tiles: rest.elementwise.count) { [self] tile, _ in
+        let rows = rest.elementwise[tile]
+        let place = rows.lowerBound * shape.hidden
+        unsafe (out.pointer + place).update(from: record(layer).middle + place, count: rows.count * shape.hidden)
+        unsafe addNormed(layer, .afterMLP, rows, of: record(layer).mlpBranch, to: out.pointer)
+      },
+    ]
+  }
+
+  /// The input of the head.
   func finalNorm() {
     for row in outputRows.indices {
       let place = row * shape.hidden
       unsafe rmsNorm(
         normedResult.pointer + place, result.pointer + place, weight: weights.finalNorm, count: shape.hidden,
         epsilon: shape.epsilon)
-      unsafe divideElements(normedResult.pointer + place, by: temperature, count: shape.hidden)
+      unsafe divideElements(normedResult.pointer + place, by: logitForm.inputDivisor, count: shape.hidden)
     }
   }
 
@@ -204,11 +226,25 @@ extension RecordedPass {
     Phase(tiles: tiles.count) { tile, scratch in body(tiles[tile], scratch) }
   }
 
-  func norm(_ rows: Range<Int>, of x: UnsafePointer<Float>, weight: UnsafePointer<Float>) {
+  /// The norm of some rows of x into the space.
+  func norm(_ layer: Int, _ place: LayerNorm, _ rows: Range<Int>, of x: UnsafePointer<Float>) {
+    guard let weight = unsafe weights.norm(layer, place) else { return }
     for row in rows {
       let place = row * shape.hidden
       unsafe rmsNorm(
         space.normed.pointer + place, x + place, weight: weight, count: shape.hidden, epsilon: shape.epsilon)
+    }
+  }
+
+  /// x += norm(branch), where the model has that norm.
+  private func addNormed(
+    _ layer: Int, _ place: LayerNorm, _ rows: Range<Int>, of branch: UnsafePointer<Float>,
+    to x: UnsafeMutablePointer<Float>
+  ) {
+    guard let weight = unsafe weights.norm(layer, place) else { return }
+    for row in rows {
+      let place = row * shape.hidden
+      unsafe addRMSNorm(x + place, branch + place, weight: weight, count: shape.hidden, epsilon: shape.epsilon)
     }
   }
 
@@ -219,107 +255,58 @@ extension RecordedPass {
     }
   }
 
-  /// The first half for projections whose intermediates lie side by side: p = A x or Qᵀ x into `target`, and s ⊙ p into
-  /// the factors of the space, which lie alike.
-  private func project(
-    _ layer: Int, _ projections: [Projection], _ tile: RecordTile, input: UnsafePointer<Float>, width: Int,
-    to target: UnsafeMutablePointer<Float>
-  ) {
-    let stride = projections.reduce(0) { $0 + shape.rank($1) }
-    let x = unsafe input + tile.rows.lowerBound * width
-    var start = 0
-    for projection in projections {
-      let rank = shape.rank(projection)
-      let part = tile.columns.clamped(to: start..<start + rank)
-      let first = part.lowerBound - start
-      start += rank
-      guard !part.isEmpty else { continue }
-      let index = matrix(layer, projection)
-      let factored = table.factorization[index]
-      let corner = tile.rows.lowerBound * stride + part.lowerBound
-      unsafe factored.components(
-        first..<first + part.count, of: x, rows: tile.rows.count, y: target + corner, yStride: stride)
-      let s = unsafe table.values(0, index) + first
-      for row in 0..<tile.rows.count {
-        let place = corner + row * stride
-        unsafe multiplyElements(space.factors.pointer + place, target + place, by: s, count: part.count)
-      }
-    }
-  }
-
-  /// The second half: y = Q or B times the factors, whose columns begin at `start` in rows of `factorStride`.
-  private func expand(
-    _ layer: Int, _ projection: Projection, rows: Range<Int>, columns: Range<Int>, start: Int = 0,
-    factorStride: Int? = nil, to y: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool = false
-  ) {
-    let factorStride = factorStride ?? shape.rank(projection)
-    unsafe table.factorization[matrix(layer, projection)].outputs(
-      columns, of: space.factors.pointer + rows.lowerBound * factorStride + start, stride: factorStride,
-      rows: rows.count, y: y, yStride: stride, accumulate: accumulate)
-  }
-
-  private func expand(
-    _ layer: Int, _ projection: Projection, _ tile: RecordTile, to y: UnsafeMutablePointer<Float>, stride: Int,
-    start: Int = 0, factorStride: Int? = nil, accumulate: Bool = false
-  ) {
-    unsafe expand(
-      layer, projection, rows: tile.rows, columns: tile.columns, start: start, factorStride: factorStride,
-      to: y + tile.rows.lowerBound * stride + tile.columns.lowerBound, stride: stride, accumulate: accumulate)
-  }
-
   private func gateAndUp(_ layer: Int, _ tile: RecordTile) {
-    let stride = shape.rank(.gate) + shape.rank(.up)
-    let record = record(layer)
-    unsafe expand(layer, .gate, tile, to: record.gate, stride: shape.intermediate, factorStride: stride)
-    unsafe expand(
-      layer, .up, tile, to: record.up, stride: shape.intermediate, start: shape.rank(.gate), factorStride: stride)
+    let width = shape.intermediate
+    let gateUp = unsafe record(layer).gateUp
+    for first in [0, width] {
+      unsafe expand(
+        layer, shape.gateUpStage, rows: tile.rows,
+        outputs: first + tile.columns.lowerBound..<first + tile.columns.upperBound,
+        to: gateUp + tile.rows.lowerBound * 2 * width + first + tile.columns.lowerBound, stride: 2 * width)
+    }
+    let activation = shape.configuration.activation
     for row in tile.rows {
-      let place = row * shape.intermediate + tile.columns.lowerBound
-      unsafe gatedSiLU(
-        space.activated.pointer + place, gate: record.gate + place, up: record.up + place, count: tile.columns.count)
+      let gate = unsafe gateUp + row * 2 * width + tile.columns.lowerBound
+      unsafe activation.gated(
+        space.activated.pointer + row * width + tile.columns.lowerBound, gate: gate, up: gate + width,
+        count: tile.columns.count)
     }
   }
 
-  /// Queries, keys and values of some heads, rotated and stored by head.
+  /// Queries, keys and values of some heads, normed, rotated and stored by head.
   private func projectHeads(_ layer: Int, _ tile: RecordTile, _ scratch: Scratch) {
     let size = shape.headDimension
     let width = tile.columns.count * size
+    let outputs = tile.columns.lowerBound * size..<tile.columns.upperBound * size
     let out = unsafe scratch.floats(ScratchSlot.product, count: tile.rows.count * width)
-    let projections: [Projection] = [.query, .key, .value]
-    let factorStride = projections.reduce(0) { $0 + shape.rank($1) }
-    var (start, firstHead) = (0, 0)
-    for projection in projections {
-      let heads = shape.rows(projection) / size
-      let part = tile.columns.clamped(to: firstHead..<firstHead + heads)
-      if !part.isEmpty {
-        unsafe expand(
-          layer, projection, rows: tile.rows,
-          columns: (part.lowerBound - firstHead) * size..<(part.upperBound - firstHead) * size, start: start,
-          factorStride: factorStride, to: out + (part.lowerBound - tile.columns.lowerBound) * size, stride: width)
-        unsafe addLowRank(
-          layer, projection, rows: tile.rows,
-          columns: (part.lowerBound - firstHead) * size..<(part.upperBound - firstHead) * size,
-          to: out + (part.lowerBound - tile.columns.lowerBound) * size, stride: width)
-      }
-      start += shape.rank(projection)
-      firstHead += heads
-    }
+    unsafe expand(layer, shape.headStage, rows: tile.rows, outputs: outputs, to: out, stride: width)
+    unsafe addLowRank(layer, rows: tile.rows, outputs: outputs, to: out, stride: width)
+    let rotary = weights.rotary(layer)
     for row in tile.rows {
-      let (cosines, sines) = unsafe weights.rotary.angles(at: batch.positions[row])
+      let angles = rotary?.angles(at: batch.positions[row])
       for unit in tile.columns {
         let x = unsafe out + (row - tile.rows.lowerBound) * width + (unit - tile.columns.lowerBound) * size
+        guard unit < shape.heads + shape.keyValueHeads else {
+          unsafe values(layer, head: unit - shape.heads - shape.keyValueHeads, row: row).update(from: x, count: size)
+          continue
+        }
+        if let weight = unsafe weights.headNorm(layer, ofKeys: unit >= shape.heads) {
+          unsafe headInput(layer, row: row, unit: unit).update(from: x, count: size)
+          unsafe rmsNorm(x, x, weight: weight, count: size, epsilon: shape.epsilon)
+        }
         if unit < shape.heads {
           let (head, place) = unit.quotientAndRemainder(dividingBy: shape.group)
-          unsafe rotate(
-            queries(layer, head: head, row: row) + place * size, x, cosines: cosines, sines: sines, half: size / 2)
-        } else if unit < shape.heads + shape.keyValueHeads {
-          unsafe rotate(
-            keys(layer, head: unit - shape.heads, row: row), x, cosines: cosines, sines: sines, half: size / 2)
+          unsafe turn(queries(layer, head: head, row: row) + place * size, x, angles, count: size)
         } else {
-          unsafe values(layer, head: unit - shape.heads - shape.keyValueHeads, row: row).update(from: x, count: size)
+          unsafe turn(keys(layer, head: unit - shape.heads, row: row), x, angles, count: size)
         }
       }
     }
+  }
+
+  /// A head's queries or keys before their norm; units count the heads of queries, then those of keys.
+  func headInput(_ layer: Int, row: Int, unit: Int) -> UnsafeMutablePointer<Float> {
+    unsafe record(layer).headInputs + (row * (shape.heads + shape.keyValueHeads) + unit) * shape.headDimension
   }
 
   /// The queries of a row's group at a head of keys, (group, component); consecutive rows follow each other.

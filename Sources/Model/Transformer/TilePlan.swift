@@ -13,40 +13,39 @@ enum TileShape: Sendable {
   case whole
 }
 
+/// The tiles of one stage of a layer.
+struct StageTiles: Sendable {
+  /// Of dense rows: by heads of q, k, v; by outputs of o and down; by channels of gate and up together.
+  let dense: [Tile]
+  /// Of factored rows: first by components of the intermediate, then as above.
+  let factors: [Tile]
+  let factored: [Tile]
+}
+
 /// The tiles of a pass's products for one set of rows, cut by shape alone.
 struct TilePlan: Sendable {
   /// Blocks of rows for elementwise work.
   let elementwise: [Range<Int>]
-  /// Tiles of dense rows: heads of q, k, v; outputs of o and down; outputs of gate and up together.
-  let heads: [Tile]
-  let hidden: [Tile]
-  let intermediate: [Tile]
-  /// Tiles of factored rows: first halves (components of the intermediate of q k v, of o, of gate up, of down), then
-  /// second halves as above.
-  let headFactors: [Tile]
-  let outputFactors: [Tile]
-  let gateFactors: [Tile]
-  let downFactors: [Tile]
-  let factoredHeads: [Tile]
-  let factoredHidden: [Tile]
-  let factoredIntermediate: [Tile]
+  let heads: StageTiles
+  let output: StageTiles
+  let gateUp: StageTiles
+  let down: StageTiles
 
   init(groups: [RowGroup], shape: ModelShape, cut: TileShape) {
     let dense = groups.filter { !$0.factored }
     let factored = groups.filter(\.factored)
     let rowCount = groups.map(\.rows.upperBound).max() ?? 0
     elementwise = cut == .whole ? [0..<rowCount] : blocks(rowCount, max((rowCount + 63) / 64, min(rowCount, 2)))
-    heads = tiles(dense, units: shape.headUnits, columnsOfUnit: shape.headDimension, cut)
-    hidden = tiles(dense, units: shape.hidden, columnsOfUnit: 1, cut)
-    intermediate = tiles(dense, units: shape.intermediate, columnsOfUnit: 1, cut)
-    headFactors = tiles(
-      factored, units: shape.rank(.query) + shape.rank(.key) + shape.rank(.value), columnsOfUnit: 1, cut)
-    outputFactors = tiles(factored, units: shape.rank(.output), columnsOfUnit: 1, cut)
-    gateFactors = tiles(factored, units: shape.rank(.gate) + shape.rank(.up), columnsOfUnit: 1, cut)
-    downFactors = tiles(factored, units: shape.rank(.down), columnsOfUnit: 1, cut)
-    factoredHeads = tiles(factored, units: shape.headUnits, columnsOfUnit: shape.headDimension, cut)
-    factoredHidden = tiles(factored, units: shape.hidden, columnsOfUnit: 1, cut)
-    factoredIntermediate = tiles(factored, units: shape.intermediate, columnsOfUnit: 1, cut)
+    func stage(_ stage: Stage, units: Int, columnsOfUnit: Int = 1) -> StageTiles {
+      StageTiles(
+        dense: tiles(dense, units: units, columnsOfUnit: columnsOfUnit, cut),
+        factors: tiles(factored, units: stage.factors, columnsOfUnit: 1, cut),
+        factored: tiles(factored, units: units, columnsOfUnit: columnsOfUnit, cut))
+    }
+    heads = stage(shape.headStage, units: shape.headUnits, columnsOfUnit: shape.headDimension)
+    output = stage(shape.outputStage, units: shape.hidden)
+    gateUp = stage(shape.gateUpStage, units: shape.intermediate)
+    down = stage(shape.downStage, units: shape.hidden)
   }
 }
 

@@ -46,6 +46,29 @@ func rmsNorm(
   _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, count: Int,
   epsilon: Float
 ) {
+  let scale = unsafe inverseRMS(x, count: count, epsilon: epsilon)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(load8(weight + i) * (load8(x + i) * scale), out + i)
+  }
+  for i in whole..<count { unsafe out[i] = weight[i] * (x[i] * scale) }
+}
+
+/// x += weight * y / rms(y), each of `count` floats.
+func addRMSNorm(
+  _ x: UnsafeMutablePointer<Float>, _ y: UnsafePointer<Float>, weight: UnsafePointer<Float>, count: Int, epsilon: Float
+) {
+  let scale = unsafe inverseRMS(y, count: count, epsilon: epsilon)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe store8(load8(x + i) + load8(weight + i) * (load8(y + i) * scale), x + i)
+  }
+  for i in whole..<count { unsafe x[i] += weight[i] * (y[i] * scale) }
+}
+
+/// 1 / √(mean of squares + epsilon)
+@inline(__always)
+private func inverseRMS(_ x: UnsafePointer<Float>, count: Int, epsilon: Float) -> Float {
   let whole = count & ~7
   var squares = SIMD8<Float>.zero
   for i in stride(from: 0, to: whole, by: 8) {
@@ -54,16 +77,7 @@ func rmsNorm(
   }
   var sum = squares.sum()
   for i in whole..<count { sum += unsafe x[i] * x[i] }
-  let scale = 1 / (sum / Float(count) + epsilon).squareRoot()
-  for i in stride(from: 0, to: whole, by: 8) {
-    unsafe store8(load8(weight + i) * (load8(x + i) * scale), out + i)
-  }
-  for i in whole..<count { unsafe out[i] = weight[i] * (x[i] * scale) }
-}
-
-/// gate = silu(gate) * up, each of `count` floats, with silu(x) = x / (1 + e^-x).
-func gatedSiLU(_ gate: UnsafeMutablePointer<Float>, _ up: UnsafePointer<Float>, count: Int) {
-  unsafe gatedSiLU(gate, gate: gate, up: up, count: count)
+  return 1 / (sum / Float(count) + epsilon).squareRoot()
 }
 
 /// The largest of `count` > 0 floats; a NaN may or may not win.
@@ -135,6 +149,31 @@ func rotate(
     unsafe out[i] = a * cosines[i] - b * sines[i]
     unsafe out[half + i] = b * cosines[i] + a * sines[i]
   }
+}
+
+/// One head's vector x as attention reads it: turned by its position, or as it is where the layer turns nothing. `out` and
+/// `x` do not overlap; they have `count` floats.
+@inline(__always)
+func turn(_ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ angles: Angles?, count: Int) {
+  if let angles {
+    unsafe rotate(out, x, cosines: angles.cosines, sines: angles.sines, half: count / 2)
+  } else {
+    unsafe out.update(from: x, count: count)
+  }
+}
+
+/// out += x, each of `count` floats.
+func addElements(_ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(out + i) + load8(x + i), out + i) }
+  for i in whole..<count { unsafe out[i] += x[i] }
+}
+
+/// x *= factor, each of `count` floats.
+func multiplyElements(_ x: UnsafeMutablePointer<Float>, by factor: Float, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { unsafe store8(load8(x + i) * factor, x + i) }
+  for i in whole..<count { unsafe x[i] *= factor }
 }
 
 /// x /= divisor, each of `count` floats.

@@ -11,30 +11,30 @@ enum WeightSource: Sendable {
 }
 
 extension WeightSource {
-  /// The matrices `first ... last` of a layer, one after the other without gaps.
+  /// W of some outputs of a stage, (outputs, inputs) without gaps.
   func weights(
-    _ model: ModelWeights, layer: Int, _ first: Projection, through last: Projection, _ scratch: Scratch
+    _ model: ModelWeights, layer: Int, _ stage: Stage, outputs: Range<Int>, _ scratch: Scratch
   ) -> UnsafePointer<Float> {
+    let place = outputs.lowerBound * stage.inputs
     switch self {
     case .base:
-      return unsafe UnsafePointer(model.layer(layer) + model.shape.offset(first))
+      return unsafe UnsafePointer(model.layer(layer) + stage.offset + place)
     case .lowRank(let adapted):
-      let isAdapted = last.rawValue <= Projection.value.rawValue
-      return unsafe (isAdapted ? adapted.layer(layer) : UnsafePointer(model.layer(layer))) + model.shape.offset(first)
+      guard stage.kind == .heads else { return unsafe UnsafePointer(model.layer(layer) + stage.offset + place) }
+      return unsafe adapted.layer(layer) + place
     case .blend(let basis, let coefficients):
-      let matrices =
-        layer * Projection.allCases.count + first.rawValue...layer * Projection.allCases.count + last.rawValue
-      let kinds = matrices.map { coefficients.pureSource($0) }
+      let matrices = stage.matrices.filter { $0.outputs.overlaps(outputs) }
+      let kinds = matrices.map { coefficients.pureSource(model.shape.index(layer, $0)) }
       if let source = kinds[0], kinds.allSatisfy({ $0 == source }) {
-        return unsafe UnsafePointer(basis.layer(layer, of: source) + model.shape.offset(first))
+        return unsafe basis.layer(layer, of: source) + stage.offset + place
       }
-      let size = model.shape.offset(last) + model.shape.size(last) - model.shape.offset(first)
-      let mixed = unsafe scratch.floats(ScratchSlot.weights, count: size)
+      let mixed = unsafe scratch.floats(ScratchSlot.weights, count: outputs.count * stage.inputs)
       for matrix in matrices {
-        guard let projection = Projection(rawValue: matrix % Projection.allCases.count) else { continue }
+        let rows = matrix.outputs.clamped(to: outputs)
         unsafe basis.mix(
-          coefficients, layer: layer, projection,
-          into: mixed + model.shape.offset(projection) - model.shape.offset(first))
+          coefficients, layer: layer, matrix,
+          floats: stage.offset + rows.lowerBound * stage.inputs..<stage.offset + rows.upperBound * stage.inputs,
+          into: mixed + (rows.lowerBound - outputs.lowerBound) * stage.inputs)
       }
       return unsafe UnsafePointer(mixed)
     }

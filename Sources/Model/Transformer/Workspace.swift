@@ -4,7 +4,6 @@ internal import SystemSupport
 /// The memory that a forward pass works in, for up to `capacity` rows. Names as in ``ForwardPass``.
 final class Workspace: Sendable {
   let capacity: Int
-  let stream: FloatBuffer  // x: (rows, hidden), the residual stream
   let normed: FloatBuffer  // (rows, hidden)
   let queries: FloatBuffer  // (key head, row, head of the group, component)
   let keys: FloatBuffer  // (key head, row, component)
@@ -13,11 +12,10 @@ final class Workspace: Sendable {
   let gate: FloatBuffer  // (rows, intermediate)
   let up: FloatBuffer  // (rows, intermediate)
   let factors: FloatBuffer  // (rows, widest factored intermediate)
-  let gathered: FloatBuffer  // (rows, hidden): the stream of the output rows
+  let branch: FloatBuffer  // (rows, hidden): what is normed before it is added to the stream
 
   init(shape: ModelShape, capacity: Int) {
     self.capacity = capacity
-    stream = FloatBuffer(count: capacity * shape.hidden)
     normed = FloatBuffer(count: capacity * shape.hidden)
     queries = FloatBuffer(count: capacity * shape.queryWidth)
     keys = FloatBuffer(count: capacity * shape.keyWidth)
@@ -27,15 +25,8 @@ final class Workspace: Sendable {
     up = FloatBuffer(count: capacity * shape.intermediate)
     // Mapped lazily: costs nothing where no row is factored.
     factors = FloatBuffer(count: capacity * shape.widestFactors)
-    gathered = FloatBuffer(count: capacity * shape.hidden)
-  }
-}
-
-extension ModelShape {
-  /// Columns of the widest intermediate of the factored form: those of q, k, v or of gate, up together.
-  var widestFactors: Int {
-    max(
-      rank(.query) + rank(.key) + rank(.value), rank(.gate) + rank(.up), rank(.output), rank(.down))
+    // Mapped lazily as well: most models have no use for it.
+    branch = FloatBuffer(count: capacity * shape.hidden)
   }
 }
 

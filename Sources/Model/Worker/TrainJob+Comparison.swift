@@ -11,7 +11,7 @@ import WorkerProtocol
 extension TrainJob {
   /// What is trained of LoRA.
   func adapters(_ matrices: [Int], seed: UInt64, on model: LoadedModel) throws(WorkerFault) -> TrainedAdapters {
-    if let other = matrices.first(where: { !LowRankLayout.isPossible($0) }) {
+    if let other = matrices.first(where: { !model.model.canBeAdapted($0) }) {
       throw WorkerFault(
         .badRequest,
         "lora is for q_proj, k_proj and v_proj, and '\(model.model.layout.matrices[other].name)' is none of them")

@@ -9,7 +9,7 @@ import Testing
   private func experts(_ layout: MultiplierLayout) -> [MultiplierVector] {
     var numbers = Numbers(11)
     var second = numbers.vector(layout.count)
-    for index in 0..<layout.offsets[7] { second.values[index] = 1 }
+    for index in 0..<layout.offsets[layout.matrices.count / 3] { second.values[index] = 1 }
     return [numbers.vector(layout.count), second]
   }
 

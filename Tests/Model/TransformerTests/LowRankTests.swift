@@ -1,4 +1,5 @@
 import LinearAlgebra
+import ModelFormats
 import Multipliers
 import Testing
 
@@ -6,10 +7,6 @@ import Testing
 
 /// LoRA beside the multipliers: against PyTorch's autograd, against finite differences, and against the base.
 @Suite struct LowRankTests {
-  private func matrices(_ model: LanguageModel, _ projections: [Projection]) -> [Int] {
-    model.layout.matrices.indices.filter { index in projections.contains { index % 7 == $0.rawValue } }
-  }
-
   /// Everything but 0: A and B alike.
   private func parameters(_ layout: LowRankLayout, _ numbers: inout Numbers) -> [Float] {
     (0..<layout.count).map { _ in numbers.float(-0.3, 0.3) }
@@ -19,7 +16,7 @@ import Testing
     let model = try TinyModel.model.get()
     let values = try object("lora.json")
     let layout = LowRankLayout(
-      rank: try require(values["rank"]?.intValue), matrices: matrices(model, [.query, .value]), of: model.layout)
+      rank: try require(values["rank"]?.intValue), matrices: matrices(model, [.query, .value]), of: model)
     let names = try require(values["names"]?.arrayValue?.compactMap(\.stringValue))
     #expect(layout.matrices.map { model.layout.matrices[$0].name } == names)
     let adapters = LowRankAdapters(layout, parameters: try floats(values["parameters"]))
@@ -46,7 +43,7 @@ import Testing
   @Test func theGradientAgreesWithFiniteDifferences() throws {
     let model = try TinyModel.model.get()
     var numbers = Numbers(41)
-    let layout = LowRankLayout(rank: 2, matrices: matrices(model, [.query, .key, .value]), of: model.layout)
+    let layout = LowRankLayout(rank: 2, matrices: matrices(model, [.query, .key, .value]), of: model)
     let start = parameters(layout, &numbers)
     let items = numbers.items(4)
     let s = numbers.vector(model.layout.count)
@@ -91,7 +88,7 @@ import Testing
   @Test func whereBIsZeroItIsTheBase() throws {
     let model = try TinyModel.model.get()
     var numbers = Numbers(42)
-    let layout = LowRankLayout(rank: 4, matrices: matrices(model, [.query, .value]), of: model.layout)
+    let layout = LowRankLayout(rank: 4, matrices: matrices(model, [.query, .value]), of: model)
     var start = parameters(layout, &numbers)
     for number in layout.matrices.indices { for i in layout.ranges(of: number).b { start[i] = 0 } }
     let adapters = LowRankAdapters(layout, parameters: start)
@@ -116,7 +113,7 @@ import Testing
   @Test func aSumOfHalvesIsTheWhole() throws {
     let model = try TinyModel.model.get()
     var numbers = Numbers(43)
-    let layout = LowRankLayout(rank: 2, matrices: matrices(model, [.query, .value]), of: model.layout)
+    let layout = LowRankLayout(rank: 2, matrices: matrices(model, [.query, .value]), of: model)
     let (one, other) = (parameters(layout, &numbers), parameters(layout, &numbers))
     let items = numbers.items(3)
     func scores(_ parts: [([Float], Float)]) throws -> [[ContinuationScore]] {
@@ -130,7 +127,7 @@ import Testing
 
   @Test func itScoresAndGeneratesNothing() throws {
     let model = try TinyModel.model.get()
-    let layout = LowRankLayout(rank: 1, matrices: [0], of: model.layout)
+    let layout = LowRankLayout(rank: 1, matrices: [0], of: model)
     let adapters = LowRankAdapters(layout, parameters: [Float](repeating: 0, count: layout.count))
     let weights = LowRankWeights([(adapters, 1)], model: model)
     let request = GenerationRequest(prompt: [1, 2], view: .lowRank(weights), maximumTokens: 2)

@@ -30,6 +30,11 @@ enum TinyModel {
   static func ids() throws -> [Int32] { try tokens(require(values()["ids"])) }
 }
 
+/// The numbers of all layers' matrices of some kinds.
+func matrices(_ model: LanguageModel, _ projections: [Projection]) -> [Int] {
+  model.layout.matrices.indices.filter { projections.contains(model.shape.matrix($0).projection) }
+}
+
 struct MissingFixture: Error {}
 
 func require<Value>(_ value: Value?) throws -> Value {

@@ -31,10 +31,10 @@ import Testing
     let model = try TinyModel.model.get()
     var numbers = Numbers(1)
     let items = numbers.items(3)
-    #expect(distance(try model.score(items, priority: .job), NaiveLlama(model).score(items)) < 1e-4)
+    #expect(distance(try model.score(items, priority: .job), NaiveDecoder(model).score(items)) < 1e-4)
     let s = numbers.vector(model.layout.count)
     let adapted = try model.score(items, under: .factored(s), priority: .job)
-    #expect(distance(adapted, NaiveLlama(model, under: s).score(items)) < 1e-4)
+    #expect(distance(adapted, NaiveDecoder(model, under: s).score(items)) < 1e-4)
   }
 
   /// Longer than a block of attention and not a multiple of it, so rows attend across blocks.
@@ -43,7 +43,7 @@ import Testing
     var numbers = Numbers(2)
     let ids = numbers.tokens(101)
     let item = ScoringItem(prompt: Array(ids[..<70]), continuations: [Array(ids[70...])])
-    #expect(distance(try model.score([item], priority: .job), NaiveLlama(model).score([item])) < 1e-4)
+    #expect(distance(try model.score([item], priority: .job), NaiveDecoder(model).score([item])) < 1e-4)
   }
 
   @Test func aCommonPrefixChangesNothing() throws {

@@ -1,3 +1,4 @@
+import ModelFormats
 import Testing
 
 @testable import Transformer
@@ -39,7 +40,7 @@ import Testing
     unsafe normed.withUnsafeMutableBufferPointer { out in
       unsafe rmsNorm(out.baseAddress!, out.baseAddress!, weight: weight, count: count, epsilon: 1e-5)
     }
-    unsafe gatedSiLU(&gated, weight, count: count)
+    unsafe Activation.silu.gated(&gated, gate: x, up: weight, count: count)
     let mean = x.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(count)
     let scale = 1 / (mean + 1e-5).squareRoot()
     #expect(distance(normed, x.indices.map { Float(Double(weight[$0]) * Double(x[$0]) * scale) }) < 1e-5)
