@@ -237,7 +237,7 @@ let package = Package(
       "Transformer",
       [
         "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
-        "CKernels",
+        "CKernels", "TestSupport",
       ],
       resources: [.copy("Fixtures")]),
     model.tests(

@@ -97,8 +97,6 @@ import Testing
     return (value(1) - value(-1)) / Double(2 * h)
   }
 
-  private func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
-
   /// In a random direction within the matrices of one kind, so an error in any kind shows.
   @Test(arguments: [Projection.query, .key, .value, .output, .gate, .up, .down])
   func everyKindOfMatrixAgreesWithFiniteDifferences(projection: Projection) throws {

@@ -201,16 +201,26 @@ struct NaiveDecoder {
         var attended = [Double](repeating: 0, count: configuration.heads * size)
         for head in 0..<configuration.heads {
           let shared = head / (configuration.heads / configuration.kvHeads)
-          let scores = (first...row).map { past in
-            (0..<size).reduce(0.0) { $0 + queries[row][head * size + $1] * keys[past][shared * size + $1] }
-              * Double(configuration.attentionScale)
+          // Loops of `while`: a debug build spends its time here.
+          var weights: [Double] = []
+          for past in first...row {
+            var sum = 0.0
+            var i = 0
+            while i < size {
+              sum += queries[row][head * size + i] * keys[past][shared * size + i]
+              i += 1
+            }
+            weights.append(sum * Double(configuration.attentionScale))
           }
-          let largest = scores.max() ?? 0
-          let weights = scores.map { exp($0 - largest) }
+          let largest = weights.max() ?? 0
+          weights = weights.map { exp($0 - largest) }
           let total = weights.reduce(0, +)
           for past in first...row {
-            for i in 0..<size {
-              attended[head * size + i] += weights[past - first] / total * values[past][shared * size + i]
+            let weight = weights[past - first] / total
+            var i = 0
+            while i < size {
+              attended[head * size + i] += weight * values[past][shared * size + i]
+              i += 1
             }
           }
         }
@@ -247,6 +257,7 @@ struct NaiveDecoder {
 }
 
 func exponential(_ x: Double) -> Double { exp(x) }
+func tangent(_ x: Double) -> Double { tanh(x) }
 
 func logSumExp(_ logits: [Float]) -> Float {
   let largest = Double(logits.max() ?? 0)

@@ -49,6 +49,38 @@ import Testing
         gated, x.indices.map { Float(Double(x[$0]) / (1 + exponential(-Double(x[$0]))) * Double(weight[$0])) }) < 1e-5)
   }
 
+  /// Against double, value and derivative: near 0, in the bend, and where tanh is 1.
+  @Test func geluAndTheCapAgreeWithTheirDefinitions() {
+    let x = (-1200...1200).map { Float($0) / 100 + 0.003_7 }
+    let (ones, threes) = ([Float](repeating: 1, count: x.count), [Float](repeating: 3, count: x.count))
+    func gelu(_ x: Double) -> Double { 0.5 * x * (1 + tangent(0.797_884_560_802_865_4 * (x + 0.044715 * x * x * x))) }
+    func cap(_ x: Double) -> Double { 2.5 * tangent(x / 2.5) / 0.7 }
+    func slope(_ f: (Double) -> Double, _ x: Float) -> Double { (f(Double(x) + 1e-5) - f(Double(x) - 1e-5)) / 2e-5 }
+    func near(_ found: Float, _ expected: Double, _ tolerance: Double = 1e-6) -> Bool {
+      abs(Double(found) - expected) <= tolerance * max(abs(expected), 0.01)
+    }
+    var (value, dGate, dUp) = (x, x, x)
+    unsafe Activation.tanhGELU.gated(&value, gate: x, up: ones, count: x.count)
+    unsafe Activation.tanhGELU.gatedGradient(
+      dy: threes, dGate: &dGate, dUp: &dUp, gate: x, up: threes, count: x.count)
+    let form = LogitForm(cap: 2.5, temperature: 0.7)
+    var capped = x
+    unsafe form.apply(&capped, rows: 1, columns: x.count, stride: x.count)
+    var dLogit = ones
+    unsafe form.applyGradient(&dLogit, y: capped, count: x.count)
+    for i in x.indices {
+      #expect(near(value[i], gelu(Double(x[i]))), "gelu of \(x[i])")
+      #expect(near(dUp[i], 3 * gelu(Double(x[i]))), "gelu of \(x[i])")
+      #expect(near(dGate[i], 9 * slope(gelu, x[i]), 1e-4), "the slope of gelu at \(x[i])")
+      #expect(near(capped[i], cap(Double(x[i]))), "the cap of \(x[i])")
+      #expect(near(dLogit[i], slope(cap, x[i]), 1e-4), "the slope of the cap at \(x[i])")
+    }
+    // Without a cap the product of the head is left alone.
+    var plain = x
+    unsafe LogitForm(cap: nil, temperature: 0.7).apply(&plain, rows: 1, columns: x.count, stride: x.count)
+    #expect(plain == x)
+  }
+
   @Test func aNaNOrAnInfinityIsFoundWhereverItIs() {
     for place in 0..<19 {
       for bad in [Float.nan, .infinity, -.infinity] {

@@ -1,0 +1,110 @@
+import Foundation
+import LinearAlgebra
+import Multipliers
+import StrictJSON
+import TestSupport
+
+@testable import Transformer
+
+/// A model of Tests/Fixtures of which PyTorch computed values, as one of the files in which it is there. The list is what
+/// `etc/results/models.md` has rows of, and each test of ``FixtureModelTests`` a column.
+struct FixtureModel: Sendable, CustomStringConvertible {
+  enum Form: Sendable {
+    /// A directory with config.json in the spelling of transformers 5.
+    case directory
+    /// The same with the older spelling.
+    case olderDirectory
+    case gguf(String)
+  }
+
+  let description: String
+  let form: Form
+  private let values: String
+
+  private init(family: String, _ form: Form) {
+    values = "families/\(family)/values.json"
+    self.form = form
+    description =
+      switch form {
+      case .directory: family
+      case .olderDirectory: "\(family), older config.json"
+      case .gguf(let file): file
+      }
+  }
+
+  private init(quantised name: String) {
+    values = "quants/models/wide.\(name).values.json"
+    form = .gguf("wide.\(name).gguf")
+    description = "wide.\(name).gguf"
+  }
+
+  static let families = [
+    "llama2", "llama3", "llama32-bf16", "llama-bias", "mistral", "mistral-nemo", "mistral-window", "qwen2",
+    "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled",
+  ]
+
+  static let all: [FixtureModel] =
+    families.flatMap { [FixtureModel(family: $0, .directory), FixtureModel(family: $0, .olderDirectory)] }
+
+  private static let fixtures = repository + "/Tests/Fixtures/"
+
+  func load() throws -> LanguageModel {
+    switch form {
+    case .directory: return try loadDirectory(configuration: "config.json")
+    case .olderDirectory: return try loadDirectory(configuration: "config.v4.json")
+    case .gguf(let file):
+      return try Self.load(Self.fixtures + (values.hasPrefix("quants") ? "quants/models/" : "gguf/") + file)
+    }
+  }
+
+  /// Of a copy without the tokenizer: these tests speak in ids.
+  private func loadDirectory(configuration: String) throws -> LanguageModel {
+    let directory = NSTemporaryDirectory() + "t2-fixture-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    try FileManager.default.copyItem(atPath: folder + configuration, toPath: directory + "/config.json")
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasPrefix("model") {
+      try FileManager.default.copyItem(atPath: folder + name, toPath: directory + "/" + name)
+    }
+    return try Self.load(directory)
+  }
+
+  private static func load(_ path: String) throws -> LanguageModel {
+    try LanguageModel.load(path: path, factorizationDirectory: nil, pool: TinyModel.pool)
+  }
+
+  private var folder: String { Self.fixtures + values.split(separator: "/").dropLast().joined(separator: "/") + "/" }
+
+  func reference() throws -> Reference {
+    let bytes = try require(FileManager.default.contents(atPath: Self.fixtures + values))
+    return Reference(values: try require(parseJSON(Array(bytes)).objectValue))
+  }
+
+  /// values.json
+  struct Reference {
+    let values: JSONObject
+
+    func vector(_ name: String, _ model: LanguageModel) throws -> MultiplierVector {
+      let named = try require(values[name]?.objectValue)
+      _ = try require(named.members.count == model.layout.matrices.count ? true : nil)
+      var vector = MultiplierVector.ones(model.layout.count)
+      for (name, value) in named.members {
+        let range = model.layout.range(of: try require(model.layout.index(of: name)))
+        vector.values.replaceSubrange(range, with: try floats(value))
+      }
+      return vector
+    }
+
+    /// Of `base` or `adapted`.
+    func list(_ group: String, _ name: String) throws -> [JSONObject] {
+      try require(values[group]?[name]?.arrayValue).map { try require($0.objectValue) }
+    }
+
+    /// The loss is −Σ ln p over the continuation.
+    func lossItem() throws -> ScoringItem {
+      let ids = try tokens(values["ids"])
+      let ends = try tokens(values["loss_targets"]).map { Int($0) }
+      return ScoringItem(prompt: Array(ids[..<ends[0]]), continuations: [Array(ids[ends[0]..<ends[1]])])
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import LinearAlgebra
+@testable import ModelFormats
+import TestSupport
+
+@testable import Transformer
+
+/// Models of any configuration, with weights that a seed decides.
+enum RandomModel {
+  static func load(
+    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool
+  ) throws -> LanguageModel {
+    let file = try OpenModel(
+      path: "/random", configuration: configuration, tokenizerDescription: nil,
+      store: RandomStore(configuration, seed: seed))
+    return try LanguageModel.load(
+      file, factorizationDirectory: nil, pool: pool, shouldStop: { false }, progress: { _ in })
+  }
+}
+
+private struct RandomStore: TensorStore {
+  private let tensors: [String: [Float]]
+  private let shapes: [String: [Int]]
+
+  /// Sizes that keep the stream and the logits at a few units: norms near 1, matrices by their inputs, biases of 0.3.
+  init(_ configuration: ModelConfiguration, seed: UInt64) {
+    var numbers = SplitMix(seed: seed)
+    var tensors: [String: [Float]] = [:]
+    for (name, shape) in configuration.requiredTensors {
+      let size: ClosedRange<Float> =
+        if name.hasSuffix("norm.weight") {
+          0.5...1.5
+        } else if name.hasSuffix("bias") {
+          -0.3...0.3
+        } else {
+          -(6 / Float(shape[1])).squareRoot()...(6 / Float(shape[1])).squareRoot()
+        }
+      tensors[name] = numbers.floats(shape.reduce(1, *), in: size)
+    }
+    self.tensors = tensors
+    shapes = Dictionary(uniqueKeysWithValues: configuration.requiredTensors.map { ($0.name, $0.shape) })
+  }
+
+  var names: [String] { tensors.keys.sorted() }
+  func shape(of name: String) -> [Int]? { shapes[name] }
+  func storedType(of name: String) -> String? { tensors[name] == nil ? nil : "F32" }
+
+  func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+    guard let values = tensors[name], let shape = shapes[name] else { preconditionFailure("no tensor '\(name)'") }
+    let width = shape.dropFirst().reduce(1, *)
+    for (place, value) in values[rows.lowerBound * width..<rows.upperBound * width].enumerated() {
+      unsafe target[place] = value
+    }
+  }
+}
+
+/// Configurations in which every operation of a pass occurs, alone and with others, at widths that no vector unit divides.
+enum AnyShape: String, CaseIterable, Sendable {
+  case plain, oneKeyHead, biases, headNorms, fused, fusedBiases, normsAround, gelu, scales, cap, windows, unturned
+  case linear, llama3, divided, narrowMLP, everything
+
+  var configuration: ModelConfiguration {
+    var c = ModelConfiguration(
+      modelID: rawValue, layers: 3, hidden: 36, intermediate: 52, heads: 4, kvHeads: 2, headDim: 10, vocabulary: 97,
+      contextLength: 512, ropeTheta: 10_000, rmsEpsilon: 1e-5, tiedEmbeddings: true)
+    switch self {
+    case .plain: c.tiedEmbeddings = false
+    case .oneKeyHead: (c.heads, c.kvHeads, c.headDim) = (3, 1, 24)
+    case .biases: c.biases = Set(c.projections)
+    case .headNorms: c.hasHeadNorms = true
+    case .fused: c.isFused = true
+    case .fusedBiases:
+      c.isFused = true
+      c.biases = [.queryKeyValue, .gateUp, .down]
+    case .normsAround: c.norms = .around
+    case .gelu: c.activation = .tanhGELU
+    case .scales: (c.embeddingScale, c.attentionScale) = (6, 0.2)
+    case .cap: c.logitCap = 2.5
+    case .windows: c.attention = [3, nil, 11].map { LayerAttention(window: $0) }
+    case .unturned: c.attention[1].rotation = nil
+    case .linear: c.rotations[0].scaling = .linear(factor: 8)
+    case .llama3:
+      c.rotations[0].scaling = .llama3(factor: 8, lowFrequency: 1, highFrequency: 4, originalContext: 64)
+    case .divided: c.rotations[0].scaling = .divided([1, 1.5, 3, 8, 8])
+    case .narrowMLP: (c.intermediate, c.headDim) = (20, 8)
+    case .everything:
+      (c.heads, c.kvHeads, c.headDim, c.intermediate) = (5, 1, 18, 44)
+      c.rotations = [Rotation(theta: 1e6, scaling: .linear(factor: 4)), Rotation(theta: 1e4)]
+      c.attention = [
+        LayerAttention(window: 5, rotation: 1), LayerAttention(window: nil, rotation: 0),
+        LayerAttention(window: 9, rotation: nil),
+      ]
+      c.isFused = true
+      c.biases = Set(c.projections)
+      c.norms = .around
+      c.hasHeadNorms = true
+      c.activation = .tanhGELU
+      (c.embeddingScale, c.attentionScale, c.logitCap) = (6, 0.3, 4)
+    }
+    return c
+  }
+
+  /// Loaded once.
+  func load() throws -> LanguageModel { try Self.models[self]?.get() ?? RandomModel.load(configuration) }
+
+  private static let models = Dictionary(
+    uniqueKeysWithValues: allCases.map { shape in (shape, Result { try RandomModel.load(shape.configuration) }) })
+}
