@@ -179,10 +179,13 @@ extension RecordedPass {
         matrix: keys(layer, head: head, row: piece.ownFirst), matrixStride: size,
         y: out + piece.first * group * size, yStride: size, accumulate: column > 0)
     }
+    let (rotary, norm) = unsafe (weights.rotary(layer), weights.headNorm(layer, ofKeys: false))
     for row in block.firstRow..<block.firstRow + block.rowCount {
+      let angles = rotary?.angles(at: batch.positions[row])
       for place in 0..<group {
         unsafe turnBack(
-          layer, row: row, unit: head * group + place, out + ((row - block.firstRow) * group + place) * size)
+          layer, row: row, unit: head * group + place, out + ((row - block.firstRow) * group + place) * size, angles,
+          norm)
       }
     }
   }
@@ -211,9 +214,11 @@ extension RecordedPass {
         a: space.probabilities.pointer + corner, lda: stride, b: outGradient(head: head, row: row), ldb: size,
         beta: 1, c: dValues + share.key * size, ldc: size)
     }
+    let (rotary, norm) = unsafe (weights.rotary(layer), weights.headNorm(layer, ofKeys: true))
     for row in rows {
       let place = (row - rows.lowerBound) * size
-      unsafe turnBack(layer, row: row, unit: shape.heads + head, dKeys + place)
+      unsafe turnBack(
+        layer, row: row, unit: shape.heads + head, dKeys + place, rotary?.angles(at: batch.positions[row]), norm)
       unsafe headGradient(row: row, unit: shape.heads + shape.keyValueHeads + head).update(
         from: dValues + place, count: size)
     }
@@ -221,19 +226,22 @@ extension RecordedPass {
 
   /// From the gradient of a head's queries or keys as attention read them, which is overwritten, to that of their product:
   /// through the rotation and the norm.
-  private func turnBack(_ layer: Int, row: Int, unit: Int, _ d: UnsafeMutablePointer<Float>) {
+  private func turnBack(
+    _ layer: Int, row: Int, unit: Int, _ d: UnsafeMutablePointer<Float>, _ angles: Angles?,
+    _ norm: UnsafePointer<Float>?
+  ) {
     let size = shape.headDimension
     let target = unsafe headGradient(row: row, unit: unit)
-    if let angles = weights.rotary(layer)?.angles(at: batch.positions[row]) {
+    if let angles {
       unsafe rotateBack(target, d, cosines: angles.cosines, sines: angles.sines, half: size / 2)
     } else {
       unsafe target.update(from: d, count: size)
     }
-    guard let weight = unsafe weights.headNorm(layer, ofKeys: unit >= shape.heads) else { return }
+    guard let norm = unsafe norm else { return }
     unsafe d.update(from: target, count: size)
     unsafe target.update(repeating: 0, count: size)
     unsafe addRMSNormGradient(
-      target, dy: d, x: headInput(layer, row: row, unit: unit), weight: weight, count: size, epsilon: shape.epsilon)
+      target, dy: d, x: headInput(layer, row: row, unit: unit), weight: norm, count: size, epsilon: shape.epsilon)
   }
 
   private func headGradient(row: Int, unit: Int) -> UnsafeMutablePointer<Float> {

@@ -282,6 +282,9 @@ extension RecordedPass {
     unsafe expand(layer, shape.headStage, rows: tile.rows, outputs: outputs, to: out, stride: width)
     unsafe addLowRank(layer, rows: tile.rows, outputs: outputs, to: out, stride: width)
     let rotary = weights.rotary(layer)
+    let (queryNorm, keyNorm) = unsafe (
+      weights.headNorm(layer, ofKeys: false), weights.headNorm(layer, ofKeys: true)
+    )
     for row in tile.rows {
       let angles = rotary?.angles(at: batch.positions[row])
       for unit in tile.columns {
@@ -290,7 +293,7 @@ extension RecordedPass {
           unsafe values(layer, head: unit - shape.heads - shape.keyValueHeads, row: row).update(from: x, count: size)
           continue
         }
-        if let weight = unsafe weights.headNorm(layer, ofKeys: unit >= shape.heads) {
+        if let weight = unsafe unit < shape.heads ? queryNorm : keyNorm {
           unsafe headInput(layer, row: row, unit: unit).update(from: x, count: size)
           unsafe rmsNorm(x, x, weight: weight, count: size, epsilon: shape.epsilon)
         }

@@ -28,15 +28,17 @@ extension MultiplierLayout {
     return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
   }
 
-  /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint.
+  /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint. Of a
+  /// checkpoint that has several projections in one matrix, each of their names means that one.
   private func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
     guard !modules.isEmpty else { return Array(matrices.indices) }
     var chosen: Set<Int> = []
     for module in modules {
       let part = module == "attention" ? "self_attn" : module
-      let found = matrices.indices.filter { index in
-        matrices[index].name.split(separator: ".").contains { $0.utf8.elementsEqual(part.utf8) }
-          && (module == "mlp" || module == "attention" || module.hasSuffix("_proj"))
+      var found: [Int] = []
+      if module == "mlp" || module == "attention" || module.hasSuffix("_proj") {
+        found = matrices(named: part)
+        if found.isEmpty, let whole = Self.fusedModules[module] { found = matrices(named: whole) }
       }
       guard !found.isEmpty else {
         let projections = Set(matrices.compactMap { $0.name.split(separator: ".").first { $0.hasSuffix("_proj") } })
@@ -49,4 +51,16 @@ extension MultiplierLayout {
     }
     return chosen.sorted()
   }
+
+  private func matrices(named part: String) -> [Int] {
+    matrices.indices.filter { index in
+      matrices[index].name.split(separator: ".").contains { $0.utf8.elementsEqual(part.utf8) }
+    }
+  }
+
+  /// By a projection's own name, that of the matrix that holds it where a checkpoint fuses it with others.
+  private static let fusedModules = [
+    "q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj",
+    "up_proj": "gate_up_proj",
+  ]
 }

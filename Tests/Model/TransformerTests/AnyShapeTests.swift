@@ -139,6 +139,48 @@ import Testing
     #expect(abs(dot(gradient, d) - expected) < 0.02 * max(1, abs(expected)), "\(dot(gradient, d)) against \(expected)")
   }
 
+  /// c tanh(z / c) / T, and not a cap of z / T: against the definition, and the gradient against differences, with logits
+  /// that are kept and that are computed again.
+  @Test(arguments: [AnyShape.cap, .everything, .plain], [1, 0.5, 2.5] as [Float])
+  func theTemperatureDividesCappedLogits(shape: AnyShape, temperature: Float) throws {
+    let model = try shape.load()
+    var numbers = Numbers(80)
+    let items = items(&numbers, 2)
+    let s = numbers.vector(model.layout.count)
+    let nothing = items.map { $0.continuations.map { $0.map { _ in Float.zero } } }
+    let derivatives = nothing.map { $0.map { $0.map { _ in numbers.float(-1, 1) } } }
+    let d = (0..<model.layout.count).map { _ in numbers.float(-0.1, 0.1) }
+    func tape(_ step: Double, memory: Int = GradientTape.standardMemory) throws -> GradientTape {
+      try model.record(
+        items, under: MultiplierVector(zip(s.values, d).map { $0 + Float(step) * $1 }), temperature: temperature,
+        divergence: .paper, memory: memory, priority: .job)
+    }
+    let recorded = try tape(0)
+    for (item, scores) in zip(items, recorded.scores) {
+      for (continuation, score) in zip(item.continuations, scores) {
+        for (place, found) in score.logprobs.enumerated() {
+          let text = item.prompt + continuation[..<place]
+          let expected = try temperedLogShares(model, s, behind: text, temperature)[Int(continuation[place])]
+          #expect(abs(Double(found) - expected) < 1e-4 * max(1, abs(expected)))
+        }
+      }
+    }
+    let weight: Float = 0.7
+    func loss(_ step: Double) throws -> Double {
+      let tape = try tape(step)
+      return weighted(tape.scores, derivatives)
+        + Double(weight) * (tape.divergences ?? []).joined().reduce(0, +)
+    }
+    let differences = try [0.02, 0.04].map { (try loss($0) - loss(-$0)) / (2 * $0) }
+    let expected = (4 * differences[0] - differences[1]) / 3
+    let gradient = try recorded.gradient(derivatives, divergenceWeight: weight, priority: .job)
+    #expect(
+      abs(dot(gradient, d) - expected) < 1e-2 * max(0.3, abs(expected)), "\(dot(gradient, d)) against \(expected)")
+    let again = try tape(0, memory: 0)
+    #expect(again.recordBytes == 0 && again.divergences == recorded.divergences)
+    #expect(try again.gradient(derivatives, divergenceWeight: weight, priority: .job) == gradient)
+  }
+
   @Test func resultsDoNotDependOnThreads() throws {
     let configuration = AnyShape.everything.configuration
     var numbers = Numbers(76)

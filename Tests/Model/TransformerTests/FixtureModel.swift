@@ -1,5 +1,6 @@
 import Foundation
 import LinearAlgebra
+import ModelFormats
 import Multipliers
 import StrictJSON
 import TestSupport
@@ -50,27 +51,29 @@ struct FixtureModel: Sendable, CustomStringConvertible {
 
   func load() throws -> LanguageModel {
     switch form {
-    case .directory: return try loadDirectory(configuration: "config.json")
-    case .olderDirectory: return try loadDirectory(configuration: "config.v4.json")
+    case .directory: return try Self.load(folder)
+    case .olderDirectory: return try loadOlderDirectory()
     case .gguf(let file):
       return try Self.load(Self.fixtures + (values.hasPrefix("quants") ? "quants/models/" : "gguf/") + file)
     }
   }
 
-  /// Of a copy without the tokenizer: these tests speak in ids.
-  private func loadDirectory(configuration: String) throws -> LanguageModel {
-    let directory = NSTemporaryDirectory() + "t2-fixture-\(UUID().uuidString)"
+  private func loadOlderDirectory() throws -> LanguageModel {
+    let directory = NSTemporaryDirectory() + "t2-older-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try FileManager.default.copyItem(atPath: folder + configuration, toPath: directory + "/config.json")
+    try FileManager.default.copyItem(atPath: folder + "config.v4.json", toPath: directory + "/config.json")
     for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasPrefix("model") {
       try FileManager.default.copyItem(atPath: folder + name, toPath: directory + "/" + name)
     }
     return try Self.load(directory)
   }
 
+  /// Without its tokenizer: the values are of ids.
   private static func load(_ path: String) throws -> LanguageModel {
-    try LanguageModel.load(path: path, factorizationDirectory: nil, pool: TinyModel.pool)
+    try LanguageModel.load(
+      openModel(at: path).withoutTokenizer(), factorizationDirectory: nil, pool: TinyModel.pool,
+      shouldStop: { false }, progress: { _ in })
   }
 
   private var folder: String { Self.fixtures + values.split(separator: "/").dropLast().joined(separator: "/") + "/" }

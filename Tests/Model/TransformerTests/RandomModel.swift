@@ -17,6 +17,25 @@ enum RandomModel {
   }
 }
 
+extension OpenModel {
+  /// The same model without its tokenizer, for tests that speak in ids.
+  func withoutTokenizer() throws -> OpenModel {
+    try OpenModel(
+      path: path, configuration: configuration, tokenizerDescription: nil, store: Forwarding(file: self))
+  }
+
+  private struct Forwarding: TensorStore {
+    let file: OpenModel
+    var names: [String] { file.tensorNames }
+    func shape(of name: String) -> [Int]? { file.shape(of: name) }
+    func storedType(of name: String) -> String? { file.storedType(of: name) }
+
+    func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+      do { try unsafe file.readRows(name, rows, into: target) } catch { preconditionFailure("\(error)") }
+    }
+  }
+}
+
 private struct RandomStore: TensorStore {
   private let tensors: [String: [Float]]
   private let shapes: [String: [Int]]
