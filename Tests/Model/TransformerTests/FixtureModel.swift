@@ -44,8 +44,25 @@ struct FixtureModel: Sendable, CustomStringConvertible {
     "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled",
   ]
 
+  /// By family, the file of llama.cpp's converter; one of them is in three parts.
+  private static let twins = [
+    "llama2": "llama2.f32", "llama3": "llama3.f32", "llama32-bf16": "llama32-bf16.bf16", "llama-bias": "llama-bias.f32",
+    "mistral": "mistral.f32", "mistral-nemo": "mistral-nemo.f32", "qwen2": "qwen2.f32", "qwen3": "qwen3.bf16",
+    "qwen3-untied": "qwen3-untied.f32", "gemma3": "gemma3.f32", "gemma3-linear": "gemma3-linear.f32",
+  ]
+
+  /// One Llama layer of width 256 in each type, and in llama.cpp's mixtures of types.
+  private static let quantised = [
+    "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "q2_k_mix",
+    "q3_k_m", "q4_k_m", "q5_k_m", "iq4_xs_mix",
+  ]
+
   static let all: [FixtureModel] =
-    families.flatMap { [FixtureModel(family: $0, .directory), FixtureModel(family: $0, .olderDirectory)] }
+    families.flatMap { family in
+      [FixtureModel(family: family, .directory), FixtureModel(family: family, .olderDirectory)]
+        + (twins[family].map { [FixtureModel(family: family, .gguf($0 + ".gguf"))] } ?? [])
+    } + [FixtureModel(family: "mistral", .gguf("mistral-split-00002-of-00003.gguf"))]
+    + quantised.map { FixtureModel(quantised: $0) }
 
   private static let fixtures = repository + "/Tests/Fixtures/"
 
