@@ -80,12 +80,10 @@ final class HeadDivergence: @unchecked Sendable {
 
   /// The base's, (rows, columns), in the thread's scratch.
   private func logits(_ rows: Range<Int>, _ columns: Range<Int>, _ scratch: Scratch) -> UnsafeMutablePointer<Float> {
-    let hidden = weights.shape.hidden
     let y = unsafe scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: hidden, x: input.pointer + rows.lowerBound * hidden,
-      xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: y, yStride: columns.count)
-    unsafe form.apply(y, rows: rows.count, columns: columns.count, stride: columns.count)
+    unsafe weights.logits(
+      of: input.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns, form, to: y,
+      stride: columns.count)
     return unsafe y
   }
 }

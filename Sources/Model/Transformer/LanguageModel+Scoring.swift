@@ -103,13 +103,9 @@ extension LanguageModel {
     let blocks = OutputHead.vocabularyBlocks(shape)
     let head = Phase(tiles: blocks.count) { [weights] tile, _ in
       let columns = blocks[tile]
-      let hidden = weights.shape.hidden
-      unsafe multiplyTransposed(
-        rows: pass.outputRows.count, columns: columns.count, inner: hidden, x: pass.gathered.pointer, xStride: hidden,
-        weights: weights.head + columns.lowerBound * hidden, y: logits.pointer + columns.lowerBound,
-        yStride: vocabulary)
-      unsafe pass.logitForm.apply(
-        logits.pointer + columns.lowerBound, rows: pass.outputRows.count, columns: columns.count, stride: vocabulary)
+      unsafe weights.logits(
+        of: pass.gathered.pointer, rows: pass.outputRows.count, tokens: columns, pass.logitForm,
+        to: logits.pointer + columns.lowerBound, stride: vocabulary)
     }
     run(pass, then: head, priority)
     return logits

@@ -67,6 +67,17 @@ final class ModelWeights: Sendable {
     }
   }
 
+  /// y (rows, tokens), `stride` apart: what some tokens of the vocabulary get from inputs of the head, (rows, hidden).
+  func logits(
+    of input: UnsafePointer<Float>, rows: Int, tokens: Range<Int>, _ form: LogitForm, to y: UnsafeMutablePointer<Float>,
+    stride: Int
+  ) {
+    unsafe multiplyTransposed(
+      rows: rows, columns: tokens.count, inner: shape.hidden, x: input, xStride: shape.hidden,
+      weights: head + tokens.lowerBound * shape.hidden, y: y, yStride: stride)
+    unsafe form.apply(y, rows: rows, columns: tokens.count, stride: stride)
+  }
+
   var byteCount: Int { buffer.count * MemoryLayout<Float>.stride }
 }
 

@@ -61,7 +61,7 @@ final class OutputHead: @unchecked Sendable {
     let block = tile / rowBlocks.count
     let rows = rowBlocks[tile % rowBlocks.count]
     let columns = vocabularyBlocks[block]
-    let (hidden, vocabulary) = (weights.shape.hidden, weights.shape.vocabulary)
+    let vocabulary = weights.shape.vocabulary
     let stride = kept == nil ? columns.count : vocabulary
     let logits: UnsafeMutablePointer<Float>
     if let kept {
@@ -69,10 +69,9 @@ final class OutputHead: @unchecked Sendable {
     } else {
       unsafe logits = scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
     }
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: hidden, x: input.pointer + rows.lowerBound * hidden,
-      xStride: hidden, weights: weights.head + columns.lowerBound * hidden, y: logits, yStride: stride)
-    unsafe form.apply(logits, rows: rows.count, columns: columns.count, stride: stride)
+    unsafe weights.logits(
+      of: input.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns, form, to: logits,
+      stride: stride)
     for row in rows {
       let x = unsafe logits + (row - rows.lowerBound) * stride
       let largest = unsafe maximum(x, count: columns.count)

@@ -144,11 +144,8 @@ final class RecordedHead: @unchecked Sendable {
   private func computeLogits(
     _ rows: Range<Int>, _ columns: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int
   ) {
-    let hidden = weights.shape.hidden
-    unsafe multiplyTransposed(
-      rows: rows.count, columns: columns.count, inner: hidden,
-      x: pass.normedResult.pointer + rows.lowerBound * hidden, xStride: hidden,
-      weights: weights.head + columns.lowerBound * hidden, y: y, yStride: stride)
-    unsafe pass.logitForm.apply(y, rows: rows.count, columns: columns.count, stride: stride)
+    unsafe weights.logits(
+      of: pass.normedResult.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns,
+      pass.logitForm, to: y, stride: stride)
   }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -179,6 +180,37 @@ import Testing
     let again = try tape(0, memory: 0)
     #expect(again.recordBytes == 0 && again.divergences == recorded.divergences)
     #expect(try again.gradient(derivatives, divergenceWeight: weight, priority: .job) == gradient)
+  }
+
+  private static let seeds = ProcessInfo.processInfo.environment["T2D_TEST_ALL"] == nil ? 1...12 : 1...100
+
+  /// Scores in one batch, a decoded text, and the gradient in a random direction, of configurations that nobody thought of.
+  @Test(arguments: seeds) func anyConfigurationIsThatOfTheTwin(seed: Int) throws {
+    let model = try RandomModel.load(.random(seed: UInt64(seed)), seed: UInt64(seed))
+    var numbers = Numbers(UInt64(seed) + 90)
+    let items = items(&numbers, 2, prefix: 30)
+    let s = numbers.vector(model.layout.count)
+    let (base, adapted) = (NaiveDecoder(model), NaiveDecoder(model, under: s))
+    let found = try model.score(
+      items + items, under: [.base, .base, .factored(s), .factored(s)], priority: .job)
+    #expect(distance(found, base.score(items) + adapted.score(items)) < 2e-4)
+
+    let request = GenerationRequest(prompt: numbers.tokens(40), view: .factored(s), maximumTokens: 30)
+    let text = try model.generate([request], priority: .job)[0].tokens
+    for (token, row) in zip(text, adapted.logits(request.prompt + text.dropLast()).suffix(text.count)) {
+      #expect(row[Int(token)] > (row.max() ?? 0) - 2e-4)
+    }
+
+    let derivatives = items.map { $0.continuations.map { $0.map { _ in numbers.float(-1, 1) } } }
+    let gradient = try model.record(items, under: s, priority: .job).gradient(derivatives, priority: .job)
+    let d = (0..<model.layout.count).map { _ in numbers.float(-0.1, 0.1) }
+    func loss(_ step: Double) -> Double {
+      let moved = MultiplierVector(zip(s.values, d).map { $0 + Float(step) * $1 })
+      return weighted(NaiveDecoder(model, under: moved).score(items), derivatives)
+    }
+    let differences = [0.003, 0.006].map { (loss($0) - loss(-$0)) / (2 * $0) }
+    let expected = (4 * differences[0] - differences[1]) / 3
+    #expect(abs(dot(gradient, d) - expected) < 4e-3 * max(1, abs(expected)), "\(dot(gradient, d)) against \(expected)")
   }
 
   @Test func resultsDoNotDependOnThreads() throws {

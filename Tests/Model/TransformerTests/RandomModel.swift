@@ -124,3 +124,38 @@ enum AnyShape: String, CaseIterable, Sendable {
   private static let models = Dictionary(
     uniqueKeysWithValues: allCases.map { shape in (shape, Result { try RandomModel.load(shape.configuration) }) })
 }
+
+extension ModelConfiguration {
+  /// Any dimensions, odd ones among them, and any facts.
+  static func random(seed: UInt64) -> ModelConfiguration {
+    var numbers = SplitMix(seed: seed)
+    func number(_ range: ClosedRange<Int>) -> Int { range.lowerBound + numbers.below(range.count) }
+    func chance() -> Bool { numbers.below(2) == 0 }
+    let kvHeads = number(1...3)
+    let headDim = 2 * number(1...17)
+    var c = ModelConfiguration(
+      modelID: "random-\(seed)", layers: number(1...4), hidden: number(9...45), intermediate: number(3...70),
+      heads: kvHeads * number(1...4), kvHeads: kvHeads, headDim: headDim, vocabulary: number(97...130),
+      contextLength: 256, ropeTheta: 1e4, rmsEpsilon: chance() ? 1e-5 : 1e-6, tiedEmbeddings: chance())
+    c.isFused = chance()
+    c.biases = Set(c.projections.filter { _ in chance() })
+    c.norms = chance() ? .before : .around
+    c.hasHeadNorms = chance()
+    c.activation = chance() ? .silu : .tanhGELU
+    if chance() { c.embeddingScale = Float(c.hidden).squareRoot() }
+    if chance() { c.attentionScale = numbers.float(in: 0.1...1) }
+    if chance() { c.logitCap = numbers.float(in: 1...20) }
+    let scalings: [Rotation.Scaling] = [
+      .none, .linear(factor: 4), .llama3(factor: 8, lowFrequency: 1, highFrequency: 4, originalContext: 32),
+      .divided(numbers.floats(headDim / 2, in: 1...8)),
+    ]
+    c.rotations = (0..<number(1...3)).map { _ in
+      Rotation(theta: chance() ? 1e4 : 1e6, scaling: scalings[number(0...3)])
+    }
+    c.attention = (0..<c.layers).map { _ in
+      LayerAttention(
+        window: chance() ? number(1...40) : nil, rotation: number(0...5) == 0 ? nil : number(0...c.rotations.count - 1))
+    }
+    return c
+  }
+}
