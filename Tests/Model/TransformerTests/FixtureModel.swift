@@ -41,7 +41,7 @@ struct FixtureModel: Sendable, CustomStringConvertible {
 
   static let families = [
     "llama2", "llama3", "llama32-bf16", "llama-bias", "mistral", "mistral-nemo", "mistral-window", "qwen2",
-    "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled",
+    "qwen2-untied", "qwen3", "qwen3-untied", "gemma3", "gemma3-linear", "gemma3-scaled", "phi3", "smollm3",
   ]
 
   /// By family, the file of llama.cpp's converter; one of them is in three parts.
@@ -49,6 +49,7 @@ struct FixtureModel: Sendable, CustomStringConvertible {
     "llama2": "llama2.f32", "llama3": "llama3.f32", "llama32-bf16": "llama32-bf16.bf16", "llama-bias": "llama-bias.f32",
     "mistral": "mistral.f32", "mistral-nemo": "mistral-nemo.f32", "qwen2": "qwen2.f32", "qwen3": "qwen3.bf16",
     "qwen3-untied": "qwen3-untied.f32", "gemma3": "gemma3.f32", "gemma3-linear": "gemma3-linear.f32",
+    "phi3": "phi3.f32", "smollm3": "smollm3.f32",
   ]
 
   /// One Llama layer of width 256 in each type, and in llama.cpp's mixtures of types.
