@@ -26,8 +26,8 @@ struct Folder {
     .systemLibrary(name: target, path: "Sources/\(name)/\(target)")
   }
 
-  func c(_ target: String) -> Target {
-    .target(name: target, path: "Sources/\(name)/\(target)")
+  func c(_ target: String, and settings: [CSetting] = []) -> Target {
+    .target(name: target, path: "Sources/\(name)/\(target)", cSettings: settings)
   }
 
   func part(
@@ -130,8 +130,9 @@ let package = Package(
 
     model.system("COpenBLAS"),
     model.system("CLAPACKE"),
-    // Products of few rows, in C, since a Swift function has no vector unit of its own choice.
-    model.c("CKernels"),
+    // Products of few rows, in C, since a Swift function has no vector unit of its own choice. Optimized in debug builds
+    // too: what is tested is the code that runs, and its sums are fused or not by the optimizer.
+    model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
     model.part("Tokenizer", ["StrictJSON"]),
     model.part("SVF", ["LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
@@ -176,8 +177,8 @@ let package = Package(
     programs.part(
       "Benchmarks",
       [
-        "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search", "RPCClient",
-        "RPCProtocol", "Registry", "Settings", "StrictJSON", "SystemSupport", "CLinux",
+        "CKernels", "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search",
+        "RPCClient", "RPCProtocol", "Registry", "Settings", "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     // What tests of several targets need.
@@ -237,7 +238,7 @@ let package = Package(
       "Transformer",
       [
         "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
-        "CKernels", "TestSupport",
+        "CKernels", "SystemSupport", "TestSupport",
       ],
       resources: [.copy("Fixtures")]),
     model.tests(

@@ -2,8 +2,8 @@ internal import CKernels
 internal import LinearAlgebra
 
 /// Rows up to which a product is read from memory once instead of being packed.
-private let fewRowsLimit = t2_few_rows_limit()
-private let vectorUnit = t2_best_vector_unit()
+let fewRowsLimit = t2_few_rows_limit()
+let vectorUnit = t2_best_vector_unit()
 
 /// y (rows, columns) = x (rows, inner) Wᵀ, or y += where it accumulates; W lies as (columns, inner) without gaps, as
 /// checkpoints have it. Strides are distances between rows.

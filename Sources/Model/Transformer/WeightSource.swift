@@ -48,6 +48,8 @@ enum ScratchSlot {
   static let scores = 2
   static let attended = 3
   static let logits = 4
+  /// A tile of stored weights as floats, while a product of many rows reads it.
+  static let widened = 5
   /// Slots from here on belong to SVF's own functions while they run.
   static let factorization = 8
 }

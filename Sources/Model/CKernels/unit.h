@@ -1,0 +1,20 @@
+// All of one vector unit; takes away the names that its inclusion was given.
+#include "few_rows.h"
+#include "stored.h"
+
+#undef V
+#undef I
+#undef INLINE
+#undef UNROLL
+#undef LOAD
+#undef CASES
+#undef DISPATCH
+#undef ROWS_OF_ONE
+#undef SPAN
+#undef THROUGH_MEMORY
+#undef SHARING
+#undef CHUNK
+#undef WIDTH
+#undef WEIGHT_ROWS
+#undef COLUMN_VECTORS
+#undef NAME

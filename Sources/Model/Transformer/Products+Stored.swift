@@ -1,0 +1,57 @@
+internal import CKernels
+internal import LinearAlgebra
+
+// Products with weights that stay as they are stored. Few rows read the blocks themselves; for many the weights are
+// widened by tiles that the second cache holds, and OpenBLAS multiplies. `scratch` is the thread's; slot
+// `ScratchSlot.widened` is used.
+
+/// Floats of a tile: half a megabyte.
+private let tileSize = 1 << 17
+
+/// y (rows, columns) = x (rows, inner) Wᵀ, or y += where it accumulates; W has `columns` rows of `inner` values.
+///
+/// For few rows the result is to the bit what ``multiplyTransposed(rows:columns:inner:x:xStride:weights:y:yStride:accumulate:)``
+/// makes of the widened weights.
+func multiplyTransposed(
+  rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, weights: StoredRows,
+  y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false, scratch: Scratch
+) {
+  if rows <= fewRowsLimit {
+    unsafe t2_few_rows_stored(
+      vectorUnit, weights.type, rows, columns, inner, x, xStride, weights.start, weights.stride, y, yStride, accumulate)
+    return
+  }
+  let tile = min(max(tileSize / max(inner, 1), 16), columns)
+  let widened = unsafe scratch.floats(ScratchSlot.widened, count: tile * inner)
+  for first in stride(from: 0, to: columns, by: tile) {
+    let count = min(tile, columns - first)
+    unsafe weights.from(first).widen(rows: count, inner: inner, into: widened, outStride: inner)
+    unsafe BLAS.gemm(
+      transposeA: false, transposeB: true, m: rows, n: count, k: inner, a: x, lda: xStride, b: widened, ldb: inner,
+      beta: accumulate ? 1 : 0, c: y + first, ldc: yStride)
+  }
+}
+
+/// y (rows, columns) = x (rows, inner) M, or y += where it accumulates; M lies as (inner, columns) in halves, with
+/// `matrixStride` halves between its rows.
+func multiply(
+  rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, halves matrix: UnsafePointer<UInt16>,
+  matrixStride: Int, y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false, scratch: Scratch
+) {
+  if rows <= fewRowsLimit {
+    unsafe t2_few_rows_plain_half(
+      vectorUnit, rows, columns, inner, x, xStride, matrix, matrixStride, y, yStride, accumulate)
+    return
+  }
+  let tile = min(max(tileSize / max(columns, 1), 16), inner)
+  let widened = unsafe scratch.floats(ScratchSlot.widened, count: tile * columns)
+  let stored = unsafe StoredRows(
+    type: .f16, start: UnsafeRawPointer(matrix), stride: matrixStride * MemoryLayout<UInt16>.stride)
+  for first in stride(from: 0, to: inner, by: tile) {
+    let count = min(tile, inner - first)
+    unsafe stored.from(first).widen(rows: count, inner: columns, into: widened, outStride: columns)
+    unsafe BLAS.gemm(
+      transposeA: false, transposeB: false, m: rows, n: columns, k: count, a: x + first, lda: xStride, b: widened,
+      ldb: columns, beta: accumulate || first > 0 ? 1 : 0, c: y, ldc: yStride)
+  }
+}

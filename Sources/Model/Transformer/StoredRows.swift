@@ -1,0 +1,53 @@
+internal import CKernels
+internal import ModelFormats
+
+/// Rows of weights as their file stores them, which products read without widening the matrix.
+///
+/// Whoever makes one keeps the bytes alive and unchanged while it is used. They may lie at any alignment.
+@unsafe struct StoredRows {
+  let type: t2_weight_type
+  let start: UnsafeRawPointer
+  /// Bytes from one row to the next.
+  let stride: Int
+
+  init(type: ElementType, start: UnsafeRawPointer, stride: Int) {
+    unsafe (self.type, self.start, self.stride) = (type.kernelType, start, stride)
+  }
+
+  /// Rows of `inner` values, a multiple of the block's length, without gaps.
+  init(type: ElementType, start: UnsafeRawPointer, inner: Int) {
+    precondition(inner % type.blockLength == 0, "rows of \(inner) values are not whole blocks of \(type.rawValue)")
+    unsafe self.init(type: type, start: start, stride: inner / type.blockLength * type.blockSize)
+  }
+
+  private init(_ type: t2_weight_type, _ start: UnsafeRawPointer, _ stride: Int) {
+    unsafe (self.type, self.start, self.stride) = (type, start, stride)
+  }
+
+  /// Those from `row` on.
+  func from(_ row: Int) -> StoredRows { unsafe StoredRows(type, start + row * stride, stride) }
+
+  /// out (rows, inner) = the values of the first rows, with `outStride` between rows of `out`. To the bit what
+  /// ``ElementType`` widens to, by the vector unit of this processor.
+  func widen(rows: Int, inner: Int, into out: UnsafeMutablePointer<Float>, outStride: Int) {
+    unsafe t2_widen(vectorUnit, type, rows, inner, start, stride, out, outStride)
+  }
+}
+
+extension ElementType {
+  /// What the kernels call it; they know every type.
+  var kernelType: t2_weight_type {
+    guard let type = kernelTypes[rawValue] else { preconditionFailure("no kernel reads \(rawValue)") }
+    return type
+  }
+}
+
+/// The kernels' types by the names that they share with ``ElementType``.
+private let kernelTypes: [String: t2_weight_type] = {
+  var types: [String: t2_weight_type] = [:]
+  for number in 0..<UInt32(t2_weight_type_count()) {
+    let type = t2_weight_type(rawValue: number)
+    types[unsafe String(cString: t2_weight_type_name(type))] = type
+  }
+  return types
+}()
