@@ -18,7 +18,7 @@ private func measureDecode(_ context: borrowing BenchmarkContext) throws -> [Mea
   let layer = shape.hidden * (2 * shape.heads + 2 * shape.keyValueHeads) * shape.headDimension
   let read = shape.layers * (layer + 3 * shape.hidden * shape.intermediate) + shape.vocabulary * shape.hidden
   let bytes = Double(read * MemoryLayout<Float>.stride)
-  let bandwidth = readingSpeed(context, byteCount: read * MemoryLayout<Float>.stride)
+  let bandwidth = readingSpeed(context, of: noise(read))
   let possible = bandwidth / bytes
 
   let one = try decodingSpeed(context, model, prompts.prefix(1).map { ($0, .base) })
@@ -60,26 +60,4 @@ private func decodingSpeed(
     best = max(best, Double((count - 1) * requests.count) / (end - start).inSeconds)
   }
   return best
-}
-
-/// Bytes per second at which all cores read a block as large as the weights once.
-private func readingSpeed(_ context: borrowing BenchmarkContext, byteCount: Int) -> Double {
-  let count = byteCount / MemoryLayout<Float>.stride
-  let block = noise(count)
-  let tiles = 4 * context.pool.threadCount
-  let sums = FloatBuffer(count: tiles * 16)
-  let seconds = context.bestSeconds {
-    context.pool.forEach(tiles, priority: .interactive) { tile, _ in
-      var sums4 = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
-      for i in stride(from: tile * count / tiles & ~31, to: ((tile + 1) * count / tiles & ~31), by: 32) {
-        let place = unsafe UnsafeRawPointer(block.pointer + i)
-        sums4.0 += unsafe place.loadUnaligned(as: SIMD8<Float>.self)
-        sums4.1 += unsafe place.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-        sums4.2 += unsafe place.loadUnaligned(fromByteOffset: 64, as: SIMD8<Float>.self)
-        sums4.3 += unsafe place.loadUnaligned(fromByteOffset: 96, as: SIMD8<Float>.self)
-      }
-      unsafe sums.pointer[tile * 16] = (sums4.0 + sums4.1 + sums4.2 + sums4.3).sum()
-    }
-  }
-  return Double(byteCount) / seconds
 }

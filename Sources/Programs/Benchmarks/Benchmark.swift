@@ -8,7 +8,9 @@ package struct Benchmark: Sendable {
   package let summary: String
   let run: @Sendable (borrowing BenchmarkContext) throws -> [Measurement]
 
-  static let all: [Benchmark] = [.factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale]
+  static let all: [Benchmark] = [
+    .kernels, .factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale,
+  ]
 }
 
 /// What went wrong before or during a benchmark, for people.

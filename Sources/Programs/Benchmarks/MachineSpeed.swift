@@ -63,3 +63,24 @@ func noise(_ count: Int, seed: UInt64 = 1) -> FloatBuffer {
   }
   return buffer
 }
+
+/// Bytes per second at which all cores together read a block once.
+func readingSpeed(_ context: borrowing BenchmarkContext, of block: FloatBuffer) -> Double {
+  let count = block.count
+  let tiles = 4 * context.pool.threadCount
+  let sums = FloatBuffer(count: tiles * 16)
+  let seconds = context.bestSeconds {
+    context.pool.forEach(tiles, priority: .interactive) { tile, _ in
+      var sums4 = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
+      for i in stride(from: tile * count / tiles & ~31, to: ((tile + 1) * count / tiles & ~31), by: 32) {
+        let place = unsafe UnsafeRawPointer(block.pointer + i)
+        sums4.0 += unsafe place.loadUnaligned(as: SIMD8<Float>.self)
+        sums4.1 += unsafe place.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
+        sums4.2 += unsafe place.loadUnaligned(fromByteOffset: 64, as: SIMD8<Float>.self)
+        sums4.3 += unsafe place.loadUnaligned(fromByteOffset: 96, as: SIMD8<Float>.self)
+      }
+      unsafe sums.pointer[tile * 16] = (sums4.0 + sums4.1 + sums4.2 + sums4.3).sum()
+    }
+  }
+  return Double(count * MemoryLayout<Float>.stride) / seconds
+}
