@@ -15,7 +15,7 @@ static const int8_t counting[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef int8_t signed16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint8_t bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
-typedef uint32_t words __attribute__((vector_size(16)));
+typedef uint32_t words __attribute__((vector_size(16), aligned(1), may_alias));
 
 #define WIDTH 4
 #define WEIGHT_ROWS 2

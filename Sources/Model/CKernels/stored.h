@@ -30,27 +30,36 @@ INLINE V NAME(floats)(I values) { return __builtin_convertvector(values, V); }
 // registers apart, with three instructions for each scale.
 #define THROUGH_MEMORY(p) __asm__("" : "+r"(p) : : "memory")
 
+#define ONE_BY_ONE __asm__ volatile("" : : : "memory")
+
 // MARK: Scales
 
-// Halves that stand `stride` apart, `words` of them together, of `count` <= SPAN blocks.
-INLINE void NAME(scales_of_halves)(const uint8_t *w, long stride, const int words, long count, float *scales) {
-  uint16_t raw[SPAN * 2] __attribute__((aligned(64)));
-  if (count == SPAN) {
-    UNROLL for (long i = 0; i < SPAN; i++) memcpy(raw + i * words, w + i * stride, 2 * words);
-  } else {
-    memset(raw, 0, sizeof raw);
-    for (long i = 0; i < count; i++) memcpy(raw + i * words, w + i * stride, 2 * words);
+// The two halves at the beginning of `count` <= SPAN blocks: a scale, and a minimum or what nobody looks at. Copied one by
+// one: the compiler would gather them by shuffles, for which the port that looks up and extends has no time.
+INLINE void NAME(scales_of_blocks)(const uint8_t *w, long bytes, long count, float *scales) {
+  if (count < SPAN) {
+    for (long i = 0; i < count; i++) {
+      scales[2 * i] = NAME(half)(w + i * bytes);
+      scales[2 * i + 1] = NAME(half)(w + i * bytes + 2);
+      ONE_BY_ONE;
+    }
+    return;
   }
-  UNROLL for (int i = 0; i < SPAN * words; i += WIDTH) *(V *)(scales + i) = NAME(halves)(raw + i);
+  uint16_t raw[SPAN * 2] __attribute__((aligned(64)));
+  UNROLL for (long i = 0; i < SPAN; i++) {
+    memcpy(raw + 2 * i, w + i * bytes, 4);
+    ONE_BY_ONE;
+  }
+  UNROLL for (int i = 0; i < 2 * SPAN; i += WIDTH) *(V *)(scales + i) = NAME(halves)(raw + i);
 }
 
 // Eight scales of six bits for d, then eight for -dmin, in twelve bytes as Q4_K and Q5_K have them.
 INLINE void NAME(scales_of_sixes)(const uint8_t *block, float *scales) {
-  uint32_t u[3];
-  memcpy(u, block + 4, 12);
-  const words sixes = {
-      u[0] & 0x3f3f3f3f, (u[2] & 0x0f0f0f0f) | ((u[0] >> 2) & 0x30303030),
-      u[1] & 0x3f3f3f3f, ((u[2] >> 4) & 0x0f0f0f0f) | ((u[1] >> 2) & 0x30303030)};
+  const words u = *(const words *)(block + 4);  // Three words, and one of what follows.
+  const words whole = (__builtin_shufflevector(u, u, 0, 0, 1, 1) >> (words){0, 2, 0, 2}) &
+                      (words){0x3f3f3f3f, 0x30303030, 0x3f3f3f3f, 0x30303030};
+  const words sixes = whole | ((__builtin_shufflevector(u, u, 2, 2, 2, 2) >> (words){0, 0, 0, 4}) &
+                               (words){0, 0x0f0f0f0f, 0, 0x0f0f0f0f});
   const float d = NAME(half)(block), m = -NAME(half)(block + 2);
   const NAME(sixteen) factors = {d, d, d, d, d, d, d, d, m, m, m, m, m, m, m, m};
   *(NAME(sixteen) *)scales = __builtin_convertvector((bytes16)sixes, NAME(sixteen)) * factors;
@@ -61,11 +70,11 @@ INLINE void NAME(prepare)(const enum t2_weight_type type, const uint8_t *w, long
   NAME(sixteen) *first = (NAME(sixteen) *)scales, *second = first + 1;
   switch (type) {
     case T2_F32: case T2_F16: case T2_BF16: case T2_F64: break;
-    case T2_Q8_0: NAME(scales_of_halves)(w, 34, 1, count, scales); break;
-    case T2_Q4_0: case T2_IQ4_NL: NAME(scales_of_halves)(w, 18, 1, count, scales); break;
-    case T2_Q4_1: NAME(scales_of_halves)(w, 20, 2, count, scales); break;
-    case T2_Q5_0: NAME(scales_of_halves)(w, 22, 1, count, scales); break;
-    case T2_Q5_1: NAME(scales_of_halves)(w, 24, 2, count, scales); break;
+    case T2_Q8_0: NAME(scales_of_blocks)(w, 34, count, scales); break;
+    case T2_Q4_0: case T2_IQ4_NL: NAME(scales_of_blocks)(w, 18, count, scales); break;
+    case T2_Q4_1: NAME(scales_of_blocks)(w, 20, count, scales); break;
+    case T2_Q5_0: NAME(scales_of_blocks)(w, 22, count, scales); break;
+    case T2_Q5_1: NAME(scales_of_blocks)(w, 24, count, scales); break;
     case T2_Q2_K: {
       const bytes16 pairs = *(const bytes16 *)w;
       *first = __builtin_convertvector(pairs & 15, NAME(sixteen)) * NAME(half)(w + 80);
@@ -102,14 +111,16 @@ INLINE bool NAME(has_minimum)(const enum t2_weight_type type) {
 
 // The scale and the minimum for the values from the `i`-th on of the `step`-th part, which has `count`.
 INLINE float NAME(scale)(const enum t2_weight_type type, const float *scales, long step, const int count, const int i) {
-  const bool isPaired = type == T2_Q4_1 || type == T2_Q5_1;
-  const int length = type == T2_Q2_K || type == T2_Q3_K || type == T2_Q6_K ? 16 : 32;
-  return scales[(step * (count / length) + i / length) * (isPaired ? 2 : 1)];
+  switch (type) {
+    case T2_Q2_K: case T2_Q3_K: case T2_Q6_K: return scales[step * (count / 16) + i / 16];
+    case T2_Q4_K: case T2_Q5_K: case T2_IQ4_XS: return scales[step * (count / 32) + i / 32];
+    default: return scales[2 * step];
+  }
 }
 
 INLINE float NAME(minimum)(
     const enum t2_weight_type type, const float *scales, long step, const int count, const int i) {
-  const int offset = type == T2_Q4_1 || type == T2_Q5_1 ? 1 : type == T2_Q2_K ? 16 : 8;
+  const int offset = type == T2_Q2_K ? 16 : type == T2_Q4_K || type == T2_Q5_K ? 8 : 1;
   return NAME(scale)(type, scales + offset, step, count, i);
 }
 
@@ -303,9 +314,11 @@ INLINE float NAME(element)(const enum t2_weight_type type, const uint8_t *w) {
 
 // MARK: Widening and products
 
-// Where the scales are prepared from that the blocks from `block` on need: SPAN of them where the row has as many.
+// Where the scales are prepared from that the blocks from `block` on need: where a row ends with more than a few blocks,
+// a whole span is faster, and so begins with some that are done.
 INLINE long NAME(span_start)(long block, long blocks) {
-  return blocks - block < SPAN && blocks >= SPAN ? blocks - SPAN : block;
+  const long left = blocks - block;
+  return left > 4 && left < SPAN && blocks >= SPAN ? blocks - SPAN : block;
 }
 
 // The `count` values at `w`, whole blocks.
