@@ -222,7 +222,7 @@ INLINE void NAME(unpack)(const enum t2_weight_type type, const uint8_t *w, long 
 }
 
 #if WIDTH == 16
-// The bytes of the step's four-bit levels and their number; none where a type has others.
+// The bytes of the step's four-bit levels; none where a type has others.
 INLINE const uint8_t *NAME(pairs)(const enum t2_weight_type type, const uint8_t *w, long step) {
   switch (type) {
     case T2_Q4_0: case T2_IQ4_NL: return w + 18 * step + 2;

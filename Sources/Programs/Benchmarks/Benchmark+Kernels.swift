@@ -7,7 +7,8 @@ extension Benchmark {
     run: measureKernels)
 }
 
-/// Types of which at least this share of the plain reading is asked for, on the best vector unit.
+/// Types of which at least this share of the plain reading is asked for, on the best vector unit. They stand for the others
+/// on the units below.
 private let bounds: [String: Double] = ["BF16": 0.8, "Q8_0": 0.8, "Q4_1": 0.6, "Q4_K": 0.6]
 
 /// One row, as decoding one stream has it, by as many weights as no cache holds, on all cores.
@@ -30,6 +31,7 @@ private func measureKernels(_ context: borrowing BenchmarkContext) -> [Measureme
     for number in 0..<UInt32(t2_weight_type_count()) {
       let type = t2_weight_type(rawValue: number)
       let typeName = unsafe String(cString: t2_weight_type_name(type))
+      guard unit == best || bounds[typeName] != nil else { continue }
       let speed = productSpeed(context, unit, type, block)
       results.append(Measurement("\(typeName), \(name)", speed / 1e9, "GB/s"))
       guard unit == best else { continue }
