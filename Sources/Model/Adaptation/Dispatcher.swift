@@ -44,12 +44,10 @@ package struct Dispatcher: Sendable {
     self.tokenizer = tokenizer
     self.template = template
     self.labels = labels
-    let opening = tokenizer.encode(BoxedAnswer.opening)
+    let opening = PromptText.text(BoxedAnswer.opening)
     var answers: [[Int32]] = []
     for label in labels {
-      let whole = tokenizer.encode(BoxedAnswer.opening + label + "}")
-      // Where the brace and the label's beginning are one token, the label is encoded alone.
-      let tokens = whole.starts(with: opening) ? Array(whole.dropFirst(opening.count)) : tokenizer.encode(label + "}")
+      let tokens = tokenizer.continuation(label + "}", of: opening)
       guard !tokens.isEmpty else { throw .emptyLabel(label) }
       answers.append(tokens)
     }
@@ -59,12 +57,12 @@ package struct Dispatcher: Sendable {
   /// The question in tokens, ready for the model's answer, of which `begun` is there already.
   package func question(_ prompt: String, begun: String = "") throws(DispatcherError) -> [Int32] {
     let text = template.render(labels: labels, prompt: prompt)
-    var tokens = tokenizer.addsBOS ? [tokenizer.bos].compactMap(\.self) : []
-    switch model.chatTemplate {
-    case .success(let chat):
-      tokens += tokenizer.encode(chat.pieces([.user(text)]) + [TextPiece(begun, recognizeSpecial: false)])
-    case .failure: tokens += tokenizer.encode(text + "\n" + begun)
-    }
+    let prompt =
+      switch model.chatTemplate {
+      case .success(let chat): PromptText.chat(chat.pieces([.user(text)])).appending(begun)
+      case .failure: PromptText.text(text + "\n" + begun)
+      }
+    let tokens = tokenizer.encode(prompt)
     // Room for an answer belongs to the question: a model that can read it and not answer has not decided.
     let needed = tokens.count + (answers.map(\.count).max() ?? 0)
     guard needed <= model.shape.context else {
@@ -113,7 +111,7 @@ package struct Dispatcher: Sendable {
   ) throws(DispatcherError) -> GenerationRequest {
     GenerationRequest(
       prompt: try question(prompt), view: view, maximumTokens: maximumTokens,
-      stopIDs: tokenizer.endOfTurn + [tokenizer.eos].compactMap(\.self))
+      stopIDs: model.endIDs)
   }
 
   /// The answer from a generated text. The probabilities are those of the labels where the model answered, after what

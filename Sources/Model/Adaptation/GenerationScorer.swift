@@ -11,11 +11,10 @@ package func generateAnswers(
   _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView,
   sampling: (Int) -> Sampling = { _ in .greedy }, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
 ) throws(TransformerError) -> [Generation] {
-  let stopIDs = model.tokenizer.map { $0.endOfTurn + [$0.eos].compactMap(\.self) } ?? []
   let requests = rows.enumerated().map { place, row in
     GenerationRequest(
       prompt: row.prompt, view: view, sampling: sampling(place), maximumTokens: task.settings.maximumTokens,
-      stopIDs: stopIDs, stopStrings: task.stops(chat: row.isChat))
+      stopIDs: model.endIDs, stopStrings: task.stops(chat: row.isChat))
   }
   let answers = try model.generate(requests, priority: priority, onToken: { _ in !shouldStop() })
   if shouldStop() { throw .stopped }

@@ -60,16 +60,16 @@ package struct TaskEncoder {
   }
 
   private func encode(_ row: TaskRow) throws(TaskEncodingError) -> EncodedRow {
-    let (pieces, isChat) = try pieces(row)
-    let prompt = begin() + tokenizer.encode(pieces)
+    let text = try promptText(row)
+    let prompt = tokenizer.encode(text)
     var continuations: [[Int32]] = []
     let leads = task.leads(for: row)
     var leadCounts: [Int] = []
-    for (index, text) in task.continuations(for: row).enumerated() {
-      let lead = leads.isEmpty ? [] : added(leads[index], behind: pieces, prompt)
-      let pieces = leads.isEmpty ? pieces : pieces + [TextPiece(leads[index], recognizeSpecial: false)]
-      let scored = added(text, behind: pieces, prompt + lead)
-      guard !scored.isEmpty else { throw .emptyChoice(row: row.id, line: row.line, choice: text) }
+    for (index, choice) in task.continuations(for: row).enumerated() {
+      let lead = leads.isEmpty ? [] : tokenizer.continuation(leads[index], of: text)
+      let before = leads.isEmpty ? text : text.appending(leads[index])
+      let scored = added(choice, behind: before, prompt + lead)
+      guard !scored.isEmpty else { throw .emptyChoice(row: row.id, line: row.line, choice: choice) }
       continuations.append(lead + scored)
       if !leads.isEmpty { leadCounts.append(lead.count) }
     }
@@ -77,24 +77,23 @@ package struct TaskEncoder {
     guard longest <= model.shape.context else {
       throw .tooLong(row: row.id, line: row.line, tokens: longest, context: model.shape.context)
     }
-    return EncodedRow(row: row, prompt: prompt, continuations: continuations, leads: leadCounts, isChat: isChat)
+    return EncodedRow(row: row, prompt: prompt, continuations: continuations, leads: leadCounts, isChat: text.isChat)
   }
 
-  /// The tokens that a text adds to what is there, both encoded together, as lm-evaluation-harness does.
-  private func added(_ text: String, behind pieces: [TextPiece], _ prompt: [Int32]) -> [Int32] {
-    let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
-    return whole.starts(with: prompt) ? Array(whole.dropFirst(prompt.count)) : tokenizer.encode(text)
+  /// The tokens that a text adds to the tokens that are there, of the text before it, as lm-evaluation-harness does: see
+  /// ``Tokenizer/continuation(_:of:recognizeSpecial:)``. With a lead those need not be the tokens of all text before.
+  private func added(_ text: String, behind before: PromptText, _ tokens: [Int32]) -> [Int32] {
+    let whole = tokenizer.encode(before.appending(text))
+    return whole.starts(with: tokens) ? Array(whole.dropFirst(tokens.count)) : tokenizer.continuation(text)
   }
 
   /// The right answer behind the row's prompt, and the token that ends it: what `next-token` training teaches. Empty for
   /// a row that has none.
   package func solution(of row: EncodedRow) throws(TaskEncodingError) -> [Int32] {
     let text = task.solution(for: row.row, chat: row.isChat)
-    let (pieces, _) = try pieces(row.row)
     // The text goes on where the prompt ends, so both are encoded together.
-    let whole = begin() + tokenizer.encode(pieces + [TextPiece(text, recognizeSpecial: false)])
-    let added = whole.starts(with: row.prompt) ? Array(whole.dropFirst(row.prompt.count)) : tokenizer.encode(text)
-    let end = (row.isChat ? tokenizer.endOfTurn.first : nil) ?? tokenizer.eos
+    let added = added(text, behind: try promptText(row.row), row.prompt)
+    let end = row.isChat ? tokenizer.turnEnd : tokenizer.eos
     let solution = added + [end].compactMap(\.self)
     guard row.prompt.count + solution.count <= model.shape.context else {
       throw .tooLong(
@@ -103,21 +102,16 @@ package struct TaskEncoder {
     return added.isEmpty ? [] : solution
   }
 
-  private func begin() -> [Int32] {
-    guard tokenizer.addsBOS, let bos = tokenizer.bos else { return [] }
-    return [bos]
-  }
-
-  private func pieces(_ row: TaskRow) throws(TaskEncodingError) -> (pieces: [TextPiece], isChat: Bool) {
+  private func promptText(_ row: TaskRow) throws(TaskEncodingError) -> PromptText {
     switch task.prompt(for: row) {
-    case .text(let text): return ([TextPiece(text, recognizeSpecial: false)], false)
+    case .text(let text): return .text(text)
     case .chat(let messages, let otherwise):
       switch model.chatTemplate {
       case .success(let template):
-        return (template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }), true)
+        return .chat(template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }))
       case .failure(let problem):
         guard let otherwise else { throw .noChatTemplate(task: task.name, problem: problem.description) }
-        return ([TextPiece(otherwise, recognizeSpecial: false)], false)
+        return .text(otherwise)
       }
     }
   }

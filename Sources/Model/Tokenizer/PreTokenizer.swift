@@ -1,27 +1,16 @@
 /// How a text is cut into words before merging. A merge never crosses the border of a word.
 ///
-/// Written by hand over scalars, and not as `Regex`, because this is the inner loop of every request; the regular expressions that
-/// they stand for are in the comments. Further families (Llama 3, Qwen2, Tekken) each become a case with a scanner of its own.
-package enum PreTokenizer: Sendable, CaseIterable {
+/// Written by hand over scalars, and not as `Regex`, because this is the inner loop of every request; the regular expressions
+/// that they stand for are in the comments. Which one a file means, `PreTokenizer+Names.swift` says.
+package enum PreTokenizer: Sendable, Equatable {
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   case gpt2
   /// GPT-2's expression, then every character of \p{N} by itself.
   case gpt2ThenDigits
   /// Every character of \p{N} by itself, then GPT-2's expression on what lies between them.
   case digitsThenGPT2
-
-  /// `name` is GGUF's `tokenizer.ggml.pre`.
-  ///
-  /// `smollm` is read as `gpt2ThenDigits`, since the project's reference ids (Hugging Face's transformers on this very GGUF) are so. The
-  /// other order, which SmolLM2's tokenizer.json and llama.cpp have, differs only where two or more blanks stand before a
-  /// digit: there `\s+(?!\S)` does not see the digit and keeps the blanks together.
-  package init(ggufName name: String) throws(TokenizerError) {
-    switch name {
-    case "gpt-2": self = .gpt2
-    case "smollm": self = .gpt2ThenDigits
-    default: throw .unsupportedPreTokenizer(found: name)
-    }
-  }
+  /// Llama 3's and Qwen2's.
+  case words(WordScanner.Rules)
 
   /// Calls `word` with the range of each word of `text[range]`, which is valid UTF-8, in order and without gaps.
   func split(_ text: [UInt8], _ range: Range<Int>, word: (Range<Int>) -> Void) {
@@ -36,6 +25,8 @@ package enum PreTokenizer: Sendable, CaseIterable {
       splitAtNumbers(text, range, number: word) {
         GPT2Scanner(text: text, end: $0.upperBound).scan(from: $0.lowerBound, word: word)
       }
+    case .words(let rules):
+      WordScanner(text: text, end: range.upperBound, rules: rules).scan(from: range.lowerBound, word: word)
     }
   }
 }
@@ -75,12 +66,22 @@ func characterClass(_ text: [UInt8], at position: Int, end: Int) -> (kind: Chara
     default: return (.other, 1)
     }
   }
-  let length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
-  guard position + length <= end else { return (.other, end - position) }
-  var value = UInt32(first) & (0x7F >> UInt32(length))
-  for index in 1..<length { value = value << 6 | UInt32(text[position + index] & 0x3F) }
+  let (value, length) = scalarValue(text, at: position, end: end)
   guard let scalar = Unicode.Scalar(value) else { return (.other, length) }
   return (characterClass(of: scalar), length)
+}
+
+/// The value and byte length of the scalar at `position`, which begins a scalar of valid UTF-8; one that is cut off has a
+/// value that is no scalar's.
+@inline(__always)
+func scalarValue(_ text: [UInt8], at position: Int, end: Int) -> (value: UInt32, length: Int) {
+  let first = text[position]
+  if first < 0x80 { return (UInt32(first), 1) }
+  let length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
+  guard position + length <= end else { return (.max, end - position) }
+  var value = UInt32(first) & (0x7F >> UInt32(length))
+  for index in 1..<length { value = value << 6 | UInt32(text[position + index] & 0x3F) }
+  return (value, length)
 }
 
 private func characterClass(of scalar: Unicode.Scalar) -> CharacterClass {

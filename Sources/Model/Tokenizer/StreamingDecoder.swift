@@ -6,6 +6,7 @@ package struct StreamingDecoder {
   private let tokenizer: Tokenizer
   private let skipSpecial: Bool
   private var held: [UInt8] = []  // at most three bytes: the beginning of a character
+  private var isAtStart = true
 
   package init(_ tokenizer: Tokenizer, skipSpecial: Bool = false) {
     self.tokenizer = tokenizer
@@ -14,7 +15,11 @@ package struct StreamingDecoder {
 
   /// The text that became complete with this token; may be empty.
   package mutating func push(_ id: Int32) -> String {
-    held.append(contentsOf: tokenizer.decodeBytes(CollectionOfOne(id), skipSpecial: skipSpecial))
+    tokenizer.appendBytes(of: id, skipSpecial: skipSpecial, to: &held)
+    if isAtStart, let first = held.first {
+      isAtStart = false
+      if first == 0x20, tokenizer.parts.dropsFirstBlank { held.removeFirst() }
+    }
     let complete = held.count - incompleteSuffix(of: held)
     defer { held.removeFirst(complete) }
     return String(decoding: held[..<complete], as: UTF8.self)

@@ -25,83 +25,65 @@ extension Tokenizer {
     _ = try file.optionalString("version")
     _ = file.optionalValue("truncation")  // these two are about batches, not about what a text's ids are
     _ = file.optionalValue("padding")
-    try TokenizerSteps(file.optionalValue("normalizer"), of: .normalizer).requireNone()
-    let preTokenizer = try preTokenizer(TokenizerSteps(file.value("pre_tokenizer"), of: .preTokenizer))
-    try TokenizerSteps(file.optionalValue("post_processor"), of: .postProcessor).requireNone()
+    let normalizer = try TokenizerSteps(file.optionalValue("normalizer"), of: .normalizer).normalizer()
+    let cut = try TokenizerSteps(file.optionalValue("pre_tokenizer"), of: .preTokenizer).cut(normalizer)
+    let beginning = try TokenizerSteps(file.optionalValue("post_processor"), of: .postProcessor).beginning()
     let decoder = try TokenizerSteps(file.value("decoder"), of: .decoder)
-    guard decoder.names == ["ByteLevel"] else { throw decoder.unsupported("ByteLevel") }
+    let (writing, dropsFirstBlank) = try decoder.decoder()
     let added = try file.optionalArray("added_tokens") ?? []
     var model = try file.reader("model")
     try file.finish()
 
+    let isByteLevel = if case .words = cut { true } else { false }
+    guard isByteLevel == (writing == .byteAlphabet), !isByteLevel || !normalizer.marksBlanks else {
+      throw decoder.unsupported(
+        "\(decoder.names.joined(separator: " then ")) behind \(isByteLevel ? "ByteLevel" : "blanks that are marked")",
+        "ByteLevel in both, or blanks marked and unmarked again")
+    }
     let type = try model.optionalString("type") ?? "BPE"
     guard type == "BPE" else { throw TokenizerError.unsupportedModel(found: type) }
     for key in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
       guard let value = model.optionalValue(key), value != .string(""), value.doubleValue != 0 else { continue }
       throw TokenizerError.unsupportedFeature(place: "model.\(key)", found: value.jsonText, supported: "none")
     }
-    for key in ["byte_fallback", "ignore_merges"] where try model.optionalBool(key) == true {
-      throw TokenizerError.unsupportedFeature(place: "model.\(key)", found: "true", supported: "false")
+    let fallsBackToBytes = try model.optionalBool("byte_fallback") ?? false
+    guard !fallsBackToBytes || !isByteLevel else {
+      throw TokenizerError.unsupportedFeature(
+        place: "model.byte_fallback", found: "true", supported: "false behind ByteLevel")
     }
+    let ignoresMerges = try model.optionalBool("ignore_merges") ?? false
     let unknownToken = try model.optionalString("unk_token")
-    if try model.optionalBool("fuse_unk") == true, unknownToken != nil {
-      throw TokenizerError.unsupportedFeature(place: "model.fuse_unk", found: "true", supported: "false")
-    }
+    let fusesUnknown = try model.optionalBool("fuse_unk") ?? false
     let vocabularyObject = try model.object("vocab")
     let mergeValues = try model.array("merges")
     try model.finish()
 
-    let vocabulary = try vocabulary(vocabularyObject, added)
-    let merges = try MergeTable(merges: mergeTexts(mergeValues), vocabulary: vocabulary)
+    let (vocabulary, flags) = try vocabulary(vocabularyObject, added, writing)
     func id(_ text: String?, _ name: String) throws -> Int? {
       guard let text else { return nil }
-      guard let id = vocabulary.id(ofText: [UInt8](text.utf8)[...]) else {
+      guard let id = vocabulary.id(ofText: text) else {
         throw TokenizerError.json("\(name) is \"\(text.excerpt)\", which is not in the vocabulary")
       }
       return Int(id)
     }
-    return try Tokenizer(
-      vocabulary: vocabulary, merges: merges, preTokenizer: preTokenizer, bos: id(config.bos, "bos_token"),
-      eos: id(config.eos, "eos_token"), addsBOS: config.addsBOS, unknown: id(unknownToken, "model.unk_token"))
-  }
-
-  private static let supportedPreTokenizers =
-    "ByteLevel with its own expression (GPT-2), alone, before or after Digits with individual_digits (SmolLM)"
-
-  private static func preTokenizer(_ steps: TokenizerSteps) throws -> PreTokenizer {
-    let found: PreTokenizer
-    switch steps.names {
-    case ["ByteLevel"]: found = .gpt2
-    case ["ByteLevel", "Digits"]: found = .gpt2ThenDigits
-    case ["Digits", "ByteLevel"]: found = .digitsThenGPT2
-    default: throw steps.unsupported(supportedPreTokenizers)
-    }
-    for (name, step) in zip(steps.names, steps.values) {
-      var step = try ObjectReader(reading: step, path: "pre_tokenizer.\(name)")
-      _ = try step.string("type")
-      if name == "Digits" {
-        let individual = try step.optionalBool("individual_digits") ?? false
-        guard individual else {
-          throw TokenizerError.unsupportedFeature(
-            place: "pre_tokenizer", found: "Digits without individual_digits", supported: supportedPreTokenizers)
-        }
-      } else {
-        _ = try step.optionalBool("trim_offsets")  // offsets only
-        let prefix = try step.optionalBool("add_prefix_space") ?? true
-        let regex = try step.optionalBool("use_regex") ?? true
-        guard !prefix, regex else {
-          throw TokenizerError.unsupportedFeature(
-            place: "pre_tokenizer", found: "ByteLevel with add_prefix_space \(prefix), use_regex \(regex)",
-            supported: "add_prefix_space false, use_regex true")
-        }
-      }
-      try step.finish()
-    }
-    return found
+    let merges = try MergeTable(parts: mergeParts(mergeValues), vocabulary: vocabulary)
+    var parts = TokenizerParts(vocabulary: vocabulary, merges: merges, normalizer: normalizer, cut: cut)
+    parts.ignoresMerges = ignoresMerges
+    parts.flags = flags
+    parts.beginning = beginning
+    parts.bos = try id(config.bos, "bos_token") ?? beginning.first
+    parts.eos = try id(config.eos, "eos_token")
+    parts.unknown = try id(unknownToken, "model.unk_token")
+    parts.fusesUnknown = fusesUnknown
+    parts.fallsBackToBytes = fallsBackToBytes
+    parts.dropsFirstBlank = dropsFirstBlank
+    return try Tokenizer(parts)
   }
 
   /// The vocabulary of the model and the added tokens, in order of their ids, which must be 0 to n - 1.
-  private static func vocabulary(_ object: JSONObject, _ added: [JSONValue]) throws -> Vocabulary {
+  private static func vocabulary(
+    _ object: JSONObject, _ added: [JSONValue], _ writing: Vocabulary.Writing
+  ) throws -> (Vocabulary, [Int32: AddedTokens.Flags]) {
     let bound = object.count + added.count
     guard bound <= Vocabulary.maximumTokens else {
       throw TokenizerError.tooMany(what: "tokens", found: bound, allowed: Vocabulary.maximumTokens)
@@ -128,17 +110,20 @@ extension Tokenizer {
       guard let id = value.intValue else {
         throw TokenizerError.json("model.vocab: the id of \"\(text.excerpt)\" is \(value.excerpt), expected an integer")
       }
-      try place(text, at: id, .normal)
+      let isByte = writing == .sentencePiece && Vocabulary.byte(ofText: Array(text.utf8)[...]) != nil
+      try place(text, at: id, isByte ? .byte : .normal)
     }
+    var allFlags: [Int32: AddedTokens.Flags] = [:]
     for (index, value) in added.enumerated() {
       var token = try ObjectReader(reading: value, path: "added_tokens[\(index)]")
       let id = try token.int("id", in: 0...Int(Int32.max))
       let content = try token.string("content")
-      for key in ["single_word", "lstrip", "rstrip"] where try token.optionalBool(key) == true {
-        throw TokenizerError.unsupportedFeature(
-          place: "added_tokens[\(index)].\(key)", found: "true (\(content))", supported: "false")
-      }
-      _ = try token.optionalBool("normalized")  // there is no normalizer
+      var flags = AddedTokens.Flags()
+      flags.isWord = try token.optionalBool("single_word") ?? false
+      flags.takesBlanksBefore = try token.optionalBool("lstrip") ?? false
+      flags.takesBlanksAfter = try token.optionalBool("rstrip") ?? false
+      flags.isNormalized = try token.optionalBool("normalized") ?? false
+      if flags != AddedTokens.Flags() { allFlags[Int32(id)] = flags }
       let special = try token.optionalBool("special") ?? false
       try token.finish()
       try place(content, at: id, special ? .control : .userDefined)
@@ -149,34 +134,34 @@ extension Tokenizer {
     if let beyond {
       throw TokenizerError.missingIDs(first: texts.count, last: beyond.id - 1, next: beyond.text)
     }
-    return try Vocabulary(tokens: texts, kinds: Array(kinds.prefix(texts.count)))
+    return (try Vocabulary(tokens: texts, kinds: Array(kinds.prefix(texts.count)), writing: writing), allFlags)
   }
 
-  /// Merges are "a b", or ["a", "b"] since tokenizers 0.20.
-  private static func mergeTexts(_ values: [JSONValue]) throws -> [String] {
-    var merges: [String] = []
-    merges.reserveCapacity(values.count)
+  /// The parts of the merges, two and two. Merges are "a b", or ["a", "b"] since tokenizers 0.20.
+  private static func mergeParts(_ values: [JSONValue]) throws -> [String] {
+    var parts: [String] = []
+    parts.reserveCapacity(values.count * 2)
     for (index, value) in values.enumerated() {
-      if let text = value.stringValue {
-        merges.append(text)
-      } else if let pair = value.arrayValue, pair.count == 2, let left = pair[0].stringValue,
-        let right = pair[1].stringValue,
-        !left.utf8.contains(0x20)
+      if case .array(let pair) = value, pair.count == 2, let left = pair[0].stringValue, let right = pair[1].stringValue
       {
-        merges.append(left + " " + right)
+        parts.append(left)
+        parts.append(right)
+      } else if let text = value.stringValue, let space = text.utf8.firstIndex(of: 0x20) {
+        parts.append(String(text[..<space]))
+        parts.append(String(text[text.utf8.index(after: space)...]))
       } else {
-        throw TokenizerError.malformedMerge(index: index, text: value.jsonText)
+        throw TokenizerError.malformedMerge(index: index, text: value.stringValue ?? value.jsonText)
       }
     }
-    return merges
+    return parts
   }
 }
 
-/// What is used of `tokenizer_config.json`; the rest of that file is for other programs.
+/// What is used of `tokenizer_config.json`; the rest of that file is for other programs. Whether a text begins with the first
+/// token is not: that is what `tokenizer.json` does, and older files of Llama 3 do not say `add_bos_token`.
 private struct TokenizerConfiguration {
   var bos: String?
   var eos: String?
-  var addsBOS = false
 
   init(_ bytes: [UInt8]?) throws {
     guard let bytes else { return }
@@ -187,6 +172,5 @@ private struct TokenizerConfiguration {
     func token(_ key: String) -> String? { object[key]?.stringValue ?? object[key]?["content"]?.stringValue }
     bos = token("bos_token")
     eos = token("eos_token")
-    addsBOS = object["add_bos_token"]?.boolValue ?? false
   }
 }

@@ -1,28 +1,31 @@
-/// Text to token ids and back: byte-level BPE.
+/// Text to token ids and back: byte-level BPE, and SentencePiece's BPE.
 ///
 /// Immutable after it is made, so any thread may use it; nothing blocks and nothing traps, whatever the text or the ids.
-/// The two file formats are read in `Tokenizer+GGUF.swift` and `Tokenizer+HuggingFace.swift`.
+/// The two file formats are read in `Tokenizer+GGUF.swift` and `Tokenizer+HuggingFace.swift`; a text's way to ids is in
+/// `Tokenizer+Encoding.swift`.
 package final class Tokenizer: Sendable {
-  package let preTokenizer: PreTokenizer
   package let bos: Int32?
   package let eos: Int32?
-  /// Whether the model's file asks for `bos` in front of a prompt. `encode` never adds it.
-  package let addsBOS: Bool
+  /// What the model's file asks for in front of a text, as a rule `bos` or nothing; see ``PromptText``.
+  package let beginning: [Int32]
   /// Tokens after which generation stops: `eos` and the markers of the end of a turn or a text that the vocabulary has.
   package let endOfTurn: [Int32]
+  /// What ends an answer in a chat.
+  package let turnEnd: Int32?
 
-  private let vocabulary: Vocabulary
-  private let merges: MergeTable
-  private let specials: SpecialTokens
-  private let idOfByte: [Int32]  // -1: the vocabulary has no token for this byte
-  private let unknown: Int32?
+  let parts: TokenizerParts
+  /// Found in the text as it is, and in the text as the normalizer leaves it.
+  let added: AddedTokens
+  let normalizedAdded: AddedTokens
+  let symbols: SymbolTable
 
-  /// `unknown` stands for a byte without token; where it is nil such a byte is left out, as Hugging Face's BPE without
-  /// `unk_token` does. (SmolLM2 lacks 21 bytes: some controls, and bytes that UTF-8 never has or hardly ever.)
-  init(
-    vocabulary: Vocabulary, merges: MergeTable, preTokenizer: PreTokenizer, bos: Int?, eos: Int?, addsBOS: Bool,
-    unknown: Int?
-  ) throws(TokenizerError) {
+  /// Ends of turns and texts by their names, whatever `eos` is: a GGUF file of Llama 3 may name `<|end_of_text|>` alone. As
+  /// llama.cpp does.
+  private static let turnEnds = ["<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>"]
+  private static let textEnds = ["<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "</s>"]
+
+  init(_ parts: TokenizerParts) throws(TokenizerError) {
+    let vocabulary = parts.vocabulary
     func checked(_ id: Int?, _ name: String) throws(TokenizerError) -> Int32? {
       guard let id else { return nil }
       guard id >= 0, id < vocabulary.count else {
@@ -30,108 +33,118 @@ package final class Tokenizer: Sendable {
       }
       return Int32(id)
     }
-    self.bos = try checked(bos, "bos")
-    self.eos = try checked(eos, "eos")
-    self.unknown = try checked(unknown, "unknown")
-    self.vocabulary = vocabulary
-    self.merges = merges
-    self.preTokenizer = preTokenizer
-    self.addsBOS = addsBOS
-    self.specials = SpecialTokens(vocabulary)
-    self.idOfByte = (0..<256).map { vocabulary.id(ofText: ByteAlphabet.text(of: UInt8($0))[...]) ?? -1 }
-    var ends: [Int32] = []
-    if let id = self.eos { ends.append(id) }
-    for text in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>"] {
-      guard let id = vocabulary.id(ofText: [UInt8](text.utf8)[...]), vocabulary.kinds[Int(id)] == .control else {
-        continue
-      }
-      if !ends.contains(id) { ends.append(id) }
+    bos = try checked(parts.bos, "bos")
+    eos = try checked(parts.eos, "eos")
+    var beginning: [Int32] = []
+    for id in parts.beginning { if let id = try checked(id, "the first token") { beginning.append(id) } }
+    self.beginning = beginning
+    self.parts = parts
+    symbols = SymbolTable(
+      vocabulary, unknown: try checked(parts.unknown, "unknown"), fusesUnknown: parts.fusesUnknown,
+      fallsBackToBytes: parts.fallsBackToBytes)
+    (added, normalizedAdded) = parts.addedTokens()
+
+    func ends(_ names: [String]) -> [Int32] {
+      names.compactMap { vocabulary.id(ofText: $0) }.filter { vocabulary.kinds[Int($0)] == .control }
     }
-    self.endOfTurn = ends
+    let turnEnds = ends(Self.turnEnds)
+    var all: [Int32] = []
+    for id in [eos].compactMap(\.self) + turnEnds + ends(Self.textEnds) where !all.contains(id) { all.append(id) }
+    endOfTurn = all
+    turnEnd = eos.map { turnEnds.contains($0) } == true ? eos : turnEnds.first ?? eos
   }
 
-  // MARK: Encoding
-
-  /// The ids of `text` as it is: no template, no added tokens. The text of a control token is plain text unless `recognizeSpecial`.
-  package func encode(_ text: String, recognizeSpecial: Bool = false) -> [Int32] {
-    encode([TextPiece(text, recognizeSpecial: recognizeSpecial)])
+  /// Nil for SentencePiece, which cuts at blanks if at all.
+  package var preTokenizer: PreTokenizer? {
+    if case .words(let preTokenizer) = parts.cut { preTokenizer } else { nil }
   }
 
-  /// The ids of the pieces' joined text, where only the marked pieces can hold control tokens. So what a user wrote between
-  /// a template's markers can never become one, and yet the words are cut as if the text were one.
-  package func encode(_ pieces: [TextPiece]) -> [Int32] {
-    var text: [UInt8] = []
-    var ids: [Int32] = []
-    var merger = BytePairMerger()
-    var symbols: [Int32] = []
-    var wordsFrom = 0
-    for piece in pieces { text.append(contentsOf: piece.text.utf8) }
-    ids.reserveCapacity(text.count / 3 + 4)
+  /// The text of `bos` and of `eos`, as a chat template writes them.
+  package var bosText: String? { bos.map(text(ofToken:)) }
+  package var eosText: String? { eos.map(text(ofToken:)) }
 
-    func encodeWords(_ range: Range<Int>) {
-      preTokenizer.split(text, range) { word in
-        symbols.removeAll(keepingCapacity: true)
-        for byte in text[word] {
-          let id = idOfByte[Int(byte)]
-          if id >= 0 { symbols.append(id) } else if let unknown { symbols.append(unknown) }
-        }
-        merger.merge(&symbols, with: merges)
-        ids.append(contentsOf: symbols)
-      }
-    }
-
-    var position = 0
-    for piece in pieces {
-      let end = position + piece.text.utf8.count
-      while position < end {
-        guard let match = specials.match(text, at: position, end: end, control: piece.recognizeSpecial) else {
-          position += 1
-          continue
-        }
-        encodeWords(wordsFrom..<position)
-        ids.append(match.id)
-        position += match.length
-        wordsFrom = position
-      }
-    }
-    encodeWords(wordsFrom..<position)
-    return ids
+  private func text(ofToken id: Int32) -> String {
+    String(decoding: parts.vocabulary.textOfToken(Int(id)), as: UTF8.self)
   }
+
+  /// The id of a token by its exact text as the model's file writes it.
+  package func id(ofToken text: String) -> Int32? { parts.vocabulary.id(ofText: text) }
 
   // MARK: Decoding
 
   /// The bytes that the ids stand for. An id outside the vocabulary gives U+FFFD, so that it is seen.
   package func decodeBytes(_ ids: some Sequence<Int32>, skipSpecial: Bool = false) -> [UInt8] {
     var bytes: [UInt8] = []
-    for id in ids {
-      guard id >= 0, id < vocabulary.count else {
-        bytes.append(contentsOf: [0xEF, 0xBF, 0xBD])
-        continue
-      }
-      if skipSpecial, vocabulary.kinds[Int(id)] == .control { continue }
-      bytes.append(contentsOf: vocabulary.bytesOfToken(Int(id)))
-    }
+    for id in ids { appendBytes(of: id, skipSpecial: skipSpecial, to: &bytes) }
+    if parts.dropsFirstBlank, bytes.first == 0x20 { bytes.removeFirst() }
     return bytes
+  }
+
+  /// Without what is done to the text as a whole.
+  func appendBytes(of id: Int32, skipSpecial: Bool, to bytes: inout [UInt8]) {
+    let vocabulary = parts.vocabulary
+    guard id >= 0, id < vocabulary.count else {
+      bytes.append(contentsOf: [0xEF, 0xBF, 0xBD])
+      return
+    }
+    if skipSpecial, vocabulary.kinds[Int(id)].isControl { return }
+    bytes.append(contentsOf: vocabulary.bytesOfToken(Int(id)))
   }
 
   /// The text of the ids; bytes that are not UTF-8 become U+FFFD.
   package func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool = false) -> String {
     String(decoding: decodeBytes(ids, skipSpecial: skipSpecial), as: UTF8.self)
   }
-
-  /// The id of a token by its exact text as the model's file writes it.
-  package func id(ofToken text: String) -> Int32? {
-    vocabulary.id(ofText: [UInt8](text.utf8)[...])
-  }
 }
 
-/// A stretch of a prompt, and whether the text of control tokens in it means those tokens.
-package struct TextPiece: Sendable, Equatable {
-  package var text: String
-  package var recognizeSpecial: Bool
+/// What a file says of a tokenizer; what can be wrong with it is found when the tokenizer is made of it.
+struct TokenizerParts: Sendable {
+  /// Where words are cut.
+  enum Cut: Sendable {
+    case words(PreTokenizer)
+    /// SentencePiece's stretches are one word, but for what tokenizer.json's `Metaspace` does.
+    case stretches(Metaspace?)
+  }
 
-  package init(_ text: String, recognizeSpecial: Bool) {
-    self.text = text
-    self.recognizeSpecial = recognizeSpecial
+  var vocabulary: Vocabulary
+  var merges: MergeTable
+  var normalizer = TextNormalizer()
+  var cut: Cut
+  /// A word that is a token as a whole is that token, before any merge is looked at.
+  var ignoresMerges = false
+  /// Of added tokens that have any; by id.
+  var flags: [Int32: AddedTokens.Flags] = [:]
+  var bos: Int?
+  var eos: Int?
+  var beginning: [Int] = []
+  /// Stands for what has no token; where it is nil that is left out, as Hugging Face's BPE without `unk_token` does.
+  /// (SmolLM2 lacks 21 bytes: some controls, and bytes that UTF-8 never has or hardly ever.)
+  var unknown: Int?
+  var fusesUnknown = false
+  var fallsBackToBytes = false
+  /// One blank at the beginning of decoded text is the one that was put in front.
+  var dropsFirstBlank = false
+  /// A blank in front of a chat's text behind a control token is the one that is put in front: a GGUF file of Mistral puts
+  /// one behind `[INST]`, where its template has one.
+  var countsBlanksOfChats = false
+
+  func addedTokens() -> (raw: AddedTokens, normalized: AddedTokens) {
+    var raw = AddedTokens()
+    var normalized = AddedTokens()
+    for index in 0..<vocabulary.count {
+      let kind = vocabulary.kinds[index]
+      guard kind.isControl || kind == .userDefined else { continue }
+      let flags = flags[Int32(index)] ?? AddedTokens.Flags()
+      let text = vocabulary.textOfToken(index)
+      if flags.isNormalized, !normalizer.changesNothing {
+        var marked = MarkedText()
+        marked.append(text, control: true)
+        let changed = normalizer.apply(marked, 0..<text.count, continues: false)
+        normalized.add(changed.bytes, id: Int32(index), isControl: kind.isControl, flags: flags)
+      } else {
+        raw.add(text, id: Int32(index), isControl: kind.isControl, flags: flags)
+      }
+    }
+    return (raw, normalized)
   }
 }

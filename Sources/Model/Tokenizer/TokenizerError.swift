@@ -3,7 +3,9 @@ import StrictJSON
 /// Why a tokenizer or a chat template could not be made. Encoding and decoding themselves never fail.
 package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case unsupportedModel(found: String)
-  case unsupportedPreTokenizer(found: String)
+  case unsupportedPreTokenizer(found: String, supported: [String])
+  /// The regular expression of a `Split`.
+  case unknownExpression(String)
   case unsupportedFeature(place: String, found: String, supported: String)
   case emptyVocabulary
   case tooMany(what: String, found: Int, allowed: Int)
@@ -17,6 +19,9 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case idOutOfRange(name: String, found: Int, vocabulary: Int)
   /// A gap in the ids in front of `next`.
   case missingIDs(first: Int, last: Int, next: String)
+  case scoreCount(scores: Int, tokens: Int)
+  case score(index: Int, found: Double)
+  case tooLong(index: Int, bytes: Int, allowed: Int)
   case json(String)
   case configuration(String)
   case noChatTemplate
@@ -26,9 +31,12 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .unsupportedModel(let found):
-      "the tokenizer model \(quoted(found)) is not supported yet; byte-level BPE ('gpt2' in GGUF, 'BPE' in tokenizer.json) is"
-    case .unsupportedPreTokenizer(let found):
-      "the pre-tokenizer \(quoted(found)) is not supported yet; 'gpt-2' and 'smollm' are"
+      "the tokenizer model \(quoted(found)) is not supported yet; BPE is ('gpt2' and 'llama' in GGUF, 'BPE' in tokenizer.json)"
+    case .unsupportedPreTokenizer(let found, let supported):
+      "the pre-tokenizer \(quoted(found)) is not supported yet; supported: \(supported.joined(separator: ", "))"
+    case .unknownExpression(let expression):
+      "tokenizer.json: words are cut by an expression that is not known: \(quoted(expression, atMost: 600)); known are those of "
+        + "Llama 3, Qwen2 and GPT-2"
     case .unsupportedFeature(let place, let found, let supported):
       "tokenizer.json: \(place) is \(found.excerpt), which is not supported yet; supported: \(supported)"
     case .emptyVocabulary:
@@ -54,6 +62,12 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
     case .missingIDs(let first, let last, let next):
       "tokenizer.json: no token has the \(first == last ? "id \(first)" : "ids \(first) to \(last)"), and "
         + "\(quoted(next)) has \(last + 1); ids have no gap: add to 'added_tokens' what is missing"
+    case .scoreCount(let scores, let tokens):
+      "the tokenizer has \(scores) scores for \(tokens) tokens; every token needs one"
+    case .score(let index, let found):
+      "the score of token \(index) is \(found); scores are numbers that can be ordered"
+    case .tooLong(let index, let bytes, let allowed):
+      "token \(index) has \(bytes) bytes; at most \(allowed) are allowed where tokens are merged by their scores"
     case .json(let problem):
       "tokenizer.json: \(problem)"
     case .configuration(let problem):
@@ -69,11 +83,11 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
 }
 
 /// A text from a file, short and on one line, for a message.
-private func quoted(_ text: String) -> String {
+private func quoted(_ text: String, atMost limit: Int = 160) -> String {
   var shown = "'"
   var count = 0
   for scalar in text.unicodeScalars {
-    if count == 160 {
+    if count == limit {
       shown += "..."
       break
     }

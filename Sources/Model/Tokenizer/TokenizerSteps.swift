@@ -46,7 +46,6 @@ struct TokenizerSteps {
     case (.normalizer, "Strip"): value["strip_left"] == false && value["strip_right"] == false
     // It is about offsets, which nobody asks for here.
     case (.postProcessor, "ByteLevel"): true
-    case (.postProcessor, "TemplateProcessing"): addedTokens(value)?.isEmpty == true
     // The bytes of all tokens are one text here.
     case (.decoder, "Fuse"): true
     case (.decoder, "Strip"): value["start"] == 0 && value["stop"] == 0
@@ -54,28 +53,22 @@ struct TokenizerSteps {
     }
   }
 
-  /// What a template puts around a single text; nil where the text is not in it once.
-  private func addedTokens(_ template: JSONValue) -> [String]? {
-    guard let pieces = template["single"]?.arrayValue else { return nil }
-    let added = pieces.filter { $0["Sequence"] == nil }.map { $0["SpecialToken"]?["id"]?.stringValue ?? $0.jsonText }
-    guard pieces.count - added.count == 1, pieces.contains(where: { $0["Sequence"]?["id"] == "A" }) else { return nil }
-    return added
-  }
-
   var names: [String] { values.map(Self.typeName) }
 
-  func requireNone() throws(TokenizerError) {
-    guard values.isEmpty else { throw unsupported("none, or what changes nothing") }
+  /// A reader of a step's members besides its type.
+  func reader(_ index: Int) throws -> ObjectReader {
+    var reader = try ObjectReader(reading: values[index], path: "\(part.rawValue).\(names[index].excerpt)")
+    _ = try reader.optionalString("type")
+    return reader
+  }
+
+  /// A step that is known and has members which are not.
+  func unsupported(_ found: String, _ supported: String) -> TokenizerError {
+    .unsupportedFeature(place: part.rawValue, found: found, supported: supported)
   }
 
   func unsupported(_ supported: String) -> TokenizerError {
-    let found = values.map { value in
-      let added = addedTokens(value) ?? []
-      return Self.typeName(value) + (added.isEmpty ? "" : ", which adds \(added.map { "'\($0)'" }.excerpt)")
-    }
-    return .unsupportedFeature(
-      place: part.rawValue, found: found.isEmpty ? "a sequence without a step" : found.joined(separator: " then "),
-      supported: supported)
+    unsupported(names.isEmpty ? "a sequence without a step" : names.joined(separator: " then "), supported)
   }
 
   private static func typeName(_ value: JSONValue) -> String { value["type"]?.stringValue ?? value.jsonText }

@@ -6,13 +6,29 @@ struct Vocabulary: Sendable {
   enum Kind: Int32 {
     case normal = 1
     case unknown, control, userDefined, unused, byte
+
+    /// Whether text can become the token by merging.
+    var isText: Bool { self == .normal || self == .userDefined }
+    /// Whether only a template's text can become it.
+    var isControl: Bool { self == .control || self == .unknown }
+  }
+
+  /// How tokens write the bytes that they stand for.
+  enum Writing: Sendable {
+    /// Each byte as one printable scalar: see ``ByteAlphabet``.
+    case byteAlphabet
+    /// As text with "▁" for blanks, and bytes that are no character as `<0x0A>`.
+    case sentencePiece
   }
 
   static let maximumTokens = 1 << 21
   static let maximumMerges = 1 << 22
+  /// Bytes of a token that is merged by scores: all its splits are looked up. SentencePiece has 16 characters by default.
+  static let maximumScoredLength = 1024
 
   let count: Int
   let kinds: [Kind]
+  let writing: Writing
   private let text: [UInt8]
   private let textEnds: [Int]
   private let bytes: [UInt8]
@@ -20,7 +36,7 @@ struct Vocabulary: Sendable {
   private let slots: [Int32]  // open addressing, -1 is free; a power of two, at most half full
   private let seed: UInt64
 
-  init(tokens: [String], kinds: [Kind]) throws(TokenizerError) {
+  init(tokens: [String], kinds: [Kind], writing: Writing = .byteAlphabet) throws(TokenizerError) {
     guard !tokens.isEmpty else { throw .emptyVocabulary }
     guard tokens.count <= Self.maximumTokens else {
       throw .tooMany(what: "tokens", found: tokens.count, allowed: Self.maximumTokens)
@@ -38,7 +54,15 @@ struct Vocabulary: Sendable {
       text.append(contentsOf: token.utf8)
       guard text.count > start else { throw .emptyToken(index: index) }
       textEnds.append(text.count)
-      Self.appendBytes(of: token, kind: kinds[index], to: &bytes)
+      switch writing {
+      case .byteAlphabet: Self.appendBytes(of: token, kind: kinds[index], to: &bytes)
+      case .sentencePiece:
+        if kinds[index] == .byte, let byte = Self.byte(ofText: text[start...]) {
+          bytes.append(byte)
+        } else {
+          Self.appendWithBlanks(text[start...], to: &bytes)
+        }
+      }
       byteEnds.append(bytes.count)
     }
 
@@ -48,7 +72,7 @@ struct Vocabulary: Sendable {
     let seed = UInt64.random(in: 0 ... .max)
     for index in 0..<tokens.count {
       let key = text[(index == 0 ? 0 : textEnds[index - 1])..<textEnds[index]]
-      var slot = Int(truncatingIfNeeded: Self.hash(key, seed: seed)) & (capacity - 1)
+      var slot = Int(truncatingIfNeeded: Self.finish(Self.hash(key, from: Self.start(seed)))) & (capacity - 1)
       while slots[slot] >= 0 {
         let other = Int(slots[slot])
         if text[(other == 0 ? 0 : textEnds[other - 1])..<textEnds[other]] == key {
@@ -61,6 +85,7 @@ struct Vocabulary: Sendable {
 
     self.count = tokens.count
     self.kinds = kinds
+    self.writing = writing
     self.text = text
     self.textEnds = textEnds
     self.bytes = bytes
@@ -70,13 +95,30 @@ struct Vocabulary: Sendable {
   }
 
   /// The id of the token whose text, as the file writes it, is exactly these UTF-8 bytes.
-  func id(ofText key: ArraySlice<UInt8>) -> Int32? {
-    var slot = Int(truncatingIfNeeded: Self.hash(key, seed: seed)) & (slots.count - 1)
+  func id(ofText key: ArraySlice<UInt8>) -> Int32? { id(ofText: key, hash: Self.hash(key, from: Self.start(seed))) }
+
+  func id(ofText key: String) -> Int32? { id(ofText: [UInt8](key.utf8)[...]) }
+
+  private func id(ofText key: ArraySlice<UInt8>, hash: UInt64) -> Int32? {
+    var slot = Int(truncatingIfNeeded: Self.finish(hash)) & (slots.count - 1)
     while slots[slot] >= 0 {
       if textOfToken(Int(slots[slot])) == key { return slots[slot] }
       slot = (slot + 1) & (slots.count - 1)
     }
     return nil
+  }
+
+  /// Calls `body` with the ids of both parts of each split of a text into two tokens.
+  func forEachSplit(of text: ArraySlice<UInt8>, _ body: (Int32, Int32) -> Void) {
+    var hash = Self.start(seed)  // of what lies before `position`, so that a text is not hashed again for each split
+    for position in text.indices {
+      if position > text.startIndex, text[position] & 0xC0 != 0x80,
+        let left = id(ofText: text[..<position], hash: hash), let right = id(ofText: text[position...])
+      {
+        body(left, right)
+      }
+      hash = Self.next(hash, text[position])
+    }
   }
 
   /// The token's text as the file writes it.
@@ -107,10 +149,42 @@ struct Vocabulary: Sendable {
     }
   }
 
-  /// FNV-1a from a random start, so that a file cannot be made whose tokens all collide.
-  private static func hash(_ key: ArraySlice<UInt8>, seed: UInt64) -> UInt64 {
-    var hash = 0xCBF2_9CE4_8422_2325 ^ seed
-    for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-    return hash ^ (hash >> 29)
+  /// The byte of `<0x0A>`.
+  static func byte(ofText text: ArraySlice<UInt8>) -> UInt8? {
+    let digits = text.dropFirst(3).dropLast()
+    guard text.count == 6, text.starts(with: [0x3C, 0x30, 0x78]), text.last == UInt8(ascii: ">"),
+      digits.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") })
+    else { return nil }
+    return UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
+  }
+
+  private static func appendWithBlanks(_ text: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+    var rest = text
+    while let first = rest.first {
+      if first == BlankMark.utf8[0], BlankMark.begins(rest) {
+        bytes.append(0x20)
+        rest = rest.dropFirst(BlankMark.utf8.count)
+      } else {
+        bytes.append(first)
+        rest = rest.dropFirst()
+      }
+    }
+  }
+
+  // MARK: Hashing
+
+  // FNV-1a from a random start, so that a file cannot be made whose tokens all collide.
+
+  private static func start(_ seed: UInt64) -> UInt64 { 0xCBF2_9CE4_8422_2325 ^ seed }
+
+  @inline(__always)
+  private static func next(_ hash: UInt64, _ byte: UInt8) -> UInt64 { (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+
+  private static func finish(_ hash: UInt64) -> UInt64 { hash ^ (hash >> 29) }
+
+  private static func hash(_ key: ArraySlice<UInt8>, from start: UInt64) -> UInt64 {
+    var hash = start
+    for byte in key { hash = next(hash, byte) }
+    return hash
   }
 }

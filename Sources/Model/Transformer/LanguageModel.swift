@@ -159,12 +159,12 @@ package final class LanguageModel: Sendable {
     guard let description = file.tokenizerDescription else { return (nil, template) }
     do throws(TokenizerError) {
       switch description.kind {
-      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _):
-        return (
-          try Tokenizer.gguf(
-            pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos, addBOS: addBOS),
-          template
-        )
+      case .gguf(let file):
+        let lists = Tokenizer.GGUFLists(
+          model: file.model, pre: file.pre, tokens: file.tokens, types: file.types, merges: file.merges,
+          scores: file.scores, bos: file.bos, eos: file.eos, unknown: file.unknown, addBOS: file.addBOS,
+          addSpacePrefix: file.addSpacePrefix)
+        return (try Tokenizer.gguf(lists), template)
       case .ggufOther(let model):
         throw TokenizerError.unsupportedModel(found: model)
       case .huggingFace(let tokenizerJSON, let configJSON):
@@ -179,6 +179,14 @@ package final class LanguageModel: Sendable {
 // MARK: Facts
 
 extension LanguageModel {
+  /// Tokens after which generation stops: those that the model's files name, and the ends of turns and texts that its
+  /// vocabulary has.
+  package var endIDs: [Int32] {
+    var ids = tokenizer?.endOfTurn ?? []
+    for id in configuration.eosIDs.map({ Int32(clamping: $0) }) where !ids.contains(id) { ids.append(id) }
+    return ids
+  }
+
   /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.
   package var weightBytes: Int { weights.byteCount }
 }

@@ -16,24 +16,22 @@ extension LoadedModel {
       call.temperature > 0
       ? Sampling.sampled(
         temperature: Float(call.temperature), topP: Float(call.topP), seed: call.seed, stream: stream) : .greedy
-    let stops = model.tokenizer.map { $0.endOfTurn + [$0.eos].compactMap(\.self) } ?? []
     return GenerationRequest(
       prompt: prompt, view: try view(request.weights), sampling: sampling, maximumTokens: call.maximumTokens,
-      stopIDs: stops, stopStrings: call.stop)
+      stopIDs: model.endIDs, stopStrings: call.stop)
   }
 
   private func tokens(_ input: GenerateCall.Request.Input) throws(WorkerFault) -> [Int32] {
     if case .ids(let ids) = input { return ids }
     let tokenizer = try tokenizer
-    let begin = tokenizer.addsBOS ? [tokenizer.bos].compactMap(\.self) : []
     switch input {
     case .ids(let ids): return ids
-    case .prompt(let text): return begin + tokenizer.encode(text)
+    case .prompt(let text): return tokenizer.encode(PromptText.text(text))
     case .messages(let messages):
       switch model.chatTemplate {
       case .success(let template):
-        return begin
-          + tokenizer.encode(template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }))
+        return tokenizer.encode(
+          .chat(template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) })))
       case .failure(let problem):
         throw WorkerFault(
           .unsupported, "messages need the model's chat template, but \(problem); send a prompt instead")

@@ -119,16 +119,25 @@ final class LoadedModel: Sendable {
     TokenizeAnswer(ids: try tokenizer.encode(text, recognizeSpecial: special))
   }
 
-  private func tokens(_ input: TextOrTokens, special: Bool) throws(WorkerFault) -> [Int32] {
-    switch input {
-    case .text(let text): try tokenizer.encode(text, recognizeSpecial: special)
-    case .tokens(let ids): ids
+  /// A text as a prompt begins with what the model's file asks for; one as a continuation goes on where the prompt ends.
+  private func tokens(_ call: ScoreCall) throws(WorkerFault) -> (prompt: [Int32], continuation: [Int32]) {
+    switch (call.prompt, call.continuation) {
+    case (.tokens(let prompt), .tokens(let continuation)): return (prompt, continuation)
+    case (.tokens(let prompt), .text(let text)):
+      return (prompt, try tokenizer.continuation(text, recognizeSpecial: call.special))
+    case (.text(let text), .tokens(let continuation)):
+      return (try tokenizer.encode(PromptText.text(text, recognizeSpecial: call.special)), continuation)
+    case (.text(let prompt), .text(let text)):
+      let tokenizer = try tokenizer
+      let prompt = PromptText.text(prompt, recognizeSpecial: call.special)
+      return (
+        tokenizer.encode(prompt), tokenizer.continuation(text, of: prompt, recognizeSpecial: call.special)
+      )
     }
   }
 
   func answer(_ call: ScoreCall) throws(WorkerFault) -> ScoreAnswer {
-    let prompt = try tokens(call.prompt, special: call.special)
-    let continuation = try tokens(call.continuation, special: call.special)
+    let (prompt, continuation) = try tokens(call)
     let view = try view(call.weights)
     return try faulting {
       let scores = try model.score(

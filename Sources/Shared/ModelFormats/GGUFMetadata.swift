@@ -10,7 +10,9 @@ struct GGUFMetadata {
   func tokenizer(vocabulary: Int) throws(ModelFormatError) -> TokenizerDescription? {
     guard let model = try optionalString("tokenizer.ggml.model") else { return nil }
     let template = try optionalString("tokenizer.chat_template")
-    guard model == "gpt2" else { return TokenizerDescription(kind: .ggufOther(model: model), chatTemplate: template) }
+    guard model == "gpt2" || model == "llama" else {
+      return TokenizerDescription(kind: .ggufOther(model: model), chatTemplate: template)
+    }
     guard case .strings(let tokens)? = values["tokenizer.ggml.tokens"] else {
       throw .missing(path: path, what: "list of strings 'tokenizer.ggml.tokens'")
     }
@@ -18,9 +20,6 @@ struct GGUFMetadata {
       throw .malformed(
         path: path, place: "metadata 'tokenizer.ggml.tokens'",
         problem: "\(tokens.count) tokens, but the embedding has \(vocabulary) rows")
-    }
-    guard case .strings(let merges)? = values["tokenizer.ggml.merges"] else {
-      throw .missing(path: path, what: "list of strings 'tokenizer.ggml.merges'")
     }
     var types: [Int32] = []
     if case .integers(let found)? = values["tokenizer.ggml.token_type"] {
@@ -33,15 +32,34 @@ struct GGUFMetadata {
     } else {
       types = [Int32](repeating: 1, count: tokens.count)  // LLAMA_TOKEN_TYPE_NORMAL
     }
-    return TokenizerDescription(
-      kind: .ggufBPE(
-        pre: try optionalString("tokenizer.ggml.pre") ?? "default", tokens: tokens, types: types, merges: merges,
-        addBOS: try optionalBool("tokenizer.ggml.add_bos_token") ?? false,
-        bos: try optionalInteger("tokenizer.ggml.bos_token_id"),
-        eos: try optionalInteger("tokenizer.ggml.eos_token_id"),
-        unknown: try optionalInteger("tokenizer.ggml.unknown_token_id"),
-        padding: try optionalInteger("tokenizer.ggml.padding_token_id")),
-      chatTemplate: template)
+    var tokenizer = GGUFTokenizer(
+      model: model, pre: try optionalString("tokenizer.ggml.pre") ?? "default", tokens: tokens, types: types)
+    if model == "gpt2" {
+      guard case .strings(let merges)? = values["tokenizer.ggml.merges"] else {
+        throw .missing(path: path, what: "list of strings 'tokenizer.ggml.merges'")
+      }
+      tokenizer.merges = merges
+    } else {
+      tokenizer.scores = try scores(of: tokens.count)
+    }
+    tokenizer.addBOS = try optionalBool("tokenizer.ggml.add_bos_token")
+    tokenizer.addSpacePrefix = try optionalBool("tokenizer.ggml.add_space_prefix")
+    tokenizer.bos = try optionalInteger("tokenizer.ggml.bos_token_id")
+    tokenizer.eos = try optionalInteger("tokenizer.ggml.eos_token_id")
+    tokenizer.unknown = try optionalInteger("tokenizer.ggml.unknown_token_id")
+    tokenizer.padding = try optionalInteger("tokenizer.ggml.padding_token_id")
+    return TokenizerDescription(kind: .gguf(tokenizer), chatTemplate: template)
+  }
+
+  private func scores(of tokens: Int) throws(ModelFormatError) -> [Double] {
+    guard case .numbers(let scores)? = values["tokenizer.ggml.scores"] else {
+      throw .missing(path: path, what: "list of numbers 'tokenizer.ggml.scores'")
+    }
+    guard scores.count == tokens else {
+      throw .malformed(
+        path: path, place: "metadata 'tokenizer.ggml.scores'", problem: "\(scores.count) scores for \(tokens) tokens")
+    }
+    return scores
   }
 
   // MARK: Values

@@ -65,8 +65,9 @@ import Testing
     let fromJSON = try Tokenizer.huggingFace(
       tokenizerJSON: JSONValue.object(object).serialized(), configJSON: config.serialized())
     let fromGGUF = try Tokenizer.gguf(
-      pre: "smollm", tokens: tokens, types: Array(SmolLM2Fixture.types.prefix(tokens.count)), merges: merges, bos: 1,
-      eos: 2)
+      .init(
+        pre: "smollm", tokens: tokens, types: Array(SmolLM2Fixture.types.prefix(tokens.count)), merges: merges, bos: 1,
+        eos: 2))
     #expect(fromJSON.preTokenizer == .gpt2ThenDigits && fromJSON.bos == 1 && fromJSON.eos == 2)
     for item in SmolLM2Fixture.cases { #expect(fromJSON.encode(item.text) == fromGGUF.encode(item.text)) }
     #expect(fromJSON.encode("<|im_end|>", recognizeSpecial: true) == [2])

@@ -16,30 +16,28 @@ struct RealModelTokenizerTests {
 
   @Test func theModelsOwnMetadataGivesTheReferenceIDs() throws {
     let description = try description()
-    guard
-      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _) = description.kind
-    else {
+    guard case .gguf(let file) = description.kind else {
       Issue.record("the model has another tokenizer than SmolLM2's")
       return
     }
-    let tokenizer = try Tokenizer.gguf(
-      pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos, addBOS: addBOS)
+    let tokenizer = try Tokenizer.gguf(file)
     for item in SmolLM2Fixture.cases + SmolLM2Fixture.texts { #expect(tokenizer.encode(item.text) == item.ids) }
     let template = try ChatTemplate.recognize(description.chatTemplate)
     for chat in SmolLM2Fixture.chats {
       #expect(template.render([.user(chat.user)]) == chat.rendered)
       #expect(tokenizer.encode(template.pieces([.user(chat.user)])) == chat.ids)
     }
-    #expect(tokenizer.endOfTurn == [2, 0] && !tokenizer.addsBOS)
+    #expect(tokenizer.endOfTurn == [2, 0] && tokenizer.beginning.isEmpty)
   }
 
   @Test func theFixtureIsTheModelsVocabulary() throws {
     let description = try description()
-    guard case .ggufBPE(_, let tokens, let types, let merges, _, _, _, _, _) = description.kind else {
+    guard case .gguf(let file) = description.kind else {
       Issue.record("the model has another tokenizer than SmolLM2's")
       return
     }
-    #expect(tokens == SmolLM2Fixture.tokens && types == SmolLM2Fixture.types && merges == SmolLM2Fixture.merges)
+    #expect(file.tokens == SmolLM2Fixture.tokens && file.types == SmolLM2Fixture.types)
+    #expect(file.merges == SmolLM2Fixture.merges)
     #expect(description.chatTemplate == SmolLM2Fixture.chatTemplate)
   }
 }

@@ -15,7 +15,7 @@ enum SmolLM2Fixture {
 
   static let tokenizer: Tokenizer = {
     do {
-      return try .gguf(pre: "smollm", tokens: tokens, types: types, merges: merges, bos: 1, eos: 2)
+      return try .gguf(.init(pre: "smollm", tokens: tokens, types: types, merges: merges, bos: 1, eos: 2))
     } catch {
       fatalError("\(error)")
     }

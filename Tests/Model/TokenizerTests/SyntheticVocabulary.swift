@@ -19,6 +19,6 @@ struct SyntheticVocabulary {
   }
 
   func tokenizer(pre: String = "gpt-2", bos: Int? = nil, eos: Int? = nil) throws(TokenizerError) -> Tokenizer {
-    try .gguf(pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos)
+    try .gguf(.init(pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos))
   }
 }

@@ -61,9 +61,10 @@ import Testing
         func texts(_ key: String) -> [String] { lists[key]?.arrayValue?.compactMap(\.stringValue) ?? [] }
         Self.use(
           try .gguf(
-            pre: "smollm", tokens: texts("tokens"),
-            types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
-            merges: texts("merges"), bos: lists["bos"]?.intValue, eos: lists["eos"]?.intValue))
+            .init(
+              pre: "smollm", tokens: texts("tokens"),
+              types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
+              merges: texts("merges"), bos: lists["bos"]?.intValue, eos: lists["eos"]?.intValue)))
       }
       #expect(problem == nil, "\(problem ?? "")")
     }

@@ -24,12 +24,11 @@ import Testing
           #expect(abs(found - expected) <= abs(expected) / 2048, "\(name)")
         }
       }
-      guard case .ggufBPE(let pre, let tokens, _, let merges, _, _, _, _, _)? = written.tokenizerDescription?.kind
-      else {
+      guard case .gguf(let file)? = written.tokenizerDescription?.kind else {
         Issue.record("the copy has no tokenizer")
         return
       }
-      #expect(pre == "smollm" && tokens.count == 16 && merges == ["t 1"])
+      #expect(file.pre == "smollm" && file.tokens.count == 16 && file.merges == ["t 1"])
       #expect(written.tokenizerDescription?.chatTemplate == original.tokenizerDescription?.chatTemplate)
     }
   }

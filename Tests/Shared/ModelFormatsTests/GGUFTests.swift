@@ -69,14 +69,12 @@ import Testing
   @Test func theTokenizerIsHandedOnAsItIsWritten() throws {
     let description = try #require(try open(SyntheticGGUF.tinyLlama().build()).tokenizerDescription)
     #expect(description.chatTemplate == "{{ messages }}")
-    guard
-      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _) = description.kind
-    else {
+    guard case .gguf(let file) = description.kind else {
       Issue.record("\(description.kind)")
       return
     }
-    #expect(pre == "smollm" && tokens.count == 16 && types.count == 16 && merges == ["t 1"])
-    #expect(!addBOS && bos == nil && eos == 2)
+    #expect(file.model == "gpt2" && file.pre == "smollm" && file.tokens.count == 16 && file.types.count == 16)
+    #expect(file.merges == ["t 1"] && file.addBOS != true && file.bos == nil && file.eos == 2)
   }
 
   @Test func aSeparateHeadIsSeen() throws {

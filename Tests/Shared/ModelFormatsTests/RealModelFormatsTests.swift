@@ -27,14 +27,12 @@ private let realModelPath = unsafe getenv("T2D_TEST_MODEL").map { unsafe String(
 
   @Test func theTokenizerIsThatOfTheModel() throws {
     let description = try #require(try model().tokenizerDescription)
-    guard
-      case .ggufBPE(let pre, let tokens, let types, let merges, let addBOS, let bos, let eos, _, _) = description.kind
-    else {
+    guard case .gguf(let file) = description.kind else {
       Issue.record("\(description.kind)")
       return
     }
-    #expect(pre == "smollm" && tokens.count == 49152 && types.count == 49152 && merges.count == 48900)
-    #expect(!addBOS && bos == 1 && eos == 2)
+    #expect(file.pre == "smollm" && file.tokens.count == 49152 && file.types.count == 49152)
+    #expect(file.merges.count == 48900 && file.addBOS != true && file.bos == 1 && file.eos == 2)
     #expect(description.chatTemplate?.contains("<|im_start|>") == true)
   }
 

@@ -1,0 +1,40 @@
+/// What a model file says about its tokenizer, as it says it; the tokenizer itself is made elsewhere.
+package struct TokenizerDescription: Sendable, Equatable {
+  package enum Kind: Sendable, Equatable {
+    /// BPE of GGUF metadata, byte-level (`tokenizer.ggml.model` = "gpt2") or SentencePiece's ("llama").
+    case gguf(GGUFTokenizer)
+    /// Another kind of GGUF tokenizer ("bert", "t5", …), by its name.
+    case ggufOther(model: String)
+    /// The bytes of `tokenizer.json`, and of `tokenizer_config.json` where there is one.
+    case huggingFace(tokenizerJSON: [UInt8], configJSON: [UInt8]?)
+  }
+
+  package let kind: Kind
+  /// The model's own Jinja text, nil where it has none.
+  package let chatTemplate: String?
+
+  package init(kind: Kind, chatTemplate: String?) {
+    self.kind = kind
+    self.chatTemplate = chatTemplate
+  }
+}
+
+/// Members of `tokenizer.ggml`; what is nil or empty is not in the file.
+package struct GGUFTokenizer: Sendable, Equatable {
+  package var model: String
+  package var pre: String
+  /// At most as many as the embedding has rows.
+  package var tokens: [String]
+  /// As many as tokens.
+  package var types: [Int32]
+  /// Of the model "gpt2".
+  package var merges: [String] = []
+  /// Of the model "llama": as many as tokens.
+  package var scores: [Double] = []
+  package var addBOS: Bool?
+  package var addSpacePrefix: Bool?
+  package var bos: Int?
+  package var eos: Int?
+  package var unknown: Int?
+  package var padding: Int?
+}

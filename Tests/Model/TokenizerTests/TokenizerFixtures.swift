@@ -1,0 +1,40 @@
+import Glibc
+import ModelFormats
+import StrictJSON
+import TestSupport
+
+@testable import Tokenizer
+
+extension Tokenizer {
+  /// As the engine makes it of what a model's file says.
+  static func gguf(_ file: GGUFTokenizer) throws(TokenizerError) -> Tokenizer {
+    try gguf(
+      GGUFLists(
+        model: file.model, pre: file.pre, tokens: file.tokens, types: file.types, merges: file.merges,
+        scores: file.scores, bos: file.bos, eos: file.eos, unknown: file.unknown, addBOS: file.addBOS,
+        addSpacePrefix: file.addSpacePrefix))
+  }
+}
+
+/// The bytes of a file below the repository, or at a path of its own.
+func fileBytes(_ path: String) throws -> [UInt8] {
+  let path = path.hasPrefix("/") ? path : repository + "/" + path
+  guard let file = unsafe fopen(path, "rb") else { throw NoSuchFile(path: path) }
+  defer { unsafe fclose(file) }
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = unsafe fread(&chunk, 1, chunk.count, file)
+    if count == 0 { return bytes }
+    bytes.append(contentsOf: chunk[..<count])
+  }
+}
+
+struct NoSuchFile: Error { let path: String }
+
+/// Texts and their ids without a first token, special tokens recognised: `*.cases.json` and `tokenizer_cases.json`.
+func tokenizerCases(_ path: String) throws -> [(text: String, ids: [Int32])] {
+  try parseJSON(fileBytes(path)).arrayValue?.map { item in
+    (item["text"]?.stringValue ?? "", item["ids"]?.arrayValue?.compactMap { $0.intValue.map { Int32($0) } } ?? [])
+  } ?? []
+}
