@@ -1,15 +1,15 @@
 /// Merges the symbols of one word, lowest rank first and leftmost among equals, until no pair is in the table.
 ///
 /// Short words, nearly all of them, are scanned for their best pair again and again. Long ones (a base64 blob, 100 KB
-/// without a space) keep their pairs in a heap, so that n symbols cost n log n and not n². Holds only scratch that the next
-/// word reuses; one merger belongs to one call of `encode`.
+/// without a space) keep their pairs in a queue, so that n symbols cost n log n at most and not n². Holds only scratch that
+/// the next word reuses; one merger belongs to one call of `encode`.
 struct BytePairMerger {
   private static let longWord = 48
 
   private var next: [Int32] = []
   private var previous: [Int32] = []
   private var ranks: [Int32] = []  // of the pair that begins at each symbol
-  private var heap: [UInt64] = []  // rank << 32 | position: the order of merging is the order of numbers
+  private var queue = MergeQueue()
 
   /// Replaces `symbols` by what is left after all merges.
   mutating func merge(_ symbols: inout [Int32], with table: MergeTable) {
@@ -17,7 +17,7 @@ struct BytePairMerger {
     if symbols.count < Self.longWord {
       mergeByScanning(&symbols, table)
     } else {
-      mergeByHeap(&symbols, table)
+      mergeByQueue(&symbols, table)
     }
   }
 
@@ -44,18 +44,18 @@ struct BytePairMerger {
     }
   }
 
-  private mutating func mergeByHeap(_ symbols: inout [Int32], _ table: MergeTable) {
+  private mutating func mergeByQueue(_ symbols: inout [Int32], _ table: MergeTable) {
     let count = symbols.count
     next = (0..<count).map { Int32($0 + 1 < count ? $0 + 1 : -1) }
     previous = (0..<count).map { Int32($0 - 1) }
     ranks = [Int32](repeating: MergeTable.noRank, count: count)
-    heap.removeAll(keepingCapacity: true)
+    queue.removeAll()
     for position in 0..<(count - 1) { rankPair(at: position, symbols, table) }
 
-    while let entry = popLowest() {
-      let position = Int(entry & 0xFFFF_FFFF)
-      // Stale entries stay in the heap; a pair is what it was when pushed exactly if its rank is.
-      guard ranks[position] == Int32(truncatingIfNeeded: entry >> 32), next[position] >= 0 else { continue }
+    while let (rank, place) = queue.pop() {
+      let position = Int(place)
+      // Stale entries stay in the queue; a pair is what it was when pushed exactly if its rank is.
+      guard ranks[position] == rank, next[position] >= 0 else { continue }
       let right = Int(next[position])
       symbols[position] = table.lookUp(symbols[position], symbols[right]).result
       ranks[right] = MergeTable.noRank
@@ -82,31 +82,6 @@ struct BytePairMerger {
     }
     let rank = table.lookUp(symbols[position], symbols[Int(next[position])]).rank
     ranks[position] = rank
-    if rank != MergeTable.noRank { push(UInt64(rank) << 32 | UInt64(position)) }
-  }
-
-  private mutating func push(_ entry: UInt64) {
-    heap.append(entry)
-    var child = heap.count - 1
-    while child > 0, heap[(child - 1) / 2] > heap[child] {
-      heap.swapAt(child, (child - 1) / 2)
-      child = (child - 1) / 2
-    }
-  }
-
-  private mutating func popLowest() -> UInt64? {
-    guard let lowest = heap.first, let last = heap.popLast() else { return nil }
-    if heap.isEmpty { return lowest }
-    heap[0] = last
-    var parent = 0
-    while true {
-      var least = parent
-      for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
-        least = child
-      }
-      if least == parent { return lowest }
-      heap.swapAt(parent, least)
-      parent = least
-    }
+    if rank != MergeTable.noRank { queue.push(Int32(position), rank: rank) }
   }
 }

@@ -29,6 +29,7 @@ struct MergeTable: Sendable {
   init(merges: [String], vocabulary: Vocabulary) throws(TokenizerError) {
     try self.init(atMost: merges.count)
     var text: [UInt8] = []
+    var last: Int32?
     for (rank, merge) in merges.enumerated() {
       text.removeAll(keepingCapacity: true)
       text.append(contentsOf: merge.utf8)
@@ -36,7 +37,7 @@ struct MergeTable: Sendable {
         throw .malformedMerge(index: rank, text: merge)
       }
       text.remove(at: space)
-      try insert(text, leftCount: space, rank: rank, vocabulary)
+      try insert(text, leftCount: space, rank: rank, last: &last, vocabulary)
     }
   }
 
@@ -45,6 +46,7 @@ struct MergeTable: Sendable {
     precondition(parts.count % 2 == 0, "\(parts.count) parts are not the parts of pairs")
     try self.init(atMost: parts.count / 2)
     var text: [UInt8] = []
+    var last: Int32?
     for rank in 0..<(parts.count / 2) {
       text.removeAll(keepingCapacity: true)
       text.append(contentsOf: parts[2 * rank].utf8)
@@ -53,12 +55,12 @@ struct MergeTable: Sendable {
       guard leftCount > 0, text.count > leftCount else {
         throw .malformedMerge(index: rank, text: parts[2 * rank] + " " + parts[2 * rank + 1])
       }
-      try insert(text, leftCount: leftCount, rank: rank, vocabulary)
+      try insert(text, leftCount: leftCount, rank: rank, last: &last, vocabulary)
     }
   }
 
   private mutating func insert(
-    _ text: [UInt8], leftCount: Int, rank: Int, _ vocabulary: Vocabulary
+    _ text: [UInt8], leftCount: Int, rank: Int, last: inout Int32?, _ vocabulary: Vocabulary
   ) throws(TokenizerError) {
     func shown(_ range: Range<Int>) -> String { String(decoding: text[range], as: UTF8.self) }
     func merge() -> String { shown(0..<leftCount) + " " + shown(leftCount..<text.count) }
@@ -68,7 +70,14 @@ struct MergeTable: Sendable {
     }
     let left = try id(0..<leftCount)
     let right = try id(leftCount..<text.count)
-    let result = try id(0..<text.count)
+    // All splits of a token follow each other as a rule.
+    let result: Int32
+    if let last, vocabulary.textOfToken(Int(last)).elementsEqual(text) {
+      result = last
+    } else {
+      result = try id(0..<text.count)
+    }
+    last = result
     // What a user writes never becomes a control token, whatever the merges say.
     guard vocabulary.kinds[Int(result)].isText else { return }
     guard insert(left, right, result: result, rank: Int32(rank), vocabulary) else {

@@ -33,7 +33,9 @@ struct Vocabulary: Sendable {
   private let textEnds: [Int]
   private let bytes: [UInt8]
   private let byteEnds: [Int]
-  private let slots: [Int32]  // open addressing, -1 is free; a power of two, at most half full
+  /// Open addressing; a power of two, at most half full. The upper half of the hash and the id, so that other texts are
+  /// told apart without looking at them.
+  private let slots: [UInt64]
   private let seed: UInt64
 
   init(tokens: [String], kinds: [Kind], writing: Writing = .byteAlphabet) throws(TokenizerError) {
@@ -68,19 +70,22 @@ struct Vocabulary: Sendable {
 
     var capacity = 16
     while capacity < tokens.count * 2 { capacity *= 2 }
-    var slots = [Int32](repeating: -1, count: capacity)
+    var slots = [UInt64](repeating: Self.free, count: capacity)
     let seed = UInt64.random(in: 0 ... .max)
     for index in 0..<tokens.count {
       let key = text[(index == 0 ? 0 : textEnds[index - 1])..<textEnds[index]]
-      var slot = Int(truncatingIfNeeded: Self.finish(Self.hash(key, from: Self.start(seed)))) & (capacity - 1)
-      while slots[slot] >= 0 {
-        let other = Int(slots[slot])
-        if text[(other == 0 ? 0 : textEnds[other - 1])..<textEnds[other]] == key {
+      let hash = Self.finish(Self.hash(key, from: Self.start(seed)))
+      var slot = Int(truncatingIfNeeded: hash) & (capacity - 1)
+      while slots[slot] != Self.free {
+        let other = Int(slots[slot] & Self.idMask)
+        if slots[slot] ^ hash <= Self.idMask,
+          text[(other == 0 ? 0 : textEnds[other - 1])..<textEnds[other]] == key
+        {
           throw .duplicateToken(text: tokens[index], first: other, second: index)
         }
         slot = (slot + 1) & (capacity - 1)
       }
-      slots[slot] = Int32(index)
+      slots[slot] = hash & ~Self.idMask | UInt64(index)
     }
 
     self.count = tokens.count
@@ -100,9 +105,11 @@ struct Vocabulary: Sendable {
   func id(ofText key: String) -> Int32? { id(ofText: [UInt8](key.utf8)[...]) }
 
   private func id(ofText key: ArraySlice<UInt8>, hash: UInt64) -> Int32? {
-    var slot = Int(truncatingIfNeeded: Self.finish(hash)) & (slots.count - 1)
-    while slots[slot] >= 0 {
-      if textOfToken(Int(slots[slot])) == key { return slots[slot] }
+    let hash = Self.finish(hash)
+    var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+    while slots[slot] != Self.free {
+      let id = Int(slots[slot] & Self.idMask)
+      if slots[slot] ^ hash <= Self.idMask, textOfToken(id) == key { return Int32(id) }
       slot = (slot + 1) & (slots.count - 1)
     }
     return nil
@@ -172,6 +179,9 @@ struct Vocabulary: Sendable {
   }
 
   // MARK: Hashing
+
+  private static let idMask: UInt64 = 0xFFFF_FFFF
+  private static let free = UInt64.max  // ids are below 2^31
 
   // FNV-1a from a random start, so that a file cannot be made whose tokens all collide.
 
