@@ -46,10 +46,10 @@ extension Tokenizer {
     var parts = TokenizerParts(
       vocabulary: vocabulary, merges: try MergeTable(merges: lists.merges, vocabulary: vocabulary),
       cut: .words(preTokenizer))
-    let isLlama3 = PreTokenizer.llama3Names.contains(lists.pre)
-    parts.ignoresMerges = isLlama3
+    let hasFirstToken = PreTokenizer.namesWithFirstToken.contains(lists.pre)
+    parts.ignoresMerges = hasFirstToken
     parts.normalizer.composes = PreTokenizer.qwen2Names.contains(lists.pre)
-    if lists.addBOS ?? isLlama3, let bos = lists.bos { parts.beginning = [bos] }
+    if lists.addBOS ?? hasFirstToken, let bos = lists.bos { parts.beginning = [bos] }
     return parts
   }
 

@@ -36,7 +36,7 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
       "the pre-tokenizer \(quoted(found)) is not supported yet; supported: \(supported.joined(separator: ", "))"
     case .unknownExpression(let expression):
       "tokenizer.json: words are cut by an expression that is not known: \(quoted(expression, atMost: 600)); known are those of "
-        + "Llama 3, Qwen2 and GPT-2"
+        + "Llama 3, Qwen2, Mistral (Tekken) and GPT-2"
     case .unsupportedFeature(let place, let found, let supported):
       "tokenizer.json: \(place) is \(found.excerpt), which is not supported yet; supported: \(supported)"
     case .emptyVocabulary:

@@ -40,7 +40,7 @@ extension TokenizerSteps {
 
   private static let supportedPreTokenizers =
     "ByteLevel with its own expression (GPT-2), alone, before or after Digits with individual_digits (SmolLM), or behind a "
-    + "Split by the expression of Llama 3, Qwen2 or GPT-2; Metaspace; Split at ' ' where the normalizer replaces it (Gemma)"
+    + "Split by the expression of Llama 3, Qwen2, Tekken or GPT-2; Metaspace; Split at ' ' where the normalizer replaces it (Gemma)"
 
   func cut(_ normalizer: TextNormalizer) throws -> TokenizerParts.Cut {
     switch names {

@@ -18,7 +18,7 @@ import Testing
       try .gguf(.init(model: "bert", tokens: good.tokens, types: good.types))
     }
     #expect(bert == .unsupportedModel(found: "bert") && "\(bert!)".contains("'bert'"))
-    for pre in ["falcon", "tekken", "default", ""] {
+    for pre in ["falcon", "gpt-4o", "default", ""] {
       let found = "\(error { () throws(TokenizerError) in try good.tokenizer(pre: pre) }!)"
       #expect(found.hasPrefix("the pre-tokenizer '\(pre)' is not supported yet; supported: gpt-2, "))
     }
@@ -98,5 +98,89 @@ import Testing
     #expect(tokenizer.encode("<x>").count == 3)
     // The longest text wins.
     #expect(tokenizer.encode("a<x>yz<u><x>", recognizeSpecial: true) == [97, 257, 122, 258, 256])
+  }
+
+  // MARK: Scores
+
+  private func scored(
+    _ tokens: [(text: String, score: Double, type: Int32)], addSpacePrefix: Bool? = nil, addBOS: Bool? = nil
+  ) throws(TokenizerError) -> Tokenizer {
+    try .gguf(
+      .init(
+        model: "llama", tokens: tokens.map(\.text), types: tokens.map(\.type), scores: tokens.map(\.score), bos: 1,
+        addBOS: addBOS, addSpacePrefix: addSpacePrefix))
+  }
+
+  private static let heads: [(text: String, score: Double, type: Int32)] = [
+    ("<unk>", 0, 2), ("<s>", 0, 3), ("<0x0A>", 0, 6), ("<0xC3>", 0, 6), ("<0xA9>", 0, 6),
+    ("\u{2581}", -9, 1), ("a", -9, 1), ("b", -9, 1), ("c", -9, 1),
+  ]
+
+  @Test func theHighestScoreIsMergedFirstAndTheLeftmostOfEqualOnes() throws {
+    let tokenizer = try scored(
+      Self.heads + [("bc", -1, 1), ("ab", -2, 1), ("aa", -1, 1), ("abc", -5, 1), ("\u{2581}a", -4, 1)],
+      addSpacePrefix: false)
+    func tokens(_ text: String) -> [String] { tokenizer.encode(text).map { tokenizer.decode([$0]) } }
+    #expect(tokens("abc") == ["abc"])  // bc before ab, then a and bc
+    #expect(tokens("aaa") == ["aa", "a"])
+    #expect(tokens("aab") == ["aa", "b"])
+    #expect(tokens("a abc") == ["a", " a", "bc"])
+    #expect(tokenizer.encode("\n") == [2])
+    #expect(tokenizer.encode("é") == [3, 4])
+    #expect(tokenizer.encode("xyz") == [0])  // what is no byte either is unknown, once
+  }
+
+  @Test func missingKeysOfSentencePieceMeanABlankInFrontAndAFirstToken() throws {
+    let tokenizer = try scored(Self.heads)
+    #expect(tokenizer.beginning == [1])
+    #expect(tokenizer.encode("a") == [5, 6] && tokenizer.encode(" a") == [5, 5, 6])
+    #expect(tokenizer.decode([5, 6]) == "a" && tokenizer.decode([5, 5, 6]) == " a")
+    let without = try scored(Self.heads, addSpacePrefix: false, addBOS: false)
+    #expect(without.beginning.isEmpty && without.encode("a") == [6] && without.decode([5, 6]) == " a")
+  }
+
+  @Test func llama3ImpliesAFirstTokenAndOtherByteLevelKindsDoNot() throws {
+    var vocabulary = SyntheticVocabulary(special: ["<s>"])
+    vocabulary.add("abc")
+    #expect(try vocabulary.tokenizer(pre: "llama-bpe", bos: 256).beginning == [256])
+    #expect(try vocabulary.tokenizer(pre: "llama-bpe").beginning.isEmpty)  // there is none to put
+    #expect(try vocabulary.tokenizer(pre: "qwen2", bos: 256).beginning.isEmpty)
+    // And that a word which is a token is that token, though no merge makes it.
+    #expect(try vocabulary.tokenizer(pre: "llama-bpe").encode("abc") == [257])
+    #expect(try vocabulary.tokenizer(pre: "smaug-bpe").encode("abc") == [97, 98, 99])
+  }
+
+  @Test func aWordIsNeverAControlTokenAsAWhole() throws {
+    let tokenizer = try SyntheticVocabulary(special: ["abc"]).tokenizer(pre: "llama-bpe")
+    #expect(tokenizer.encode("abc") == [97, 98, 99])
+    #expect(tokenizer.encode("abc", recognizeSpecial: true) == [256])
+    // Nor by a merge.
+    var merging = SyntheticVocabulary(merges: ["a b"])
+    merging.types[256] = 3
+    #expect(try merging.tokenizer().encode("ab") == [97, 98])
+  }
+
+  @Test func hostileScoresAreErrors() {
+    func problem(_ tokens: [(text: String, score: Double, type: Int32)]) -> TokenizerError? {
+      error { () throws(TokenizerError) in try scored(tokens) }
+    }
+    #expect(problem(Self.heads + [("ab", .infinity, 1), ("bc", -.infinity, 1), ("ac", -1e300, 1)]) == nil)
+    if case .score(9, _)? = problem(Self.heads + [("ab", .nan, 1)]) {} else { Issue.record("NaN is no score") }
+    let long = String(repeating: "a", count: Vocabulary.maximumScoredLength + 1)
+    #expect(
+      problem(Self.heads + [(long, -1, 1)])
+        == .tooLong(index: 9, bytes: long.utf8.count, allowed: Vocabulary.maximumScoredLength))
+    #expect(
+      error { () throws(TokenizerError) in
+        try .gguf(.init(model: "llama", tokens: ["a", "b"], types: [1, 1], scores: [0]))
+      } == .scoreCount(scores: 1, tokens: 2))
+  }
+
+  /// All prefixes of one letter: each split of each token is a merge.
+  @Test(.timeLimit(.minutes(1))) func tokensThatAllSplitAreReadInTime() throws {
+    let letters = (1...600).map { (String(repeating: "a", count: $0), -Double($0), Int32(1)) }
+    let tokenizer = try scored(Self.heads.filter { $0.text != "a" } + letters, addSpacePrefix: false)
+    let text = String(repeating: "a", count: 5000)
+    #expect(tokenizer.decode(tokenizer.encode(text)) == text)
   }
 }

@@ -91,17 +91,18 @@ import Testing
   @Test func whatIsNotSupportedIsNamed() {
     #expect(problem(small()) == "read")
     #expect(problem(changed("type", to: "Unigram", in: "model")).contains("'Unigram'"))
-    #expect(problem(changed("normalizer", to: ["type": "NFC"])).contains("normalizer is NFC"))
+    #expect(problem(changed("normalizer", to: ["type": "NFKC"])).contains("normalizer is NFKC"))
     #expect(
       problem(
-        changed("pre_tokenizer", to: ["type": "Sequence", "pretokenizers": [["type": "Split"], Self.byteLevel]])
+        changed("pre_tokenizer", to: ["type": "Sequence", "pretokenizers": [["type": "Split"], ["type": "Split"]]])
       )
-      .contains("Split then ByteLevel"))
-    #expect(problem(changed("pre_tokenizer", to: ["type": "Metaspace"])).contains("Metaspace"))
+      .contains("Split then Split"))
+    #expect(problem(changed("pre_tokenizer", to: ["type": "Metaspace"])).contains("ByteLevel behind blanks"))
+    #expect(problem(changed("pre_tokenizer", to: ["type": "Whitespace"])).contains("Whitespace"))
     #expect(problem(changed("decoder", to: ["type": "Metaspace"])).contains("decoder is Metaspace"))
     #expect(problem(changed("post_processor", to: ["type": "TemplateProcessing"])).contains("TemplateProcessing"))
+    #expect(problem(changed("post_processor", to: ["type": "BertProcessing"])).contains("BertProcessing"))
     #expect(problem(changed("byte_fallback", to: true, in: "model")).contains("model.byte_fallback"))
-    #expect(problem(changed("ignore_merges", to: true, in: "model")).contains("model.ignore_merges"))
     #expect(problem(changed("dropout", to: 0.1, in: "model")).contains("model.dropout"))
   }
 
@@ -141,11 +142,15 @@ import Testing
       problem(changed("post_processor", to: ["type": "TemplateProcessing", "single": single, "pair": []]))
     }
     let text: JSONValue = ["Sequence": ["id": "A", "type_id": 0]]
-    #expect(
-      post([["SpecialToken": ["id": "<s>", "type_id": 0]], text]).contains("TemplateProcessing, which adds '<s>'"))
-    for single: JSONValue in [[], [text, text], [["Sequence": ["id": "B", "type_id": 0]]], "$A"] {
+    let mark: JSONValue = ["SpecialToken": ["id": "<s>", "type_id": 0]]
+    #expect(post([mark, text]).contains("TemplateProcessing with '<s>' and without its ids"))
+    for single: JSONValue in [[text, mark], [mark, text, mark]] {
+      #expect(post(single).contains("TemplateProcessing, which adds '<s>'"))
+    }
+    for single: JSONValue in [[], [text, text], [["Sequence": ["id": "B", "type_id": 1]]]] {
       #expect(post(single).contains("post_processor is TemplateProcessing"), "\(single.jsonText)")
     }
+    #expect(post("$A").contains("\"single\" must be an array"))
     #expect(
       problem(changed("decoder", to: ["type": "Sequence", "decoders": []])).contains("a sequence without a step"))
     let strip: JSONValue = ["type": "Strip", "content": " ", "start": 1, "stop": 0]
@@ -153,6 +158,50 @@ import Testing
       problem(changed("decoder", to: ["type": "Sequence", "decoders": [Self.byteLevel, strip]])).contains(
         "decoder is ByteLevel then Strip"))
     #expect(problem(changed("normalizer", to: ["type": "Sequence"])).contains("normalizers"))
+  }
+
+  @Test func anUnknownExpressionIsQuoted() {
+    func split(_ pattern: JSONValue, _ behavior: JSONValue = "Isolated") -> String {
+      problem(
+        changed(
+          "pre_tokenizer",
+          to: [
+            "type": "Sequence",
+            "pretokenizers": [
+              ["type": "Split", "pattern": pattern, "behavior": behavior, "invert": false],
+              ["type": "ByteLevel", "add_prefix_space": false, "use_regex": false],
+            ],
+          ]))
+    }
+    #expect(split(["Regex": #"\p{L}+|\S"#]).contains(#"an expression that is not known: '\p{L}+|\S'"#))
+    #expect(split(["Regex": #"\s+"#]).contains("Llama 3, Qwen2, Mistral (Tekken) and GPT-2"))
+    #expect(split(["String": " "]).contains(#"{"String":" "}"#))
+    #expect(split(["Regex": "x"], "Removed").contains("behavior 'Removed'"))
+  }
+
+  @Test func aTemplateSaysWithWhatATextBegins() throws {
+    var object = small()
+    object["added_tokens"] = [["id": 258, "content": "<s>", "special": true]]
+    object["post_processor"] = [
+      "type": "Sequence",
+      "processors": [
+        Self.byteLevel,
+        [
+          "type": "TemplateProcessing",
+          "single": [["SpecialToken": ["id": "<s>", "type_id": 0]], ["Sequence": ["id": "A", "type_id": 0]]],
+          "pair": [], "special_tokens": ["<s>": ["id": "<s>", "ids": [258], "tokens": ["<s>"]]],
+        ],
+      ],
+    ]
+    let tokenizer = try Tokenizer.huggingFace(tokenizerJSON: JSONValue.object(object).serialized())
+    #expect(tokenizer.beginning == [258] && tokenizer.bos == 258)
+    // What tokenizer_config.json says of it does not count.
+    let config: JSONValue = ["add_bos_token": true]
+    let plain = try Tokenizer.huggingFace(
+      tokenizerJSON: JSONValue.object(small()).serialized(), configJSON: config.serialized())
+    #expect(plain.beginning.isEmpty)
+    object["added_tokens"] = []
+    #expect(problem(object).contains("bos is token 258, the vocabulary has 258 tokens"))
   }
 
   @Test func aGapInTheIDsIsNamed() {
