@@ -43,12 +43,12 @@ struct SymbolTable: Sendable {
 
   /// The token that a whole word is, as `ignore_merges` takes it.
   func whole(_ text: [UInt8], _ word: Range<Int>) -> Int32? {
-    let id: Int32
-    switch vocabulary.writing {
-    case .byteAlphabet: id = Self.textID(vocabulary, text[word].flatMap(ByteAlphabet.text(of:))[...])
-    case .sentencePiece: id = Self.textID(vocabulary, text[word])
-    }
-    return id < 0 ? nil : id
+    let id =
+      switch vocabulary.writing {
+      case .byteAlphabet: vocabulary.id(ofText: text[word].flatMap(ByteAlphabet.text(of:))[...])
+      case .sentencePiece: vocabulary.id(ofText: text[word])
+      }
+    return id.flatMap { vocabulary.kinds[Int($0)].isControl ? nil : $0 }
   }
 
   /// Whether "▁" is a token.

@@ -70,6 +70,37 @@ import Testing
     }
   }
 
+  /// The files of the families, and lists with scores.
+  @Test(arguments: ["llama3", "qwen3", "llama2", "mistral", "gemma3"])
+  func aMutatedFileOfAFamilyIsReadOrRefused(name: String) async {
+    await #expect(processExitsWith: .success) { [name] in
+      let file = try fileBytes("Tests/Fixtures/families/\(name)/tokenizer.json")
+      let problem = withstand([file], count: 300) { Self.use(try .huggingFace(tokenizerJSON: $0)) }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
+  @Test func mutatedScoresAreReadOrRefused() async {
+    await #expect(processExitsWith: .success) {
+      let lists: JSONValue = [
+        "tokens": ["<unk>", "<s>", "<0x0A>", "\u{2581}", "a", "b", "ab", "\u{2581}a", "aab", "\u{e9}"],
+        "types": [2, 3, 6, 1, 1, 1, 1, 4, 1, 5], "scores": [0, 0, 0, -1, -2.5, -3, -4, -5, -5, 1e300], "bos": 1,
+        "unknown": 0,
+      ]
+      let problem = withstand([lists.serialized()]) { bytes in
+        let lists = try parseJSON(bytes)
+        Self.use(
+          try .gguf(
+            .init(
+              model: "llama", tokens: lists["tokens"]?.arrayValue?.compactMap(\.stringValue) ?? [],
+              types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
+              scores: lists["scores"]?.arrayValue?.compactMap(\.doubleValue) ?? [], bos: lists["bos"]?.intValue,
+              unknown: lists["unknown"]?.intValue)))
+      }
+      #expect(problem == nil, "\(problem ?? "")")
+    }
+  }
+
   @Test func aMutatedChatTemplateIsReadOrRefused() async {
     await #expect(processExitsWith: .success) {
       let template = Array(SmolLM2Fixture.chatTemplate.utf8)

@@ -1,0 +1,105 @@
+import Glibc
+import Testing
+
+@testable import Tokenizer
+
+/// Where etc/lib/make-real-tokenizers left the tokenizers of families; `etc/test` sets it.
+private let directory: String? = unsafe getenv("T2D_TEST_TOKENIZERS").map { unsafe String(cString: $0) }
+private let isLong = unsafe getenv("T2D_TEST_ALL") != nil
+
+@Suite(.enabled(if: directory != nil, "T2D_TEST_TOKENIZERS names no directory; etc/test sets it"))
+struct RealModelVocabulariesTests {
+  private static let small = ["llama3", "qwen2", "mistral", "mistral-sentencepiece"]
+  /// Fetched by `etc/test --all` only: 310 MB.
+  private static let kinds = small + (isLong ? ["llama2", "gemma3"] : [])
+
+  private func file(_ kind: String, _ name: String) throws -> [UInt8] {
+    try fileBytes("\(directory ?? "")/\(kind)/\(name)")
+  }
+
+  private func load(_ kind: String) throws -> Tokenizer {
+    try .huggingFace(
+      tokenizerJSON: file(kind, "tokenizer.json"), configJSON: file(kind, "tokenizer_config.json"))
+  }
+
+  private func cases(_ kind: String) throws -> [(text: String, ids: [Int32])] {
+    let cases = try tokenizerCases("Tests/Fixtures/tokenizers/\(kind).cases.json")
+    #expect(cases.count > 200)
+    return cases
+  }
+
+  @Test(arguments: kinds)
+  func realVocabulariesGiveTheReferenceIDs(kind: String) throws {
+    let tokenizer = try load(kind)
+    for item in try cases(kind) {
+      #expect(tokenizer.encode(item.text, recognizeSpecial: true) == item.ids, "\(item.text)")
+    }
+  }
+
+  /// By scores and not by merges, and with what a GGUF file has for control and user-defined tokens.
+  @Test(
+    .enabled(if: isLong),
+    arguments: [("llama2", "ggml-vocab-llama-spm.gguf"), ("gemma3", "gemma-3-270m-q4_k_m.gguf")])
+  func realScoresGiveTheReferenceIDs(kind: String, file: String) throws {
+    let lists = try #require(try ggufTokenizer("\(directory ?? "")/\(kind)/\(file)"))
+    var made: Tokenizer?
+    let loading = try processorTime { made = try .gguf(lists) }
+    let tokenizer = try #require(made)
+    for item in try cases(kind) {
+      #expect(tokenizer.encode(item.text, recognizeSpecial: true) == item.ids, "\(item.text)")
+    }
+    #expect(loading < .seconds(1))
+  }
+
+  /// The vocabularies and cases that llama.cpp tests itself with. Left out are texts that its own rules make otherwise: it
+  /// composes nothing (Qwen), and folds no long s.
+  @Test(.enabled(if: isLong), arguments: ["llama-bpe", "qwen2", "llama-spm", "phi-3", "gpt-2"])
+  func vocabulariesOfLlamaCppGiveItsIDs(name: String) throws {
+    let path = "\(directory ?? "")/llama2/ggml-vocab-\(name).gguf"
+    let lists = try #require(try ggufTokenizer(path))
+    let tokenizer = try Tokenizer.gguf(lists)
+    let texts = try String(decoding: fileBytes(path + ".inp"), as: UTF8.self).replacing(
+      "\n__ggml_vocab_test__\n", with: "\u{1}"
+    )
+    .split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init)
+    let lines = try String(decoding: fileBytes(path + ".out"), as: UTF8.self).split(
+      separator: "\n", omittingEmptySubsequences: false)
+    #expect(texts.count > 40 && lines.count >= texts.count)
+    for (text, line) in zip(texts, lines) {
+      let expected = line.split(separator: " ").compactMap { Int32($0) }
+      #expect(tokenizer.encode(text) == expected, "\(text.debugDescription)")
+    }
+  }
+
+  @Test(arguments: kinds)
+  func aMegabyteOfTextIsEncodedInWellUnderASecond(kind: String) throws {
+    var made: Tokenizer?
+    let loading = try processorTime { made = try load(kind) }
+    let tokenizer = try #require(made)
+    let proseUnit = try cases(kind).map(\.text).joined(separator: " ")
+    let texts = [
+      ("prose", proseUnit), ("letters", "abcdefghijklmnopqrstuvwxyz"), ("one letter", "a"), ("blanks", " "),
+      ("line ends", "\n"), ("marks", "<"), ("han", "漢字"), ("marks to compose", "e\u{301}\u{327}"),
+    ]
+    for (name, unit) in texts {
+      let text = String(repeating: unit, count: 1_000_000 / unit.utf8.count)
+      var ids: [Int32] = []
+      let time = processorTime { ids = tokenizer.encode(text) }
+      #expect(!ids.isEmpty)
+      #expect(time < .seconds(1), "\(name) of \(kind): \(time)")
+    }
+    #expect(loading < .seconds(1), "\(kind): \(loading)")
+  }
+}
+
+/// What this thread computed for: other tests run beside it.
+private func processorTime(_ body: () throws -> Void) rethrows -> Duration {
+  func now() -> Duration {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+  let start = now()
+  try body()
+  return now() - start
+}
