@@ -279,7 +279,7 @@ let package = Package(
       "FuzzReaders",
       [
         "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "WorkerProtocol", "Multipliers",
-        "StrictJSON", "Digests", "SystemSupport", "TestSupport",
+        "Tokenizer", "StrictJSON", "Digests", "SystemSupport", "TestSupport",
       ]),
     fuzz.tests("FuzzReaders", ["FuzzReaders", "SystemSupport", "TestSupport"]),
   ] + fuzzer

@@ -27,9 +27,8 @@ package struct HostileReader: Sendable {
   }
 
   package static let all = [
-    json, json5, safetensors, expert, expertIndex, gguf, ggufPart, torch, pickle, rows, settings, request, redo,
-    workerRequest,
-    workerReply,
+    json, json5, safetensors, expert, expertIndex, gguf, ggufPart, torch, pickle, tokenizer, rows, settings, request,
+    redo, workerRequest, workerReply,
   ]
 }
 
