@@ -37,15 +37,19 @@ extension ModelCasesTests {
   static let tokenizers: [Case] = [
     tokenizer("hf-tok-template-nospecial", .read([]), [("post_processor", template([text]))]),
     tokenizer(
-      "a template that adds a token",
-      refused(
-        "post_processor is TemplateProcessing, which adds '<s>', which is not supported yet; supported: none, or what "
-          + "changes nothing"),
+      "a template that adds a token", .read([]),
       [("post_processor", template([["SpecialToken": ["id": "<s>", "type_id": 0]], text]))]),
+    tokenizer(
+      "a template that ends a text",
+      refused(
+        "post_processor is TemplateProcessing, which adds '<s>', which is not supported yet; supported: a "
+          + "TemplateProcessing that puts tokens in front of the text, or what changes nothing"),
+      [("post_processor", template([text, ["SpecialToken": ["id": "<s>", "type_id": 0]]]))]),
     tokenizer(
       "a template with the text twice",
       refused(
-        "post_processor is TemplateProcessing, which is not supported yet; supported: none, or what changes nothing"),
+        "post_processor is TemplateProcessing, which is not supported yet; supported: a TemplateProcessing that puts "
+          + "tokens in front of the text, or what changes nothing"),
       [("post_processor", template([text, text]))]),
     tokenizer(
       "sequences of one step, and of none", .read([]),
@@ -60,13 +64,15 @@ extension ModelCasesTests {
       ]),
     tokenizer(
       "a sequence that does something",
-      refused("normalizer is NFC, which is not supported yet; supported: none, or what changes nothing"),
+      refused(
+        "normalizer is NFKC, which is not supported yet; supported: NFC (Qwen), Replace of ' ' by '▁' (Gemma), that behind "
+          + "Prepend of '▁' (Llama 2), none"),
       [
         (
           "normalizer",
           [
             "type": "Sequence",
-            "normalizers": [["type": "NFC"], ["type": "Strip", "strip_left": false, "strip_right": false]],
+            "normalizers": [["type": "NFKC"], ["type": "Strip", "strip_left": false, "strip_right": false]],
           ]
         )
       ]),
