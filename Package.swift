@@ -134,7 +134,7 @@ let package = Package(
     // too: what is tested is the code that runs, and its sums are fused or not by the optimizer.
     model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
-    model.part("Tokenizer", ["StrictJSON"]),
+    model.part("Tokenizer", ["ModelFormats", "StrictJSON"]),
     model.part("SVF", ["LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
     model.part(
       "Transformer",

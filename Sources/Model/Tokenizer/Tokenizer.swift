@@ -21,8 +21,13 @@ package final class Tokenizer: Sendable {
 
   /// Ends of turns and texts by their names, whatever `eos` is: a GGUF file of Llama 3 may name `<|end_of_text|>` alone. As
   /// llama.cpp does.
-  private static let turnEnds = ["<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>"]
-  private static let textEnds = ["<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "</s>"]
+  private static let turnEnds = [
+    "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eot|>", "<EOT>", "<|endofturn|>",
+    "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>", "<|return|>",
+  ]
+  private static let textEnds = [
+    "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "</s>", "<\u{FF5C}end\u{2581}of\u{2581}sentence\u{FF5C}>",
+  ]
 
   init(_ parts: TokenizerParts) throws(TokenizerError) {
     let vocabulary = parts.vocabulary

@@ -159,12 +159,7 @@ package final class LanguageModel: Sendable {
     guard let description = file.tokenizerDescription else { return (nil, template) }
     do throws(TokenizerError) {
       switch description.kind {
-      case .gguf(let file):
-        let lists = Tokenizer.GGUFLists(
-          model: file.model, pre: file.pre, tokens: file.tokens, types: file.types, merges: file.merges,
-          scores: file.scores, bos: file.bos, eos: file.eos, unknown: file.unknown, addBOS: file.addBOS,
-          addSpacePrefix: file.addSpacePrefix)
-        return (try Tokenizer.gguf(lists), template)
+      case .gguf(let file): return (try Tokenizer.gguf(file), template)
       case .ggufOther(let model):
         throw TokenizerError.unsupportedModel(found: model)
       case .huggingFace(let tokenizerJSON, let configJSON):

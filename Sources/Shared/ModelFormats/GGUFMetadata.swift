@@ -47,7 +47,6 @@ struct GGUFMetadata {
     tokenizer.bos = try optionalInteger("tokenizer.ggml.bos_token_id")
     tokenizer.eos = try optionalInteger("tokenizer.ggml.eos_token_id")
     tokenizer.unknown = try optionalInteger("tokenizer.ggml.unknown_token_id")
-    tokenizer.padding = try optionalInteger("tokenizer.ggml.padding_token_id")
     return TokenizerDescription(kind: .gguf(tokenizer), chatTemplate: template)
   }
 

@@ -27,14 +27,23 @@ package struct GGUFTokenizer: Sendable, Equatable {
   package var tokens: [String]
   /// As many as tokens.
   package var types: [Int32]
-  /// Of the model "gpt2".
-  package var merges: [String] = []
+  /// Of the model "gpt2": "left right".
+  package var merges: [String]
   /// Of the model "llama": as many as tokens.
-  package var scores: [Double] = []
-  package var addBOS: Bool?
-  package var addSpacePrefix: Bool?
+  package var scores: [Double]
   package var bos: Int?
   package var eos: Int?
   package var unknown: Int?
-  package var padding: Int?
+  package var addBOS: Bool?
+  package var addSpacePrefix: Bool?
+
+  package init(
+    model: String = "gpt2", pre: String = "default", tokens: [String], types: [Int32], merges: [String] = [],
+    scores: [Double] = [], bos: Int? = nil, eos: Int? = nil, unknown: Int? = nil, addBOS: Bool? = nil,
+    addSpacePrefix: Bool? = nil
+  ) {
+    (self.model, self.pre, self.tokens, self.types) = (model, pre, tokens, types)
+    (self.merges, self.scores, self.bos, self.eos, self.unknown) = (merges, scores, bos, eos, unknown)
+    (self.addBOS, self.addSpacePrefix) = (addBOS, addSpacePrefix)
+  }
 }

@@ -1,3 +1,4 @@
+import ModelFormats
 import Testing
 
 @testable import Tokenizer
@@ -15,7 +16,7 @@ import Testing
   @Test func otherModelsAndPreTokenizersAreNamed() {
     let good = SyntheticVocabulary()
     let bert = error { () throws(TokenizerError) in
-      try .gguf(.init(model: "bert", tokens: good.tokens, types: good.types))
+      try .gguf(GGUFTokenizer(model: "bert", tokens: good.tokens, types: good.types))
     }
     #expect(bert == .unsupportedModel(found: "bert") && "\(bert!)".contains("'bert'"))
     for pre in ["falcon", "gpt-4o", "default", ""] {
@@ -78,7 +79,7 @@ import Testing
     bad.add("")
     #expect(error { () throws(TokenizerError) in try bad.tokenizer() } == .emptyToken(index: 256))
     #expect(
-      error { () throws(TokenizerError) in try .gguf(.init(pre: "gpt-2", tokens: [], types: [])) }
+      error { () throws(TokenizerError) in try .gguf(GGUFTokenizer(pre: "gpt-2", tokens: [], types: [])) }
         == .emptyVocabulary)
   }
 
@@ -87,7 +88,7 @@ import Testing
     #expect(
       error { () throws(TokenizerError) in
         try .gguf(
-          .init(
+          GGUFTokenizer(
             pre: "gpt-2", tokens: Array(repeating: "a", count: count), types: Array(repeating: 1, count: count)))
       } == .tooMany(what: "tokens", found: count, allowed: Vocabulary.maximumTokens))
   }
@@ -106,7 +107,7 @@ import Testing
     _ tokens: [(text: String, score: Double, type: Int32)], addSpacePrefix: Bool? = nil, addBOS: Bool? = nil
   ) throws(TokenizerError) -> Tokenizer {
     try .gguf(
-      .init(
+      GGUFTokenizer(
         model: "llama", tokens: tokens.map(\.text), types: tokens.map(\.type), scores: tokens.map(\.score), bos: 1,
         addBOS: addBOS, addSpacePrefix: addSpacePrefix))
   }
@@ -172,7 +173,7 @@ import Testing
         == .tooLong(index: 9, bytes: long.utf8.count, allowed: Vocabulary.maximumScoredLength))
     #expect(
       error { () throws(TokenizerError) in
-        try .gguf(.init(model: "llama", tokens: ["a", "b"], types: [1, 1], scores: [0]))
+        try .gguf(GGUFTokenizer(model: "llama", tokens: ["a", "b"], types: [1, 1], scores: [0]))
       } == .scoreCount(scores: 1, tokens: 2))
   }
 

@@ -1,3 +1,4 @@
+import ModelFormats
 import StrictJSON
 import Testing
 
@@ -65,7 +66,7 @@ import Testing
     let fromJSON = try Tokenizer.huggingFace(
       tokenizerJSON: JSONValue.object(object).serialized(), configJSON: config.serialized())
     let fromGGUF = try Tokenizer.gguf(
-      .init(
+      GGUFTokenizer(
         pre: "smollm", tokens: tokens, types: Array(SmolLM2Fixture.types.prefix(tokens.count)), merges: merges, bos: 1,
         eos: 2))
     #expect(fromJSON.preTokenizer == .gpt2ThenDigits && fromJSON.bos == 1 && fromJSON.eos == 2)

@@ -1,3 +1,4 @@
+import ModelFormats
 import Glibc
 import StrictJSON
 import Testing
@@ -15,7 +16,7 @@ enum SmolLM2Fixture {
 
   static let tokenizer: Tokenizer = {
     do {
-      return try .gguf(.init(pre: "smollm", tokens: tokens, types: types, merges: merges, bos: 1, eos: 2))
+      return try .gguf(GGUFTokenizer(pre: "smollm", tokens: tokens, types: types, merges: merges, bos: 1, eos: 2))
     } catch {
       fatalError("\(error)")
     }

@@ -1,3 +1,4 @@
+import ModelFormats
 @testable import Tokenizer
 
 /// 256 byte tokens, the given merges and a few special tokens: small enough to build in every test.
@@ -19,6 +20,6 @@ struct SyntheticVocabulary {
   }
 
   func tokenizer(pre: String = "gpt-2", bos: Int? = nil, eos: Int? = nil) throws(TokenizerError) -> Tokenizer {
-    try .gguf(.init(pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos))
+    try .gguf(GGUFTokenizer(pre: pre, tokens: tokens, types: types, merges: merges, bos: bos, eos: eos))
   }
 }

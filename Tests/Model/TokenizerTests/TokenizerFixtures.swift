@@ -5,17 +5,6 @@ import TestSupport
 
 @testable import Tokenizer
 
-extension Tokenizer {
-  /// As the engine makes it of what a model's file says.
-  static func gguf(_ file: GGUFTokenizer) throws(TokenizerError) -> Tokenizer {
-    try gguf(
-      GGUFLists(
-        model: file.model, pre: file.pre, tokens: file.tokens, types: file.types, merges: file.merges,
-        scores: file.scores, bos: file.bos, eos: file.eos, unknown: file.unknown, addBOS: file.addBOS,
-        addSpacePrefix: file.addSpacePrefix))
-  }
-}
-
 /// The bytes of a file below the repository, or at a path of its own.
 func fileBytes(_ path: String) throws -> [UInt8] {
   let path = path.hasPrefix("/") ? path : repository + "/" + path

@@ -61,7 +61,7 @@ import Testing
         func texts(_ key: String) -> [String] { lists[key]?.arrayValue?.compactMap(\.stringValue) ?? [] }
         Self.use(
           try .gguf(
-            .init(
+            GGUFTokenizer(
               pre: "smollm", tokens: texts("tokens"),
               types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
               merges: texts("merges"), bos: lists["bos"]?.intValue, eos: lists["eos"]?.intValue)))
@@ -91,7 +91,7 @@ import Testing
         let lists = try parseJSON(bytes)
         Self.use(
           try .gguf(
-            .init(
+            GGUFTokenizer(
               model: "llama", tokens: lists["tokens"]?.arrayValue?.compactMap(\.stringValue) ?? [],
               types: lists["types"]?.arrayValue?.compactMap { $0.intValue.map { Int32(truncatingIfNeeded: $0) } } ?? [],
               scores: lists["scores"]?.arrayValue?.compactMap(\.doubleValue) ?? [], bos: lists["bos"]?.intValue,

@@ -9,7 +9,8 @@ package enum Score: RPCMethodDeclaration {
   package static let summary = "Log-probabilities of a continuation, token by token."
 
   package struct Parameters: Record {
-    @Setting("what stands before; or prompt_ids") package var prompt: TextOrTokens?
+    @Setting("what stands before, behind the first token that the model has; or prompt_ids")
+    package var prompt: TextOrTokens?
     @Setting("what is scored; or continuation_ids") package var continuation: TextOrTokens?
     @Setting("instead of prompt; all that a model without tokenizer takes", as: .tokens, name: "prompt_ids")
     package var promptIDs: [Int32]?
