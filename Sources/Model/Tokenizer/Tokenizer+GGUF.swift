@@ -40,7 +40,18 @@ extension Tokenizer {
     parts.fusesUnknown = true
     parts.unknown = file.unknown ?? vocabulary.kinds.firstIndex(of: .unknown)
     if file.addBOS ?? true, let bos = file.bos { parts.beginning = [bos] }
+    if file.marksTakeBlanks { parts.flags = flagsOfMarks(file) }
     return parts
+  }
+
+  /// As Phi-3's tokenizer.json has them, and llama.cpp by the model's name. Its `<|endoftext|>` is none of its template's.
+  private static func flagsOfMarks(_ file: GGUFTokenizer) -> [Int32: AddedTokens.Flags] {
+    var flags: [Int32: AddedTokens.Flags] = [:]
+    for (index, token) in file.tokens.enumerated()
+    where token.hasPrefix("<|") && token.hasSuffix("|>") && token != "<|endoftext|>" {
+      flags[Int32(index)] = AddedTokens.Flags(takesBlanksAfter: true)
+    }
+    return flags
   }
 
   private static func kinds(_ file: GGUFTokenizer) throws(TokenizerError) -> [Vocabulary.Kind] {

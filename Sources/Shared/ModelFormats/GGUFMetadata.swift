@@ -41,6 +41,7 @@ struct GGUFMetadata {
       tokenizer.merges = merges
     } else {
       tokenizer.scores = try scores(of: tokens.count)
+      tokenizer.marksTakeBlanks = try optionalString("general.architecture") == "phi3"
     }
     tokenizer.addBOS = try optionalBool("tokenizer.ggml.add_bos_token")
     tokenizer.addSpacePrefix = try optionalBool("tokenizer.ggml.add_space_prefix")

@@ -36,14 +36,17 @@ package struct GGUFTokenizer: Sendable, Equatable {
   package var unknown: Int?
   package var addBOS: Bool?
   package var addSpacePrefix: Bool?
+  /// Phi-3's: the blanks behind a mark of its template belong to the mark, which no key says. Its marks are `<|user|>` and
+  /// others of that form.
+  package var marksTakeBlanks: Bool
 
   package init(
     model: String = "gpt2", pre: String = "default", tokens: [String], types: [Int32], merges: [String] = [],
     scores: [Double] = [], bos: Int? = nil, eos: Int? = nil, unknown: Int? = nil, addBOS: Bool? = nil,
-    addSpacePrefix: Bool? = nil
+    addSpacePrefix: Bool? = nil, marksTakeBlanks: Bool = false
   ) {
     (self.model, self.pre, self.tokens, self.types) = (model, pre, tokens, types)
     (self.merges, self.scores, self.bos, self.eos, self.unknown) = (merges, scores, bos, eos, unknown)
-    (self.addBOS, self.addSpacePrefix) = (addBOS, addSpacePrefix)
+    (self.addBOS, self.addSpacePrefix, self.marksTakeBlanks) = (addBOS, addSpacePrefix, marksTakeBlanks)
   }
 }

@@ -161,6 +161,18 @@ import Testing
     #expect(try merging.tokenizer().encode("ab") == [97, 98])
   }
 
+  @Test func marksOfPhi3TakeTheBlanksBehindThem() throws {
+    let tokens = Self.heads + [("<|user|>", 0, 3), ("<|endoftext|>", 0, 3)]
+    var file = GGUFTokenizer(
+      model: "llama", tokens: tokens.map(\.text), types: tokens.map(\.type), scores: tokens.map(\.score))
+    #expect(try Tokenizer.gguf(file).encode("<|user|>\na", recognizeSpecial: true) == [9, 5, 2, 6])
+    file.marksTakeBlanks = true
+    #expect(try Tokenizer.gguf(file).encode("<|user|>\n a", recognizeSpecial: true) == [9, 5, 6])
+    #expect(try Tokenizer.gguf(file).encode("<|endoftext|>\na", recognizeSpecial: true) == [10, 5, 2, 6])
+    #expect(try #require(try ggufTokenizer("Tests/Fixtures/gguf/phi3.f32.gguf")).marksTakeBlanks)
+    #expect(try !#require(try ggufTokenizer("Tests/Fixtures/gguf/llama2.f32.gguf")).marksTakeBlanks)
+  }
+
   @Test func hostileScoresAreErrors() {
     func problem(_ tokens: [(text: String, score: Double, type: Int32)]) -> TokenizerError? {
       error { () throws(TokenizerError) in try scored(tokens) }
