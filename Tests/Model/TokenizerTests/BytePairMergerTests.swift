@@ -36,12 +36,13 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1)))
-  func aWordOfAHundredKilobytesIsNotQuadratic() {
+  @Test func aWordOfAHundredKilobytesIsNotQuadratic() {
     let tokenizer = SmolLM2Fixture.tokenizer
     let unit = "abcdefghijklmnopqrstuvwxyz"
     let text = String(repeating: unit, count: 100_000 / unit.count)
-    let ids = tokenizer.encode(text)
+    var ids: [Int32] = []
+    // A quadratic one computes for minutes.
+    #expect(processorTime { ids = tokenizer.encode(text) } < .seconds(20))
     #expect(tokenizer.decode(ids) == text)
     #expect(ids.count < text.utf8.count / 2)
   }

@@ -1,4 +1,5 @@
 import ModelFormats
+import TestSupport
 import Testing
 
 @testable import Tokenizer
@@ -190,10 +191,13 @@ import Testing
   }
 
   /// All prefixes of one letter: each split of each token is a merge.
-  @Test(.timeLimit(.minutes(1))) func tokensThatAllSplitAreReadInTime() throws {
+  @Test func tokensThatAllSplitAreReadInTime() throws {
     let letters = (1...600).map { (String(repeating: "a", count: $0), -Double($0), Int32(1)) }
-    let tokenizer = try scored(Self.heads.filter { $0.text != "a" } + letters, addSpacePrefix: false)
     let text = String(repeating: "a", count: 5000)
-    #expect(tokenizer.decode(tokenizer.encode(text)) == text)
+    let time = try processorTime {
+      let tokenizer = try scored(Self.heads.filter { $0.text != "a" } + letters, addSpacePrefix: false)
+      #expect(tokenizer.decode(tokenizer.encode(text)) == text)
+    }
+    #expect(time < .seconds(20))
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Tokenizer
@@ -90,16 +91,4 @@ struct RealModelVocabulariesTests {
     }
     #expect(loading < .seconds(1), "\(kind): \(loading)")
   }
-}
-
-/// What this thread computed for: other tests run beside it.
-private func processorTime(_ body: () throws -> Void) rethrows -> Duration {
-  func now() -> Duration {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-  }
-  let start = now()
-  try body()
-  return now() - start
 }
