@@ -213,11 +213,12 @@ extension GGUFMetadata {
   /// end of a text only, which no answer in a conversation reaches.
   fileprivate func endIDs() throws(ModelFormatError) -> [Int] {
     var ids: [Int] = []
+    var known: Set<Int> = []
     for name in ["eos", "eot", "eom"] {
-      if let id = try optionalInteger("tokenizer.ggml.\(name)_token_id"), !ids.contains(id) { ids.append(id) }
+      if let id = try optionalInteger("tokenizer.ggml.\(name)_token_id"), known.insert(id).inserted { ids.append(id) }
     }
     if case .strings(let tokens)? = values["tokenizer.ggml.tokens"] {
-      for (id, token) in tokens.enumerated() where Self.endTexts.contains(token) && !ids.contains(id) {
+      for (id, token) in tokens.enumerated() where Self.endTexts.contains(token) && known.insert(id).inserted {
         ids.append(id)
       }
     }

@@ -158,9 +158,10 @@ final class HuggingFaceConfig {
   func tokenIDs(_ key: String) throws(ModelFormatError) -> [Int]? {
     guard let value = optional(key) else { return nil }
     var ids: [Int] = []
+    var known: Set<Int> = []
     for id in value.arrayValue ?? [value] {
       guard let id = id.intValue, id >= 0 else { throw wrongKind(key, value, "a token id or several") }
-      if !ids.contains(id) { ids.append(id) }
+      if known.insert(id).inserted { ids.append(id) }
     }
     return ids
   }

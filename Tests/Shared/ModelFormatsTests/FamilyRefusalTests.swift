@@ -213,6 +213,12 @@ import Testing
     #expect(try read("phi3", [("sliding_window", nil)]).attention.allSatisfy { $0.window == nil })
   }
 
+  /// Of any length, in time: each id once.
+  @Test func aLongListOfEndsIsRead() throws {
+    let ends = (0..<200_000).map { JSONValue($0) }
+    #expect(try read("llama2", [("eos_token_id", .array(ends + ends))]).eosIDs == Array(0..<200_000))
+  }
+
   /// `use_sliding_window` decides, since Qwen's files name a window that no layer has.
   @Test func aWindowThatIsNotUsedIsNone() throws {
     #expect(try read("qwen2", older: true).attention.allSatisfy { $0.window == nil })
