@@ -134,7 +134,7 @@ let package = Package(
     // too: what is tested is the code that runs, and its sums are fused or not by the optimizer.
     model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
-    model.part("Tokenizer", ["ModelFormats", "StrictJSON"]),
+    model.part("Tokenizer", ["ModelFormats", "Settings", "StrictJSON"]),
     model.part("SVF", ["LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
     model.part(
       "Transformer",
@@ -142,7 +142,10 @@ let package = Package(
       and: optimized),
     model.part(
       "Adaptation",
-      ["Search", "Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "StrictJSON", "Tokenizer"]),
+      [
+        "Search", "Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "Settings", "StrictJSON",
+        "Tokenizer",
+      ]),
     model.part(
       "Training",
       [
@@ -232,7 +235,8 @@ let package = Package(
       "ModelSamples", ["Digests", "ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"]),
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     model.tests(
-      "Tokenizer", ["Tokenizer", "StrictJSON", "ModelFormats", "TestSupport"], resources: [.copy("Fixtures")]),
+      "Tokenizer", ["Tokenizer", "Settings", "StrictJSON", "ModelFormats", "SystemSupport", "TestSupport"],
+      resources: [.copy("Fixtures")]),
     model.tests("SVF", ["SVF", "Multipliers", "LinearAlgebra", "ModelFormats", "SystemSupport", "TestSupport"]),
     model.tests(
       "Transformer",
@@ -278,8 +282,8 @@ let package = Package(
     fuzz.support(
       "FuzzReaders",
       [
-        "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "WorkerProtocol", "Multipliers",
-        "Tokenizer", "StrictJSON", "Digests", "SystemSupport", "TestSupport",
+        "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "Tokenizer", "WorkerProtocol",
+        "Multipliers", "Settings", "StrictJSON", "Digests", "SystemSupport", "TestSupport",
       ]),
     fuzz.tests("FuzzReaders", ["FuzzReaders", "SystemSupport", "TestSupport"]),
   ] + fuzzer

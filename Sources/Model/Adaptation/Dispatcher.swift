@@ -57,12 +57,17 @@ package struct Dispatcher: Sendable {
   /// The question in tokens, ready for the model's answer, of which `begun` is there already.
   package func question(_ prompt: String, begun: String = "") throws(DispatcherError) -> [Int32] {
     let text = template.render(labels: labels, prompt: prompt)
-    let prompt =
-      switch model.chatTemplate {
-      case .success(let chat): PromptText.chat(chat.pieces([.user(text)])).appending(begun)
-      case .failure: PromptText.text(text + "\n" + begun)
+    let asked: PromptText
+    switch model.chatTemplate {
+    case .success(let chat):
+      do throws(ChatTemplateError) {
+        asked = .chat(try chat.pieces([.user(text)])).appending(begun)
+      } catch {
+        throw .chat(error.description)
       }
-    let tokens = tokenizer.encode(prompt)
+    case .failure: asked = .text(text + "\n" + begun)
+    }
+    let tokens = tokenizer.encode(asked)
     // Room for an answer belongs to the question: a model that can read it and not answer has not decided.
     let needed = tokens.count + (answers.map(\.count).max() ?? 0)
     guard needed <= model.shape.context else {
@@ -162,6 +167,7 @@ package enum DispatcherError: Error, CustomStringConvertible {
   case noLabels
   case emptyLabel(String)
   case tooLong(tokens: Int, context: Int)
+  case chat(String)
   case model(TransformerError)
 
   package var description: String {
@@ -173,6 +179,7 @@ package enum DispatcherError: Error, CustomStringConvertible {
     case .tooLong(let tokens, let context):
       "the prompt within the dispatch template needs \(tokens) tokens, the model's context holds \(context); shorten it, "
         + "or choose the weights with --expert or --strategy none"
+    case .chat(let problem): "the question cannot be put as a chat: \(problem)"
     case .model(let error): error.description
     }
   }

@@ -1,4 +1,5 @@
 package import Evaluation
+import Settings
 import Tokenizer
 package import Transformer
 
@@ -6,6 +7,7 @@ package import Transformer
 package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
   case noTokenizer(model: String)
   case noChatTemplate(task: String, problem: String)
+  case notRendered(row: String, line: Int, problem: String)
   case emptyChoice(row: String, line: Int, choice: String)
   case tooLong(row: String, line: Int, tokens: Int, context: Int)
 
@@ -15,6 +17,7 @@ package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
       "the model '\(model)' has no tokenizer, so texts cannot be scored; put its tokenizer.json beside the weights"
     case .noChatTemplate(let task, let problem):
       "the task '\(task)' wants the model's chat template, but \(problem); set `chat: false` in task.json5"
+    case .notRendered(let row, let line, let problem): "row '\(row)' (line \(line)): \(problem)"
     case .emptyChoice(let row, let line, let choice):
       "row '\(row)' (line \(line)): the choice '\(choice)' has no tokens"
     case .tooLong(let row, let line, let tokens, let context):
@@ -93,7 +96,7 @@ package struct TaskEncoder {
     let text = task.solution(for: row.row, chat: row.isChat)
     // The text goes on where the prompt ends, so both are encoded together.
     let added = added(text, behind: try promptText(row.row), row.prompt)
-    let end = row.isChat ? tokenizer.turnEnd : tokenizer.eos
+    let end = row.isChat ? model.endOfAnswer ?? tokenizer.turnEnd : tokenizer.eos
     let solution = added + [end].compactMap(\.self)
     guard row.prompt.count + solution.count <= model.shape.context else {
       throw .tooLong(
@@ -108,7 +111,12 @@ package struct TaskEncoder {
     case .chat(let messages, let otherwise):
       switch model.chatTemplate {
       case .success(let template):
-        return .chat(template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) }))
+        let messages = messages.map { ChatMessage(role: $0.role, content: $0.content) }
+        do throws(ChatTemplateError) {
+          return .chat(try template.pieces(messages, options: task.settings.chatOptions))
+        } catch {
+          throw .notRendered(row: row.id, line: row.line, problem: error.description)
+        }
       case .failure(let problem):
         guard let otherwise else { throw .noChatTemplate(task: task.name, problem: problem.description) }
         return .text(otherwise)

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Why a tokenizer or a chat template could not be made. Encoding and decoding themselves never fail.
+/// Why a tokenizer could not be made. Encoding and decoding themselves never fail.
 package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case unsupportedModel(found: String)
   case unsupportedPreTokenizer(found: String, supported: [String])
@@ -24,9 +24,6 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case tooLong(index: Int, bytes: Int, allowed: Int)
   case json(String)
   case configuration(String)
-  case noChatTemplate
-  case unsupportedChatTemplate(family: String)
-  case unknownChatTemplate(beginning: String)
 
   package var description: String {
     switch self {
@@ -72,18 +69,12 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
       "tokenizer.json: \(problem)"
     case .configuration(let problem):
       "tokenizer_config.json: \(problem)"
-    case .noChatTemplate:
-      "the model has no chat template; use the task's 'template', or 'chat: false'"
-    case .unsupportedChatTemplate(let family):
-      "the chat template is of the family \(family), which is not supported yet; ChatML is"
-    case .unknownChatTemplate(let beginning):
-      "the chat template is of no known family; it begins \(quoted(beginning))"
     }
   }
 }
 
 /// A text from a file, short and on one line, for a message.
-private func quoted(_ text: String, atMost limit: Int = 160) -> String {
+func quoted(_ text: String, atMost limit: Int = 160) -> String {
   var shown = "'"
   var count = 0
   for scalar in text.unicodeScalars {

@@ -32,7 +32,7 @@ package final class LanguageModel: Sendable {
   /// Nil for a directory without tokenizer: it takes token ids only.
   package let tokenizer: Tokenizer?
   /// The model's template, or the reason why there is none to use.
-  package let chatTemplate: Result<ChatTemplate, TokenizerError>
+  package let chatTemplate: Result<ChatTemplate, ChatTemplateError>
   /// What was found when its files were read, for people.
   package let warnings: [String]
   package let pool: ComputePool
@@ -43,7 +43,7 @@ package final class LanguageModel: Sendable {
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
     factorization: Factorization, factorizationDamage: String?, tokenizer: Tokenizer?,
-    chatTemplate: Result<ChatTemplate, TokenizerError>, warnings: [String], pool: ComputePool, weights: ModelWeights
+    chatTemplate: Result<ChatTemplate, ChatTemplateError>, warnings: [String], pool: ComputePool, weights: ModelWeights
   ) {
     self.path = path
     self.configuration = configuration
@@ -106,10 +106,11 @@ package final class LanguageModel: Sendable {
       weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
       pool: pool, shouldStop: shouldStop, progress: progress)
 
-    let (tokenizer, template) = try makeTokenizer(file)
+    let tokenizer = try makeTokenizer(file)
     return LanguageModel(
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
-      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: template, warnings: file.warnings, pool: pool,
+      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: makeTemplate(file, tokenizer),
+      warnings: file.warnings, pool: pool,
       weights: weights)
   }
 
@@ -147,26 +148,31 @@ package final class LanguageModel: Sendable {
     "\(directory)/\(digest.replacing(":", with: "-")).svf"
   }
 
-  private static func makeTokenizer(
-    _ file: OpenModel
-  ) throws(TransformerError) -> (Tokenizer?, Result<ChatTemplate, TokenizerError>) {
-    let template: Result<ChatTemplate, TokenizerError>
-    do throws(TokenizerError) {
-      template = .success(try ChatTemplate.recognize(file.tokenizerDescription?.chatTemplate))
-    } catch {
-      template = .failure(error)
-    }
-    guard let description = file.tokenizerDescription else { return (nil, template) }
+  private static func makeTokenizer(_ file: OpenModel) throws(TransformerError) -> Tokenizer? {
+    guard let description = file.tokenizerDescription else { return nil }
     do throws(TokenizerError) {
       switch description.kind {
-      case .gguf(let file): return (try Tokenizer.gguf(file), template)
+      case .gguf(let file): return try Tokenizer.gguf(file)
       case .ggufOther(let model):
         throw TokenizerError.unsupportedModel(found: model)
       case .huggingFace(let tokenizerJSON, let configJSON):
-        return (try Tokenizer.huggingFace(tokenizerJSON: tokenizerJSON, configJSON: configJSON), template)
+        return try Tokenizer.huggingFace(tokenizerJSON: tokenizerJSON, configJSON: configJSON)
       }
     } catch {
       throw .tokenizer(path: file.path, error)
+    }
+  }
+
+  private static func makeTemplate(
+    _ file: OpenModel, _ tokenizer: Tokenizer?
+  ) -> Result<ChatTemplate, ChatTemplateError> {
+    var tokens: [String: String] = [:]
+    tokens["bos_token"] = tokenizer?.bosText
+    tokens["eos_token"] = tokenizer?.eosText
+    do throws(ChatTemplateError) {
+      return .success(try ChatTemplate(file.tokenizerDescription?.chatTemplate, tokens: tokens))
+    } catch {
+      return .failure(error)
     }
   }
 }
@@ -174,12 +180,17 @@ package final class LanguageModel: Sendable {
 // MARK: Facts
 
 extension LanguageModel {
-  /// Tokens after which generation stops: those that the model's files name, and the ends of turns and texts that its
-  /// vocabulary has.
+  /// Tokens after which a generation ends: those that the configuration says, and those that end a turn by their name.
   package var endIDs: [Int32] {
-    var ids = tokenizer?.endOfTurn ?? []
-    for id in configuration.eosIDs.map({ Int32(clamping: $0) }) where !ids.contains(id) { ids.append(id) }
-    return ids
+    let named = tokenizer?.endOfTurn ?? []
+    return named + configuration.eosIDs.map { Int32(truncatingIfNeeded: $0) }.filter { !named.contains($0) }
+  }
+
+  /// The token that ends an answer in a chat: the first of those that the template writes behind one; nil where it writes none.
+  package var endOfAnswer: Int32? {
+    guard let tokenizer, case .success(let template) = chatTemplate, let text = template.endOfAnswer else { return nil }
+    let ends = endIDs
+    return tokenizer.encode(text, recognizeSpecial: true).first { ends.contains($0) }
   }
 
   /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.

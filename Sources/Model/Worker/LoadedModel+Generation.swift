@@ -1,3 +1,4 @@
+import Settings
 import Tokenizer
 import Transformer
 import WorkerProtocol
@@ -7,7 +8,7 @@ extension LoadedModel {
   func generationRequest(
     _ request: GenerateCall.Request, _ call: GenerateCall, stream: UInt64
   ) throws(WorkerFault) -> GenerationRequest {
-    let prompt = try tokens(request.input)
+    let prompt = try tokens(request.input, options: call.chat ?? ChatOptions())
     guard prompt.count <= model.shape.context else {
       throw WorkerFault(
         .promptTooLong, "the prompt has \(prompt.count) tokens, the model's context holds \(model.shape.context)")
@@ -21,17 +22,23 @@ extension LoadedModel {
       stopIDs: model.endIDs, stopStrings: call.stop)
   }
 
-  private func tokens(_ input: GenerateCall.Request.Input) throws(WorkerFault) -> [Int32] {
-    if case .ids(let ids) = input { return ids }
-    let tokenizer = try tokenizer
+  private func tokens(
+    _ input: GenerateCall.Request.Input, options: ChatOptions
+  ) throws(WorkerFault) -> [Int32] {
     switch input {
     case .ids(let ids): return ids
-    case .prompt(let text): return tokenizer.encode(PromptText.text(text))
+    case .prompt(let text):
+      return try tokenizer.encode(PromptText.text(text))
     case .messages(let messages):
+      let tokenizer = try tokenizer
       switch model.chatTemplate {
       case .success(let template):
-        return tokenizer.encode(
-          .chat(template.pieces(messages.map { ChatMessage(role: $0.role, content: $0.content) })))
+        do throws(ChatTemplateError) {
+          // The template writes the token of the beginning itself.
+          return tokenizer.encode(try template.pieces(messages, options: options))
+        } catch {
+          throw WorkerFault(.unsupported, error.description)
+        }
       case .failure(let problem):
         throw WorkerFault(
           .unsupported, "messages need the model's chat template, but \(problem); send a prompt instead")

@@ -57,7 +57,7 @@ extension WorkerFault {
     let kind: Kind =
       switch error {
       case .noTokenizer: .noTokenizer
-      case .noChatTemplate: .unsupported
+      case .noChatTemplate, .notRendered: .unsupported
       case .emptyChoice: .taskUnreadable
       case .tooLong: .promptTooLong
       }
@@ -80,6 +80,7 @@ extension WorkerFault {
     case .noTokenizer: self.init(.noTokenizer, error.description)
     case .noLabels, .emptyLabel: self.init(.badRequest, error.description)
     case .tooLong: self.init(.promptTooLong, error.description)
+    case .chat: self.init(.unsupported, error.description)
     case .model(let error): self.init(error)
     }
   }

@@ -25,6 +25,7 @@ package struct TaskSettings: Record {
   @Setting("system prompt") package var system: String?
   @Setting("put prompts through the model's chat template; default true for generate where the model has one")
   package var chat: Bool?
+  @Included package var chatOptions = ChatOptions()
   @Setting("maximum number of generated tokens", 1...65_536, name: "max_tokens") package var maximumTokens = 256
   /// See `TaskDefinition.stops(chat:)`.
   @Setting("texts before which generation ends; default by the kind of the rows") package var stop: OneOrMore<String>?

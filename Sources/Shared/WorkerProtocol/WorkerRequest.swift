@@ -150,11 +150,13 @@ package struct GenerateCall: WorkerMessage {
   package var seed: UInt64
   package var stop: [String]
   @EmptyWhenAbsent package var stream: Bool
+  /// For requests with messages.
+  package var chat: ChatOptions?
 
   private enum CodingKeys: String, CodingKey {
     case model, requests
     case maximumTokens = "max_tokens"
-    case temperature, topP, seed, stop, stream
+    case temperature, topP, seed, stop, stream, chat
   }
 
   package struct Request: WorkerMessage {
@@ -202,7 +204,7 @@ package struct GenerateCall: WorkerMessage {
 
   package init(
     model: ModelReference, requests: [Request], maximumTokens: Int = 256, temperature: Double = 0, topP: Double = 1,
-    seed: UInt64 = 0, stop: [String] = [], stream: Bool = false
+    seed: UInt64 = 0, stop: [String] = [], stream: Bool = false, chat: ChatOptions? = nil
   ) {
     self.model = model
     self.requests = requests
@@ -212,5 +214,6 @@ package struct GenerateCall: WorkerMessage {
     self.seed = seed
     self.stop = stop
     self.stream = stream
+    self.chat = chat
   }
 }

@@ -1,5 +1,7 @@
 import Evaluation
+import Settings
 import StrictJSON
+import Tokenizer
 
 extension HostileReader {
   // MARK: - JSON
@@ -29,6 +31,39 @@ extension HostileReader {
       try promise(again == value, "another value is read back")
       try promise(again.serialized(pretty: pretty) == text, "another text is written of what was read back")
     }
+  }
+
+  // MARK: - Chat templates
+
+  /// A model's template is a program: it is read and run, and ends by itself.
+  static let chatTemplate = HostileReader(
+    "chat-template",
+    texts: [
+      #"""
+      {% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}
+      {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+      """#,
+      #"""
+      {%- set ns = namespace(last=messages|length - 1, seen=[]) -%}
+      {%- macro turn(role, text='') %}{{ "<" ~ role ~ ">" }}{{ text|trim }}{% endmacro %}
+      {%- for m in messages[::-1] if m.role == 'user' and ns.last > 0 -%}
+        {%- if loop.first and not m.content.startswith('/') %}{% set ns.last = loop.index0 %}{% else %}{% continue %}{% endif -%}
+      {%- endfor -%}
+      {# who speaks #}{% for m in messages %}
+        {%- set words = m.content.split('</think>')[-1].lstrip('\n') if '</think>' in m.content else m.content -%}
+        {{- turn(m['role'], words) + bos_token }}{{ m | tojson(indent=2) if tools is not none }}
+        {%- set ns.seen = ns.seen + [m.role] -%}
+      {%- endfor -%}
+      {{ ns.seen | join(', ') }}{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list | last }}
+      """#,
+    ]
+  ) { bytes in
+    let template = try ChatTemplate(String(decoding: bytes, as: UTF8.self), tokens: ["bos_token": "<s>"])
+    let messages: [ChatMessage] = [
+      .system("s"), .user("<think>x</think>\u{e9}"), .assistant("/a"), .user(" Hello\n"),
+    ]
+    let (pieces, again) = (try? template.pieces(messages), try? template.pieces(messages))
+    try promise(pieces == again, "the same chat is rendered in two ways")
   }
 
   // MARK: - Tasks

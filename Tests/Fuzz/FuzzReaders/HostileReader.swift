@@ -28,7 +28,7 @@ package struct HostileReader: Sendable {
 
   package static let all = [
     json, json5, safetensors, expert, expertIndex, gguf, ggufPart, torch, pickle, tokenizer, rows, settings, request,
-    redo, workerRequest, workerReply,
+    redo, workerRequest, workerReply, chatTemplate,
   ]
 }
 

@@ -1,5 +1,6 @@
 import Glibc
 import ModelFormats
+import Settings
 import Testing
 
 @testable import Tokenizer
@@ -22,10 +23,10 @@ struct RealModelTokenizerTests {
     }
     let tokenizer = try Tokenizer.gguf(file)
     for item in SmolLM2Fixture.cases + SmolLM2Fixture.texts { #expect(tokenizer.encode(item.text) == item.ids) }
-    let template = try ChatTemplate.recognize(description.chatTemplate)
+    let template = try ChatTemplate(description.chatTemplate)
     for chat in SmolLM2Fixture.chats {
-      #expect(template.render([.user(chat.user)]) == chat.rendered)
-      #expect(tokenizer.encode(template.pieces([.user(chat.user)])) == chat.ids)
+      #expect(try template.render([.user(chat.user)]) == chat.rendered)
+      #expect(try tokenizer.encode(template.pieces([.user(chat.user)])) == chat.ids)
     }
     #expect(tokenizer.endOfTurn == [2, 0] && tokenizer.beginning.isEmpty)
   }

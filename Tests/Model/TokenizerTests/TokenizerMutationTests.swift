@@ -100,15 +100,4 @@ import Testing
       #expect(problem == nil, "\(problem ?? "")")
     }
   }
-
-  @Test func aMutatedChatTemplateIsReadOrRefused() async {
-    await #expect(processExitsWith: .success) {
-      let template = Array(SmolLM2Fixture.chatTemplate.utf8)
-      let problem = withstand([template]) { bytes in
-        let template = try ChatTemplate.recognize(String(decoding: bytes, as: UTF8.self))
-        _ = template.render([.user("x")])
-      }
-      #expect(problem == nil, "\(problem ?? "")")
-    }
-  }
 }
