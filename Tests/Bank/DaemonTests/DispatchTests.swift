@@ -1,5 +1,6 @@
 import Daemon
 import RPCClient
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -93,6 +94,19 @@ import WorkerProtocol
       try daemon.sync()
       let labels = try daemon.call("dispatch.run", ["prompt": "x"])["decision"]?["probabilities"]?.arrayValue ?? []
       #expect(labels.compactMap { $0["label"]?.stringValue } == ["physics", "plain", "science", "other"])
+    }
+  }
+
+  @Test func theDayAndTheThinkingOfAChatReachTheWorker() throws {
+    try withBank { daemon in
+      let messages: JSONValue = [["role": "user", "content": "x"]]
+      try daemon.call("generate", ["messages": messages, "chat_date": "2025-01-03", "thinking": false])
+      let chat = try #require(daemon.worker.generations.last?.chat)
+      #expect(chat.chatDate == CalendarDay("2025-01-03") && chat.thinking == false)
+      try daemon.call("generate", ["messages": messages])
+      #expect(daemon.worker.generations.last?.chat == nil)
+      #expect(try daemon.refusal("generate", ["messages": messages, "chat_date": "2025-02-30"]) == "invalid_params")
+      #expect(try daemon.refusal("generate", ["prompt": "x", "chat": false, "thinking": true]) == "invalid_params")
     }
   }
 

@@ -27,6 +27,11 @@ extension Generate: HandledMethod {
     }
     let request = GenerateCall.Request(
       input: try input(asked, model: model), weights: weights, dispatch: dispatch?.spec)
+    if let option = ChatOptions.members.map(\.name).first(where: { asked.given.contains($0) }) {
+      guard case .messages = request.input else {
+        throw RPCError(.invalidParams, "'\(option)' is for the chat template, which this prompt does not go through")
+      }
+    }
     if dispatch != nil, case .ids = request.input {
       throw RPCError(
         .invalidParams, "token ids cannot be put into the dispatch template, as the strategy '\(strategy.name)' does",
@@ -37,7 +42,8 @@ extension Generate: HandledMethod {
     service.onCatalogue(reply) { coordinator throws(RPCError) in
       let call = GenerateCall(
         model: coordinator.reference(model), requests: [request], maximumTokens: asked.maxTokens,
-        temperature: asked.temperature, topP: asked.topP, seed: asked.seed, stop: asked.stop, stream: asked.stream)
+        temperature: asked.temperature, topP: asked.topP, seed: asked.seed, stop: asked.stop, stream: asked.stream,
+        chat: asked.chatOptions == ChatOptions() ? nil : asked.chatOptions)
       coordinator.calls.generate(call, for: reply, decided: { dispatch?.shown($0) }) { answer in
         reply.finish(answer.map { repeated.result($0) })
       }

@@ -22,6 +22,7 @@ package enum Generate: RPCMethodDeclaration {
     @Included(without: ["mixture"]) package var weights = WeightParameters()
     @Setting("the system message of the chat template") package var system: String?
     @Setting("use the model's chat template; default true where it has one") package var chat: Bool?
+    @Included package var chatOptions = ChatOptions()
     @Setting("maximum number of new tokens", 1...65_536) package var maxTokens = 256
     @Setting("sampling temperature; 0 is greedy", 0...100) package var temperature = 0.0
     @Setting("sample from the smallest set of tokens with this probability", 0...1) package var topP = 1.0
