@@ -14,9 +14,13 @@ import WorkerProtocol
     try withTemporaryDirectory { directory in
       let sample = try SampleModel(in: directory)
       try sample.write("chat_template.jinja", template)
-      try sample.write("tokenizer_config.json", ["bos_token": "~", "eos_token": "^", "add_bos_token": true])
+      try sample.write("tokenizer_config.json", ["bos_token": "~", "eos_token": "^"])
       // The sample is the synthetic model, changed.
       let model = try SyntheticModel(in: directory + "/other")
+      let tokenizer = model.path + "/tokenizer.json"
+      var json = try #require(try parseJSON(FileSystem.readAll(tokenizer, maximumBytes: 1 << 20)).objectValue)
+      json["post_processor"] = Self.firstToken
+      try FileSystem.writeAtomically(tokenizer, Array(JSONValue.object(json).jsonText.utf8))
       _ = try FileSystem.remove(model.path + "/model.safetensors")
       for name in ["model.safetensors", "chat_template.jinja", "tokenizer_config.json"] {
         try FileSystem.rename("\(sample.path)/\(name)", to: "\(model.path)/\(name)")
@@ -24,6 +28,14 @@ import WorkerProtocol
       try body(try TestWorker(), model)
     }
   }
+
+  /// Texts begin with `~`.
+  private static let firstToken: JSONValue = [
+    "type": "TemplateProcessing",
+    "single": [["SpecialToken": ["id": "~", "type_id": 0]], ["Sequence": ["id": "A", "type_id": 0]]],
+    "pair": [["Sequence": ["id": "A", "type_id": 0]], ["Sequence": ["id": "B", "type_id": 1]]],
+    "special_tokens": ["~": ["id": "~", "ids": [126], "tokens": ["~"]]],
+  ]
 
   private static func promptTokens(
     _ worker: TestWorker, _ model: SyntheticModel, _ input: GenerateCall.Request.Input, chat: ChatOptions? = nil
