@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  /// `make_jinja_cases.py` says what jinja2 makes of each construct alone.
+  /// `etc/lib/make-jinja-cases` says what jinja2 makes of each construct alone.
   @Test(
     arguments: [
       "\(repository)/Tests/Model/TokenizerTests/Fixtures/jinja_cases.json", environmentVariable("T2D_JINJA_CASES"),
