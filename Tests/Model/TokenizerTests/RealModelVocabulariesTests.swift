@@ -37,6 +37,37 @@ struct RealModelVocabulariesTests {
     }
   }
 
+  /// What a template writes becomes the tokens that transformers makes of it, and a marker that a user writes none.
+  @Test(arguments: kinds.filter { $0 != "mistral-sentencepiece" })
+  func conversationsGiveTheReferenceIDs(kind: String) throws {
+    let tokenizer = try load(kind)
+    let vocabularies = [
+      "llama2": "llama2", "llama3": "llama3", "qwen": "qwen2", "mistral": "mistral", "gemma": "gemma3",
+    ]
+    var compared = 0
+    for item in ChatCasesTests.cases where vocabularies.contains(where: { item.family.hasPrefix($0) && $1 == kind }) {
+      guard item.rendered != nil else { continue }
+      let place = "\(item.template): \(item.conversation)"
+      let text = try #require(
+        try TemplateCases.text(of: item.template) ?? TemplatesAlike.all[item.template], "there is no \(item.template)")
+      let tokens = TemplateCases.tokens(of: item.family)
+      let template = try made(text, bos: tokens["bos_token"], eos: tokens["eos_token"])
+      let pieces = try template.pieces(item.messages, addGenerationPrompt: item.isPrompt, options: item.options)
+      let ids = tokenizer.encode(.chat(pieces))
+      if let expected = item.ids {
+        #expect(ids == expected, "\(place)")
+        compared += 1
+      } else {
+        let written = item.messages.map { tokenizer.encode($0.content, recognizeSpecial: true) }
+        #expect(written.contains { $0.contains { tokenizer.isControl($0) } }, "\(place) has no marker")
+        let own = pieces.filter(\.recognizeSpecial).map { tokenizer.encode($0.text, recognizeSpecial: true) }
+        #expect(
+          ids.count { tokenizer.isControl($0) } == own.joined().count { tokenizer.isControl($0) }, "\(place): \(ids)")
+      }
+    }
+    #expect(compared > 10)
+  }
+
   /// By scores and not by merges, and with what a GGUF file has for control and user-defined tokens.
   @Test(
     .enabled(if: isLong),
@@ -91,4 +122,8 @@ struct RealModelVocabulariesTests {
     }
     #expect(loading < .seconds(1), "\(kind): \(loading)")
   }
+}
+
+extension Tokenizer {
+  fileprivate func isControl(_ id: Int32) -> Bool { parts.vocabulary.kinds[Int(id)].isControl }
 }

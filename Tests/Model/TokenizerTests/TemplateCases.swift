@@ -19,6 +19,8 @@ enum TemplateCases {
     /// Nil where the template refuses, in the words of `error`.
     let rendered: String?
     let error: String?
+    /// Of the real vocabulary, where it was had and no text holds a marker.
+    let ids: [Int32]?
   }
 
   static func read(_ path: String) throws -> [Case] {
@@ -31,7 +33,8 @@ enum TemplateCases {
         options: ChatOptions(
           chatDate: try arguments?["date_string"]?.stringValue.map { try day($0) },
           thinking: arguments?["enable_thinking"]?.boolValue),
-        rendered: value["rendered"]?.stringValue, error: value["error"]?.stringValue)
+        rendered: value["rendered"]?.stringValue, error: value["error"]?.stringValue,
+        ids: value["ids"]?.arrayValue?.map { Int32($0.intValue ?? -1) })
     } ?? []
   }
 
