@@ -1,5 +1,4 @@
 import ModelFormats
-import Glibc
 import StrictJSON
 import Testing
 
@@ -55,17 +54,7 @@ enum SmolLM2Fixture {
     String(decoding: bytes(name), as: UTF8.self).split(separator: "\n").map(String.init)
   }
 
-  /// A fixture file beside this source file; read with libc, since the project uses no Foundation.
   private static func bytes(_ name: String) -> [UInt8] {
-    let directory = #filePath.split(separator: "/").dropLast().joined(separator: "/")
-    guard let file = unsafe fopen("/\(directory)/Fixtures/\(name)", "rb") else { fatalError("cannot open \(name)") }
-    defer { unsafe fclose(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-      let count = unsafe fread(&chunk, 1, chunk.count, file)
-      if count == 0 { return bytes }
-      bytes.append(contentsOf: chunk[..<count])
-    }
+    do { return try fileBytes("Tests/Model/TokenizerTests/Fixtures/" + name) } catch { fatalError("\(name): \(error)") }
   }
 }

@@ -1,25 +1,14 @@
-import Glibc
 @testable import ModelFormats
 import StrictJSON
+import SystemSupport
 import TestSupport
 
 @testable import Tokenizer
 
 /// The bytes of a file below the repository, or at a path of its own.
 func fileBytes(_ path: String) throws -> [UInt8] {
-  let path = path.hasPrefix("/") ? path : repository + "/" + path
-  guard let file = unsafe fopen(path, "rb") else { throw NoSuchFile(path: path) }
-  defer { unsafe fclose(file) }
-  var bytes: [UInt8] = []
-  var chunk = [UInt8](repeating: 0, count: 1 << 16)
-  while true {
-    let count = unsafe fread(&chunk, 1, chunk.count, file)
-    if count == 0 { return bytes }
-    bytes.append(contentsOf: chunk[..<count])
-  }
+  try FileSystem.readAll(path.hasPrefix("/") ? path : repository + "/" + path, maximumBytes: 1 << 30)
 }
-
-struct NoSuchFile: Error { let path: String }
 
 /// Texts and their ids without a first token, special tokens recognised: `*.cases.json` and `tokenizer_cases.json`.
 func tokenizerCases(_ path: String) throws -> [(text: String, ids: [Int32])] {
