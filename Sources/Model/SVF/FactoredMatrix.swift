@@ -19,18 +19,24 @@ package import Multipliers
   package let target: TargetMatrix
   /// Q (r, r), row-major, a singular vector to a column.
   package let q: UnsafePointer<Float>
-  /// A or B (m, n), row-major.
-  package let product: UnsafePointer<Float>
   /// The singular values (r), descending.
   package let sigma: UnsafePointer<Float>
+  private let made: UnsafePointer<Float>?
 
+  /// - Parameter product: nil where it was not made; then nothing that needs it may be asked.
   package init(
-    target: TargetMatrix, q: UnsafePointer<Float>, product: UnsafePointer<Float>, sigma: UnsafePointer<Float>
+    target: TargetMatrix, q: UnsafePointer<Float>, product: UnsafePointer<Float>?, sigma: UnsafePointer<Float>
   ) {
     self.target = target
     unsafe self.q = q
-    unsafe self.product = product
+    unsafe made = product
     unsafe self.sigma = sigma
+  }
+
+  /// A or B (m, n), row-major.
+  package var product: UnsafePointer<Float> {
+    guard let made = unsafe made else { preconditionFailure("the product of '\(target.name)' was not made") }
+    return unsafe made
   }
 
   package var side: Side { Self.side(of: target) }
@@ -129,34 +135,37 @@ package func applyFactored(
 
 /// out (m, n) = W' = U diag(s σ) Vᵀ, in the calling thread.
 ///
-/// Formed as W + Q diag(s − 1) A, resp. W + B diag(s − 1) Qᵀ: the rounding errors of Q then weigh only as much as the
-/// multipliers differ from 1, and s = 1 gives W bit for bit.
+/// Formed as W + M W, resp. W + W M, with M = Q diag(s − 1) Qᵀ: the rounding errors of Q then weigh only as much as the
+/// multipliers differ from 1, and s = 1 gives W bit for bit. The products of Q and W are not needed.
 /// - Parameters:
 ///   - weight: W itself (m, n).
 ///   - s: the r multipliers.
-///   - scratch: slot `slot` is used, r x r floats.
+///   - scratch: slots `slot` and `slot + 1` are used, r x r floats each.
 package func materialize(
   _ f: FactoredMatrix, weight: UnsafePointer<Float>, multipliers s: UnsafePointer<Float>,
   into out: UnsafeMutablePointer<Float>, scratch: Scratch, slot: Int = 0
 ) {
   let (m, n, r) = (f.target.rows, f.target.columns, f.rank)
   unsafe out.update(from: weight, count: m * n)
-  let scaled = unsafe scratch.floats(slot, count: r * r)
   var isIdentity = true
   for i in 0..<r where unsafe s[i] != 1 { isIdentity = false }
   guard !isIdentity else { return }
+  let scaled = unsafe scratch.floats(slot, count: r * r)
   for row in 0..<r {
     let (source, target) = unsafe (f.q + row * r, scaled + row * r)
     for i in 0..<r { unsafe target[i] = source[i] * (s[i] - 1) }
   }
+  let change = unsafe scratch.floats(slot + 1, count: r * r)
+  unsafe BLAS.gemm(
+    transposeA: false, transposeB: true, m: r, n: r, k: r, a: scaled, lda: r, b: f.q, ldb: r, c: change, ldc: r)
   switch f.side {
   case .left:
     unsafe BLAS.gemm(
-      transposeA: false, transposeB: false, m: m, n: n, k: r, a: scaled, lda: r, b: f.product, ldb: n, beta: 1, c: out,
+      transposeA: false, transposeB: false, m: m, n: n, k: r, a: change, lda: r, b: weight, ldb: n, beta: 1, c: out,
       ldc: n)
   case .right:
     unsafe BLAS.gemm(
-      transposeA: false, transposeB: true, m: m, n: n, k: r, a: f.product, lda: n, b: scaled, ldb: r, beta: 1, c: out,
+      transposeA: false, transposeB: false, m: m, n: n, k: r, a: weight, lda: n, b: change, ldb: r, beta: 1, c: out,
       ldc: n)
   }
 }

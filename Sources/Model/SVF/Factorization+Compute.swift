@@ -6,13 +6,14 @@ extension Factorization {
   /// Factors all matrices on the pool, a matrix to a tile, as a job: interactive runs go in between. Blocks.
   ///
   /// With a cache file, each result goes to a temporary file beside it as it is ready, which is made durable, renamed and
-  /// mapped at the end; memory holds one matrix a thread. A crash leaves the old file or none, and at most a
-  /// `.partial-` file that the next computation removes. Without one, the result stays in memory.
+  /// mapped at the end; memory holds one matrix a thread. Where the process ends before that, or is told to stop, the
+  /// temporary file stays, and the next computation of the same model goes on with it: at most what was being computed, or
+  /// with the power gone the last seconds, is lost. Without a cache file, the result stays in memory.
   /// - Parameters:
   ///   - weights: matrix index to its values (m, n); called on compute threads, several at once.
   ///   - digest: of the model; names the content in the file.
   ///   - cacheFile: its directory exists.
-  ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped`` and keeps nothing.
+  ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped``.
   ///   - progress: matrices done and in all; called on compute threads, one at a time, and must be quick.
   package static func compute(
     layout: MultiplierLayout, weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, digest: String,
@@ -22,51 +23,70 @@ extension Factorization {
     guard let file = FactorizationFile(digest: digest, layout: layout) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
-    if let cacheFile {
-      let partial = try keeping { () throws(SystemCallError) in try PartialFile(replacing: cacheFile) }
-      let sums = Mutex([UInt64](repeating: 0, count: layout.matrices.count))
-      try unsafe run(layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
-        try unsafe partial.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
-        try unsafe partial.write(result.q, at: file.q[index])
-        try unsafe partial.write(result.product, at: file.product[index])
-        let sum = unsafe Factorization.sum(sigma: result.sigma, q: result.q, product: result.product)
-        sums.withLock { $0[index] = sum }
+    let all = Array(layout.matrices.indices)
+    guard let cacheFile else {
+      let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
+      try unsafe run(all, layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
+        unsafe copy(result.sigma, to: memory.floats(at: file.sigma) + layout.offsets[index])
+        unsafe copy(result.q, to: memory.floats(at: file.q[index]))
+      }
+      return Factorization(layout: layout, file: file, memory: memory, isCached: false)
+    }
+
+    let unfinished = try keeping { () throws(SystemCallError) in try UnfinishedFile(of: file, at: cacheFile) }
+    do throws(SVFError) {
+      let missing = unfinished.isContinued ? try self.missing(in: unfinished, file, layout, pool) : all
+      try unsafe run(missing, layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
+        try unsafe unfinished.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
+        try unsafe unfinished.write(result.q, at: file.q[index])
+        // Last: what has it, is there.
+        let sum = unsafe Factorization.sum(sigma: result.sigma, q: result.q)
+        try unfinished.write(sum, at: file.sums + index * MemoryLayout<UInt64>.stride)
+        try unfinished.synchronizeSometimes()
       }
       let memory = try keeping { () throws(SystemCallError) in
-        try partial.write(sums.withLock { $0 }, at: file.sums)
-        return try partial.commit(header: file.header, byteCount: file.byteCount)
+        try unfinished.commit(header: file.header, byteCount: file.byteCount)
       }
       let factorization = Factorization(layout: layout, file: file, memory: memory, isCached: true)
       // What was written is what is mapped, unless something has gone wrong between.
       if let problem = factorization.damage(pool) { throw .unfaithful(path: cacheFile, problem) }
       return factorization
-    } else {
-      let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
-      try unsafe run(layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
-        unsafe copy(result.sigma, to: memory.floats(at: file.sigma) + layout.offsets[index])
-        unsafe copy(result.q, to: memory.floats(at: file.q[index]))
-        unsafe copy(result.product, to: memory.floats(at: file.product[index]))
+    } catch {
+      switch error {
+      case .stopped, .unfaithful, .tooLarge: break
+      case .matrix, .file: unfinished.remove()
       }
-      return Factorization(layout: layout, file: file, memory: memory, isCached: false)
+      throw error
     }
+  }
+
+  /// The matrices that an unfinished file does not hold, as their checksums say.
+  private static func missing(
+    in unfinished: UnfinishedFile, _ file: FactorizationFile, _ layout: MultiplierLayout, _ pool: ComputePool
+  ) throws(SVFError) -> [Int] {
+    let memory = try keeping { () throws(SystemCallError) in try unfinished.map(byteCount: file.byteCount) }
+    let partial = Factorization(layout: layout, file: file, memory: memory, isCached: true)
+    let damaged = partial.damagedMatrices(pool)
+    return layout.matrices.indices.filter { damaged.contains($0) }
   }
 
   /// The arrays of one matrix, in a thread's scratch: good until its tile ends.
   @unsafe private struct Result {
     let sigma: UnsafeBufferPointer<Float>
     let q: UnsafeBufferPointer<Float>
-    let product: UnsafeBufferPointer<Float>
   }
 
-  /// Factors every matrix and hands each result to `store`, on compute threads. After the first error the rest is skipped.
+  /// Factors some matrices and hands each result to `store`, on compute threads. After the first error the rest is skipped.
   private static func run(
-    _ layout: MultiplierLayout, _ weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, _ pool: ComputePool,
-    _ shouldStop: @escaping @Sendable () -> Bool, _ progress: @escaping @Sendable (Int, Int) -> Void,
+    _ matrices: [Int], _ layout: MultiplierLayout, _ weights: @escaping @Sendable (Int) -> UnsafePointer<Float>,
+    _ pool: ComputePool, _ shouldStop: @escaping @Sendable () -> Bool,
+    _ progress: @escaping @Sendable (Int, Int) -> Void,
     _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
   ) throws(SVFError) {
     // The dearest first: the last tiles to run are then short ones, and no thread waits long for another at the end.
-    let order = layout.matrices.indices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
-    let state = Mutex((done: 0, failure: SVFError?.none))
+    let order = matrices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
+    let total = layout.matrices.count
+    let state = Mutex((done: total - order.count, failure: SVFError?.none))
     pool.forEach(order.count, priority: .job) { tile, scratch in
       guard state.withLock({ $0.failure == nil }) else { return }
       let index = order[tile]
@@ -79,7 +99,7 @@ extension Factorization {
         scratch.trim(above: 4 << 20)
         state.withLock {
           $0.done += 1
-          progress($0.done, order.count)
+          progress($0.done, total)
         }
       } catch {
         state.withLock { $0.failure = $0.failure ?? error }
@@ -88,22 +108,20 @@ extension Factorization {
     if let failure = state.withLock({ $0.failure }) { throw failure }
   }
 
-  /// In slots 3 to 5 of the scratch.
+  /// In slots 4 and 5 of the scratch.
   private static func factored(
     _ target: TargetMatrix, weight: UnsafePointer<Float>, scratch: Scratch
   ) throws(SVFError) -> Result {
     let r = target.rank
-    let sigma = unsafe scratch.floats(3, count: r)
-    let q = unsafe scratch.floats(4, count: r * r)
-    let product = unsafe scratch.floats(5, count: target.rows * target.columns)
+    let sigma = unsafe scratch.floats(4, count: r)
+    let q = unsafe scratch.floats(5, count: r * r)
     do throws(LAPACKError) {
-      try unsafe factorize(target, weight: weight, q: q, product: product, sigma: sigma, scratch: scratch)
+      try unsafe factorize(target, weight: weight, q: q, sigma: sigma, scratch: scratch)
     } catch {
       throw .matrix(name: target.name, error)
     }
     return unsafe Result(
-      sigma: UnsafeBufferPointer(start: sigma, count: r), q: UnsafeBufferPointer(start: q, count: r * r),
-      product: UnsafeBufferPointer(start: product, count: target.rows * target.columns))
+      sigma: UnsafeBufferPointer(start: sigma, count: r), q: UnsafeBufferPointer(start: q, count: r * r))
   }
 
   private static func copy(_ source: UnsafeBufferPointer<Float>, to target: UnsafeMutablePointer<Float>) {
@@ -112,7 +130,7 @@ extension Factorization {
 
   private static func cost(_ target: TargetMatrix) -> Double {
     let (r, long) = (Double(target.rank), Double(max(target.rows, target.columns)))
-    return r * r * (4 * r + long)
+    return r * r * (3 * r + long)
   }
 
   private static func keeping<Value>(_ body: () throws(SystemCallError) -> Value) throws(SVFError) -> Value {

@@ -14,6 +14,7 @@ package final class Factorization: @unchecked Sendable {
   package let sigma: [Float]
   private let file: FactorizationFile
   private let memory: MappedFile
+  let products: FactorProducts
   /// False where the arrays are in memory only.
   package let isCached: Bool
   /// Of the file when it was last found whole.
@@ -24,6 +25,7 @@ package final class Factorization: @unchecked Sendable {
     self.file = file
     self.memory = memory
     self.isCached = isCached
+    products = FactorProducts(layout: layout)
     sigma = unsafe Array(UnsafeBufferPointer(start: memory.floats(at: file.sigma), count: layout.count))
   }
 
@@ -31,8 +33,7 @@ package final class Factorization: @unchecked Sendable {
   package subscript(index: Int) -> FactoredMatrix {
     let sigma = unsafe memory.floats(at: file.sigma) + layout.offsets[index]
     return unsafe FactoredMatrix(
-      target: layout.matrices[index], q: memory.floats(at: file.q[index]),
-      product: memory.floats(at: file.product[index]), sigma: sigma)
+      target: layout.matrices[index], q: memory.floats(at: file.q[index]), product: products[index], sigma: sigma)
   }
 
   // MARK: - Whether it is still what was computed
@@ -48,19 +49,29 @@ package final class Factorization: @unchecked Sendable {
   ) -> String? {
     guard isCached else { return nil }
     let identity = memory.identity
-    let damaged = Mutex<[Int]>([])
     let isStopped = Mutex(false)
-    pool.forEach(layout.matrices.count, priority: .job) { [self] index, _ in
-      guard !shouldStop() else { return isStopped.withLock { $0 = true } }
-      let stored = unsafe memory.sums(at: file.sums)[index]
-      if Self.sum(self[index]) != stored { damaged.withLock { $0.append(index) } }
+    let damaged = damagedMatrices(pool) {
+      guard shouldStop() else { return false }
+      isStopped.withLock { $0 = true }
+      return true
     }
     if isStopped.withLock({ $0 }) { return nil }
-    guard let first = damaged.withLock({ $0.min() }) else {
+    guard let first = damaged.min() else {
       checked.withLock { $0 = identity }
       return nil
     }
     return "the checksum of '\(layout.matrices[first].name)' is not that of its values"
+  }
+
+  /// Those whose checksums are not what the file says.
+  func damagedMatrices(_ pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false }) -> Set<Int> {
+    let damaged = Mutex<Set<Int>>([])
+    pool.forEach(layout.matrices.count, priority: .job) { [self] index, _ in
+      guard !shouldStop() else { return }
+      let stored = unsafe memory.sums(at: file.sums)[index]
+      if Self.sum(self[index]) != stored { _ = damaged.withLock { $0.insert(index) } }
+    }
+    return damaged.withLock { $0 }
   }
 
   /// Whether the file was written to since `damage` found nothing: one call of the kernel.
@@ -68,18 +79,14 @@ package final class Factorization: @unchecked Sendable {
 
   /// Of what a cache file holds of a matrix.
   static func sum(_ matrix: FactoredMatrix) -> UInt64 {
-    let (r, target) = (matrix.rank, matrix.target)
+    let r = matrix.rank
     return unsafe sum(
-      sigma: UnsafeBufferPointer(start: matrix.sigma, count: r), q: UnsafeBufferPointer(start: matrix.q, count: r * r),
-      product: UnsafeBufferPointer(start: matrix.product, count: target.rows * target.columns))
+      sigma: UnsafeBufferPointer(start: matrix.sigma, count: r), q: UnsafeBufferPointer(start: matrix.q, count: r * r))
   }
 
-  static func sum(
-    sigma: UnsafeBufferPointer<Float>, q: UnsafeBufferPointer<Float>, product: UnsafeBufferPointer<Float>
-  ) -> UInt64 {
+  static func sum(sigma: UnsafeBufferPointer<Float>, q: UnsafeBufferPointer<Float>) -> UInt64 {
     let first = unsafe XXH64.sum(UnsafeRawBufferPointer(sigma))
-    let second = unsafe XXH64.sum(UnsafeRawBufferPointer(q), seed: first)
-    return unsafe XXH64.sum(UnsafeRawBufferPointer(product), seed: second)
+    return unsafe XXH64.sum(UnsafeRawBufferPointer(q), seed: first)
   }
 
   /// The size of the arrays: of the file, where there is one.

@@ -6,29 +6,30 @@ import Multipliers
 //     "t2d-svf\n" | version u32 | order mark u32 | header bytes u64 | file bytes u64
 //     | digest count u32, bytes | matrices u32 | each: name count u32, bytes, rows u32, columns u32
 //     | zeros up to the header's end (a multiple of 4096) | a checksum of each matrix, u64 | σ of all matrices
-//     | Q, product of each matrix ...
+//     | Q of each matrix ...
 //
 // Arrays begin at multiples of 64. Everything up to the header's end follows from the model's digest and its layout, so
 // a reader does not parse: it forms the header that it would have written and compares. A file of another version, of
 // another model, from another machine, or cut short differs somewhere, and is computed anew. The header is written last,
-// after the content is durable.
+// after the content is durable; until then another one stands there, which says that the file is not at its end.
 //
-// A matrix's checksum is XXH64 over its σ, its Q and its product, each sum the seed of the next: it finds what the disk
-// has changed since. What lies between the arrays is never read.
+// A matrix's checksum is XXH64 over its σ and its Q, the first sum the seed of the second: it finds what the disk has
+// changed since, and which matrices of an unfinished file are there. What lies between the arrays is never read.
 struct FactorizationFile {
-  /// 1 had no checksums.
-  static let version: UInt32 = 2
+  /// 1 had no checksums, 2 had the products of Q and W too.
+  static let version: UInt32 = 3
   /// Where the version stands.
   private static let versionOffset = 8
   private static let alignment = 64
   private static let page = 4096
 
   let header: [UInt8]
+  /// What stands in its place while the file is not at its end.
+  let unfinishedHeader: [UInt8]
   /// Offsets in bytes from the file's beginning.
   let sums: Int
   let sigma: Int
   let q: [Int]
-  let product: [Int]
   let byteCount: Int
 
   /// Nil where the sizes do not fit into an Int: no such model fits anywhere else either.
@@ -61,19 +62,15 @@ struct FactorizationFile {
       return start
     }
     var q: [Int] = []
-    var product: [Int] = []
     // A checksum has the size of two floats.
     guard let sums = reserve(layout.matrices.count, 2), let sigma = reserve(layout.count, 1) else { return nil }
     for matrix in layout.matrices {
-      guard let atQ = reserve(matrix.rank, matrix.rank), let atProduct = reserve(matrix.rows, matrix.columns)
-      else { return nil }
+      guard let atQ = reserve(matrix.rank, matrix.rank) else { return nil }
       q.append(atQ)
-      product.append(atProduct)
     }
     self.sums = sums
     self.sigma = sigma
     self.q = q
-    self.product = product
     byteCount = Self.aligned(end, Self.page)
 
     let content = description
@@ -85,6 +82,7 @@ struct FactorizationFile {
     description += content
     description += [UInt8](repeating: 0, count: headerCount - description.count)
     header = description
+    unfinishedHeader = Array("t2d-svp\n".utf8) + description.dropFirst(8)
   }
 
   /// Whether a file that begins like this was written by an earlier version, and so is old and not damaged.

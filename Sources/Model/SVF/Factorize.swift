@@ -2,28 +2,35 @@ import Glibc
 package import LinearAlgebra
 package import Multipliers
 
-/// Factors one matrix by its Gram matrix, in the calling thread: writes Q (r, r), A or B (m, n) and σ (r).
+/// Factors one matrix by its Gram matrix, in the calling thread: writes Q (r, r) and σ (r).
 ///
 /// The Gram matrix of the short side (W Wᵀ or Wᵀ W) is accumulated in double, and its eigensystem found in double: σ is then good
 /// to 1e-10 even at condition 5e4, where a float SVD loses half of its digits, in half of the time. Rank deficiency and
 /// ties need no care: any orthonormal basis of the subspace gives the same W'.
-/// - Parameter scratch: slots 0 to 2 are used: 3 r² doubles, or r² and a block of W.
+/// - Parameter scratch: slots 0 to 3 are used: 3 r² doubles, or r² and a block of W, and r² floats.
 package func factorize(
   _ target: TargetMatrix, weight: UnsafePointer<Float>, q: UnsafeMutablePointer<Float>,
-  product: UnsafeMutablePointer<Float>, sigma: UnsafeMutablePointer<Float>, scratch: Scratch
+  sigma: UnsafeMutablePointer<Float>, scratch: Scratch
 ) throws(LAPACKError) {
-  let (m, n, r) = (target.rows, target.columns, target.rank)
+  let r = target.rank
   let gram = unsafe scratch.doubles(0, count: r * r)
   unsafe accumulateGram(target, weight: weight, into: gram, scratch: scratch, slot: 1)
 
   let values = unsafe scratch.doubles(2, count: r)
   let workspace = unsafe scratch.doubles(1, count: eigenWorkspaceCount(order: r))
-  // The product's array holds the vectors until they are transposed: it is r x max(m, n) floats.
-  try unsafe symmetricEigen(gram, order: r, values: values, vectors: product, workspace: workspace)
+  let vectors = unsafe scratch.floats(3, count: r * r)
+  try unsafe symmetricEigen(gram, order: r, values: values, vectors: vectors, workspace: workspace)
   // Rounding may leave a tiny negative value where the matrix has none.
   for i in 0..<r { unsafe sigma[i] = Float(max(values[r - 1 - i], 0).squareRoot()) }
-  unsafe transposeDescending(product, order: r, into: q)
+  unsafe transposeDescending(vectors, order: r, into: q)
+}
 
+/// A = Qᵀ W, or B = W Q, (m, n), in the calling thread.
+package func multiplyFactor(
+  _ target: TargetMatrix, q: UnsafePointer<Float>, weight: UnsafePointer<Float>,
+  into product: UnsafeMutablePointer<Float>
+) {
+  let (m, n, r) = (target.rows, target.columns, target.rank)
   switch FactoredMatrix.side(of: target) {
   case .left:
     unsafe BLAS.gemm(

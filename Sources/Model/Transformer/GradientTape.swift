@@ -171,7 +171,7 @@ extension LanguageModel {
       throw .wrongMultiplierCount(found: multipliers.values.count, expected: layout.count)
     }
     // The factored form even of a vector of ones: the gradient there is as good as anywhere.
-    let table = MultiplierTable([multipliers], factorization: factorization)
+    let table = MultiplierTable([multipliers], factorization: factors)
     var left = memory
     var parts: [GradientTape.Part] = []
     var scores: [[ContinuationScore]] = []

@@ -153,6 +153,6 @@ extension LanguageModel {
         }
       }
     }
-    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factorization), source)
+    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factors), source)
   }
 }

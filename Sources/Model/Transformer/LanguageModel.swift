@@ -177,6 +177,15 @@ package final class LanguageModel: Sendable {
   }
 }
 
+extension LanguageModel {
+  /// The factorization with the products that the factored form multiplies by, which are made at the first use.
+  var factors: Factorization {
+    unsafe factorization.makeProducts(
+      weights: { [weights] in unsafe UnsafePointer(weights.matrix($0)) }, pool: pool, priority: .interactive)
+    return factorization
+  }
+}
+
 // MARK: Facts
 
 extension LanguageModel {

@@ -219,6 +219,11 @@ int t2_link_descriptor(int fd, int directory, const char *name) {
 
 int t2_synchronize_file_system(int fd) { return syncfs(fd); }
 
+int t2_reserve(int fd, int64_t size) {
+  int result = fallocate(fd, 0, 0, size);
+  return result < 0 && errno == EOPNOTSUPP ? ftruncate(fd, size) : result;
+}
+
 int t2_lease_read(int fd) { return fcntl(fd, F_SETLEASE, F_RDLCK); }
 
 int t2_lease_release(int fd) { return fcntl(fd, F_SETLEASE, F_UNLCK); }

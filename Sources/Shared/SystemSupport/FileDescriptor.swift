@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -148,6 +149,11 @@ extension FileDescriptor {
   /// Cuts the file, or extends it with zeros.
   package func truncate(to size: Int) throws(SystemCallError) {
     try systemCall("set the size") { ftruncate(number, off_t(size)) }
+  }
+
+  /// Gives the file this size and the room on the disk for it, where its file system can.
+  package func reserve(_ byteCount: Int) throws(SystemCallError) {
+    try systemCall("reserve \(byteCount) bytes") { t2_reserve(number, Int64(byteCount)) }
   }
 
   /// Makes content and size durable, and no times. A failure is as final as that of `synchronize`.

@@ -15,8 +15,8 @@ struct Factored {
     let target = TargetMatrix(name: "w", rows: rows, columns: columns, layer: 0)
     let arrays = [target.rank * target.rank, rows * columns, target.rank].map { FloatBuffer(count: $0) }
     try unsafe factorize(
-      target, weight: weight, q: arrays[0].pointer, product: arrays[1].pointer, sigma: arrays[2].pointer,
-      scratch: Scratch())
+      target, weight: weight, q: arrays[0].pointer, sigma: arrays[2].pointer, scratch: Scratch())
+    unsafe multiplyFactor(target, q: arrays[0].pointer, weight: weight, into: arrays[1].pointer)
     self.weight = weight
     self.arrays = arrays
     view = unsafe FactoredMatrix(

@@ -53,7 +53,6 @@ import Testing
       let f = factorization[index]
       return unsafe [
         Array(UnsafeBufferPointer(start: f.q, count: f.rank * f.rank)),
-        Array(UnsafeBufferPointer(start: f.product, count: f.target.rows * f.target.columns)),
         Array(UnsafeBufferPointer(start: f.sigma, count: f.rank)),
       ]
     }
@@ -73,7 +72,6 @@ import Testing
       for index in Self.layout.matrices.indices {
         let view = loaded[index]
         #expect(unsafe UInt(bitPattern: view.q) % 64 == 0)
-        #expect(unsafe UInt(bitPattern: view.product) % 64 == 0)
       }
       loaded.adviseUnused()
       #expect(content(loaded) == content(computed))
@@ -95,7 +93,7 @@ import Testing
       #expect(try load(path, layout: renamed) == nil)
 
       for bad in [
-        [], Array(good.dropLast()), good + [0], Array(good.prefix(4096)), changed(good, at: 0), changed(good, at: 8),
+        [], Array(good.dropLast()), good + [0], Array(good.prefix(4096)), changed(good, at: 0), changed(good, at: 9),
         changed(good, at: 30), changed(good, at: 4095),
       ] {
         try writeAll(path, bad)
@@ -106,10 +104,12 @@ import Testing
         #expect(!problem.isEmpty)
       }
       // One that an earlier version wrote is old and nothing else.
-      try writeAll(path, Array(good.prefix(8)) + [1, 0, 0, 0] + Array(good.dropFirst(12)))
-      guard case .missing = try lying(path) else {
-        Issue.record("a file of version 1 is damaged")
-        return
+      for version: UInt8 in 1...2 {
+        try writeAll(path, Array(good.prefix(8)) + [version, 0, 0, 0] + Array(good.dropFirst(12)))
+        guard case .missing = try lying(path) else {
+          Issue.record("a file of version \(version) is damaged")
+          return
+        }
       }
       try writeAll(path, good)
       #expect(try load(path) != nil)
@@ -132,7 +132,6 @@ import Testing
       var offsets = [file.sums, file.sums + 23, file.sigma, file.sigma + 4 * Self.layout.count - 1]
       for (index, matrix) in Self.layout.matrices.enumerated() {
         offsets += [file.q[index], file.q[index] + 4 * matrix.rank * matrix.rank - 1]
-        offsets += [file.product[index] + 17, file.product[index] + 4 * matrix.rows * matrix.columns - 1]
       }
       var count = 0
       for offset in offsets {
@@ -176,7 +175,7 @@ import Testing
     }
   }
 
-  @Test func whatACrashLeftIsRemovedButNotWhatIsBeingWritten() throws {
+  @Test func whatAnEarlierVersionLeftIsRemovedButNotWhatIsBeingWritten() throws {
     try withTemporaryDirectory { directory in
       let (abandoned, inUse) = ("\(directory)/factors.partial-1", "\(directory)/factors.partial-2")
       try writeAll(abandoned, [1])
@@ -197,37 +196,138 @@ import Testing
     }
   }
 
-  @Test func whatIsStoppedKeepsNothingAndSaysNothingOfTheFile() throws {
+  /// Computes at most `limit` matrices, and says which were asked for.
+  private func computing(
+    _ limit: Int, into path: String, digest: String = FactorizationTests.digest, _ weights: Weights = Weights()
+  ) throws -> (asked: [Int], factorization: Factorization?) {
+    let asked = Mutex<[Int]>([])
+    do throws(SVFError) {
+      let found = try unsafe Factorization.compute(
+        layout: Self.layout,
+        weights: { index in
+          asked.withLock { $0.append(index) }
+          return unsafe UnsafePointer(weights.buffers[index].pointer)
+        }, digest: digest, into: path, pool: ComputePool(threads: 1),
+        shouldStop: { asked.withLock { $0.count } >= limit })
+      return (asked.withLock { $0 }, found)
+    } catch .stopped {
+      return (asked.withLock { $0 }, nil)
+    } catch {
+      throw error
+    }
+  }
+
+  @Test func whatWasStoppedGoesOnAfterTheMatricesThatAreThere() throws {
+    try withTemporaryDirectory { directory in
+      let (path, whole) = (directory + "/factors", directory + "/whole")
+      _ = try compute(into: whole)
+      var asked: [Int] = []
+      for count in 1...2 {
+        let step = try computing(1, into: path)
+        #expect(step.factorization == nil)
+        asked += step.asked
+        #expect(asked.count == count)
+        #expect(try entries(directory) == ["factors.partial", "whole"])
+        #expect(try load(path) == nil)
+      }
+      let last = try computing(.max, into: path)
+      #expect(Set(asked + last.asked) == Set(Self.layout.matrices.indices) && last.asked.count == 1)
+      #expect(last.factorization != nil)
+      #expect(try readAll(path) == readAll(whole))
+      #expect(try entries(directory) == ["factors", "whole"])
+    }
+  }
+
+  @Test func ofAnUnfinishedFileOnlyWhatItsChecksumsConfirmIsUsed() throws {
+    try withTemporaryDirectory { directory in
+      let (path, whole) = (directory + "/factors", directory + "/whole")
+      _ = try compute(into: whole)
+      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout))
+      let first = try #require(try computing(1, into: path).asked.first)
+      let good = try readAll(path + ".partial")
+      for (what, bytes) in [
+        ("a bit of Q", changed(good, at: file.q[first] + 5)),
+        ("a bit of its sum", changed(good, at: file.sums + 8 * first)),
+        ("its header", changed(good, at: 30)), ("a finished header", file.header + good.dropFirst(file.header.count)),
+        ("cut short", Array(good.dropLast())), ("empty", []),
+      ] {
+        try writeAll(path + ".partial", bytes)
+        let again = try computing(.max, into: path)
+        #expect(again.asked.count == Self.layout.matrices.count, "\(what)")
+        #expect(try readAll(path) == readAll(whole), "\(what)")
+      }
+      try writeAll(path + ".partial", good)
+      #expect(try computing(.max, into: path).asked.count == Self.layout.matrices.count - 1)
+    }
+  }
+
+  @Test func anotherModelsUnfinishedFileIsBegunAnew() throws {
     try withTemporaryDirectory { directory in
       let path = directory + "/factors"
-      let weights = Weights()
-      let asked = Mutex(0)
-      /// After the first matrix.
-      let shouldStop: @Sendable () -> Bool = {
-        asked.withLock {
-          $0 += 1
-          return $0 > 1
-        }
-      }
-      #expect {
-        _ = try unsafe Factorization.compute(
-          layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: Self.digest,
-          into: path, pool: ComputePool(threads: 1), shouldStop: shouldStop)
-      } throws: {
-        if case SVFError.stopped = $0 { true } else { false }
-      }
-      #expect(try entries(directory) == [])
+      _ = try computing(2, into: path)
+      let other = try computing(.max, into: path, digest: Self.digest.replacing("ab", with: "ac"), Weights(seed: 2))
+      #expect(other.asked.count == Self.layout.matrices.count)
+      let found = try #require(other.factorization)
+      #expect(content(found) == content(try compute(Weights(seed: 2), into: nil)))
+    }
+  }
 
+  @Test func twoProcessesDoNotWriteOneFile() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/factors"
+      _ = try computing(1, into: path)
+      let other = unsafe open(path + ".partial", O_RDONLY)
+      defer { close(other) }
+      #expect(flock(other, LOCK_EX) == 0)
+      #expect {
+        try compute(into: path)
+      } throws: {
+        "\($0)".contains("another process factors the same model")
+      }
+      #expect(flock(other, LOCK_UN) == 0)
+      #expect(try compute(into: path).isCached)
+    }
+  }
+
+  @Test func aLoadThatIsStoppedSaysNothingOfTheFile() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/factors"
       _ = try compute(into: path)
-      asked.withLock { $0 = 0 }
+      let asked = Mutex(0)
       #expect {
         _ = try Factorization.load(
           cacheFile: path, expecting: Self.digest, layout: Self.layout, pool: ComputePool(threads: 1),
-          shouldStop: shouldStop)
+          shouldStop: {
+            asked.withLock {
+              $0 += 1
+              return $0 > 1
+            }
+          })
       } throws: {
         if case SVFError.stopped = $0 { true } else { false }
       }
       #expect(try load(path) != nil)
+    }
+  }
+
+  @Test func productsAreMadeOnceAndAreThoseOfFactorAndWeight() throws {
+    let weights = Weights()
+    let factorization = try compute(weights, into: nil)
+    let pool = ComputePool(threads: 2)
+    let asked = Mutex(0)
+    for _ in 0..<2 {
+      unsafe factorization.makeProducts(
+        weights: { index in
+          asked.withLock { $0 += 1 }
+          return unsafe UnsafePointer(weights.buffers[index].pointer)
+        }, pool: pool, priority: .job)
+    }
+    #expect(asked.withLock { $0 } == Self.layout.matrices.count)
+    for (index, target) in Self.layout.matrices.enumerated() {
+      let expected = FloatBuffer(count: target.rows * target.columns)
+      let matrix = factorization[index]
+      unsafe multiplyFactor(target, q: matrix.q, weight: weights.buffers[index].pointer, into: expected.pointer)
+      #expect(unsafe Array(UnsafeBufferPointer(start: matrix.product, count: expected.count)) == Array(expected.buffer))
     }
   }
 

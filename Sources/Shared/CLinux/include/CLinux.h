@@ -77,6 +77,8 @@ int t2_open_unnamed(int directory, mode_t mode);
 int t2_link_descriptor(int fd, int directory, const char *name);
 // Makes all of the file system durable that holds this descriptor.
 int t2_synchronize_file_system(int fd);
+// Gives a file this size and the room on the disk for it; a file system that cannot say so gives it the size.
+int t2_reserve(int fd, int64_t size);
 // A read lease is granted only where nobody has the file open, or mapped, for writing.
 int t2_lease_read(int fd);
 int t2_lease_release(int fd);

@@ -1,0 +1,66 @@
+package import LinearAlgebra
+import Multipliers
+import struct Synchronization.Atomic
+import SystemSupport
+
+/// A or B of every matrix, in memory only: they follow from Q and W, and are twice as large as Q. Made when they are first
+/// asked for.
+///
+/// `@unchecked Sendable`, `@safe`: the memory is written before its address is published, and never after.
+@safe final class FactorProducts: @unchecked Sendable {
+  /// In floats.
+  private let offsets: [Int]
+  private let count: Int
+  private let memory = Mutex<FloatBuffer?>(nil)
+  private let address = unsafe Atomic<UnsafeMutablePointer<Float>?>(nil)
+
+  /// Of arrays: a cache line.
+  private static let alignment = 16
+
+  init(layout: MultiplierLayout) {
+    var offsets: [Int] = []
+    var end = 0
+    for matrix in layout.matrices {
+      offsets.append(end)
+      end += (matrix.rows * matrix.columns + Self.alignment - 1) / Self.alignment * Self.alignment
+    }
+    self.offsets = offsets
+    count = end
+  }
+
+  /// (m, n); nil where nothing was made yet.
+  subscript(index: Int) -> UnsafeMutablePointer<Float>? {
+    unsafe address.load(ordering: .acquiring).map { unsafe $0 + offsets[index] }
+  }
+
+  var byteCount: Int { unsafe address.load(ordering: .relaxed) == nil ? 0 : count * MemoryLayout<Float>.stride }
+
+  /// `make` writes the product of one matrix; on compute threads, several at once.
+  func make(
+    pool: ComputePool, priority: ComputePool.Priority,
+    _ make: @escaping @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
+  ) {
+    memory.withLock { memory in
+      guard memory == nil else { return }
+      let buffer = FloatBuffer(count: count)
+      pool.forEach(offsets.count, priority: priority) { [offsets] index, _ in
+        unsafe make(index, buffer.pointer + offsets[index])
+      }
+      memory = buffer
+      unsafe address.store(buffer.pointer, ordering: .releasing)
+    }
+  }
+}
+
+extension Factorization {
+  /// Makes the products of Q and W where they are not there yet; blocks. Whoever multiplies by factors asks first.
+  /// - Parameter weights: matrix index to its values (m, n); called on compute threads, several at once.
+  package func makeProducts(
+    weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, pool: ComputePool, priority: ComputePool.Priority
+  ) {
+    unsafe products.make(pool: pool, priority: priority) { [self] index, target in
+      let factored = self[index]
+      unsafe multiplyFactor(factored.target, q: factored.q, weight: weights(index), into: target)
+    }
+  }
+}
