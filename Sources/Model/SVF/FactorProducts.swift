@@ -38,13 +38,13 @@ import SystemSupport
   /// `make` writes the product of one matrix; on compute threads, several at once.
   func make(
     pool: ComputePool, priority: ComputePool.Priority,
-    _ make: @escaping @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
+    _ make: @escaping @Sendable (Int, UnsafeMutablePointer<Float>, Scratch) -> Void
   ) {
     memory.withLock { memory in
       guard memory == nil else { return }
       let buffer = FloatBuffer(count: count)
-      pool.forEach(offsets.count, priority: priority) { [offsets] index, _ in
-        unsafe make(index, buffer.pointer + offsets[index])
+      pool.forEach(offsets.count, priority: priority) { [offsets] index, scratch in
+        unsafe make(index, buffer.pointer + offsets[index], scratch)
       }
       memory = buffer
       unsafe address.store(buffer.pointer, ordering: .releasing)
@@ -54,13 +54,10 @@ import SystemSupport
 
 extension Factorization {
   /// Makes the products of Q and W where they are not there yet; blocks. Whoever multiplies by factors asks first.
-  /// - Parameter weights: matrix index to its values (m, n); called on compute threads, several at once.
-  package func makeProducts(
-    weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, pool: ComputePool, priority: ComputePool.Priority
-  ) {
-    unsafe products.make(pool: pool, priority: priority) { [self] index, target in
+  package func makeProducts(weights: @escaping MatrixReader, pool: ComputePool, priority: ComputePool.Priority) {
+    unsafe products.make(pool: pool, priority: priority) { [self] index, target, scratch in
       let factored = self[index]
-      unsafe multiplyFactor(factored.target, q: factored.q, weight: weights(index), into: target)
+      unsafe multiplyFactor(factored.target, q: factored.q, weight: weights(index, scratch), into: target)
     }
   }
 }

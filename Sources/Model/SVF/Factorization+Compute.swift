@@ -2,6 +2,10 @@ package import LinearAlgebra
 package import Multipliers
 import SystemSupport
 
+/// The values (m, n) of a matrix by its index in the layout, for the tile that asks: they may lie in its scratch, beyond
+/// slot 7. Called on compute threads, several at once.
+package typealias MatrixReader = @Sendable (_ index: Int, Scratch) -> UnsafePointer<Float>
+
 extension Factorization {
   /// Factors all matrices on the pool, a matrix to a tile, as a job: interactive runs go in between. Blocks.
   ///
@@ -10,13 +14,12 @@ extension Factorization {
   /// temporary file stays, and the next computation of the same model goes on with it: at most what was being computed, or
   /// with the power gone the last seconds, is lost. Without a cache file, the result stays in memory.
   /// - Parameters:
-  ///   - weights: matrix index to its values (m, n); called on compute threads, several at once.
   ///   - digest: of the model; names the content in the file.
   ///   - cacheFile: its directory exists.
   ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped``.
   ///   - progress: matrices done and in all; called on compute threads, one at a time, and must be quick.
   package static func compute(
-    layout: MultiplierLayout, weights: @escaping @Sendable (Int) -> UnsafePointer<Float>, digest: String,
+    layout: MultiplierLayout, weights: @escaping MatrixReader, digest: String,
     into cacheFile: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(SVFError) -> Factorization {
@@ -78,7 +81,7 @@ extension Factorization {
 
   /// Factors some matrices and hands each result to `store`, on compute threads. After the first error the rest is skipped.
   private static func run(
-    _ matrices: [Int], _ layout: MultiplierLayout, _ weights: @escaping @Sendable (Int) -> UnsafePointer<Float>,
+    _ matrices: [Int], _ layout: MultiplierLayout, _ weights: @escaping MatrixReader,
     _ pool: ComputePool, _ shouldStop: @escaping @Sendable () -> Bool,
     _ progress: @escaping @Sendable (Int, Int) -> Void,
     _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
@@ -93,7 +96,7 @@ extension Factorization {
       do throws(SVFError) {
         guard !shouldStop() else { throw .stopped }
         let target = layout.matrices[index]
-        let result = try unsafe factored(target, weight: weights(index), scratch: scratch)
+        let result = try unsafe factored(target, weight: weights(index, scratch), scratch: scratch)
         try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
         // Steady work keeps its scratch; a model of another size should not hold gigabytes for it.
         scratch.trim(above: 4 << 20)

@@ -66,52 +66,57 @@ package final class ExpertBasis: @unchecked Sendable {
       let index = model.shape.index(layer, matrix)
       let range = model.layout.range(of: index)
       let out = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + offset
-      let weight = unsafe model.weights.layer(layer) + offset
+      let target = model.layout.matrices[index]
       guard !experts[expert].isIdentity(in: range) else {
         // An expert that leaves a matrix alone has the base's, bit for bit.
-        let target = model.layout.matrices[index]
-        unsafe out.update(from: weight, count: target.rows * target.columns)
+        unsafe model.weights.matrix(index).widen(
+          rows: target.rows, inner: target.columns, into: out, outStride: target.columns)
         return
       }
       unsafe experts[expert].values.withUnsafeBufferPointer { values in
         guard let base = values.baseAddress else { return }
         unsafe materialize(
-          model.factorization[index], weight: weight, multipliers: base + range.lowerBound, into: out,
-          scratch: scratch)
+          model.factorization[index], weight: model.weights.widened(index, scratch),
+          multipliers: base + range.lowerBound, into: out, scratch: scratch)
       }
     }
   }
 
-  /// The matrices of a layer of expert `k`, or of the base with -1.
+  /// The matrices of a layer of expert `k`.
   func layer(_ layer: Int, of k: Int) -> UnsafePointer<Float> {
-    guard k >= 0 else { return unsafe UnsafePointer(model.weights.layer(layer)) }
-    return unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.layerSize : 0))
+    unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.layerSize : 0))
   }
 
-  /// out = base W + Σ_k coefficient_k W_k for some floats of a layer's block, all of one matrix, without sources of
-  /// coefficient 0; a source alone with 1 is copied exactly.
+  /// out (outputs, inputs) = base W + Σ_k coefficient_k W_k for some outputs of a stage, all of one matrix, without sources
+  /// of coefficient 0; a source alone with 1 is copied exactly.
   func mix(
-    _ blend: BlendCoefficients, layer: Int, _ matrix: Stage.Matrix, floats: Range<Int>,
+    _ blend: BlendCoefficients, layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, outputs: Range<Int>,
     into out: UnsafeMutablePointer<Float>
   ) {
     let index = model.shape.index(layer, matrix)
+    let base = blend.base[index]
     var sources: [(coefficient: Float, expert: Int)] = []
-    if blend.base[index] != 0 { sources.append((blend.base[index], -1)) }
     for (k, coefficient) in blend.experts[index].enumerated() where coefficient != 0 {
       sources.append((coefficient, k))
     }
-    let (offset, count) = (floats.lowerBound, floats.count)
+    let inputs = stage.inputs
+    let stored = unsafe model.weights.matrix(index).from(outputs.lowerBound - matrix.outputs.lowerBound)
     // In pieces that stay in the first cache while source after source is added.
-    let piece = 2048
-    for start in stride(from: 0, to: count, by: piece) {
-      let length = min(piece, count - start)
-      let target = unsafe out + start
-      if sources.isEmpty { unsafe target.update(repeating: 0, count: length) }
+    let piece = max(1, 2048 / inputs)
+    for first in stride(from: 0, to: outputs.count, by: piece) {
+      let rows = min(piece, outputs.count - first)
+      let (target, count) = unsafe (out + first * inputs, rows * inputs)
+      if base != 0 {
+        unsafe stored.from(first).widen(rows: rows, inner: inputs, into: target, outStride: inputs)
+        if base != 1 { unsafe scaled(target, target, by: base, count: count) }
+      } else if sources.isEmpty {
+        unsafe target.update(repeating: 0, count: count)
+      }
       for (place, source) in sources.enumerated() {
-        let w = unsafe self.layer(layer, of: source.expert) + offset + start
-        unsafe place == 0
-          ? scaled(target, w, by: source.coefficient, count: length)
-          : addScaled(target, w, by: source.coefficient, count: length)
+        let w = unsafe self.layer(layer, of: source.expert) + stage.offset + (outputs.lowerBound + first) * inputs
+        unsafe place == 0 && base == 0
+          ? scaled(target, w, by: source.coefficient, count: count)
+          : addScaled(target, w, by: source.coefficient, count: count)
       }
     }
   }

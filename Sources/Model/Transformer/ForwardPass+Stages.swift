@@ -57,11 +57,10 @@ extension ForwardPass {
           y: y + (part.lowerBound - outputs.lowerBound), yStride: stride, accumulate: accumulate)
       }
     } else {
-      let w = unsafe source.weights(weights, layer: layer, stage, outputs: outputs, scratch)
-      unsafe multiplyTransposed(
-        rows: rows.count, columns: outputs.count, inner: stage.inputs,
-        x: input(stage).pointer + rows.lowerBound * stage.inputs, xStride: stage.inputs, weights: w, y: y,
-        yStride: stride, accumulate: accumulate)
+      unsafe source.multiply(
+        weights, layer: layer, stage, outputs: outputs, rows: rows.count,
+        x: input(stage).pointer + rows.lowerBound * stage.inputs, to: y, yStride: stride, accumulate: accumulate,
+        scratch)
     }
     if let bias = unsafe weights.bias(layer, stage) {
       for row in 0..<rows.count {

@@ -83,7 +83,7 @@ final class HeadDivergence: @unchecked Sendable {
     let y = unsafe scratch.floats(ScratchSlot.logits, count: rows.count * columns.count)
     unsafe weights.logits(
       of: input.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns, form, to: y,
-      stride: columns.count)
+      stride: columns.count, scratch)
     return unsafe y
   }
 }

@@ -101,11 +101,11 @@ extension LanguageModel {
     let vocabulary = shape.vocabulary
     let logits = FloatBuffer(count: pass.outputRows.count * vocabulary)
     let blocks = OutputHead.vocabularyBlocks(shape)
-    let head = Phase(tiles: blocks.count) { [weights] tile, _ in
+    let head = Phase(tiles: blocks.count) { [weights] tile, scratch in
       let columns = blocks[tile]
       unsafe weights.logits(
         of: pass.gathered.pointer, rows: pass.outputRows.count, tokens: columns, pass.logitForm,
-        to: logits.pointer + columns.lowerBound, stride: vocabulary)
+        to: logits.pointer + columns.lowerBound, stride: vocabulary, scratch)
     }
     run(pass, then: head, priority)
     return logits

@@ -81,7 +81,7 @@ package final class LanguageModel: Sendable {
       file, factorizationDirectory: factorizationDirectory, pool: pool, shouldStop: shouldStop, progress: progress)
   }
 
-  /// Reads a model, widened to f32, and its factorization, which is computed once and kept in
+  /// Reads a model, its matrices as they are stored, and its factorization, which is computed once and kept in
   /// `factorizationDirectory` under the model's digest; nil keeps nothing. Where `shouldStop` says true, which is asked
   /// before each tensor, ``TransformerError/stopped`` is thrown.
   package static func load(
@@ -91,15 +91,21 @@ package final class LanguageModel: Sendable {
     progress(.reading)
     let configuration = file.configuration
     let shape = ModelShape(configuration, contextLimit: contextLimit)
-    let weights = ModelWeights(shape: shape)
+    let weights = ModelWeights(shape: shape) { name in
+      guard let type = file.elementType(of: name) else {
+        preconditionFailure("'\(name)' is of a type that is not read")
+      }
+      return type
+    }
     try weights.read(file, pool: pool, shouldStop: shouldStop)
 
     progress(.digesting)
     let targets = file.targets
     let layout = MultiplierLayout(targets)
+    let scratch = Scratch()
     let digest = unsafe modelDigest(of: targets) { target in
       guard let index = layout.index(of: target.name) else { preconditionFailure("'\(target.name)' has no place") }
-      return unsafe UnsafePointer(weights.matrix(index))
+      return unsafe weights.widened(index, scratch)
     }.description
     guard !shouldStop() else { throw .stopped }
     let (factorization, damage) = try factorize(
@@ -132,7 +138,7 @@ package final class LanguageModel: Sendable {
       }
       let computed = try unsafe Factorization.compute(
         layout: layout,
-        weights: { unsafe UnsafePointer(weights.matrix($0)) }, digest: digest, into: cacheFile, pool: pool,
+        weights: { unsafe weights.widened($0, $1) }, digest: digest, into: cacheFile, pool: pool,
         shouldStop: shouldStop,
         progress: { done, count in progress(.factorizing(done: done, of: count)) })
       return (computed, damage)
@@ -181,7 +187,7 @@ extension LanguageModel {
   /// The factorization with the products that the factored form multiplies by, which are made at the first use.
   var factors: Factorization {
     unsafe factorization.makeProducts(
-      weights: { [weights] in unsafe UnsafePointer(weights.matrix($0)) }, pool: pool, priority: .interactive)
+      weights: { [weights] in unsafe weights.widened($0, $1) }, pool: pool, priority: .interactive)
     return factorization
   }
 }

@@ -42,7 +42,11 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
     self.heads = heads
     let build = Phase(tiles: shape.layers) { layer, _ in
       let target = unsafe heads.pointer + layer * layerSize
-      unsafe target.update(from: model.weights.layer(layer), count: layerSize)
+      for matrix in shape.headStage.matrices {
+        unsafe model.weights.matrix(shape.index(layer, matrix)).widen(
+          rows: matrix.outputs.count, inner: shape.hidden, into: target + matrix.outputs.lowerBound * shape.hidden,
+          outStride: shape.hidden)
+      }
       for (adapters, weight) in parts {
         let layout = adapters.layout
         for number in layout.numbers(layer: layer) {

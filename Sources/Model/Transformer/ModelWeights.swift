@@ -1,34 +1,45 @@
 internal import LinearAlgebra
 internal import ModelFormats
 
-/// The weights of a model as f32 in one block: embeddings, head, last norm, then layer by layer its matrices, each
-/// row-major (outputs, inputs) as in Hugging Face's checkpoints, and its vectors.
+/// The weights of a model in one block of memory: the matrices as the file stores them, row-major (outputs, inputs) as in
+/// Hugging Face's checkpoints; norms and biases as floats. Products widen what they read; see ``StoredRows``.
+///
+/// The block is the model's own, not the mapped file: nobody who writes to the file changes what is computed, or ends the
+/// process by cutting it short.
 final class ModelWeights: Sendable {
   let shape: ModelShape
   private let rotaries: [RotaryTable]
-  private let buffer: FloatBuffer
+  private let memory: FloatBuffer
   private let places: Places
 
   /// Lays out a model without reading it.
-  init(shape: ModelShape) {
+  /// - Parameter types: of the matrices, by the names of their tensors.
+  init(shape: ModelShape, types: (String) -> ElementType) {
     self.shape = shape
-    places = Places(shape)
-    buffer = FloatBuffer(count: places.count)
+    places = Places(shape, types)
+    memory = FloatBuffer(count: places.floatCount)
     rotaries = shape.configuration.rotations.map {
       RotaryTable($0, headDimension: shape.headDimension, context: shape.context)
     }
   }
 
   /// (vocabulary, hidden)
-  var embedding: UnsafeMutablePointer<Float> { unsafe buffer.pointer }
+  var embedding: StoredRows { unsafe rows(places.embedding) }
   /// (vocabulary, hidden); the embedding itself where the model ties them.
-  var head: UnsafeMutablePointer<Float> { unsafe buffer.pointer + places.head }
+  var head: StoredRows { unsafe rows(places.head) }
   /// (hidden)
-  var finalNorm: UnsafeMutablePointer<Float> { unsafe buffer.pointer + places.finalNorm }
+  var finalNorm: UnsafeMutablePointer<Float> { unsafe memory.pointer + places.finalNorm }
 
-  /// The matrices of a layer, stage by stage; see ``Stage/offset``.
-  func layer(_ layer: Int) -> UnsafeMutablePointer<Float> {
-    unsafe buffer.pointer + places.layers + layer * places.layerStride
+  /// (outputs, inputs) of a target matrix, by its number in the layout.
+  func matrix(_ index: Int) -> StoredRows { unsafe rows(places.targets[index]) }
+
+  private func rows(_ place: Places.Matrix) -> StoredRows {
+    unsafe StoredRows(type: place.type, start: UnsafeRawPointer(memory.pointer + place.start), inner: place.columns)
+  }
+
+  /// The block of a layer's vectors.
+  private func layer(_ layer: Int) -> UnsafeMutablePointer<Float> {
+    unsafe memory.pointer + places.layers + layer * places.layerStride
   }
 
   /// (hidden), in the order of use.
@@ -60,25 +71,16 @@ final class ModelWeights: Sendable {
   /// x (rows, hidden) = the embeddings of tokens.
   func embed(_ tokens: [Int32], into x: FloatBuffer) {
     let (hidden, scale) = (shape.hidden, shape.configuration.embeddingScale)
+    let table = unsafe embedding
     for (row, token) in tokens.enumerated() {
       let target = unsafe x.pointer + row * hidden
-      unsafe target.update(from: embedding + Int(token) * hidden, count: hidden)
+      unsafe table.from(Int(token)).widen(rows: 1, inner: hidden, into: target, outStride: hidden)
       if scale != 1 { unsafe multiplyElements(target, by: scale, count: hidden) }
     }
   }
 
-  /// y (rows, tokens), `stride` apart: what some tokens of the vocabulary get from inputs of the head, (rows, hidden).
-  func logits(
-    of input: UnsafePointer<Float>, rows: Int, tokens: Range<Int>, _ form: LogitForm, to y: UnsafeMutablePointer<Float>,
-    stride: Int
-  ) {
-    unsafe multiplyTransposed(
-      rows: rows, columns: tokens.count, inner: shape.hidden, x: input, xStride: shape.hidden,
-      weights: head + tokens.lowerBound * shape.hidden, y: y, yStride: stride)
-    unsafe form.apply(y, rows: rows, columns: tokens.count, stride: stride)
-  }
-
-  var byteCount: Int { buffer.count * MemoryLayout<Float>.stride }
+  /// What they take in memory.
+  var byteCount: Int { memory.count * MemoryLayout<Float>.stride }
 }
 
 /// The norms around a layer's two halves, as far as a model has them.
@@ -99,29 +101,50 @@ enum LayerNorm {
 
 /// Where the tensors of a model begin in its block, in floats; each at a cache line.
 private struct Places {
-  let head: Int
+  struct Matrix {
+    let type: ElementType
+    let start: Int
+    let rows: Int
+    let columns: Int
+  }
+
+  let embedding: Matrix
+  let head: Matrix
+  /// By the layout.
+  let targets: [Matrix]
   let finalNorm: Int
+  /// The vectors of the layers.
   let layers: Int
   let layerStride: Int
   // Within a layer:
   let norms: [Int]
   let headNorms: [Int]
   let biases: [Stage.Kind: Int]
-  let count: Int
+  let floatCount: Int
 
-  init(_ shape: ModelShape) {
+  init(_ shape: ModelShape, _ types: (String) -> ElementType) {
     let configuration = shape.configuration
     var end = 0
     func take(_ count: Int) -> Int {
       defer { end += (count + 15) / 16 * 16 }
       return end
     }
-    _ = take(shape.vocabulary * shape.hidden)
-    head = configuration.tiedEmbeddings ? 0 : take(shape.vocabulary * shape.hidden)
+    func matrix(_ name: String, _ rows: Int, _ columns: Int) -> Matrix {
+      let type = types(name)
+      guard let bytes = type.byteCount(of: columns) else {
+        preconditionFailure("rows of '\(name)' are not whole blocks of \(type.rawValue)")
+      }
+      let start = take((rows * bytes + MemoryLayout<Float>.stride - 1) / MemoryLayout<Float>.stride)
+      return Matrix(type: type, start: start, rows: rows, columns: columns)
+    }
+    embedding = matrix(ModelConfiguration.embeddingName, shape.vocabulary, shape.hidden)
+    head =
+      configuration.tiedEmbeddings
+      ? embedding : matrix(ModelConfiguration.headName, shape.vocabulary, shape.hidden)
+    targets = configuration.targets.map { matrix($0.name, $0.rows, $0.columns) }
     finalNorm = take(shape.hidden)
     layers = end
     end = 0
-    _ = take(shape.layerSize)
     norms = configuration.norms.tensorNames.map { _ in take(shape.hidden) }
     headNorms =
       configuration.hasHeadNorms ? ModelConfiguration.headNormNames.map { _ in take(shape.headDimension) } : []
@@ -129,17 +152,23 @@ private struct Places {
     for stage in shape.stages where stage.hasBias { biases[stage.kind] = take(stage.outputs) }
     self.biases = biases
     layerStride = end
-    count = layers + shape.layers * layerStride
+    floatCount = layers + shape.layers * layerStride
   }
 }
 
 extension ModelWeights {
   /// Where a tensor of the configuration's list lies.
-  func place(of name: String) -> UnsafeMutablePointer<Float>? {
+  @unsafe enum TensorPlace {
+    /// (rows, columns) in whole blocks.
+    case matrix(StoredRows, rows: Int, columns: Int)
+    case vector(UnsafeMutablePointer<Float>, count: Int)
+  }
+
+  func place(of name: String) -> TensorPlace? {
     switch name {
-    case "model.embed_tokens.weight": return unsafe embedding
-    case "lm_head.weight": return unsafe head
-    case "model.norm.weight": return unsafe finalNorm
+    case ModelConfiguration.embeddingName: return unsafe tensor(places.embedding)
+    case ModelConfiguration.headName: return unsafe tensor(places.head)
+    case ModelConfiguration.finalNormName: return unsafe .vector(finalNorm, count: shape.hidden)
     default: break
     }
     let parts = name.split(separator: ".", maxSplits: 3)
@@ -149,32 +178,51 @@ extension ModelWeights {
     let inLayer = String(parts[3])
     let block = unsafe self.layer(layer)
     if let index = shape.configuration.norms.tensorNames.firstIndex(of: inLayer) {
-      return unsafe block + places.norms[index]
+      return unsafe .vector(block + places.norms[index], count: shape.hidden)
     }
     if let index = ModelConfiguration.headNormNames.firstIndex(of: inLayer), index < places.headNorms.count {
-      return unsafe block + places.headNorms[index]
+      return unsafe .vector(block + places.headNorms[index], count: shape.headDimension)
     }
     for stage in shape.stages {
       for matrix in stage.matrices {
         if matrix.projection.tensorName == inLayer {
-          return unsafe block + stage.offset + matrix.outputs.lowerBound * stage.inputs
+          return unsafe tensor(places.targets[shape.index(layer, matrix)])
         }
         if matrix.projection.biasName == inLayer {
-          return unsafe bias(layer, stage).map { unsafe $0 + matrix.outputs.lowerBound }
+          return unsafe bias(layer, stage).map {
+            unsafe .vector($0 + matrix.outputs.lowerBound, count: matrix.outputs.count)
+          }
         }
       }
     }
     return nil
   }
 
-  /// A target matrix by its number in the layout.
-  func matrix(_ index: Int) -> UnsafeMutablePointer<Float> {
-    let (layer, number) = index.quotientAndRemainder(dividingBy: shape.matrices.count)
-    for stage in shape.stages {
-      for matrix in stage.matrices where matrix.number == number {
-        return unsafe self.layer(layer) + stage.offset + matrix.outputs.lowerBound * stage.inputs
+  private func tensor(_ place: Places.Matrix) -> TensorPlace {
+    unsafe .matrix(rows(place), rows: place.rows, columns: place.columns)
+  }
+
+  /// All values of a tensor, row-major; nil where the model has none of that name.
+  func values(_ name: String) -> [Float]? {
+    switch unsafe place(of: name) {
+    case .matrix(let stored, let rows, let columns)?:
+      return unsafe [Float](unsafeUninitializedCapacity: rows * columns) { buffer, count in
+        count = rows * columns
+        guard let start = buffer.baseAddress else { return }
+        unsafe stored.widen(rows: rows, inner: columns, into: start, outStride: columns)
       }
+    case .vector(let start, let count)?: return unsafe Array(UnsafeBufferPointer(start: start, count: count))
+    case nil: return nil
     }
-    preconditionFailure("the layout has no matrix \(index)")
+  }
+
+  /// A target matrix as floats, (outputs, inputs): in the scratch (``ScratchSlot/matrix``), where it is not stored so.
+  func widened(_ index: Int, _ scratch: Scratch) -> UnsafePointer<Float> {
+    let place = places.targets[index]
+    let stored = unsafe rows(place)
+    if let floats = unsafe stored.floats(inner: place.columns) { return unsafe floats }
+    let target = unsafe scratch.floats(ScratchSlot.matrix, count: place.rows * place.columns)
+    unsafe stored.widen(rows: place.rows, inner: place.columns, into: target, outStride: place.columns)
+    return unsafe UnsafePointer(target)
   }
 }

@@ -71,7 +71,7 @@ final class OutputHead: @unchecked Sendable {
     }
     unsafe weights.logits(
       of: input.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns, form, to: logits,
-      stride: stride)
+      stride: stride, scratch)
     for row in rows {
       let x = unsafe logits + (row - rows.lowerBound) * stride
       let largest = unsafe maximum(x, count: columns.count)

@@ -66,7 +66,7 @@ final class RecordedHead: @unchecked Sendable {
           adapted: normalizers, scratch)
       } else {
         let x = unsafe scratch.floats(ScratchSlot.product, count: rows.count * columns.count)
-        unsafe computeLogits(rows, columns, to: x, stride: columns.count)
+        unsafe computeLogits(rows, columns, to: x, stride: columns.count, scratch)
         unsafe divergence.measure(rows, block: block, x, stride: columns.count, adapted: normalizers, scratch)
       }
     }
@@ -86,14 +86,12 @@ final class RecordedHead: @unchecked Sendable {
             group, columns: vocabularyBlocks[tile], derivatives, divergenceWeight: divergenceWeight,
             into: buffer.pointer, scratch)
         },
-        Phase(tiles: tiles.count) { [weights] number, _ in
+        Phase(tiles: tiles.count) { [weights] number, scratch in
           let tile = tiles[number]
-          unsafe multiply(
-            rows: tile.rows.count, columns: tile.columns.count, inner: vocabulary,
-            x: buffer.pointer + tile.rows.lowerBound * vocabulary, xStride: vocabulary,
-            matrix: weights.head + tile.columns.lowerBound, matrixStride: hidden,
-            y: gradient.pointer + (group.lowerBound + tile.rows.lowerBound) * hidden + tile.columns.lowerBound,
-            yStride: hidden)
+          unsafe weights.logitsBack(
+            buffer.pointer + tile.rows.lowerBound * vocabulary, rows: tile.rows.count, inputs: tile.columns,
+            to: gradient.pointer + (group.lowerBound + tile.rows.lowerBound) * hidden + tile.columns.lowerBound,
+            dxStride: hidden, scratch)
         },
       ]
     }
@@ -107,7 +105,7 @@ final class RecordedHead: @unchecked Sendable {
   ) {
     let vocabulary = weights.shape.vocabulary
     let corner = unsafe out + columns.lowerBound
-    if logits == nil { unsafe computeLogits(group, columns, to: corner, stride: vocabulary) }
+    if logits == nil { unsafe computeLogits(group, columns, to: corner, stride: vocabulary, scratch) }
     let measured = divergenceWeight == 0 ? nil : divergence
     // The logits themselves, where they are needed once their gradient has taken their place.
     let keepsLogits = measured != nil || pass.logitForm.cap != nil
@@ -142,10 +140,10 @@ final class RecordedHead: @unchecked Sendable {
 
   /// The logits of some rows and tokens.
   private func computeLogits(
-    _ rows: Range<Int>, _ columns: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int
+    _ rows: Range<Int>, _ columns: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int, _ scratch: Scratch
   ) {
     unsafe weights.logits(
       of: pass.normedResult.pointer + rows.lowerBound * weights.shape.hidden, rows: rows.count, tokens: columns,
-      pass.logitForm, to: y, stride: stride)
+      pass.logitForm, to: y, stride: stride, scratch)
   }
 }

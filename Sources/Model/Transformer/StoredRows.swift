@@ -27,6 +27,25 @@ internal import ModelFormats
   /// Those from `row` on.
   func from(_ row: Int) -> StoredRows { unsafe StoredRows(type, start + row * stride, stride) }
 
+  /// Those from a column on, where a block begins.
+  func fromColumn(_ column: Int) -> StoredRows {
+    unsafe StoredRows(type, start + column / t2_block_values(type) * t2_block_bytes(type), stride)
+  }
+
+  /// The columns of all blocks that some columns are in.
+  func blocks(around columns: Range<Int>) -> Range<Int> {
+    let length = unsafe t2_block_values(type)
+    return columns.lowerBound / length * length..<(columns.upperBound + length - 1) / length * length
+  }
+
+  /// The rows as they are, where they are floats without gaps.
+  func floats(inner: Int) -> UnsafePointer<Float>? {
+    guard unsafe type == T2_F32, unsafe stride == inner * MemoryLayout<Float>.stride,
+      unsafe Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0
+    else { return nil }
+    return unsafe start.assumingMemoryBound(to: Float.self)
+  }
+
   /// out (rows, inner) = the values of the first rows, with `outStride` between rows of `out`. To the bit what
   /// ``ElementType`` widens to, by the vector unit of this processor.
   func widen(rows: Int, inner: Int, into out: UnsafeMutablePointer<Float>, outStride: Int) {

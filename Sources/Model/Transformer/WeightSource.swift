@@ -11,30 +11,45 @@ enum WeightSource: Sendable {
 }
 
 extension WeightSource {
-  /// W of some outputs of a stage, (outputs, inputs) without gaps.
-  func weights(
+  /// y (rows, outputs) = x (rows, the stage's inputs) Wᵀ, or y +=, for some outputs of a stage.
+  func multiply(
+    _ model: ModelWeights, layer: Int, _ stage: Stage, outputs: Range<Int>, rows: Int, x: UnsafePointer<Float>,
+    to y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool, _ scratch: Scratch
+  ) {
+    let inner = stage.inputs
+    if let floats = unsafe floats(model, layer: layer, stage, outputs: outputs, scratch) {
+      unsafe multiplyTransposed(
+        rows: rows, columns: outputs.count, inner: inner, x: x, xStride: inner, weights: floats, y: y, yStride: yStride,
+        accumulate: accumulate)
+    } else {
+      unsafe model.multiply(
+        layer, stage, outputs: outputs, rows: rows, x: x, xStride: inner, to: y, yStride: yStride,
+        accumulate: accumulate, scratch)
+    }
+  }
+
+  /// W of some outputs of a stage, (outputs, inputs) without gaps; nil where it is the base's.
+  private func floats(
     _ model: ModelWeights, layer: Int, _ stage: Stage, outputs: Range<Int>, _ scratch: Scratch
-  ) -> UnsafePointer<Float> {
-    let place = outputs.lowerBound * stage.inputs
+  ) -> UnsafePointer<Float>? {
     switch self {
-    case .base:
-      return unsafe UnsafePointer(model.layer(layer) + stage.offset + place)
+    case .base: return nil
     case .lowRank(let adapted):
-      guard stage.kind == .heads else { return unsafe UnsafePointer(model.layer(layer) + stage.offset + place) }
-      return unsafe adapted.layer(layer) + place
+      guard stage.kind == .heads else { return nil }
+      return unsafe adapted.layer(layer) + outputs.lowerBound * stage.inputs
     case .blend(let basis, let coefficients):
       let matrices = stage.matrices.filter { $0.outputs.overlaps(outputs) }
       let kinds = matrices.map { coefficients.pureSource(model.shape.index(layer, $0)) }
       if let source = kinds[0], kinds.allSatisfy({ $0 == source }) {
-        return unsafe basis.layer(layer, of: source) + stage.offset + place
+        guard source >= 0 else { return nil }
+        return unsafe basis.layer(layer, of: source) + stage.offset + outputs.lowerBound * stage.inputs
       }
       let mixed = unsafe scratch.floats(ScratchSlot.weights, count: outputs.count * stage.inputs)
       for matrix in matrices {
-        let rows = matrix.outputs.clamped(to: outputs)
+        let part = matrix.outputs.clamped(to: outputs)
         unsafe basis.mix(
-          coefficients, layer: layer, matrix,
-          floats: stage.offset + rows.lowerBound * stage.inputs..<stage.offset + rows.upperBound * stage.inputs,
-          into: mixed + (rows.lowerBound - outputs.lowerBound) * stage.inputs)
+          coefficients, layer: layer, stage, matrix, outputs: part,
+          into: mixed + (part.lowerBound - outputs.lowerBound) * stage.inputs)
       }
       return unsafe UnsafePointer(mixed)
     }
@@ -50,8 +65,8 @@ enum ScratchSlot {
   static let logits = 4
   /// A tile of stored weights as floats, while a product of many rows reads it.
   static let widened = 5
-  /// Slots from here on belong to SVF's own functions while they run.
-  static let factorization = 8
+  /// A whole matrix as floats. SVF's functions have the slots below 8 while they run.
+  static let matrix = 8
 }
 
 extension BlendCoefficients {

@@ -64,7 +64,8 @@ private struct FactorizationWork {
   func compute(into path: String?) throws {
     let weights = weights
     _ = try unsafe Factorization.compute(
-      layout: layout, weights: { unsafe UnsafePointer(weights[$0].pointer) }, digest: "benchmark", into: path,
+      layout: layout, weights: { index, _ in unsafe UnsafePointer(weights[index].pointer) }, digest: "benchmark",
+      into: path,
       pool: pool)
   }
 

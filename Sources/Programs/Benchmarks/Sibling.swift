@@ -89,7 +89,8 @@ struct Sibling {
 
   private func permute(_ weights: [FloatBuffer], _ layout: MultiplierLayout, _ pool: ComputePool) throws {
     let factorization = try unsafe Factorization.compute(
-      layout: layout, weights: { unsafe UnsafePointer(weights[$0].pointer) }, digest: "sibling", into: nil, pool: pool)
+      layout: layout, weights: { index, _ in unsafe UnsafePointer(weights[index].pointer) }, digest: "sibling",
+      into: nil, pool: pool)
     pool.forEach(layout.matrices.count, priority: .job) { index, scratch in
       let factors = factorization[index]
       let sigma = Array(factorization.sigma[layout.range(of: index)])

@@ -52,7 +52,7 @@ package enum ElementType: String, Sendable, CaseIterable {
   static let supportedNames = allCases.map(\.rawValue).joined(separator: ", ")
 
   /// The bytes of `count` values; nil where that is not a whole number of blocks or overflows.
-  func byteCount(of count: Int) -> Int? {
+  package func byteCount(of count: Int) -> Int? {
     guard count % blockLength == 0 else { return nil }
     let (size, overflow) = (count / blockLength).multipliedReportingOverflow(by: blockSize)
     return overflow ? nil : size

@@ -31,7 +31,7 @@ final class GGUFConfig {
       throw .malformed(
         path: metadata.path, place: "metadata", problem: "\(heads) attention heads of \(hidden) channels")
     }
-    guard let embedding = tensors["model.embed_tokens.weight"], embedding.dimensions.count == 2 else {
+    guard let embedding = tensors[ModelConfiguration.embeddingName], embedding.dimensions.count == 2 else {
       throw .missing(path: metadata.path, what: "matrix 'token_embd.weight'")
     }
     guard let epsilon = try optionalNumber("attention.layer_norm_rms_epsilon") else {
@@ -44,7 +44,7 @@ final class GGUFConfig {
       headDim: try optionalInteger("attention.key_length") ?? hidden / heads, vocabulary: embedding.dimensions[1],
       // Each family sets its rotations.
       contextLength: try integer("context_length"), ropeTheta: 1, rmsEpsilon: Float(epsilon),
-      tiedEmbeddings: tensors["lm_head.weight"] == nil,
+      tiedEmbeddings: tensors[ModelConfiguration.headName] == nil,
       bosID: try metadata.optionalInteger("tokenizer.ggml.bos_token_id"), eosIDs: try metadata.endIDs())
     model.architecture = family.architecture
     try refuseOtherLengths(than: model.headDim)

@@ -102,6 +102,26 @@ final class GGUFTensors: TensorStore {
   func storedType(of name: String) -> String? { places[name]?.tensor.type.rawValue }
 
   func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+    let rowLength = target.count / max(1, rows.count)
+    unsafe forEachRun(of: name, rows) { type, first, count, bytes in
+      unsafe type.widen(
+        bytes, into: UnsafeMutableBufferPointer(rebasing: target[first * rowLength..<(first + count) * rowLength]))
+    }
+  }
+
+  func readStored(_ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    let rowSize = target.count / max(1, rows.count)
+    unsafe forEachRun(of: name, rows) { _, first, _, bytes in
+      unsafe UnsafeMutableRawBufferPointer(rebasing: target[(first * rowSize)...]).copyMemory(from: bytes)
+    }
+  }
+
+  /// The stored rows in the checkpoint's order, as many at once as follow each other in the file: `body` gets their type,
+  /// the place of the first among `rows`, how many they are, and their bytes.
+  private func forEachRun(
+    of name: String, _ rows: Range<Int>,
+    _ body: (_ type: ElementType, _ first: Int, _ count: Int, UnsafeRawBufferPointer) -> Void
+  ) {
     guard let place = places[name] else { preconditionFailure("no tensor '\(name)'") }
     let tensor = place.tensor
     let bytes = unsafe UnsafeRawBufferPointer(rebasing: files[place.file].bytes[tensor.range])
@@ -109,16 +129,15 @@ final class GGUFTensors: TensorStore {
     let rowCount = max(
       1, tensor.dimensions.count == 1 ? tensor.dimensions[0] : tensor.dimensions.dropFirst().reduce(1, *))
     let rowSize = bytes.count / rowCount
-    guard let permutedHeadDim, isPermutedInGGUF(name) else {
-      return unsafe tensor.type.widen(
-        UnsafeRawBufferPointer(rebasing: bytes[rows.lowerBound * rowSize..<rows.upperBound * rowSize]), into: target)
+    func run(_ first: Int, _ stored: Range<Int>) {
+      unsafe body(
+        tensor.type, first, stored.count,
+        UnsafeRawBufferPointer(rebasing: bytes[stored.lowerBound * rowSize..<stored.upperBound * rowSize]))
     }
-    let rowLength = target.count / max(1, rows.count)
+    guard let permutedHeadDim, isPermutedInGGUF(name) else { return run(0, rows) }
     for (index, row) in rows.enumerated() {
       let source = rowInGGUF(of: row, headDim: permutedHeadDim)
-      unsafe tensor.type.widen(
-        UnsafeRawBufferPointer(rebasing: bytes[source * rowSize..<(source + 1) * rowSize]),
-        into: UnsafeMutableBufferPointer(rebasing: target[index * rowLength..<(index + 1) * rowLength]))
+      run(index, source..<source + 1)
     }
   }
 }

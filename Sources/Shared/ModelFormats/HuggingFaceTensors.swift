@@ -124,7 +124,7 @@ final class HuggingFaceTensors: TensorStore {
 
   /// A table that is computed here, and a head that is the embedding.
   private static func isIgnored(_ name: String) -> Bool {
-    name.hasSuffix(".rotary_emb.inv_freq") || name == "lm_head.weight"
+    name.hasSuffix(".rotary_emb.inv_freq") || name == ModelConfiguration.headName
   }
 
   /// Refuses a head of its own where the configuration says that the embedding is the head: older transformers take the
@@ -132,7 +132,7 @@ final class HuggingFaceTensors: TensorStore {
   private func checkHead(
     _ configuration: ModelConfiguration, _ directory: ModelDirectory
   ) throws(ModelFormatError) {
-    let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
+    let (embedding, head) = (ModelConfiguration.embeddingName, ModelConfiguration.headName)
     // An embedding of another shape is refused when the model is opened.
     let shape = [configuration.vocabulary, configuration.hidden]
     guard let second = tensor(head), tensor(embedding)?.shape == shape else { return }
@@ -199,5 +199,11 @@ final class HuggingFaceTensors: TensorStore {
     if normOffset != 0, name.hasSuffix("norm.weight") {
       for index in target.indices { unsafe target[index] += normOffset }
     }
+  }
+
+  func readStored(_ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    guard let place = places[name], let tensor = tensor(name) else { preconditionFailure("no '\(name)'") }
+    let rowSize = target.count / max(1, rows.count)
+    unsafe files[place.file].copy(tensor, bytes: rows.lowerBound * rowSize..<rows.upperBound * rowSize, into: target)
   }
 }

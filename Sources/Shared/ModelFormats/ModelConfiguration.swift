@@ -71,7 +71,7 @@ package struct ModelConfiguration: Sendable, Equatable {
 
   /// Names and shapes (outputs, inputs) of all tensors that the model must have.
   package var requiredTensors: [(name: String, shape: [Int])] {
-    var tensors: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden])]
+    var tensors: [(name: String, shape: [Int])] = [(Self.embeddingName, [vocabulary, hidden])]
     for layer in 0..<layers {
       let prefix = "model.layers.\(layer)."
       for norm in norms.tensorNames { tensors.append((prefix + norm, [hidden])) }
@@ -84,10 +84,14 @@ package struct ModelConfiguration: Sendable, Equatable {
         if biases.contains(projection) { tensors.append((prefix + projection.biasName, [target.rows])) }
       }
     }
-    tensors.append(("model.norm.weight", [hidden]))
-    if !tiedEmbeddings { tensors.append(("lm_head.weight", [vocabulary, hidden])) }
+    tensors.append((Self.finalNormName, [hidden]))
+    if !tiedEmbeddings { tensors.append((Self.headName, [vocabulary, hidden])) }
     return tensors
   }
+
+  package static let embeddingName = "model.embed_tokens.weight"
+  package static let headName = "lm_head.weight"
+  package static let finalNormName = "model.norm.weight"
 
   /// Of queries and of keys, within a layer.
   package static let headNormNames = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"]

@@ -48,9 +48,9 @@ struct ModelFamily: Sendable {
   /// The checkpoint's name of a tensor of llama.cpp's converter; nil where the family has none such.
   func huggingFaceName(ofGGUF name: String) -> String? {
     switch name {
-    case "token_embd.weight": return "model.embed_tokens.weight"
-    case "output_norm.weight": return "model.norm.weight"
-    case "output.weight": return "lm_head.weight"
+    case "token_embd.weight": return ModelConfiguration.embeddingName
+    case "output_norm.weight": return ModelConfiguration.finalNormName
+    case "output.weight": return ModelConfiguration.headName
     default: break
     }
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)

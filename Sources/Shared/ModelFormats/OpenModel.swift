@@ -46,6 +46,21 @@ package final class OpenModel: Sendable {
   /// How the file stores the values, such as "Q4_1".
   package func storedType(of name: String) -> String? { store.storedType(of: name) }
 
+  /// The same as a type; nil also for one that is not read.
+  package func elementType(of name: String) -> ElementType? { storedType(of: name).flatMap(ElementType.init) }
+
+  /// Some rows of a matrix as they are stored, in whole blocks. `target` has exactly as many bytes; where the file has
+  /// its rows in another order, they are in Hugging Face's here.
+  package func readStored(_ name: String, _ rows: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    guard let shape = shape(of: name), shape.count == 2, let type = elementType(of: name),
+      let rowBytes = type.byteCount(of: shape[1])
+    else { preconditionFailure("no matrix '\(name)' of a type that is read") }
+    precondition(
+      rows.lowerBound >= 0 && rows.upperBound <= shape[0] && target.count == rows.count * rowBytes,
+      "rows \(rows) of '\(name)' (\(shapeText(shape))) do not fill \(target.count) bytes")
+    unsafe store.readStored(name, rows: rows, into: target)
+  }
+
   /// All values of a tensor, row-major. `target` has exactly as many.
   package func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws(ModelFormatError) {
     guard let shape = shape(of: name) else { throw .unknownTensor(path: path, name: name) }
@@ -99,6 +114,8 @@ protocol TensorStore: Sendable {
   func storedType(of name: String) -> String?
   /// The caller has checked the name, the rows and the size of `target`.
   func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>)
+  /// Of a matrix; the caller has checked as much here.
+  func readStored(_ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer)
 }
 
 /// Opens a GGUF file, or a directory with `config.json`.

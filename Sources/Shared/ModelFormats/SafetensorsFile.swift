@@ -112,6 +112,16 @@ package final class SafetensorsFile: Sendable {
     unsafe withBytes { unsafe type.widen(UnsafeRawBufferPointer(rebasing: $0[range]), into: target) }
   }
 
+  /// Some of a tensor's bytes, counted from its first.
+  func copy(_ tensor: Tensor, bytes: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    precondition(bytes.upperBound <= tensor.byteRange.count && target.count == bytes.count, "bytes \(bytes)")
+    let start = tensor.byteRange.lowerBound
+    unsafe withBytes {
+      unsafe target.copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: $0[start + bytes.lowerBound..<start + bytes.upperBound]))
+    }
+  }
+
   /// The values of a tensor as they are stored.
   func bytes(of tensor: Tensor) -> [UInt8] {
     var bytes: [UInt8] = []

@@ -30,7 +30,8 @@ import Testing
 
   func compute(_ weights: Weights = Weights(), into path: String?) throws -> Factorization {
     try unsafe Factorization.compute(
-      layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: Self.digest,
+      layout: Self.layout, weights: { index, _ in unsafe UnsafePointer(weights.buffers[index].pointer) },
+      digest: Self.digest,
       into: path, pool: ComputePool(threads: 2))
   }
 
@@ -204,7 +205,7 @@ import Testing
     do throws(SVFError) {
       let found = try unsafe Factorization.compute(
         layout: Self.layout,
-        weights: { index in
+        weights: { index, _ in
           asked.withLock { $0.append(index) }
           return unsafe UnsafePointer(weights.buffers[index].pointer)
         }, digest: digest, into: path, pool: ComputePool(threads: 1),
@@ -317,7 +318,7 @@ import Testing
     let asked = Mutex(0)
     for _ in 0..<2 {
       unsafe factorization.makeProducts(
-        weights: { index in
+        weights: { index, _ in
           asked.withLock { $0 += 1 }
           return unsafe UnsafePointer(weights.buffers[index].pointer)
         }, pool: pool, priority: .job)
@@ -335,7 +336,8 @@ import Testing
     let weights = Weights()
     let seen = Mutex<[Int]>([])
     _ = try unsafe Factorization.compute(
-      layout: Self.layout, weights: { unsafe UnsafePointer(weights.buffers[$0].pointer) }, digest: "", into: nil,
+      layout: Self.layout, weights: { index, _ in unsafe UnsafePointer(weights.buffers[index].pointer) }, digest: "",
+      into: nil,
       pool: ComputePool(threads: 3), progress: { done, total in seen.withLock { $0.append(done * 10 + total) } })
     #expect(seen.withLock { $0 } == [13, 23, 33])
   }

@@ -245,21 +245,37 @@ import Testing
     var configuration = AnyShape.fused.configuration
     configuration.isFused = false
     let plain = try RandomModel.load(configuration)
-    // Both lie in the order of outputs, so that a layer is a copy, norms and all.
+    // The parts of a fused matrix follow each other.
     for layer in 0..<configuration.layers {
-      unsafe plain.weights.layer(layer).update(from: fused.weights.layer(layer), count: fused.shape.layerSize)
+      for stage in plain.shape.stages {
+        for part in stage.matrices {
+          let whole = try #require(
+            zip(fused.shape.stages, plain.shape.stages).first { $0.1 == stage }?.0.matrices
+              .first { $0.outputs.contains(part.outputs.lowerBound) })
+          unsafe copy(
+            fused.weights.matrix(fused.shape.index(layer, whole)).from(
+              part.outputs.lowerBound - whole.outputs.lowerBound),
+            to: plain.weights.matrix(plain.shape.index(layer, part)), rows: part.outputs.count)
+        }
+      }
       for place in [LayerNorm.beforeAttention, .beforeMLP] {
         let to = unsafe try require(plain.weights.norm(layer, place))
         unsafe to.update(from: try require(fused.weights.norm(layer, place)), count: fused.shape.hidden)
       }
     }
     unsafe plain.weights.finalNorm.update(from: fused.weights.finalNorm, count: fused.shape.hidden)
-    unsafe plain.weights.embedding.update(
-      from: fused.weights.embedding, count: fused.shape.hidden * fused.shape.vocabulary)
+    unsafe copy(fused.weights.embedding, to: plain.weights.embedding, rows: fused.shape.vocabulary)
     var numbers = Numbers(79)
     let items = items(&numbers)
     #expect(distance(try plain.score(items, priority: .job), try fused.score(items, priority: .job)) < 1e-5)
   }
+}
+
+/// Rows of one type and length.
+private func copy(_ source: StoredRows, to target: StoredRows, rows: Int) {
+  unsafe precondition(source.type == target.type && source.stride == target.stride, "rows of two kinds")
+  unsafe UnsafeMutableRawPointer(mutating: target.start).copyMemory(
+    from: source.start, byteCount: rows * source.stride)
 }
 
 /// Σ weight · ln p over all tokens.

@@ -16,9 +16,7 @@ struct NaiveDecoder {
   init(_ model: LanguageModel) {
     self.model = model
     configuration = model.configuration
-    matrices = model.layout.matrices.enumerated().map { index, target in
-      unsafe Self.doubles(model.weights.matrix(index), target.rows * target.columns)
-    }
+    matrices = model.layout.matrices.map { Self.values(model, $0.name) }
   }
 
   /// U diag(s σ) Vᵀ of every matrix, formed from Q alone: Q diag(s) Qᵀ W or W Q diag(s) Qᵀ.
@@ -97,8 +95,14 @@ struct NaiveDecoder {
   }
 
   private func tensor(_ name: String, _ count: Int) -> [Double] {
-    guard let place = unsafe model.weights.place(of: name) else { preconditionFailure("no tensor '\(name)'") }
-    return unsafe Self.doubles(place, count)
+    let values = Self.values(model, name)
+    precondition(values.count == count, "'\(name)' has \(values.count) values, not \(count)")
+    return values
+  }
+
+  private static func values(_ model: LanguageModel, _ name: String) -> [Double] {
+    guard let values = model.weights.values(name) else { preconditionFailure("no tensor '\(name)'") }
+    return values.map { Double($0) }
   }
 
   /// W x

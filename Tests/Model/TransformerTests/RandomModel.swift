@@ -33,6 +33,10 @@ extension OpenModel {
     func read(_ name: String, rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
       do { try unsafe file.readRows(name, rows, into: target) } catch { preconditionFailure("\(error)") }
     }
+
+    func readStored(_ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+      unsafe file.readStored(name, rows, into: target)
+    }
   }
 }
 
@@ -69,6 +73,10 @@ private struct RandomStore: TensorStore {
     for (place, value) in values[rows.lowerBound * width..<rows.upperBound * width].enumerated() {
       unsafe target[place] = value
     }
+  }
+
+  func readStored(_ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer) {
+    unsafe read(name, rows: rows, into: target.bindMemory(to: Float.self))
   }
 }
 
