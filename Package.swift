@@ -135,7 +135,7 @@ let package = Package(
     model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
     model.part("Tokenizer", ["ModelFormats", "Settings", "StrictJSON"]),
-    model.part("SVF", ["LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
+    model.part("SVF", ["CKernels", "LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
     model.part(
       "Transformer",
       ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings", "SystemSupport"],

@@ -57,7 +57,8 @@ extension Factorization {
   package func makeProducts(weights: @escaping MatrixReader, pool: ComputePool, priority: ComputePool.Priority) {
     unsafe products.make(pool: pool, priority: priority) { [self] index, target, scratch in
       let factored = self[index]
-      unsafe multiplyFactor(factored.target, q: factored.q, weight: weights(index, scratch), into: target)
+      unsafe multiplyFactor(
+        factored.target, q: factored.q(scratch, slot: 0), weight: weights(index, scratch), into: target)
     }
   }
 }

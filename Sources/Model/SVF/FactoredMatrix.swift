@@ -17,18 +17,21 @@ package import Multipliers
   }
 
   package let target: TargetMatrix
-  /// Q (r, r), row-major, a singular vector to a column.
-  package let q: UnsafePointer<Float>
+  /// Q (r, r), row-major, a singular vector to a column, of the precision's values.
+  package let storedQ: UnsafeRawPointer
+  package let precision: FactorPrecision
   /// The singular values (r), descending.
   package let sigma: UnsafePointer<Float>
   private let made: UnsafePointer<Float>?
 
   /// - Parameter product: nil where it was not made; then nothing that needs it may be asked.
   package init(
-    target: TargetMatrix, q: UnsafePointer<Float>, product: UnsafePointer<Float>?, sigma: UnsafePointer<Float>
+    target: TargetMatrix, storedQ: UnsafeRawPointer, precision: FactorPrecision, product: UnsafePointer<Float>?,
+    sigma: UnsafePointer<Float>
   ) {
     self.target = target
-    unsafe self.q = q
+    unsafe self.storedQ = storedQ
+    self.precision = precision
     unsafe made = product
     unsafe self.sigma = sigma
   }
@@ -37,6 +40,23 @@ package import Multipliers
   package var product: UnsafePointer<Float> {
     guard let made = unsafe made else { preconditionFailure("the product of '\(target.name)' was not made") }
     return unsafe made
+  }
+
+  /// Q in single precision.
+  package var q: UnsafePointer<Float> {
+    precondition(precision == .single, "the factors of '\(target.name)' are halves")
+    return unsafe storedQ.assumingMemoryBound(to: Float.self)
+  }
+
+  /// Q as floats, (r, r): itself, or in slot `slot` of the scratch.
+  package func q(_ scratch: Scratch, slot: Int) -> UnsafePointer<Float> {
+    switch precision {
+    case .single: return unsafe storedQ.assumingMemoryBound(to: Float.self)
+    case .half:
+      let floats = unsafe scratch.floats(slot, count: rank * rank)
+      unsafe widenHalves(storedQ, count: rank * rank, into: floats)
+      return unsafe UnsafePointer(floats)
+    }
   }
 
   package var side: Side { Self.side(of: target) }
@@ -140,7 +160,7 @@ package func applyFactored(
 /// - Parameters:
 ///   - weight: W itself (m, n).
 ///   - s: the r multipliers.
-///   - scratch: slots `slot` and `slot + 1` are used, r x r floats each.
+///   - scratch: slots `slot` to `slot + 2` are used, r x r floats each.
 package func materialize(
   _ f: FactoredMatrix, weight: UnsafePointer<Float>, multipliers s: UnsafePointer<Float>,
   into out: UnsafeMutablePointer<Float>, scratch: Scratch, slot: Int = 0
@@ -150,14 +170,15 @@ package func materialize(
   var isIdentity = true
   for i in 0..<r where unsafe s[i] != 1 { isIdentity = false }
   guard !isIdentity else { return }
+  let q = unsafe f.q(scratch, slot: slot + 2)
   let scaled = unsafe scratch.floats(slot, count: r * r)
   for row in 0..<r {
-    let (source, target) = unsafe (f.q + row * r, scaled + row * r)
+    let (source, target) = unsafe (q + row * r, scaled + row * r)
     for i in 0..<r { unsafe target[i] = source[i] * (s[i] - 1) }
   }
   let change = unsafe scratch.floats(slot + 1, count: r * r)
   unsafe BLAS.gemm(
-    transposeA: false, transposeB: true, m: r, n: r, k: r, a: scaled, lda: r, b: f.q, ldb: r, c: change, ldc: r)
+    transposeA: false, transposeB: true, m: r, n: r, k: r, a: scaled, lda: r, b: q, ldb: r, c: change, ldc: r)
   switch f.side {
   case .left:
     unsafe BLAS.gemm(

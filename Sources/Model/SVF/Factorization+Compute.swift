@@ -15,23 +15,26 @@ extension Factorization {
   /// with the power gone the last seconds, is lost. Without a cache file, the result stays in memory.
   /// - Parameters:
   ///   - digest: of the model; names the content in the file.
+  ///   - precision: of Q; it is computed in double, and rounded once.
   ///   - cacheFile: its directory exists.
   ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped``.
   ///   - progress: matrices done and in all; called on compute threads, one at a time, and must be quick.
   package static func compute(
-    layout: MultiplierLayout, weights: @escaping MatrixReader, digest: String,
+    layout: MultiplierLayout, weights: @escaping MatrixReader, digest: String, precision: FactorPrecision = .single,
     into cacheFile: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(SVFError) -> Factorization {
-    guard let file = FactorizationFile(digest: digest, layout: layout) else {
+    guard let file = FactorizationFile(digest: digest, layout: layout, precision: precision) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
     let all = Array(layout.matrices.indices)
     guard let cacheFile else {
       let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
-      try unsafe run(all, layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
-        unsafe copy(result.sigma, to: memory.floats(at: file.sigma) + layout.offsets[index])
-        unsafe copy(result.q, to: memory.floats(at: file.q[index]))
+      try unsafe run(all, layout, weights, precision, pool, shouldStop, progress) {
+        (index, result) throws(SystemCallError) in
+        let sigma = unsafe memory.address + file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride
+        unsafe copy(UnsafeRawBufferPointer(result.sigma), to: sigma)
+        unsafe copy(result.q, to: memory.address + file.q[index])
       }
       return Factorization(layout: layout, file: file, memory: memory, isCached: false)
     }
@@ -39,7 +42,8 @@ extension Factorization {
     let unfinished = try keeping { () throws(SystemCallError) in try UnfinishedFile(of: file, at: cacheFile) }
     do throws(SVFError) {
       let missing = unfinished.isContinued ? try self.missing(in: unfinished, file, layout, pool) : all
-      try unsafe run(missing, layout, weights, pool, shouldStop, progress) { (index, result) throws(SystemCallError) in
+      try unsafe run(missing, layout, weights, precision, pool, shouldStop, progress) {
+        (index, result) throws(SystemCallError) in
         try unsafe unfinished.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
         try unsafe unfinished.write(result.q, at: file.q[index])
         // Last: what has it, is there.
@@ -76,13 +80,14 @@ extension Factorization {
   /// The arrays of one matrix, in a thread's scratch: good until its tile ends.
   @unsafe private struct Result {
     let sigma: UnsafeBufferPointer<Float>
-    let q: UnsafeBufferPointer<Float>
+    /// Of the wanted precision.
+    let q: UnsafeRawBufferPointer
   }
 
   /// Factors some matrices and hands each result to `store`, on compute threads. After the first error the rest is skipped.
   private static func run(
     _ matrices: [Int], _ layout: MultiplierLayout, _ weights: @escaping MatrixReader,
-    _ pool: ComputePool, _ shouldStop: @escaping @Sendable () -> Bool,
+    _ precision: FactorPrecision, _ pool: ComputePool, _ shouldStop: @escaping @Sendable () -> Bool,
     _ progress: @escaping @Sendable (Int, Int) -> Void,
     _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
   ) throws(SVFError) {
@@ -96,7 +101,7 @@ extension Factorization {
       do throws(SVFError) {
         guard !shouldStop() else { throw .stopped }
         let target = layout.matrices[index]
-        let result = try unsafe factored(target, weight: weights(index, scratch), scratch: scratch)
+        let result = try unsafe factored(target, weight: weights(index, scratch), precision, scratch)
         try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
         // Steady work keeps its scratch; a model of another size should not hold gigabytes for it.
         scratch.trim(above: 4 << 20)
@@ -111,9 +116,9 @@ extension Factorization {
     if let failure = state.withLock({ $0.failure }) { throw failure }
   }
 
-  /// In slots 4 and 5 of the scratch.
+  /// In slots 4 to 6 of the scratch.
   private static func factored(
-    _ target: TargetMatrix, weight: UnsafePointer<Float>, scratch: Scratch
+    _ target: TargetMatrix, weight: UnsafePointer<Float>, _ precision: FactorPrecision, _ scratch: Scratch
   ) throws(SVFError) -> Result {
     let r = target.rank
     let sigma = unsafe scratch.floats(4, count: r)
@@ -123,12 +128,20 @@ extension Factorization {
     } catch {
       throw .matrix(name: target.name, error)
     }
+    var stored = UnsafeRawPointer(q)
+    if precision == .half {
+      let halves = unsafe UnsafeMutableRawPointer(scratch.floats(6, count: (r * r + 1) / 2))
+      let values = unsafe halves.bindMemory(to: Float16.self, capacity: r * r)
+      for i in 0..<r * r { unsafe values[i] = Float16(q[i]) }
+      unsafe stored = UnsafeRawPointer(halves)
+    }
     return unsafe Result(
-      sigma: UnsafeBufferPointer(start: sigma, count: r), q: UnsafeBufferPointer(start: q, count: r * r))
+      sigma: UnsafeBufferPointer(start: sigma, count: r),
+      q: UnsafeRawBufferPointer(start: stored, count: r * r * precision.size))
   }
 
-  private static func copy(_ source: UnsafeBufferPointer<Float>, to target: UnsafeMutablePointer<Float>) {
-    _ = unsafe UnsafeMutableBufferPointer(start: target, count: source.count).initialize(from: source)
+  private static func copy(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
+    unsafe UnsafeMutableRawBufferPointer(start: target, count: source.count).copyMemory(from: source)
   }
 
   private static func cost(_ target: TargetMatrix) -> Double {

@@ -19,13 +19,14 @@ extension Factorization {
   /// - Parameters:
   ///   - digest: of the model.
   ///   - layout: of the model; its names and shapes are part of what is compared.
+  ///   - precision: of Q; a file of another is not of this factorization.
   ///   - pool: its threads compare the checksums.
   ///   - shouldStop: asked before each matrix; where it says true, throws ``SVFError/stopped``.
   package static func load(
-    cacheFile path: String, expecting digest: String, layout: MultiplierLayout, pool: ComputePool,
-    shouldStop: @escaping @Sendable () -> Bool = { false }
+    cacheFile path: String, expecting digest: String, layout: MultiplierLayout, precision: FactorPrecision = .single,
+    pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false }
   ) throws(SVFError) -> Cached {
-    guard let file = FactorizationFile(digest: digest, layout: layout) else {
+    guard let file = FactorizationFile(digest: digest, layout: layout, precision: precision) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
     let factorization: Factorization
@@ -33,6 +34,12 @@ extension Factorization {
       let descriptor = try FileDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
       let beginning = try descriptor.bytes(at: 0, count: file.header.count)
       if FactorizationFile.isOlder(beginning) { return .missing }
+      let others = FactorPrecision.allCases.filter { $0 != precision }
+      if others.contains(where: {
+        FactorizationFile(digest: digest, layout: layout, precision: $0)?.header == beginning
+      }) {
+        return .missing
+      }
       if let problem = try notOurs(descriptor, byteCount: file.byteCount) { return .damaged(problem) }
       guard beginning == file.header else { return .damaged("its header is not that of this model's factorization") }
       let memory = try MappedFile(mapping: descriptor, byteCount: file.byteCount)

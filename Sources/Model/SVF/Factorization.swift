@@ -15,6 +15,7 @@ package final class Factorization: @unchecked Sendable {
   private let file: FactorizationFile
   private let memory: MappedFile
   let products: FactorProducts
+  package var precision: FactorPrecision { file.precision }
   /// False where the arrays are in memory only.
   package let isCached: Bool
   /// Of the file when it was last found whole.
@@ -33,7 +34,8 @@ package final class Factorization: @unchecked Sendable {
   package subscript(index: Int) -> FactoredMatrix {
     let sigma = unsafe memory.floats(at: file.sigma) + layout.offsets[index]
     return unsafe FactoredMatrix(
-      target: layout.matrices[index], q: memory.floats(at: file.q[index]), product: products[index], sigma: sigma)
+      target: layout.matrices[index], storedQ: UnsafeRawPointer(memory.address + file.q[index]),
+      precision: file.precision, product: products[index], sigma: sigma)
   }
 
   // MARK: - Whether it is still what was computed
@@ -81,12 +83,13 @@ package final class Factorization: @unchecked Sendable {
   static func sum(_ matrix: FactoredMatrix) -> UInt64 {
     let r = matrix.rank
     return unsafe sum(
-      sigma: UnsafeBufferPointer(start: matrix.sigma, count: r), q: UnsafeBufferPointer(start: matrix.q, count: r * r))
+      sigma: UnsafeBufferPointer(start: matrix.sigma, count: r),
+      q: UnsafeRawBufferPointer(start: matrix.storedQ, count: r * r * matrix.precision.size))
   }
 
-  static func sum(sigma: UnsafeBufferPointer<Float>, q: UnsafeBufferPointer<Float>) -> UInt64 {
+  static func sum(sigma: UnsafeBufferPointer<Float>, q: UnsafeRawBufferPointer) -> UInt64 {
     let first = unsafe XXH64.sum(UnsafeRawBufferPointer(sigma))
-    return unsafe XXH64.sum(UnsafeRawBufferPointer(q), seed: first)
+    return unsafe XXH64.sum(q, seed: first)
   }
 
   /// The size of the arrays: of the file, where there is one.

@@ -3,7 +3,7 @@ import Multipliers
 
 // The cache file of a factorization, native byte order, floats as they lie in memory:
 //
-//     "t2d-svf\n" | version u32 | order mark u32 | header bytes u64 | file bytes u64
+//     "t2d-svf\n" | version u32 | order mark u32 | bytes of an entry of Q u32 | header bytes u64 | file bytes u64
 //     | digest count u32, bytes | matrices u32 | each: name count u32, bytes, rows u32, columns u32
 //     | zeros up to the header's end (a multiple of 4096) | a checksum of each matrix, u64 | σ of all matrices
 //     | Q of each matrix ...
@@ -16,13 +16,14 @@ import Multipliers
 // A matrix's checksum is XXH64 over its σ and its Q, the first sum the seed of the second: it finds what the disk has
 // changed since, and which matrices of an unfinished file are there. What lies between the arrays is never read.
 struct FactorizationFile {
-  /// 1 had no checksums, 2 had the products of Q and W too.
+  /// 1 had no checksums, 2 had the products of Q and W too, and Q in single precision only.
   static let version: UInt32 = 3
   /// Where the version stands.
   private static let versionOffset = 8
   private static let alignment = 64
   private static let page = 4096
 
+  let precision: FactorPrecision
   let header: [UInt8]
   /// What stands in its place while the file is not at its end.
   let unfinishedHeader: [UInt8]
@@ -33,7 +34,8 @@ struct FactorizationFile {
   let byteCount: Int
 
   /// Nil where the sizes do not fit into an Int: no such model fits anywhere else either.
-  init?(digest: String, layout: MultiplierLayout) {
+  init?(digest: String, layout: MultiplierLayout, precision: FactorPrecision) {
+    self.precision = precision
     var description = [UInt8]()
     func append(_ value: some FixedWidthInteger) {
       unsafe withUnsafeBytes(of: value) { unsafe description.append(contentsOf: $0) }
@@ -50,22 +52,23 @@ struct FactorizationFile {
       append(UInt32(truncatingIfNeeded: matrix.columns))
     }
 
-    let fixed = 8 + 4 + 4 + 8 + 8
+    let fixed = 8 + 4 + 4 + 4 + 8 + 8
     let headerCount = Self.aligned(fixed + description.count, Self.page)
     var end = headerCount
-    /// Reserves an array of rows x columns floats; nil on overflow.
-    func reserve(_ rows: Int, _ columns: Int) -> Int? {
+    /// Reserves an array of rows x columns values; nil on overflow.
+    func reserve(_ rows: Int, _ columns: Int, size: Int) -> Int? {
       let start = Self.aligned(end, Self.alignment)
-      let (floats, overflow) = rows.multipliedReportingOverflow(by: columns)
-      guard !overflow, floats < Int.max / 16, start < Int.max / 2 else { return nil }
-      end = start + floats * MemoryLayout<Float>.stride
+      let (values, overflow) = rows.multipliedReportingOverflow(by: columns)
+      guard !overflow, values < Int.max / 16, start < Int.max / 2 else { return nil }
+      end = start + values * size
       return start
     }
     var q: [Int] = []
-    // A checksum has the size of two floats.
-    guard let sums = reserve(layout.matrices.count, 2), let sigma = reserve(layout.count, 1) else { return nil }
+    guard let sums = reserve(layout.matrices.count, 1, size: MemoryLayout<UInt64>.size),
+      let sigma = reserve(layout.count, 1, size: MemoryLayout<Float>.size)
+    else { return nil }
     for matrix in layout.matrices {
-      guard let atQ = reserve(matrix.rank, matrix.rank) else { return nil }
+      guard let atQ = reserve(matrix.rank, matrix.rank, size: precision.size) else { return nil }
       q.append(atQ)
     }
     self.sums = sums
@@ -77,6 +80,7 @@ struct FactorizationFile {
     description = Array("t2d-svf\n".utf8)
     append(Self.version)
     append(UInt32(0x0102_0304))
+    append(UInt32(truncatingIfNeeded: precision.size))
     append(UInt64(headerCount))
     append(UInt64(byteCount))
     description += content

@@ -105,7 +105,7 @@ final class UnfinishedFile: Sendable {
     try unsafe write(UnsafeRawBufferPointer(start: value, count: count), at: offset)
   }
 
-  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
     var done = 0
     while done < bytes.count {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])

@@ -71,22 +71,24 @@ package final class LanguageModel: Sendable {
   private static let contextLimit = 32768
 
   package static func load(
-    path: String, factorizationDirectory: String?, pool: ComputePool = .shared,
+    path: String, factorizationDirectory: String?, precision: FactorPrecision? = nil, pool: ComputePool = .shared,
     shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
   ) throws(TransformerError) -> LanguageModel {
     let file: OpenModel
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
     return try load(
-      file, factorizationDirectory: factorizationDirectory, pool: pool, shouldStop: shouldStop, progress: progress)
+      file, factorizationDirectory: factorizationDirectory, precision: precision, pool: pool, shouldStop: shouldStop,
+      progress: progress)
   }
 
   /// Reads a model, its matrices as they are stored, and its factorization, which is computed once and kept in
   /// `factorizationDirectory` under the model's digest; nil keeps nothing. Where `shouldStop` says true, which is asked
   /// before each tensor, ``TransformerError/stopped`` is thrown.
+  /// - Parameter precision: of the factorization; nil is ``FactorPrecision/standard(for:)``.
   package static func load(
-    _ file: OpenModel, factorizationDirectory: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool,
-    progress: @escaping @Sendable (LoadingStep) -> Void
+    _ file: OpenModel, factorizationDirectory: String?, precision: FactorPrecision? = nil, pool: ComputePool,
+    shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> LanguageModel {
     progress(.reading)
     let configuration = file.configuration
@@ -109,8 +111,9 @@ package final class LanguageModel: Sendable {
     }.description
     guard !shouldStop() else { throw .stopped }
     let (factorization, damage) = try factorize(
-      weights, layout: layout, digest: digest, model: configuration.modelID, directory: factorizationDirectory,
-      pool: pool, shouldStop: shouldStop, progress: progress)
+      weights, layout: layout, digest: digest, precision: precision ?? .standard(for: layout),
+      model: configuration.modelID, directory: factorizationDirectory, pool: pool, shouldStop: shouldStop,
+      progress: progress)
 
     let tokenizer = try makeTokenizer(file)
     return LanguageModel(
@@ -121,15 +124,17 @@ package final class LanguageModel: Sendable {
   }
 
   private static func factorize(
-    _ weights: ModelWeights, layout: MultiplierLayout, digest: String, model: String, directory: String?,
-    pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
+    _ weights: ModelWeights, layout: MultiplierLayout, digest: String, precision: FactorPrecision, model: String,
+    directory: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool,
+    progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> (Factorization, damage: String?) {
     let cacheFile = directory.map { Self.factorizationPath(in: $0, ofModel: digest) }
     do throws(SVFError) {
       var damage: String?
       if let cacheFile {
         switch try Factorization.load(
-          cacheFile: cacheFile, expecting: digest, layout: layout, pool: pool, shouldStop: shouldStop)
+          cacheFile: cacheFile, expecting: digest, layout: layout, precision: precision, pool: pool,
+          shouldStop: shouldStop)
         {
         case .whole(let cached): return (cached, nil)
         case .missing: break
@@ -138,7 +143,7 @@ package final class LanguageModel: Sendable {
       }
       let computed = try unsafe Factorization.compute(
         layout: layout,
-        weights: { unsafe weights.widened($0, $1) }, digest: digest, into: cacheFile, pool: pool,
+        weights: { unsafe weights.widened($0, $1) }, digest: digest, precision: precision, into: cacheFile, pool: pool,
         shouldStop: shouldStop,
         progress: { done, count in progress(.factorizing(done: done, of: count)) })
       return (computed, damage)

@@ -20,7 +20,8 @@ struct Factored {
     self.weight = weight
     self.arrays = arrays
     view = unsafe FactoredMatrix(
-      target: target, q: arrays[0].pointer, product: arrays[1].pointer, sigma: arrays[2].pointer)
+      target: target, storedQ: UnsafeRawPointer(arrays[0].pointer), precision: .single, product: arrays[1].pointer,
+      sigma: arrays[2].pointer)
   }
 
   var sigma: [Float] { (0..<view.rank).map { unsafe view.sigma[$0] } }

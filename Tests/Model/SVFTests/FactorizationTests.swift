@@ -35,17 +35,22 @@ import Testing
       into: path, pool: ComputePool(threads: 2))
   }
 
-  func load(_ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout) throws
-    -> Factorization?
-  {
-    guard case .whole(let found) = try lying(path, digest: digest, layout: layout) else { return nil }
+  func load(
+    _ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout,
+    precision: FactorPrecision = .single
+  ) throws -> Factorization? {
+    guard case .whole(let found) = try lying(path, digest: digest, layout: layout, precision: precision) else {
+      return nil
+    }
     return found
   }
 
   func lying(
-    _ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout
+    _ path: String, digest: String = FactorizationTests.digest, layout: MultiplierLayout = Self.layout,
+    precision: FactorPrecision = .single
   ) throws -> Factorization.Cached {
-    try Factorization.load(cacheFile: path, expecting: digest, layout: layout, pool: ComputePool(threads: 2))
+    try Factorization.load(
+      cacheFile: path, expecting: digest, layout: layout, precision: precision, pool: ComputePool(threads: 2))
   }
 
   /// All arrays, for comparison.
@@ -72,7 +77,7 @@ import Testing
       #expect(content(inMemory) == content(computed))
       for index in Self.layout.matrices.indices {
         let view = loaded[index]
-        #expect(unsafe UInt(bitPattern: view.q) % 64 == 0)
+        #expect(unsafe UInt(bitPattern: view.storedQ) % 64 == 0)
       }
       loaded.adviseUnused()
       #expect(content(loaded) == content(computed))
@@ -129,7 +134,7 @@ import Testing
       let mapped = try compute(into: path)
       let pool = ComputePool(threads: 2)
       let good = try readAll(path)
-      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout))
+      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout, precision: .single))
       var offsets = [file.sums, file.sums + 23, file.sigma, file.sigma + 4 * Self.layout.count - 1]
       for (index, matrix) in Self.layout.matrices.enumerated() {
         offsets += [file.q[index], file.q[index] + 4 * matrix.rank * matrix.rank - 1]
@@ -243,7 +248,7 @@ import Testing
     try withTemporaryDirectory { directory in
       let (path, whole) = (directory + "/factors", directory + "/whole")
       _ = try compute(into: whole)
-      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout))
+      let file = try #require(FactorizationFile(digest: Self.digest, layout: Self.layout, precision: .single))
       let first = try #require(try computing(1, into: path).asked.first)
       let good = try readAll(path + ".partial")
       for (what, bytes) in [
@@ -309,6 +314,43 @@ import Testing
       }
       #expect(try load(path) != nil)
     }
+  }
+
+  @Test func halvesAreTheRoundedEntriesInHalfTheSpace() throws {
+    try withTemporaryDirectory { directory in
+      let (path, other) = (directory + "/factors", directory + "/single")
+      let weights = Weights()
+      let pool = ComputePool(threads: 2)
+      let single = try compute(weights, into: other)
+      let half = try unsafe Factorization.compute(
+        layout: Self.layout, weights: { index, _ in unsafe UnsafePointer(weights.buffers[index].pointer) },
+        digest: Self.digest, precision: .half, into: path, pool: pool)
+      for index in Self.layout.matrices.indices {
+        let count = half[index].rank * half[index].rank
+        let exact = unsafe Array(UnsafeBufferPointer(start: single[index].q, count: count))
+        let found = unsafe Array(UnsafeBufferPointer(start: half[index].q(Scratch(), slot: 0), count: count))
+        #expect(found == exact.map { Float(Float16($0)) })
+        #expect(found != exact)
+      }
+      #expect(half.sigma == single.sigma)
+      let loaded = try #require(try load(path, precision: .half))
+      #expect(loaded.precision == .half && loaded.byteCount == half.byteCount)
+      // Who wants the other one computes it anew, and hears of no damage.
+      for (file, precision) in [(path, FactorPrecision.single), (other, .half)] {
+        guard case .missing = try lying(file, precision: precision) else {
+          Issue.record("a factorization of another precision was accepted, or called damaged")
+          continue
+        }
+      }
+    }
+  }
+
+  @Test func halvesAreForModelsWhoseFactorsAreLarge() {
+    func layout(_ edge: Int, _ count: Int) -> MultiplierLayout {
+      MultiplierLayout((0..<count).map { TargetMatrix(name: "m\($0)", rows: edge, columns: edge, layer: $0) })
+    }
+    #expect(FactorPrecision.standard(for: layout(2048, 100)) == .single)
+    #expect(FactorPrecision.standard(for: layout(4096, 160)) == .half)
   }
 
   @Test func productsAreMadeOnceAndAreThoseOfFactorAndWeight() throws {
