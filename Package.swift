@@ -242,7 +242,7 @@ let package = Package(
       "Transformer",
       [
         "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
-        "CKernels", "SystemSupport", "TestSupport",
+        "CKernels", "SVF", "SystemSupport", "TestSupport",
       ],
       resources: [.copy("Fixtures")]),
     model.tests(

@@ -177,7 +177,8 @@ package final class DecodingBatch {
       _ = batch.append(part.tokens, start: cache.count, outputCount: 1, view: part.sequence.view, cache: place)
       batch.caches.append(cache)
     }
-    let pass = ForwardPass(weights: model.weights, batch: batch, multipliers: multipliers, cut: .pooled)
+    let pass = ForwardPass(
+      weights: model.weights, batch: batch, factored: model.factored(multipliers, batch), cut: .pooled)
     let logits = model.fullLogits(pass, priority)
     for part in parts { part.sequence.cache.count += part.tokens.count }
     return logits

@@ -1,34 +1,61 @@
+internal import LinearAlgebra
+internal import ModelFormats
 internal import SVF
 
-// The two products of the factored form on tiles of a batch, without what lies between them: a plain pass scales the
-// intermediates where they are, one that is recorded keeps them beside.
+// The products of the factored form on tiles of a batch. Rows of x, t and y are `xStride` … floats apart, and begin at the
+// first row of the tile. On a compute thread, whose scratch they may use.
+
+// MARK: With Q
+
 extension FactoredMatrix {
-  /// p = A x or Qᵀ x for some of the r components. Both are row by row; `y` is where the first component of the first row
-  /// goes.
-  func components(
-    _ components: Range<Int>, of x: UnsafePointer<Float>, rows: Int, y: UnsafeMutablePointer<Float>, yStride: Int
-  ) {
-    let (width, first) = (target.columns, components.lowerBound)
-    switch side {
-    case .left:
-      unsafe multiplyTransposed(
-        rows: rows, columns: components.count, inner: width, x: x, xStride: width, weights: product + first * width,
-        y: y, yStride: yStride)
-    case .right:
-      unsafe multiply(
-        rows: rows, columns: components.count, inner: width, x: x, xStride: width, matrix: q + first,
-        matrixStride: rank, y: y, yStride: yStride)
-    }
+  private var q: StoredRows {
+    unsafe StoredRows(type: precision == .single ? .f32 : .f16, start: storedQ, inner: rank)
   }
 
-  /// y (+)= Q t or B t for some of the m outputs, t being rows of r scaled components.
-  func outputs(
-    _ outputs: Range<Int>, of t: UnsafePointer<Float>, stride: Int, rows: Int, y: UnsafeMutablePointer<Float>,
-    yStride: Int, accumulate: Bool
+  /// y = x Q for some of the r components: Qᵀ of each row. `y` is where the first of these components goes.
+  func project(
+    _ components: Range<Int>, rows: Int, x: UnsafePointer<Float>, xStride: Int, to y: UnsafeMutablePointer<Float>,
+    yStride: Int, _ scratch: Scratch
   ) {
-    let second = unsafe side == .left ? q : product
+    unsafe multiply(
+      rows: rows, columns: components, inner: rank, x: x, xStride: xStride, matrix: q, width: rank, y: y,
+      yStride: yStride, scratch: scratch)
+  }
+
+  /// y = t Qᵀ, or y +=, for some of the r places of the short side: Q times each row. `y` is where the first of these
+  /// places goes.
+  func expand(
+    _ places: Range<Int>, rows: Int, t: UnsafePointer<Float>, tStride: Int, to y: UnsafeMutablePointer<Float>,
+    yStride: Int, accumulate: Bool, _ scratch: Scratch
+  ) {
     unsafe multiplyTransposed(
-      rows: rows, columns: outputs.count, inner: rank, x: t, xStride: stride,
-      weights: second + outputs.lowerBound * rank, y: y, yStride: yStride, accumulate: accumulate)
+      rows: rows, columns: places.count, inner: rank, x: t, xStride: tStride, weights: q.from(places.lowerBound), y: y,
+      yStride: yStride, accumulate: accumulate, scratch: scratch)
+  }
+}
+
+// MARK: With A or B
+
+extension FactoredMatrix {
+  /// y = A x for some of the r components of a matrix on the left side; or y (+)= B t for some of the m outputs of one on the
+  /// right.
+  func multiplyProduct(
+    _ range: Range<Int>, rows: Int, x: UnsafePointer<Float>, xStride: Int, to y: UnsafeMutablePointer<Float>,
+    yStride: Int, accumulate: Bool = false
+  ) {
+    unsafe multiplyTransposed(
+      rows: rows, columns: range.count, inner: target.columns, x: x, xStride: xStride,
+      weights: product + range.lowerBound * target.columns, y: y, yStride: yStride, accumulate: accumulate)
+  }
+
+  /// The way back: y (+)= x A for some of the n inputs, or y = x B for some of the r components.
+  func multiplyProductBack(
+    _ range: Range<Int>, rows: Int, x: UnsafePointer<Float>, xStride: Int, to y: UnsafeMutablePointer<Float>,
+    yStride: Int, accumulate: Bool = false
+  ) {
+    unsafe multiply(
+      rows: rows, columns: range.count, inner: target.rows, x: x, xStride: xStride,
+      matrix: product + range.lowerBound, matrixStride: target.columns, y: y, yStride: yStride,
+      accumulate: accumulate)
   }
 }

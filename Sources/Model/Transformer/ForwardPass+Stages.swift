@@ -1,11 +1,17 @@
 internal import LinearAlgebra
 internal import SVF
 
-// The products of a layer, all in this file. Dense rows have one, y = W x + b. The factored form has two, y = Q (s ⊙ (A x))
-// + b with A = Qᵀ W for a matrix with no more outputs than inputs, else y = B (s ⊙ (Qᵀ x)) + b with B = W Q
-// (Sources/README.md, "The mathematics"): both are shared whatever the number of vectors, and only the elementwise product
-// between them is each row's own. Its readable twin forms W' itself: `NaiveDecoder.init(_:under:)` in
-// Tests/Model/TransformerTests/NaiveDecoder.swift.
+// The products of a layer, all in this file. Dense rows have one, y = W x + b. Factored rows have up to three phases of them
+// (see FactoredForm), all of which are shared whatever the number of vectors; only the elementwise products between them
+// are each row's own. Rows whose vector leaves a matrix as it is see W, to the bit. Their readable twin forms W' itself:
+// `NaiveDecoder.init(_:under:)` in Tests/Model/TransformerTests/NaiveDecoder.swift.
+//
+//     phase     products, left  right         weights, left          right
+//     first     t = s ⊙ (A x)   t = s ⊙ (Qᵀ x)  z = W x                t = (s − 1) ⊙ (Qᵀ x)
+//     second                                  t = (s − 1) ⊙ (Qᵀ z)   z = x + Q t
+//     outputs   y = Q t         y = B t       y = z + Q t            y = W z
+//
+// On either side t and z are r wide for a matrix: they lie alike, in `factors` and `between` of the workspace.
 extension ForwardPass {
   /// (rows, inputs)
   private func input(_ stage: Stage) -> FloatBuffer {
@@ -16,56 +22,188 @@ extension ForwardPass {
     }
   }
 
-  private var table: MultiplierTable {
-    guard let multipliers else { preconditionFailure("a forward pass has factored rows and no multipliers") }
-    return multipliers
+  private var factoredRows: FactoredRows {
+    guard let factored else { preconditionFailure("a forward pass has factored rows and no multipliers") }
+    return factored
   }
 
-  /// The first half of factored rows: factors = s ⊙ (A x) or s ⊙ (Qᵀ x) for the components that the tile counts.
+  // MARK: Before the outputs
+
+  /// The first products of factored rows, for the components that the tile counts.
   /// - Parameter views: of the rows that the tile counts.
-  func factor(_ layer: Int, _ stage: Stage, _ tile: Tile, _ views: [Int]) {
-    let stride = stage.factors
-    let x = unsafe input(stage).pointer + tile.rows.lowerBound * stage.inputs
+  func first(_ layer: Int, _ stage: Stage, _ tile: Tile, _ views: [Int], _ scratch: Scratch) {
+    forEachChanged(layer, stage, tile, views) { matrix, f, rows, components in
+      let x = unsafe input(stage).pointer + rows.lowerBound * stage.inputs
+      let t = unsafe place(workspace.factors, stage, matrix, rows) + components.lowerBound
+      switch (factoredRows.form, f.side) {
+      case (.products, .left):
+        unsafe f.multiplyProduct(
+          components, rows: rows.count, x: x, xStride: stage.inputs, to: t, yStride: stage.factors)
+        unsafe scale(t, layer, stage, matrix, rows, components, views)
+      case (.products, .right), (.weights, .right):
+        unsafe f.project(
+          components, rows: rows.count, x: x, xStride: stage.inputs, to: t, yStride: stage.factors, scratch)
+        unsafe scale(t, layer, stage, matrix, rows, components, views)
+      case (.weights, .left):
+        let first = matrix.outputs.lowerBound
+        unsafe weights.multiply(
+          layer, stage, outputs: first + components.lowerBound..<first + components.upperBound, rows: rows.count, x: x,
+          xStride: stage.inputs, to: place(workspace.between, stage, matrix, rows) + components.lowerBound,
+          yStride: stage.factors, scratch)
+      }
+    }
+  }
+
+  /// Whether anything comes between the first products of a stage and its outputs.
+  var hasSecond: Bool { factoredRows.form == .weights }
+
+  /// What comes between.
+  func second(_ layer: Int, _ stage: Stage, _ tile: Tile, _ views: [Int], _ scratch: Scratch) {
+    forEachChanged(layer, stage, tile, views) { matrix, f, rows, components in
+      let t = unsafe place(workspace.factors, stage, matrix, rows)
+      let z = unsafe place(workspace.between, stage, matrix, rows)
+      switch (factoredRows.form, f.side) {
+      case (.products, _): break
+      case (.weights, .left):
+        unsafe f.project(
+          components, rows: rows.count, x: z, xStride: stage.factors, to: t + components.lowerBound,
+          yStride: stage.factors, scratch)
+        unsafe scale(t + components.lowerBound, layer, stage, matrix, rows, components, views)
+      case (.weights, .right):
+        let x = unsafe input(stage).pointer + rows.lowerBound * stage.inputs
+        unsafe put(
+          x + components.lowerBound, stride: stage.inputs, into: z + components.lowerBound, stride: stage.factors,
+          rows: rows.count, count: components.count, accumulate: false)
+        unsafe f.expand(
+          components, rows: rows.count, t: t, tStride: stage.factors, to: z + components.lowerBound,
+          yStride: stage.factors, accumulate: true, scratch)
+      }
+    }
+  }
+
+  /// Each matrix that has some of a tile's components, with them and the rows whose vectors change it.
+  private func forEachChanged(
+    _ layer: Int, _ stage: Stage, _ tile: Tile, _ views: [Int],
+    _ body: (Stage.Matrix, FactoredMatrix, _ rows: Range<Int>, _ components: Range<Int>) -> Void
+  ) {
     for matrix in stage.matrices {
       let part = tile.columns.clamped(to: matrix.factors)
       guard !part.isEmpty else { continue }
       let index = shape.index(layer, matrix)
       let first = part.lowerBound - matrix.factors.lowerBound
-      let y = unsafe workspace.factors.pointer + tile.rows.lowerBound * stride + part.lowerBound
-      unsafe table.factorization[index].components(
-        first..<first + part.count, of: x, rows: tile.rows.count, y: y, yStride: stride)
-      for row in tile.rows {
-        unsafe scaleElements(
-          y + (row - tile.rows.lowerBound) * stride, by: table.values(views[row], index) + first, count: part.count)
+      factoredRows.table.forEachRun(tile.rows, views, of: index) { run, isChanged in
+        if isChanged { body(matrix, factoredRows.table.factorization[index], run, first..<first + part.count) }
       }
     }
   }
 
-  /// y (+)= some outputs of a stage for some rows: the whole product of dense rows, the second half of factored ones.
+  /// Where a matrix's part of some rows of an intermediate begins; rows are the stage's factors apart.
+  private func place(
+    _ buffer: FloatBuffer, _ stage: Stage, _ matrix: Stage.Matrix, _ rows: Range<Int>
+  ) -> UnsafeMutablePointer<Float> {
+    unsafe buffer.pointer + rows.lowerBound * stage.factors + matrix.factors.lowerBound
+  }
+
+  /// t = s ⊙ t or (s − 1) ⊙ t, as the form wants it.
+  private func scale(
+    _ t: UnsafeMutablePointer<Float>, _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, _ rows: Range<Int>,
+    _ components: Range<Int>, _ views: [Int]
+  ) {
+    let (table, index) = (factoredRows.table, shape.index(layer, matrix))
+    for row in rows {
+      let s =
+        unsafe factoredRows.form == .products ? table.values(views[row], index) : table.differences(views[row], index)
+      unsafe scaleElements(
+        t + (row - rows.lowerBound) * stage.factors, by: s + components.lowerBound, count: components.count)
+    }
+  }
+
+  // MARK: Outputs
+
+  /// y (+)= some outputs of a stage for some rows, bias and all.
+  /// - Parameter views: of factored rows; nil for dense ones.
   func outputs(
-    _ layer: Int, _ stage: Stage, rows: Range<Int>, outputs: Range<Int>, isFactored: Bool,
+    _ layer: Int, _ stage: Stage, rows: Range<Int>, outputs: Range<Int>, views: [Int]?,
     to y: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool = false, _ scratch: Scratch
   ) {
-    if isFactored {
+    if let views {
       for matrix in stage.matrices {
         let part = outputs.clamped(to: matrix.outputs)
         guard !part.isEmpty else { continue }
-        let first = part.lowerBound - matrix.outputs.lowerBound
-        let t = unsafe workspace.factors.pointer + rows.lowerBound * stage.factors + matrix.factors.lowerBound
-        unsafe table.factorization[shape.index(layer, matrix)].outputs(
-          first..<first + part.count, of: t, stride: stage.factors, rows: rows.count,
-          y: y + (part.lowerBound - outputs.lowerBound), yStride: stride, accumulate: accumulate)
+        factoredRows.table.forEachRun(rows, views, of: shape.index(layer, matrix)) { run, isChanged in
+          let corner = unsafe y + (run.lowerBound - rows.lowerBound) * stride + part.lowerBound - outputs.lowerBound
+          if isChanged {
+            unsafe changed(
+              layer, stage, matrix, rows: run, outputs: part, to: corner, stride: stride, accumulate: accumulate,
+              scratch)
+          } else {
+            unsafe dense(
+              layer, stage, rows: run, outputs: part, to: corner, stride: stride, accumulate: accumulate, scratch)
+          }
+        }
       }
     } else {
-      unsafe source.multiply(
-        weights, layer: layer, stage, outputs: outputs, rows: rows.count,
-        x: input(stage).pointer + rows.lowerBound * stage.inputs, to: y, yStride: stride, accumulate: accumulate,
-        scratch)
+      unsafe dense(
+        layer, stage, rows: rows, outputs: outputs, to: y, stride: stride, accumulate: accumulate, scratch)
     }
     if let bias = unsafe weights.bias(layer, stage) {
       for row in 0..<rows.count {
         unsafe addElements(y + row * stride, bias + outputs.lowerBound, count: outputs.count)
       }
+    }
+  }
+
+  private func dense(
+    _ layer: Int, _ stage: Stage, rows: Range<Int>, outputs: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int,
+    accumulate: Bool, _ scratch: Scratch
+  ) {
+    unsafe source.multiply(
+      weights, layer: layer, stage, outputs: outputs, rows: rows.count,
+      x: input(stage).pointer + rows.lowerBound * stage.inputs, to: y, yStride: stride, accumulate: accumulate, scratch)
+  }
+
+  /// Some outputs of a matrix, for rows whose vectors change it.
+  private func changed(
+    _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, rows: Range<Int>, outputs: Range<Int>,
+    to y: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool, _ scratch: Scratch
+  ) {
+    let f = factoredRows.table.factorization[shape.index(layer, matrix)]
+    let first = outputs.lowerBound - matrix.outputs.lowerBound
+    let part = first..<first + outputs.count
+    let t = unsafe place(workspace.factors, stage, matrix, rows)
+    let z = unsafe place(workspace.between, stage, matrix, rows)
+    switch (factoredRows.form, f.side) {
+    case (.products, .left):
+      unsafe f.expand(
+        part, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate, scratch)
+    case (.products, .right):
+      unsafe f.multiplyProduct(
+        part, rows: rows.count, x: t, xStride: stage.factors, to: y, yStride: stride, accumulate: accumulate)
+    case (.weights, .left):
+      unsafe put(
+        z + first, stride: stage.factors, into: y, stride: stride, rows: rows.count, count: part.count,
+        accumulate: accumulate)
+      unsafe f.expand(
+        part, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: true, scratch)
+    case (.weights, .right):
+      unsafe weights.multiply(
+        layer, stage, outputs: outputs, rows: rows.count, x: z, xStride: stage.factors, to: y, yStride: stride,
+        accumulate: accumulate, scratch)
+    }
+  }
+}
+
+/// y = x or y += x, each (rows, count) with a stride of its own.
+func put(
+  _ x: UnsafePointer<Float>, stride xStride: Int, into y: UnsafeMutablePointer<Float>, stride yStride: Int, rows: Int,
+  count: Int, accumulate: Bool
+) {
+  for row in 0..<rows {
+    let (source, target) = unsafe (x + row * xStride, y + row * yStride)
+    if accumulate {
+      unsafe addElements(target, source, count: count)
+    } else {
+      unsafe target.update(from: source, count: count)
     }
   }
 }

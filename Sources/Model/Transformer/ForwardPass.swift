@@ -21,7 +21,7 @@ final class ForwardPass: @unchecked Sendable {
   let shape: ModelShape
   let batch: TokenBatch
   let source: WeightSource
-  let multipliers: MultiplierTable?
+  let factored: FactoredRows?
   let logitForm: LogitForm
   let rowCount: Int
   let outputRows: [Int]
@@ -41,17 +41,17 @@ final class ForwardPass: @unchecked Sendable {
   var space: Workspace?
 
   /// - Parameters:
-  ///   - multipliers: the vectors that rows with a view refer to; nil where all rows see dense weights.
+  ///   - factored: the vectors that rows with a view refer to; nil where all rows see dense weights.
   ///   - temperature: what the logits are divided by.
   init(
-    weights: ModelWeights, batch: TokenBatch, source: WeightSource = .base, multipliers: MultiplierTable? = nil,
+    weights: ModelWeights, batch: TokenBatch, source: WeightSource = .base, factored: FactoredRows? = nil,
     temperature: Float = 1, cut: TileShape
   ) {
     self.weights = weights
     self.shape = weights.shape
     self.batch = batch
     self.source = source
-    self.multipliers = multipliers
+    self.factored = factored
     logitForm = LogitForm(cap: weights.shape.configuration.logitCap, temperature: temperature)
     rowCount = batch.tokens.count
     outputRows = batch.outputRows
@@ -84,26 +84,26 @@ final class ForwardPass: @unchecked Sendable {
       Phase(tiles: all.elementwise.count) { [self] tile, _ in
         norm(layer, .beforeAttention, all.elementwise[tile], of: stream)
       })
-    add(&phases, layer, shape.headStage, all.heads, batch.views) { [self] tile, isFactored, scratch in
-      project(layer, heads: tile, isFactored: isFactored, scratch)
+    add(&phases, layer, shape.headStage, all.heads, batch.views) { [self] tile, views, scratch in
+      project(layer, heads: tile, views: views, scratch)
     }
     phases.append(
       Phase(tiles: restBlocks.count * heads) { [self] tile, scratch in
         attend(layer, restBlocks[tile / heads], head: tile % heads, gather: isLast, scratch)
       })
-    add(&phases, layer, shape.outputStage, rest.output, restViews) { [self] tile, isFactored, scratch in
-      addOutputs(layer, shape.outputStage, tile, isFactored: isFactored, to: x, scratch)
+    add(&phases, layer, shape.outputStage, rest.output, restViews) { [self] tile, views, scratch in
+      addOutputs(layer, shape.outputStage, tile, views: views, to: x, scratch)
     }
     phases.append(
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
         addNormed(layer, .afterAttention, rest.elementwise[tile], to: x)
         norm(layer, .beforeMLP, rest.elementwise[tile], of: x)
       })
-    add(&phases, layer, shape.gateUpStage, rest.gateUp, restViews) { [self] tile, isFactored, scratch in
-      gateAndUp(layer, tile, isFactored: isFactored, scratch)
+    add(&phases, layer, shape.gateUpStage, rest.gateUp, restViews) { [self] tile, views, scratch in
+      gateAndUp(layer, tile, views: views, scratch)
     }
-    add(&phases, layer, shape.downStage, rest.down, restViews) { [self] tile, isFactored, scratch in
-      addOutputs(layer, shape.downStage, tile, isFactored: isFactored, to: x, scratch)
+    add(&phases, layer, shape.downStage, rest.down, restViews) { [self] tile, views, scratch in
+      addOutputs(layer, shape.downStage, tile, views: views, to: x, scratch)
     }
     if hasNormsBehind {
       phases.append(
@@ -123,23 +123,30 @@ final class ForwardPass: @unchecked Sendable {
     }
   }
 
-  /// A phase of the dense rows' whole product and the factored rows' first half; and where there are factored rows one of
-  /// their second half. `body` does what comes with the outputs of a tile.
+  /// A phase of the dense rows' whole product and the factored rows' first ones; and where there are factored rows those of
+  /// their other products. `body` does what comes with the outputs of a tile.
+  /// - Parameter views: of the rows that tiles count.
   private func add(
     _ phases: inout [Phase], _ layer: Int, _ stage: Stage, _ tiles: StageTiles, _ views: [Int],
-    _ body: @escaping @Sendable (Tile, _ isFactored: Bool, Scratch) -> Void
+    _ body: @escaping @Sendable (Tile, _ views: [Int]?, Scratch) -> Void
   ) {
     let (dense, factors, factored) = (tiles.dense, tiles.factors, tiles.factored)
     phases.append(
       Phase(tiles: dense.count + factors.count) { [self] tile, scratch in
         if tile < dense.count {
-          body(dense[tile], false, scratch)
+          body(dense[tile], nil, scratch)
         } else {
-          factor(layer, stage, factors[tile - dense.count], views)
+          first(layer, stage, factors[tile - dense.count], views, scratch)
         }
       })
     guard !factored.isEmpty else { return }
-    phases.append(Phase(tiles: factored.count) { tile, scratch in body(factored[tile], true, scratch) })
+    if hasSecond {
+      phases.append(
+        Phase(tiles: factors.count) { [self] tile, scratch in
+          second(layer, stage, factors[tile], views, scratch)
+        })
+    }
+    phases.append(Phase(tiles: factored.count) { tile, scratch in body(factored[tile], views, scratch) })
   }
 }
 
@@ -191,13 +198,13 @@ extension ForwardPass {
   }
 
   /// Queries, keys and values of some heads: product, norm, rotation, and storing by head.
-  private func project(_ layer: Int, heads tile: Tile, isFactored: Bool, _ scratch: Scratch) {
+  private func project(_ layer: Int, heads tile: Tile, views: [Int]?, _ scratch: Scratch) {
     let size = shape.headDimension
     let width = tile.columns.count * size
     let out = unsafe scratch.floats(ScratchSlot.product, count: tile.rows.count * width)
     unsafe outputs(
       layer, shape.headStage, rows: tile.rows, outputs: tile.columns.lowerBound * size..<tile.columns.upperBound * size,
-      isFactored: isFactored, to: out, stride: width, scratch)
+      views: views, to: out, stride: width, scratch)
     unsafe store(layer, heads: tile, out)
   }
 
@@ -247,23 +254,23 @@ extension ForwardPass {
 
   /// The outputs of o or down for a tile: added to x, or put into the branch that is normed before that.
   private func addOutputs(
-    _ layer: Int, _ stage: Stage, _ tile: Tile, isFactored: Bool, to x: FloatBuffer, _ scratch: Scratch
+    _ layer: Int, _ stage: Stage, _ tile: Tile, views: [Int]?, to x: FloatBuffer, _ scratch: Scratch
   ) {
     let target = hasNormsBehind ? workspace.branch : x
     unsafe outputs(
-      layer, stage, rows: tile.rows, outputs: tile.columns, isFactored: isFactored,
+      layer, stage, rows: tile.rows, outputs: tile.columns, views: views,
       to: target.pointer + tile.rows.lowerBound * shape.hidden + tile.columns.lowerBound, stride: shape.hidden,
       accumulate: !hasNormsBehind, scratch)
   }
 
   /// gate = activation(gate) * up for the tile's rows and channels.
-  private func gateAndUp(_ layer: Int, _ tile: Tile, isFactored: Bool, _ scratch: Scratch) {
+  private func gateAndUp(_ layer: Int, _ tile: Tile, views: [Int]?, _ scratch: Scratch) {
     let width = shape.intermediate
     let corner = tile.rows.lowerBound * width + tile.columns.lowerBound
     for (first, target) in [(0, workspace.gate), (width, workspace.up)] {
       unsafe outputs(
         layer, shape.gateUpStage, rows: tile.rows,
-        outputs: first + tile.columns.lowerBound..<first + tile.columns.upperBound, isFactored: isFactored,
+        outputs: first + tile.columns.lowerBound..<first + tile.columns.upperBound, views: views,
         to: target.pointer + corner, stride: width, scratch)
     }
     let activation = shape.configuration.activation

@@ -171,7 +171,7 @@ extension LanguageModel {
       throw .wrongMultiplierCount(found: multipliers.values.count, expected: layout.count)
     }
     // The factored form even of a vector of ones: the gradient there is as good as anywhere.
-    let table = MultiplierTable([multipliers], factorization: factors)
+    let table = MultiplierTable([multipliers], factorization: factorization)
     var left = memory
     var parts: [GradientTape.Part] = []
     var scores: [[ContinuationScore]] = []
@@ -185,7 +185,9 @@ extension LanguageModel {
       }
       let vocabularyBytes = batch.targets.count * shape.vocabulary * MemoryLayout<Float>.stride
       let pass = RecordedPass(
-        weights: weights, batch: batch.batch, table: table, adapters: adapters, temperature: temperature,
+        weights: weights, batch: batch.batch, factored: factored(table, rows: batch.batch.tokens.count),
+        adapters: adapters,
+        temperature: temperature,
         memory: max(0, left - vocabularyBytes))
       let head = RecordedHead(pass: pass, targets: batch.targets, memory: left - pass.recordBytes)
       left -= pass.recordBytes + head.recordBytes

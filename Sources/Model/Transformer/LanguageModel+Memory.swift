@@ -1,5 +1,3 @@
-internal import Multipliers
-
 extension LanguageModel {
   /// Bytes that the worker holds at a gradient's height, by what the recorded pass allocates: the weights, the mapped
   /// factorization, the stream before every layer, the records and logits that are kept, and what a pass works in.
@@ -7,12 +5,14 @@ extension LanguageModel {
   package func gradientBytes(rows: Int) -> Int {
     let float = MemoryLayout<Float>.stride
     let pass = min(rows, Self.batchRows)
-    let factors = layout.matrices.reduce(0) { $0 + $1.rank * $1.rank + $1.rows * $1.columns }
+    let hasProducts = forms.form(rows: pass) == .products
+    let factors = forms.squares + (hasProducts ? forms.values : 0)
     let streams = shape.layers * rows * shape.hidden
     let perLayer = LayerRecord.byteCount(shape: shape, rows: rows, rest: rows)
     let kept = min(GradientTape.standardMemory, shape.layers * perLayer + rows * shape.vocabulary * float)
     // See RecordSpace and BackwardState.
-    let width = 4 * shape.hidden + shape.widestFactors + 3 * shape.intermediate + 2 * shape.queryWidth
+    let width =
+      4 * shape.hidden + (hasProducts ? 1 : 2) * shape.widestFactors + 3 * shape.intermediate + 2 * shape.queryWidth
     let space = pass * (width + shape.headUnits * shape.headDimension)
     return weightBytes + kept + LayerRecord.byteCount(shape: shape, rows: pass, rest: pass)
       + (factors + streams + space + 2 * layout.count) * float + RecordedHead.groupBytes

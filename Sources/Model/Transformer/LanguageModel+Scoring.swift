@@ -46,7 +46,7 @@ extension LanguageModel {
   ) -> [[ContinuationScore]] {
     guard !items.targets.isEmpty else { return items.scores([]) }
     let pass = ForwardPass(
-      weights: weights, batch: items.batch, source: source, multipliers: multipliers, cut: .pooled)
+      weights: weights, batch: items.batch, source: source, factored: factored(multipliers, items.batch), cut: .pooled)
     let head = OutputHead(pass: pass, targets: items.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     return items.scores(head.logprobs())
@@ -72,7 +72,7 @@ extension LanguageModel {
       _ = batch.append(piece, start: cache.count, outputCount: 1, view: views[0], cache: 0)
       batch.caches = [cache]
       let pass = ForwardPass(
-        weights: weights, batch: batch, source: source, multipliers: multipliers, cut: .pooled)
+        weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
       _ = fullLogits(pass, priority)
       cache.count += piece.count
     }
@@ -90,7 +90,8 @@ extension LanguageModel {
     let (indices, multipliers, source) = try resolve([view])
     var batch = TokenBatch()
     _ = batch.append(prompt, outputCount: 1, view: indices[0])
-    let pass = ForwardPass(weights: weights, batch: batch, source: source, multipliers: multipliers, cut: .pooled)
+    let pass = ForwardPass(
+      weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
     let logits = fullLogits(pass, priority)
     guard unsafe allFinite(logits.pointer, count: shape.vocabulary) else { throw .overflow(item: 0) }
     return unsafe Array(UnsafeBufferPointer(start: logits.pointer, count: shape.vocabulary))
@@ -153,6 +154,6 @@ extension LanguageModel {
         }
       }
     }
-    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factors), source)
+    return (indices, vectors.isEmpty ? nil : MultiplierTable(vectors, factorization: factorization), source)
   }
 }

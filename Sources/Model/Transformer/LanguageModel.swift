@@ -39,11 +39,13 @@ package final class LanguageModel: Sendable {
   package let shape: ModelShape
   let weights: ModelWeights
   let spaces: WorkspacePool
+  let forms: FactoredForms
 
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
     factorization: Factorization, factorizationDamage: String?, tokenizer: Tokenizer?,
-    chatTemplate: Result<ChatTemplate, ChatTemplateError>, warnings: [String], pool: ComputePool, weights: ModelWeights
+    chatTemplate: Result<ChatTemplate, ChatTemplateError>, warnings: [String], pool: ComputePool, weights: ModelWeights,
+    forms: FactoredForms
   ) {
     self.path = path
     self.configuration = configuration
@@ -56,6 +58,7 @@ package final class LanguageModel: Sendable {
     self.warnings = warnings
     self.pool = pool
     self.weights = weights
+    self.forms = forms
     shape = weights.shape
     spaces = WorkspacePool(shape: weights.shape)
   }
@@ -120,7 +123,17 @@ package final class LanguageModel: Sendable {
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: makeTemplate(file, tokenizer),
       warnings: file.warnings, pool: pool,
-      weights: weights)
+      weights: weights, forms: FactoredForms(layout, weights))
+  }
+
+  /// The same model, whose factored rows always go in one form.
+  package func always(_ form: FactoredForm) -> LanguageModel {
+    var forms = forms
+    forms.only = form
+    return LanguageModel(
+      path: path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
+      factorizationDamage: factorizationDamage, tokenizer: tokenizer, chatTemplate: chatTemplate, warnings: warnings,
+      pool: pool, weights: weights, forms: forms)
   }
 
   private static func factorize(
@@ -185,15 +198,6 @@ package final class LanguageModel: Sendable {
     } catch {
       return .failure(error)
     }
-  }
-}
-
-extension LanguageModel {
-  /// The factorization with the products that the factored form multiplies by, which are made at the first use.
-  var factors: Factorization {
-    unsafe factorization.makeProducts(
-      weights: { [weights] in unsafe weights.widened($0, $1) }, pool: pool, priority: .interactive)
-    return factorization
   }
 }
 

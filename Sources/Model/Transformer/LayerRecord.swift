@@ -61,8 +61,10 @@ final class LayerRecord: Sendable {
 final class RecordSpace: Sendable {
   // Forward.
   let normed: FloatBuffer  // (rows, hidden)
-  /// (rows, widest factored intermediate): s ⊙ p on the way forward, s ⊙ q on the way back.
+  /// (rows, widest factored intermediate): s ⊙ p on the way forward, s ⊙ q on the way back, or with s − 1.
   let factors: FloatBuffer
+  /// Likewise, with weights: what is W x, or an input of W, before it has all.
+  let between: FloatBuffer
   let attended: FloatBuffer  // (rest, heads x components), its gradient on the way back
   let activated: FloatBuffer  // (rest, intermediate), its gradient on the way back
   // Backward.
@@ -77,6 +79,7 @@ final class RecordSpace: Sendable {
   init(shape: ModelShape, rows: Int, scores: Int) {
     normed = FloatBuffer(count: rows * shape.hidden)
     factors = FloatBuffer(count: rows * shape.widestFactors)
+    between = FloatBuffer(count: rows * shape.widestFactors)
     attended = FloatBuffer(count: rows * shape.queryWidth)
     activated = FloatBuffer(count: rows * shape.intermediate)
     gateUpGradient = FloatBuffer(count: rows * 2 * shape.intermediate)

@@ -81,6 +81,9 @@ final class ModelWeights: Sendable {
 
   /// What they take in memory.
   var byteCount: Int { memory.count * MemoryLayout<Float>.stride }
+
+  /// Of the target matrices, as they are stored.
+  var matrixBytes: Int { places.targets.reduce(0) { $0 + $1.byteCount } }
 }
 
 /// The norms around a layer's two halves, as far as a model has them.
@@ -106,6 +109,7 @@ private struct Places {
     let start: Int
     let rows: Int
     let columns: Int
+    let byteCount: Int
   }
 
   let embedding: Matrix
@@ -135,7 +139,7 @@ private struct Places {
         preconditionFailure("rows of '\(name)' are not whole blocks of \(type.rawValue)")
       }
       let start = take((rows * bytes + MemoryLayout<Float>.stride - 1) / MemoryLayout<Float>.stride)
-      return Matrix(type: type, start: start, rows: rows, columns: columns)
+      return Matrix(type: type, start: start, rows: rows, columns: columns, byteCount: rows * bytes)
     }
     embedding = matrix(ModelConfiguration.embeddingName, shape.vocabulary, shape.hidden)
     head =

@@ -8,25 +8,54 @@ internal import SVF
 final class MultiplierTable: Sendable {
   let factorization: Factorization
   private let layout: MultiplierLayout
+  /// (vectors, 2, all multipliers): s, and s − 1.
   private let buffer: FloatBuffer
+  /// (vectors, matrices): whether the vector leaves the matrix as it is.
+  private let unchanged: [Bool]
 
   init(_ vectors: [MultiplierVector], factorization: Factorization) {
     self.factorization = factorization
     layout = factorization.layout
-    buffer = FloatBuffer(count: vectors.count * layout.count)
+    buffer = FloatBuffer(count: 2 * vectors.count * layout.count)
     for (index, vector) in vectors.enumerated() {
       precondition(vector.values.count == layout.count, "vector \(index) has \(vector.values.count) of \(layout.count)")
+      let s = unsafe buffer.pointer + 2 * index * layout.count
       for (place, value) in vector.values.enumerated() {
-        unsafe buffer.pointer[index * layout.count + place] = value
+        unsafe s[place] = value
+        unsafe s[layout.count + place] = value - 1
       }
+    }
+    unchanged = vectors.flatMap { vector in
+      factorization.layout.matrices.indices.map { vector.isIdentity(in: factorization.layout.range(of: $0)) }
     }
   }
 
-  /// The multipliers of one matrix, (rank).
+  /// The multipliers s of one matrix, (rank).
   func values(_ vector: Int, _ matrix: Int) -> UnsafePointer<Float> {
-    unsafe UnsafePointer(buffer.pointer + vector * layout.count + layout.offsets[matrix])
+    unsafe UnsafePointer(buffer.pointer + 2 * vector * layout.count + layout.offsets[matrix])
+  }
+
+  /// s − 1, (rank).
+  func differences(_ vector: Int, _ matrix: Int) -> UnsafePointer<Float> {
+    unsafe values(vector, matrix) + layout.count
   }
 
   /// Where a matrix's multipliers begin in the flat arrays of the layout.
   func offset(_ matrix: Int) -> Int { layout.offsets[matrix] }
+
+  /// Cuts rows into the longest runs whose vectors all change a matrix, or all leave it as it is: those see W itself.
+  /// - Parameter views: the vectors of the rows.
+  func forEachRun(
+    _ rows: Range<Int>, _ views: [Int], of matrix: Int, _ body: (_ rows: Range<Int>, _ isChanged: Bool) -> Void
+  ) {
+    let count = layout.matrices.count
+    var first = rows.lowerBound
+    while first < rows.upperBound {
+      let isUnchanged = unchanged[views[first] * count + matrix]
+      var end = first + 1
+      while end < rows.upperBound, unchanged[views[end] * count + matrix] == isUnchanged { end += 1 }
+      body(first..<end, !isUnchanged)
+      first = end
+    }
+  }
 }

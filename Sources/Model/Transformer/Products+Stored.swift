@@ -38,7 +38,7 @@ func multiplyTransposed(
 }
 
 /// y (rows, columns) = x (rows, inner) M, or y += where it accumulates, for some columns of M, which has `inner` rows of
-/// `width` values.
+/// `width` values. Halves lie at addresses of halves.
 func multiply(
   rows: Int, columns: Range<Int>, inner: Int, x: UnsafePointer<Float>, xStride: Int, matrix: StoredRows, width: Int,
   y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false, scratch: Scratch
@@ -47,6 +47,12 @@ func multiply(
     return unsafe multiply(
       rows: rows, columns: columns.count, inner: inner, x: x, xStride: xStride, matrix: floats + columns.lowerBound,
       matrixStride: width, y: y, yStride: yStride, accumulate: accumulate)
+  }
+  if unsafe matrix.type == T2_F16, rows <= fewRowsLimit {
+    return unsafe t2_few_rows_plain_half(
+      vectorUnit, rows, columns.count, inner, x, xStride,
+      matrix.fromColumn(columns.lowerBound).start.assumingMemoryBound(to: UInt16.self),
+      matrix.stride / MemoryLayout<UInt16>.stride, y, yStride, accumulate)
   }
   let blocks = unsafe matrix.blocks(around: columns)
   let tile = min(max(tileSize / max(blocks.count, 1), 16), inner)
@@ -59,29 +65,5 @@ func multiply(
       rows: rows, columns: columns.count, inner: count, x: x + first, xStride: xStride,
       matrix: widened + (columns.lowerBound - blocks.lowerBound), matrixStride: blocks.count, y: y, yStride: yStride,
       accumulate: accumulate || first > 0)
-  }
-}
-
-/// y (rows, columns) = x (rows, inner) M, or y += where it accumulates; M lies as (inner, columns) in halves, with
-/// `matrixStride` halves between its rows.
-func multiply(
-  rows: Int, columns: Int, inner: Int, x: UnsafePointer<Float>, xStride: Int, halves matrix: UnsafePointer<UInt16>,
-  matrixStride: Int, y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool = false, scratch: Scratch
-) {
-  if rows <= fewRowsLimit {
-    unsafe t2_few_rows_plain_half(
-      vectorUnit, rows, columns, inner, x, xStride, matrix, matrixStride, y, yStride, accumulate)
-    return
-  }
-  let tile = min(max(tileSize / max(columns, 1), 16), inner)
-  let widened = unsafe scratch.floats(ScratchSlot.widened, count: tile * columns)
-  let stored = unsafe StoredRows(
-    type: .f16, start: UnsafeRawPointer(matrix), stride: matrixStride * MemoryLayout<UInt16>.stride)
-  for first in stride(from: 0, to: inner, by: tile) {
-    let count = min(tile, inner - first)
-    unsafe stored.from(first).widen(rows: count, inner: columns, into: widened, outStride: columns)
-    unsafe BLAS.gemm(
-      transposeA: false, transposeB: false, m: rows, n: columns, k: count, a: x + first, lda: xStride, b: widened,
-      ldb: columns, beta: accumulate || first > 0 ? 1 : 0, c: y, ldc: yStride)
   }
 }

@@ -58,15 +58,11 @@ extension RecordedPass {
     var phases = mlpBackward(layer, rest, behind, state)
     phases += branchBackward(layer, .afterAttention, rest, behind)
     let dOutput = hasNormsBehind ? space.hiddenGradient : behind
-    phases += [
-      phase(rest.outputFactors) { [self] tile, _ in
-        unsafe projectBack(
-          layer, shape.outputStage, tile, dy: dOutput.pointer, p: record(layer).outputFactors, state)
-      },
-      phase(rest.queryWidth) { [self] tile, _ in
-        unsafe expandBack(layer, shape.outputStage, tile, to: space.attended.pointer)
-      },
-    ]
+    phases += beforeInputs(layer, shape.outputStage, rest.outputFactors, dy: dOutput, state)
+    phases.append(
+      phase(rest.queryWidth) { [self] tile, scratch in
+        unsafe inputs(layer, shape.outputStage, tile, to: space.attended.pointer, scratch)
+      })
     if isLast(layer) {
       // Rows without logits asked nothing in the last layer, but their keys were looked at.
       phases.append(
@@ -78,16 +74,12 @@ extension RecordedPass {
         })
     }
     phases += attentionBackward(layer: layer)
-    phases.append(
-      phase(plan.headFactors) { [self] tile, _ in
-        unsafe projectBack(
-          layer, shape.headStage, tile, dy: space.headGradient.pointer, p: record(layer).headFactors, state)
-      })
+    phases += beforeInputs(layer, shape.headStage, plan.headFactors, dy: space.headGradient, state)
     phases += lowRankBackward(layer: layer, state)
     guard goesOn else { return phases }
     phases += [
-      phase(plan.hidden) { [self] tile, _ in
-        unsafe expandBack(layer, shape.headStage, tile, to: space.hiddenGradient.pointer)
+      phase(plan.hidden) { [self] tile, scratch in
+        unsafe inputs(layer, shape.headStage, tile, to: space.hiddenGradient.pointer, scratch)
       }
     ]
     phases += lowRankInputBackward(layer: layer, state)
@@ -123,12 +115,11 @@ extension RecordedPass {
   ) -> [Phase] {
     let dDown = hasNormsBehind ? space.hiddenGradient : behind
     let width = shape.intermediate
-    return branchBackward(layer, .afterMLP, rest, behind) + [
-      phase(rest.downFactors) { [self] tile, _ in
-        unsafe projectBack(layer, shape.downStage, tile, dy: dDown.pointer, p: record(layer).downFactors, state)
-      },
-      phase(rest.intermediate) { [self] tile, _ in
-        unsafe expandBack(layer, shape.downStage, tile, to: space.activated.pointer)
+    var phases = branchBackward(layer, .afterMLP, rest, behind)
+    phases += beforeInputs(layer, shape.downStage, rest.downFactors, dy: dDown, state)
+    phases.append(
+      phase(rest.intermediate) { [self] tile, scratch in
+        unsafe inputs(layer, shape.downStage, tile, to: space.activated.pointer, scratch)
         let activation = shape.configuration.activation
         for row in tile.rows {
           let place = row * 2 * width + tile.columns.lowerBound
@@ -138,13 +129,11 @@ extension RecordedPass {
             dy: space.activated.pointer + row * width + tile.columns.lowerBound, dGate: gradient, dUp: gradient + width,
             gate: gate, up: gate + width, count: tile.columns.count)
         }
-      },
-      phase(rest.gateFactors) { [self] tile, _ in
-        unsafe projectBack(
-          layer, shape.gateUpStage, tile, dy: space.gateUpGradient.pointer, p: record(layer).gateUpFactors, state)
-      },
-      phase(rest.hidden) { [self] tile, _ in
-        unsafe expandBack(layer, shape.gateUpStage, tile, to: space.hiddenGradient.pointer)
+      })
+    phases += beforeInputs(layer, shape.gateUpStage, rest.gateFactors, dy: space.gateUpGradient, state)
+    phases += [
+      phase(rest.hidden) { [self] tile, scratch in
+        unsafe inputs(layer, shape.gateUpStage, tile, to: space.hiddenGradient.pointer, scratch)
       },
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
         guard let weight = unsafe weights.norm(layer, .beforeMLP) else { return }
@@ -156,6 +145,7 @@ extension RecordedPass {
         }
       },
     ]
+    return phases
   }
 
   /// The gradient of the stream before the layer: what went past the attention, and what goes through it.

@@ -1,47 +1,166 @@
 internal import LinearAlgebra
 internal import SVF
 
-// The products of a recorded pass, all in this file, in factored form both ways. For y = Q (s ⊙ (A x)) + b: p = A x,
-// q = Qᵀ dy, dL/ds = Σ p ⊙ q over the rows, dx = Aᵀ (s ⊙ q); for y = B (s ⊙ (Qᵀ x)) + b: p = Qᵀ x, q = Bᵀ dy, the same
-// sum, dx = Q (s ⊙ q).
+// The products of a recorded pass, all in this file, in both forms (FactoredForm) both ways. Forward they are those of
+// ForwardPass+Stages, and the components p, before the multipliers, are kept. On the way back, with dL/ds = Σ p ⊙ q over
+// the rows in every case:
+//
+//     phase     products, left     right             weights, left           right
+//     first     q = Qᵀ dy          q = Bᵀ dy         q = Qᵀ dy               z = Wᵀ dy
+//     second                                       z = dy + Q t            q = Qᵀ z
+//     inputs    dx = Aᵀ t          dx = Q t          dx = Wᵀ z               dx = z + Q t
+//
+// where t = s ⊙ q with products, and (s − 1) ⊙ q with weights. On either side q, t and z are r wide for a matrix: t and z
+// lie in `factors` and `between` of the space.
 extension RecordedPass {
-  /// The first half: p into `target`, and s ⊙ p into the factors of the space, which lie alike.
-  /// - Parameter input: (rows, inputs)
-  func project(
-    _ layer: Int, _ stage: Stage, _ tile: RecordTile, input: UnsafePointer<Float>,
-    to target: UnsafeMutablePointer<Float>
+  private var table: MultiplierTable { factored.table }
+  private var form: FactoredForm { factored.form }
+
+  /// (rows, inputs)
+  private func input(_ stage: Stage) -> FloatBuffer {
+    switch stage.kind {
+    case .heads, .gateUp: space.normed
+    case .output: space.attended
+    case .down: space.activated
+    }
+  }
+
+  /// p, (rows, the stage's factors)
+  private func components(_ layer: Int, _ stage: Stage) -> UnsafeMutablePointer<Float> {
+    switch stage.kind {
+    case .heads: unsafe record(layer).headFactors
+    case .output: unsafe record(layer).outputFactors
+    case .gateUp: unsafe record(layer).gateUpFactors
+    case .down: unsafe record(layer).downFactors
+    }
+  }
+
+  /// Each matrix that has some of a tile's components, with them and the place of the first in rows of the stage's factors.
+  private func forEachMatrix(
+    _ layer: Int, _ stage: Stage, _ tile: RecordTile,
+    _ body: (Stage.Matrix, FactoredMatrix, _ components: Range<Int>, _ corner: Int) -> Void
   ) {
-    let stride = stage.factors
     for matrix in stage.matrices {
       let part = tile.columns.clamped(to: matrix.factors)
       guard !part.isEmpty else { continue }
-      let index = shape.index(layer, matrix)
       let first = part.lowerBound - matrix.factors.lowerBound
-      let corner = tile.rows.lowerBound * stride + part.lowerBound
-      unsafe table.factorization[index].components(
-        first..<first + part.count, of: input + tile.rows.lowerBound * stage.inputs, rows: tile.rows.count,
-        y: target + corner, yStride: stride)
-      let s = unsafe table.values(0, index) + first
-      for row in 0..<tile.rows.count {
-        let place = corner + row * stride
-        unsafe multiplyElements(space.factors.pointer + place, target + place, by: s, count: part.count)
+      body(
+        matrix, table.factorization[shape.index(layer, matrix)], first..<first + part.count,
+        tile.rows.lowerBound * stage.factors + part.lowerBound)
+    }
+  }
+
+  /// s or s − 1 of a matrix, as the form wants it.
+  private func multipliers(_ layer: Int, _ matrix: Stage.Matrix) -> UnsafePointer<Float> {
+    let index = shape.index(layer, matrix)
+    return unsafe form == .products ? table.values(0, index) : table.differences(0, index)
+  }
+
+  /// Where a matrix's part of the rows of an intermediate begins.
+  private func place(
+    _ buffer: FloatBuffer, _ stage: Stage, _ matrix: Stage.Matrix, _ tile: RecordTile
+  ) -> UnsafeMutablePointer<Float> {
+    unsafe buffer.pointer + tile.rows.lowerBound * stage.factors + matrix.factors.lowerBound
+  }
+
+  // MARK: Forward
+
+  /// What comes before the outputs of a stage.
+  /// - Parameter tiles: by the stage's components.
+  func beforeOutputs(_ layer: Int, _ stage: Stage, _ tiles: [RecordTile]) -> [Phase] {
+    let products = phase(tiles) { [self] tile, scratch in first(layer, stage, tile, scratch) }
+    guard form == .weights else { return [products] }
+    return [products, phase(tiles) { [self] tile, scratch in second(layer, stage, tile, scratch) }]
+  }
+
+  private func first(_ layer: Int, _ stage: Stage, _ tile: RecordTile, _ scratch: Scratch) {
+    forEachMatrix(layer, stage, tile) { matrix, f, range, corner in
+      let x = unsafe input(stage).pointer + tile.rows.lowerBound * stage.inputs
+      let p = unsafe components(layer, stage) + corner
+      switch (form, f.side) {
+      case (.products, .left):
+        unsafe f.multiplyProduct(
+          range, rows: tile.rows.count, x: x, xStride: stage.inputs, to: p, yStride: stage.factors)
+        scale(layer, stage, matrix, tile, range, corner)
+      case (.products, .right), (.weights, .right):
+        unsafe f.project(
+          range, rows: tile.rows.count, x: x, xStride: stage.inputs, to: p, yStride: stage.factors, scratch)
+        scale(layer, stage, matrix, tile, range, corner)
+      case (.weights, .left):
+        let first = matrix.outputs.lowerBound
+        unsafe weights.multiply(
+          layer, stage, outputs: first + range.lowerBound..<first + range.upperBound, rows: tile.rows.count, x: x,
+          xStride: stage.inputs, to: space.between.pointer + corner, yStride: stage.factors, scratch)
       }
     }
   }
 
-  /// The second half for some rows and outputs: y (+)= Q or B times the factors, and the bias.
-  func expand(
+  private func second(_ layer: Int, _ stage: Stage, _ tile: RecordTile, _ scratch: Scratch) {
+    forEachMatrix(layer, stage, tile) { matrix, f, range, corner in
+      let z = unsafe space.between.pointer + corner
+      switch f.side {
+      case .left:
+        unsafe f.project(
+          range, rows: tile.rows.count, x: place(space.between, stage, matrix, tile), xStride: stage.factors,
+          to: components(layer, stage) + corner, yStride: stage.factors, scratch)
+        scale(layer, stage, matrix, tile, range, corner)
+      case .right:
+        let x = unsafe input(stage).pointer + tile.rows.lowerBound * stage.inputs + range.lowerBound
+        unsafe put(
+          x, stride: stage.inputs, into: z, stride: stage.factors, rows: tile.rows.count, count: range.count,
+          accumulate: false)
+        unsafe f.expand(
+          range, rows: tile.rows.count, t: place(space.factors, stage, matrix, tile), tStride: stage.factors, to: z,
+          yStride: stage.factors, accumulate: true, scratch)
+      }
+    }
+  }
+
+  /// t = s ⊙ p or (s − 1) ⊙ p.
+  private func scale(
+    _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, _ tile: RecordTile, _ range: Range<Int>, _ corner: Int
+  ) {
+    let s = unsafe multipliers(layer, matrix) + range.lowerBound
+    for row in 0..<tile.rows.count {
+      let place = corner + row * stage.factors
+      unsafe multiplyElements(
+        space.factors.pointer + place, components(layer, stage) + place, by: s, count: range.count)
+    }
+  }
+
+  /// y (+)= the outputs of a stage for some rows, and the bias.
+  func outputs(
     _ layer: Int, _ stage: Stage, rows: Range<Int>, outputs: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int,
-    accumulate: Bool = false
+    accumulate: Bool = false, _ scratch: Scratch
   ) {
     for matrix in stage.matrices {
       let part = outputs.clamped(to: matrix.outputs)
       guard !part.isEmpty else { continue }
       let first = part.lowerBound - matrix.outputs.lowerBound
-      let t = unsafe space.factors.pointer + rows.lowerBound * stage.factors + matrix.factors.lowerBound
-      unsafe table.factorization[shape.index(layer, matrix)].outputs(
-        first..<first + part.count, of: t, stride: stage.factors, rows: rows.count,
-        y: y + (part.lowerBound - outputs.lowerBound), yStride: stride, accumulate: accumulate)
+      let range = first..<first + part.count
+      let f = table.factorization[shape.index(layer, matrix)]
+      let corner = rows.lowerBound * stage.factors + matrix.factors.lowerBound
+      let (t, z) = unsafe (space.factors.pointer + corner, space.between.pointer + corner)
+      let y = unsafe y + (part.lowerBound - outputs.lowerBound)
+      switch (form, f.side) {
+      case (.products, .left):
+        unsafe f.expand(
+          range, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate,
+          scratch)
+      case (.products, .right):
+        unsafe f.multiplyProduct(
+          range, rows: rows.count, x: t, xStride: stage.factors, to: y, yStride: stride, accumulate: accumulate)
+      case (.weights, .left):
+        unsafe put(
+          z + first, stride: stage.factors, into: y, stride: stride, rows: rows.count, count: range.count,
+          accumulate: accumulate)
+        unsafe f.expand(
+          range, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: true, scratch)
+      case (.weights, .right):
+        unsafe weights.multiply(
+          layer, stage, outputs: part, rows: rows.count, x: z, xStride: stage.factors, to: y, yStride: stride,
+          accumulate: accumulate, scratch)
+      }
     }
     guard let bias = unsafe weights.bias(layer, stage) else { return }
     for row in 0..<rows.count {
@@ -50,63 +169,122 @@ extension RecordedPass {
   }
 
   /// Of a tile; y is (rows, `stride`).
-  func expand(
+  func outputs(
     _ layer: Int, _ stage: Stage, _ tile: RecordTile, to y: UnsafeMutablePointer<Float>, stride: Int,
-    accumulate: Bool = false
+    accumulate: Bool = false, _ scratch: Scratch
   ) {
-    unsafe expand(
+    unsafe outputs(
       layer, stage, rows: tile.rows, outputs: tile.columns,
-      to: y + tile.rows.lowerBound * stride + tile.columns.lowerBound, stride: stride, accumulate: accumulate)
+      to: y + tile.rows.lowerBound * stride + tile.columns.lowerBound, stride: stride, accumulate: accumulate, scratch)
   }
 
-  /// Back through the second half: q, of which p ⊙ q over the tile's rows is added to dL/ds, and s ⊙ q is left in the
-  /// factors of the space.
-  /// - Parameter dy: (rows, the stage's outputs)
-  func projectBack(
-    _ layer: Int, _ stage: Stage, _ tile: RecordTile, dy: UnsafePointer<Float>, p: UnsafePointer<Float>,
-    _ state: BackwardState
+  // MARK: Backward
+
+  /// What comes before the gradient of a stage's inputs; p ⊙ q over the rows of a tile is added to dL/ds.
+  /// - Parameters:
+  ///   - tiles: by the stage's components.
+  ///   - dy: (rows, the stage's outputs)
+  func beforeInputs(
+    _ layer: Int, _ stage: Stage, _ tiles: [RecordTile], dy: FloatBuffer, _ state: BackwardState
+  ) -> [Phase] {
+    let first = phase(tiles) { [self] tile, scratch in firstBack(layer, stage, tile, dy: dy, state, scratch) }
+    guard form == .weights else { return [first] }
+    return [
+      first, phase(tiles) { [self] tile, scratch in secondBack(layer, stage, tile, dy: dy, state, scratch) },
+    ]
+  }
+
+  private func firstBack(
+    _ layer: Int, _ stage: Stage, _ tile: RecordTile, dy: FloatBuffer, _ state: BackwardState, _ scratch: Scratch
   ) {
-    let stride = stage.factors
-    for matrix in stage.matrices {
-      let part = tile.columns.clamped(to: matrix.factors)
-      guard !part.isEmpty else { continue }
-      let index = shape.index(layer, matrix)
-      let factored = table.factorization[index]
-      let first = part.lowerBound - matrix.factors.lowerBound
-      let corner = tile.rows.lowerBound * stride + part.lowerBound
+    forEachMatrix(layer, stage, tile) { matrix, f, range, corner in
+      let dy = unsafe dy.pointer + tile.rows.lowerBound * stage.outputs + matrix.outputs.lowerBound
       let q = unsafe space.factors.pointer + corner
-      // Q (m, m) and B (m, n) both lie as (outputs, components).
-      unsafe multiply(
-        rows: tile.rows.count, columns: part.count, inner: matrix.outputs.count,
-        x: dy + tile.rows.lowerBound * stage.outputs + matrix.outputs.lowerBound, xStride: stage.outputs,
-        matrix: (factored.side == .left ? factored.q : factored.product) + first, matrixStride: matrix.rank, y: q,
-        yStride: stride)
-      let s = unsafe table.values(0, index) + first
-      let sums = unsafe state.partial.pointer + tile.part * state.count + table.offset(index) + first
-      for row in 0..<tile.rows.count {
-        unsafe accumulateGradient(
-          sums, p: p + corner + row * stride, q: q + row * stride, multipliers: s, count: part.count)
+      switch (form, f.side) {
+      case (.products, .left), (.weights, .left):
+        unsafe f.project(
+          range, rows: tile.rows.count, x: dy, xStride: stage.outputs, to: q, yStride: stage.factors, scratch)
+        accumulate(layer, stage, matrix, tile, range, corner, state)
+      case (.products, .right):
+        unsafe f.multiplyProductBack(
+          range, rows: tile.rows.count, x: dy, xStride: stage.outputs, to: q, yStride: stage.factors)
+        accumulate(layer, stage, matrix, tile, range, corner, state)
+      case (.weights, .right):
+        unsafe weights.multiplyBack(
+          layer, stage, matrix, inputs: range, rows: tile.rows.count, dy: dy, dyStride: stage.outputs,
+          to: space.between.pointer + corner, dxStride: stage.factors, scratch)
       }
     }
   }
 
-  /// Back through the first half: dx of the tile's inputs, (rows, inputs), summed over the stage's matrices.
-  func expandBack(_ layer: Int, _ stage: Stage, _ tile: RecordTile, to dx: UnsafeMutablePointer<Float>) {
+  private func secondBack(
+    _ layer: Int, _ stage: Stage, _ tile: RecordTile, dy: FloatBuffer, _ state: BackwardState, _ scratch: Scratch
+  ) {
+    forEachMatrix(layer, stage, tile) { matrix, f, range, corner in
+      switch f.side {
+      case .left:
+        let z = unsafe space.between.pointer + corner
+        let first = matrix.outputs.lowerBound + range.lowerBound
+        unsafe put(
+          dy.pointer + tile.rows.lowerBound * stage.outputs + first, stride: stage.outputs, into: z,
+          stride: stage.factors, rows: tile.rows.count, count: range.count, accumulate: false)
+        unsafe f.expand(
+          range, rows: tile.rows.count, t: place(space.factors, stage, matrix, tile), tStride: stage.factors, to: z,
+          yStride: stage.factors, accumulate: true, scratch)
+      case .right:
+        unsafe f.project(
+          range, rows: tile.rows.count, x: place(space.between, stage, matrix, tile), xStride: stage.factors,
+          to: space.factors.pointer + corner, yStride: stage.factors, scratch)
+        accumulate(layer, stage, matrix, tile, range, corner, state)
+      }
+    }
+  }
+
+  /// dL/ds += p ⊙ q, and t = s ⊙ q or (s − 1) ⊙ q.
+  private func accumulate(
+    _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, _ tile: RecordTile, _ range: Range<Int>, _ corner: Int,
+    _ state: BackwardState
+  ) {
+    let s = unsafe multipliers(layer, matrix) + range.lowerBound
+    let place = tile.part * state.count + table.offset(shape.index(layer, matrix)) + range.lowerBound
+    for row in 0..<tile.rows.count {
+      let corner = corner + row * stage.factors
+      unsafe accumulateGradient(
+        state.partial.pointer + place, p: components(layer, stage) + corner, q: space.factors.pointer + corner,
+        multipliers: s, count: range.count)
+    }
+  }
+
+  /// dx of the tile's inputs, (rows, inputs), summed over the stage's matrices.
+  func inputs(
+    _ layer: Int, _ stage: Stage, _ tile: RecordTile, to dx: UnsafeMutablePointer<Float>, _ scratch: Scratch
+  ) {
     let y = unsafe dx + tile.rows.lowerBound * stage.inputs + tile.columns.lowerBound
     for matrix in stage.matrices {
-      let factored = table.factorization[shape.index(layer, matrix)]
-      let (rank, isFirst) = (matrix.rank, matrix.factors.lowerBound == 0)
-      let q = unsafe space.factors.pointer + tile.rows.lowerBound * stage.factors + matrix.factors.lowerBound
-      switch factored.side {
-      case .left:
-        unsafe multiply(
-          rows: tile.rows.count, columns: tile.columns.count, inner: rank, x: q, xStride: stage.factors,
-          matrix: factored.product + tile.columns.lowerBound, matrixStride: stage.inputs, y: y,
-          yStride: stage.inputs, accumulate: !isFirst)
-      case .right:
-        unsafe multiplyTransposed(
-          rows: tile.rows.count, columns: tile.columns.count, inner: rank, x: q, xStride: stage.factors,
-          weights: factored.q + tile.columns.lowerBound * rank, y: y, yStride: stage.inputs, accumulate: !isFirst)
+      let f = table.factorization[shape.index(layer, matrix)]
+      let isLater = matrix.factors.lowerBound > 0
+      let t = unsafe place(space.factors, stage, matrix, tile)
+      let z = unsafe place(space.between, stage, matrix, tile)
+      switch (form, f.side) {
+      case (.products, .left):
+        unsafe f.multiplyProductBack(
+          tile.columns, rows: tile.rows.count, x: t, xStride: stage.factors, to: y, yStride: stage.inputs,
+          accumulate: isLater)
+      case (.products, .right):
+        unsafe f.expand(
+          tile.columns, rows: tile.rows.count, t: t, tStride: stage.factors, to: y, yStride: stage.inputs,
+          accumulate: isLater, scratch)
+      case (.weights, .left):
+        unsafe weights.multiplyBack(
+          layer, stage, matrix, inputs: tile.columns, rows: tile.rows.count, dy: z, dyStride: stage.factors, to: y,
+          dxStride: stage.inputs, accumulate: isLater, scratch)
+      case (.weights, .right):
+        unsafe put(
+          z + tile.columns.lowerBound, stride: stage.factors, into: y, stride: stage.inputs, rows: tile.rows.count,
+          count: tile.columns.count, accumulate: isLater)
+        unsafe f.expand(
+          tile.columns, rows: tile.rows.count, t: t, tStride: stage.factors, to: y, yStride: stage.inputs,
+          accumulate: true, scratch)
       }
     }
   }

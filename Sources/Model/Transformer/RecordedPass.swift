@@ -3,10 +3,11 @@ internal import ModelFormats
 
 /// A forward pass of a batch under one multiplier vector that remembers what a backward pass needs.
 ///
-/// Everything goes in factored form, y = Q (s ⊙ (A x)) or y = B (s ⊙ (Qᵀ x)). With W' materialised the forward product
-/// alone would be cheaper, but the gradient needs p and q = Qᵀ dy (or Bᵀ dy) beside it: for m outputs and n inputs,
-/// m <= n, a row then costs 3 mn + m² multiplications, forming W' not counted, against 2 mn + 2 m² factored, where p is
-/// the forward pass's own and dx = Aᵀ (s ⊙ q) begins with q. So a backward pass costs what an adapted forward pass costs.
+/// Everything goes in factored form (``FactoredForm``). With W' materialised the forward product alone would be cheaper,
+/// but the gradient needs p and q = Qᵀ dy (or Bᵀ dy) beside it: for m outputs and n inputs, m <= n, a row then costs
+/// 3 mn + m² multiplications, forming W' not counted, against 2 mn + 2 m² with the products of Q and W, where p is the
+/// forward pass's own and dx = Aᵀ (s ⊙ q) begins with q, and 2 mn + 4 m² with W itself. So a backward pass costs what an
+/// adapted forward pass costs.
 ///
 /// The stream that enters each layer is always kept, (rows, hidden); of what happens within a layer as many layers' worth
 /// as memory allows, the last layers first, since they are wanted first. Other layers are computed again on the way back,
@@ -21,7 +22,8 @@ final class RecordedPass: @unchecked Sendable {
   let weights: ModelWeights
   let shape: ModelShape
   let batch: TokenBatch
-  let table: MultiplierTable
+  /// Of one vector, which all rows see.
+  let factored: FactoredRows
   let adapters: LowRankAdapters?
   let logitForm: LogitForm
   let rowCount: Int
@@ -49,14 +51,14 @@ final class RecordedPass: @unchecked Sendable {
   ///   - temperature: what the logits are divided by.
   ///   - memory: bytes that the layers' records may take.
   init(
-    weights: ModelWeights, batch: TokenBatch, table: MultiplierTable, adapters: LowRankAdapters?, temperature: Float,
+    weights: ModelWeights, batch: TokenBatch, factored: FactoredRows, adapters: LowRankAdapters?, temperature: Float,
     memory: Int
   ) {
     let shape = weights.shape
     self.weights = weights
     self.shape = shape
     self.batch = batch
-    self.table = table
+    self.factored = factored
     self.adapters = adapters
     logitForm = LogitForm(cap: shape.configuration.logitCap, temperature: temperature)
     rowCount = batch.tokens.count
@@ -141,28 +143,24 @@ extension RecordedPass {
     var phases = [
       Phase(tiles: plan.elementwise.count) { [self] tile, _ in
         unsafe norm(layer, .beforeAttention, plan.elementwise[tile], of: streams[layer].pointer)
-      },
-      phase(plan.headFactors) { [self] tile, _ in
-        unsafe project(
-          layer, shape.headStage, tile, input: space.normed.pointer, to: record(layer).headFactors)
-      },
+      }
     ]
+    phases += beforeOutputs(layer, shape.headStage, plan.headFactors)
     phases += lowRankForward(layer: layer)
     phases += [
       phase(plan.heads) { [self] tile, scratch in projectHeads(layer, tile, scratch) },
       Phase(tiles: blocks.count * heads) { [self] tile, scratch in
         attend(layer, blocks[tile / heads], head: tile % heads, scratch)
       },
-      phase(rest.outputFactors) { [self] tile, _ in
-        unsafe project(
-          layer, shape.outputStage, tile, input: space.attended.pointer, to: record(layer).outputFactors)
-      },
-      phase(rest.hidden) { [self] tile, _ in
+    ]
+    phases += beforeOutputs(layer, shape.outputStage, rest.outputFactors)
+    phases += [
+      phase(rest.hidden) { [self] tile, scratch in
         // The stream has been put into the middle by the attention.
         let record = record(layer)
-        unsafe expand(
+        unsafe outputs(
           layer, shape.outputStage, tile, to: hasNormsBehind ? record.attentionBranch : record.middle,
-          stride: shape.hidden, accumulate: !hasNormsBehind)
+          stride: shape.hidden, accumulate: !hasNormsBehind, scratch)
       },
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
         let record = record(layer)
@@ -170,16 +168,10 @@ extension RecordedPass {
           layer, .afterAttention, rest.elementwise[tile], of: record.attentionBranch, to: record.middle)
         unsafe norm(layer, .beforeMLP, rest.elementwise[tile], of: record.middle)
       },
-      phase(rest.gateFactors) { [self] tile, _ in
-        unsafe project(
-          layer, shape.gateUpStage, tile, input: space.normed.pointer, to: record(layer).gateUpFactors)
-      },
-      phase(rest.intermediate) { [self] tile, _ in gateAndUp(layer, tile) },
-      phase(rest.downFactors) { [self] tile, _ in
-        unsafe project(
-          layer, shape.downStage, tile, input: space.activated.pointer, to: record(layer).downFactors)
-      },
     ]
+    phases += beforeOutputs(layer, shape.gateUpStage, rest.gateFactors)
+    phases.append(phase(rest.intermediate) { [self] tile, scratch in gateAndUp(layer, tile, scratch) })
+    phases += beforeOutputs(layer, shape.downStage, rest.downFactors)
     return phases + ending(layer, goesOn: goesOn)
   }
 
@@ -190,14 +182,15 @@ extension RecordedPass {
     guard hasNormsBehind else {
       guard goesOn else { return [] }
       return [
-        phase(rest.hidden) { [self] tile, _ in
+        phase(rest.hidden) { [self] tile, scratch in
           unsafe copy(record(layer).middle, to: out.pointer, tile)
-          unsafe expand(layer, shape.downStage, tile, to: out.pointer, stride: shape.hidden, accumulate: true)
+          unsafe outputs(
+            layer, shape.downStage, tile, to: out.pointer, stride: shape.hidden, accumulate: true, scratch)
         }
       ]
     }
-    let product = phase(rest.hidden) { [self] tile, _ in
-      unsafe expand(layer, shape.downStage, tile, to: record(layer).mlpBranch, stride: shape.hidden)
+    let product = phase(rest.hidden) { [self] tile, scratch in
+      unsafe outputs(layer, shape.downStage, tile, to: record(layer).mlpBranch, stride: shape.hidden, scratch)
     }
     guard goesOn else { return [product] }
     return [
@@ -255,14 +248,14 @@ extension RecordedPass {
     }
   }
 
-  private func gateAndUp(_ layer: Int, _ tile: RecordTile) {
+  private func gateAndUp(_ layer: Int, _ tile: RecordTile, _ scratch: Scratch) {
     let width = shape.intermediate
     let gateUp = unsafe record(layer).gateUp
     for first in [0, width] {
-      unsafe expand(
+      unsafe outputs(
         layer, shape.gateUpStage, rows: tile.rows,
         outputs: first + tile.columns.lowerBound..<first + tile.columns.upperBound,
-        to: gateUp + tile.rows.lowerBound * 2 * width + first + tile.columns.lowerBound, stride: 2 * width)
+        to: gateUp + tile.rows.lowerBound * 2 * width + first + tile.columns.lowerBound, stride: 2 * width, scratch)
     }
     let activation = shape.configuration.activation
     for row in tile.rows {
@@ -277,10 +270,10 @@ extension RecordedPass {
   private func projectHeads(_ layer: Int, _ tile: RecordTile, _ scratch: Scratch) {
     let size = shape.headDimension
     let width = tile.columns.count * size
-    let outputs = tile.columns.lowerBound * size..<tile.columns.upperBound * size
+    let range = tile.columns.lowerBound * size..<tile.columns.upperBound * size
     let out = unsafe scratch.floats(ScratchSlot.product, count: tile.rows.count * width)
-    unsafe expand(layer, shape.headStage, rows: tile.rows, outputs: outputs, to: out, stride: width)
-    unsafe addLowRank(layer, rows: tile.rows, outputs: outputs, to: out, stride: width)
+    unsafe outputs(layer, shape.headStage, rows: tile.rows, outputs: range, to: out, stride: width, scratch)
+    unsafe addLowRank(layer, rows: tile.rows, outputs: range, to: out, stride: width)
     let rotary = weights.rotary(layer)
     let (queryNorm, keyNorm) = unsafe (
       weights.headNorm(layer, ofKeys: false), weights.headNorm(layer, ofKeys: true)

@@ -11,7 +11,8 @@ final class Workspace: Sendable {
   let attended: FloatBuffer  // (rows, heads x components)
   let gate: FloatBuffer  // (rows, intermediate)
   let up: FloatBuffer  // (rows, intermediate)
-  let factors: FloatBuffer  // (rows, widest factored intermediate)
+  let factors: FloatBuffer  // (rows, widest factored intermediate): components
+  let between: FloatBuffer  // likewise: W x, or inputs of W, before it has all
   let branch: FloatBuffer  // (rows, hidden): what is normed before it is added to the stream
 
   init(shape: ModelShape, capacity: Int) {
@@ -25,6 +26,7 @@ final class Workspace: Sendable {
     up = FloatBuffer(count: capacity * shape.intermediate)
     // Mapped lazily: costs nothing where no row is factored.
     factors = FloatBuffer(count: capacity * shape.widestFactors)
+    between = FloatBuffer(count: capacity * shape.widestFactors)
     // Mapped lazily as well: most models have no use for it.
     branch = FloatBuffer(count: capacity * shape.hidden)
   }

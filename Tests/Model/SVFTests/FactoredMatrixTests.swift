@@ -32,15 +32,22 @@ struct Factored {
     return out
   }
 
-  /// Each row under multipliers of its own.
-  func applied(_ x: [Float], _ s: [[Float]]) -> [Float] {
-    let (table, out) = (FloatBuffer(count: s.count * view.rank), FloatBuffer(count: s.count * view.target.rows))
-    for (row, s) in s.enumerated() {
-      for (i, value) in s.enumerated() { unsafe table.pointer[row * view.rank + i] = value }
+  /// Q diag(s) A, or B diag(s) Qᵀ, (m, n), by its definition.
+  func multiplied(_ s: [Float]) -> [Double] {
+    let (m, n, r) = (view.target.rows, view.target.columns, view.rank)
+    let q = view.entries
+    var out = [Double](repeating: 0, count: m * n)
+    for i in 0..<m {
+      for j in 0..<n {
+        for k in 0..<r {
+          let (left, right) =
+            unsafe view.side == .left
+            ? (q[i * r + k], view.product[k * n + j]) : (view.product[i * r + k], q[j * r + k])
+          out[i * n + j] += Double(left) * Double(s[k]) * Double(right)
+        }
+      }
     }
-    let rows = unsafe s.indices.map { unsafe UnsafePointer(table.pointer + $0 * view.rank) }
-    unsafe applyFactored(view, x: x, rows: s.count, multipliers: rows, into: out.pointer, scratch: Scratch())
-    return unsafe Array(out.buffer)
+    return out
   }
 }
 
@@ -56,18 +63,11 @@ struct Factored {
     let factored = try Factored(w, rows: m, columns: n)
     for (found, expected) in zip(factored.sigma, twin.sigma) { #expect(abs(Double(found) / expected - 1) < 1e-6) }
 
-    let rows = 3
-    let x = random.floats(rows * n)
-    let s = (0..<rows).map { _ in random.floats(min(m, n), in: -0.5...2) }
-    let y = factored.applied(x, s)
-    for row in 0..<rows {
-      let adapted = twin.adapted(s[row])
-      #expect(relativeError(factored.materialized(s[row]), adapted) < 1e-5)
-      let xRow = Array(x[row * n..<(row + 1) * n])
-      let expected = product(xRow, adapted, rows: 1, m: m, n: n)
-      #expect(relativeError(Array(y[row * m..<(row + 1) * m]), expected) < 1e-5)
-      // Alone in its batch a row takes another route through BLAS.
-      #expect(relativeError(factored.applied(xRow, [s[row]]), expected) < 1e-5)
+    for _ in 0..<3 {
+      let s = random.floats(min(m, n), in: -0.5...2)
+      let adapted = twin.adapted(s)
+      #expect(relativeError(factored.materialized(s), adapted) < 1e-5)
+      #expect(relativeError(factored.multiplied(s).map { Float($0) }, adapted) < 1e-5)
     }
   }
 
@@ -108,31 +108,6 @@ struct Factored {
     let zero = try Factored([Float](repeating: 0, count: 6), rows: 2, columns: 3)
     #expect(zero.sigma == [0, 0])
     #expect(zero.materialized([5, 6]) == zero.weight)
-  }
-
-  @Test(arguments: [(11, 19), (19, 11)], [1, 4])
-  func tilesGiveTheWhole(shape: (m: Int, n: Int), rows: Int) throws {
-    let (m, n, r) = (shape.m, shape.n, min(shape.m, shape.n))
-    var random = SplitMix(seed: 8)
-    let factored = try Factored(random.floats(m * n), rows: m, columns: n)
-    let x = random.floats(rows * n)
-    let s = random.floats(r)
-    let whole = factored.applied(x, [[Float]](repeating: s, count: rows))
-    let p = FloatBuffer(count: rows * r)
-    let out = FloatBuffer(count: rows * m)
-    unsafe out.buffer.update(repeating: 1)
-    let shared = FloatBuffer(count: r)
-    for i in 0..<r { unsafe shared.pointer[i] = s[i] }
-    let table = unsafe [UnsafePointer<Float>](repeating: UnsafePointer(shared.pointer), count: rows)
-    for part in [0..<3, 3..<4, 4..<r] {
-      unsafe factored.view.project(
-        x, ldx: n, rows: rows, multipliers: table, components: part, into: p.pointer, ldp: r)
-    }
-    for part in [0..<5, 5..<m] {
-      unsafe factored.view.expand(
-        p.pointer, ldp: r, rows: rows, outputs: part, into: out.pointer, ldo: m, accumulate: true)
-    }
-    #expect(unsafe relativeError(Array(out.buffer).map { $0 - 1 }, whole.map(Double.init)) < 1e-5)
   }
 
   @Test func aWeightThatIsNotFiniteIsRefused() {

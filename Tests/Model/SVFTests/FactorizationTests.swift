@@ -58,7 +58,7 @@ import Testing
     factorization.layout.matrices.indices.flatMap { index in
       let f = factorization[index]
       return unsafe [
-        Array(UnsafeBufferPointer(start: f.q, count: f.rank * f.rank)),
+        f.entries,
         Array(UnsafeBufferPointer(start: f.sigma, count: f.rank)),
       ]
     }
@@ -326,9 +326,8 @@ import Testing
         layout: Self.layout, weights: { index, _ in unsafe UnsafePointer(weights.buffers[index].pointer) },
         digest: Self.digest, precision: .half, into: path, pool: pool)
       for index in Self.layout.matrices.indices {
-        let count = half[index].rank * half[index].rank
-        let exact = unsafe Array(UnsafeBufferPointer(start: single[index].q, count: count))
-        let found = unsafe Array(UnsafeBufferPointer(start: half[index].q(Scratch(), slot: 0), count: count))
+        let exact = single[index].entries
+        let found = half[index].entries
         #expect(found == exact.map { Float(Float16($0)) })
         #expect(found != exact)
       }
@@ -369,7 +368,7 @@ import Testing
     for (index, target) in Self.layout.matrices.enumerated() {
       let expected = FloatBuffer(count: target.rows * target.columns)
       let matrix = factorization[index]
-      unsafe multiplyFactor(target, q: matrix.q, weight: weights.buffers[index].pointer, into: expected.pointer)
+      unsafe multiplyFactor(target, q: matrix.entries, weight: weights.buffers[index].pointer, into: expected.pointer)
       #expect(unsafe Array(UnsafeBufferPointer(start: matrix.product, count: expected.count)) == Array(expected.buffer))
     }
   }
@@ -411,4 +410,14 @@ func readAll(_ path: String) throws -> [UInt8] {
 func writeAll(_ path: String, _ bytes: [UInt8]) throws {
   let file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
   try file.write(all: bytes)
+}
+
+extension FactoredMatrix {
+  /// Q as an array, (r, r).
+  var entries: [Float] {
+    let scratch = Scratch()
+    return withExtendedLifetime(scratch) {
+      unsafe Array(UnsafeBufferPointer(start: q(scratch, slot: 0), count: rank * rank))
+    }
+  }
 }

@@ -30,7 +30,7 @@ import Testing
 
     // Q is orthogonal, and A (or B) has orthogonal rows (columns): then it is the decomposition.
     let r = target.rank
-    let q = unsafe Array(UnsafeBufferPointer(start: factored.view.q, count: r * r)).map(Double.init)
+    let q = factored.view.entries.map(Double.init)
     var gram = [Double](repeating: 0, count: r * r)
     unsafe BLAS.syrkDouble(transpose: true, n: r, k: r, a: q, lda: r, c: &gram, ldc: r)
     var worst = 0.0

@@ -7,7 +7,7 @@ import Testing
 @testable import Transformer
 
 /// What a configuration may ask for, in every form of computing, against the naive twin.
-@Suite struct AnyShapeTests {
+@Suite(.inEveryForm) struct AnyShapeTests {
   /// Items that share a beginning, longer than the short windows, some with one token to a continuation.
   private func items(_ numbers: inout Numbers, _ count: Int = 3, prefix: Int = 6) -> [ScoringItem] {
     let prefix = numbers.tokens(prefix)

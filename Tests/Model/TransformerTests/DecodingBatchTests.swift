@@ -4,7 +4,7 @@ import Testing
 
 @testable import Transformer
 
-@Suite struct DecodingBatchTests {
+@Suite(.inEveryForm) struct DecodingBatchTests {
   /// What a request gives when nobody else is there.
   private func alone(_ model: LanguageModel, _ request: GenerationRequest) throws -> Generation {
     try model.generate([request], priority: .job)[0]

@@ -7,7 +7,7 @@ import Testing
 @testable import Transformer
 
 /// How far the adapted model is from its base, against the definition and against finite differences.
-@Suite struct DivergenceTests {
+@Suite(.inEveryForm) struct DivergenceTests {
   private static let items: [ScoringItem] = {
     var numbers = Numbers(51)
     let prefix = numbers.tokens(4)

@@ -89,9 +89,11 @@ struct FixtureModel: Sendable, CustomStringConvertible {
 
   /// Without its tokenizer: the values are of ids.
   private static func load(_ path: String) throws -> LanguageModel {
-    try LanguageModel.load(
-      openModel(at: path).withoutTokenizer(), factorizationDirectory: nil, pool: TinyModel.pool,
-      shouldStop: { false }, progress: { _ in })
+    ModelInForms(
+      try LanguageModel.load(
+        openModel(at: path).withoutTokenizer(), factorizationDirectory: nil, pool: TinyModel.pool,
+        shouldStop: { false }, progress: { _ in })
+    ).current
   }
 
   private var folder: String { Self.fixtures + values.split(separator: "/").dropLast().joined(separator: "/") + "/" }

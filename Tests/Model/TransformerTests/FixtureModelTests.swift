@@ -6,7 +6,7 @@ import Testing
 @testable import Transformer
 
 /// Models of every family, in every form in which they come, against PyTorch's values.
-@Suite struct FixtureModelTests {
+@Suite(.inEveryForm) struct FixtureModelTests {
   @Test(arguments: FixtureModel.all) func scoresAreThoseOfPyTorch(model fixture: FixtureModel) throws {
     let (model, reference) = (try fixture.load(), try fixture.reference())
     let multipliers = try reference.vector("multipliers", model)

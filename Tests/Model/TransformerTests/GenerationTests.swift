@@ -4,7 +4,7 @@ import Testing
 
 @testable import Transformer
 
-@Suite struct GenerationTests {
+@Suite(.inEveryForm) struct GenerationTests {
   /// Decoding without a cache: the whole sequence anew for every token.
   private func naive(
     _ model: LanguageModel, _ prompt: [Int32], _ view: WeightView, count: Int

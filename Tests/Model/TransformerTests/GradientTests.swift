@@ -6,7 +6,7 @@ import Testing
 @testable import Transformer
 
 /// dL/ds of the recorded pass: against PyTorch's autograd, against finite differences, and against itself.
-@Suite struct GradientTests {
+@Suite(.inEveryForm) struct GradientTests {
   /// The loss of values.json is −Σ ln p over ids[8...16], its gradient with respect to every multiplier from autograd.
   @Test func theGradientIsThatOfPyTorch() throws {
     let model = try TinyModel.model.get()
@@ -174,8 +174,7 @@ import Testing
 
   @Test func theGradientDoesNotDependOnTheNumberOfThreads() throws {
     let gradients = try [1, 2, 3].map { threads in
-      let model = try LanguageModel.load(
-        path: TinyModel.path, factorizationDirectory: nil, pool: ComputePool(threads: threads))
+      let model = try TinyModel.load(threads: threads)
       let loss = Case(model, seed: 30, items: 12)
       return try model.record(loss.items, under: loss.s, priority: .job).gradient(loss.derivatives, priority: .job)
     }
@@ -257,7 +256,7 @@ import Testing
 }
 
 /// From the network to the coefficients of a mixture: what a search by gradient follows, against differences of scoring.
-@Suite struct AlphaGradientTests {
+@Suite(.inEveryForm) struct AlphaGradientTests {
   @Test(
     arguments: [Granularity.vector, .layer, .matrix],
     [(MixRule.delta, Rescale.none), (.delta, .nuclear), (.sum, .nuclear), (.sum, .none)])

@@ -6,7 +6,7 @@ import Testing
 @testable import Transformer
 
 /// LoRA beside the multipliers: against PyTorch's autograd, against finite differences, and against the base.
-@Suite struct LowRankTests {
+@Suite(.inEveryForm) struct LowRankTests {
   /// Everything but 0: A and B alike.
   private func parameters(_ layout: LowRankLayout, _ numbers: inout Numbers) -> [Float] {
     (0..<layout.count).map { _ in numbers.float(-0.3, 0.3) }

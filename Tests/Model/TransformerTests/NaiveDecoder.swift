@@ -1,4 +1,5 @@
 import Glibc
+import LinearAlgebra
 import ModelFormats
 import Multipliers
 
@@ -26,7 +27,8 @@ struct NaiveDecoder {
       let factored = model.factorization[index]
       let r = target.rank
       let first = model.layout.offsets[index]
-      let q = unsafe Self.doubles(factored.q, r * r)
+      let scratch = Scratch()
+      let q = withExtendedLifetime(scratch) { unsafe Self.doubles(factored.q(scratch, slot: 0), r * r) }
       var scaled = q
       var transposed = q
       for i in 0..<r {

@@ -9,11 +9,18 @@ enum RandomModel {
   static func load(
     _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool
   ) throws -> LanguageModel {
+    try loadInForms(configuration, seed: seed, pool: pool).current
+  }
+
+  static func loadInForms(
+    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool
+  ) throws -> ModelInForms {
     let file = try OpenModel(
       path: "/random", configuration: configuration, tokenizerDescription: nil,
       store: RandomStore(configuration, seed: seed))
-    return try LanguageModel.load(
-      file, factorizationDirectory: nil, pool: pool, shouldStop: { false }, progress: { _ in })
+    return ModelInForms(
+      try LanguageModel.load(
+        file, factorizationDirectory: nil, pool: pool, shouldStop: { false }, progress: { _ in }))
   }
 }
 
@@ -127,10 +134,11 @@ enum AnyShape: String, CaseIterable, Sendable {
   }
 
   /// Loaded once.
-  func load() throws -> LanguageModel { try Self.models[self]?.get() ?? RandomModel.load(configuration) }
+  func load() throws -> LanguageModel { try Self.models[self]?.get().current ?? RandomModel.load(configuration) }
 
   private static let models = Dictionary(
-    uniqueKeysWithValues: allCases.map { shape in (shape, Result { try RandomModel.load(shape.configuration) }) })
+    uniqueKeysWithValues: allCases.map { shape in (shape, Result { try RandomModel.loadInForms(shape.configuration) }) }
+  )
 }
 
 extension ModelConfiguration {

@@ -204,6 +204,37 @@ import Testing
     }
   }
 
+  /// Columns that begin and end within blocks, and rows of more than one tile.
+  @Test(arguments: [1, 24, 25], [ElementType.f32, .bf16, .f16, .f64, .q8_0, .q4_1, .q4_K])
+  func productsOnTheWayBackReadSomeColumnsOfStoredWeights(rows: Int, type: ElementType) {
+    for (columns, width, inner) in [(5..<60, 512, 9), (250..<700, 768, 700)] {
+      var numbers = Numbers(37)
+      let bytes = Array(numbers.weights(type.kernelType, rows: inner, inner: width, gap: 0).dropFirst())
+      let x = (0..<rows * inner).map { _ in numbers.float(-1, 1) }
+      let start = (0..<rows * columns.count).map { _ in numbers.float(-1, 1) }
+      for accumulate in [false, true] {
+        let scratch = Scratch()
+        var (found, expected) = (start, start)
+        unsafe bytes.withUnsafeBytes {
+          // An even address, which halves need.
+          let stored = unsafe StoredRows(type: type, start: $0.baseAddress!, inner: width)
+          let values = widened(
+            T2_UNIT_BASELINE, type.kernelType, rows: inner, inner: width, bytes, from: 0, stride: unsafe stored.stride)
+          unsafe multiply(
+            rows: rows, columns: columns, inner: inner, x: x, xStride: inner, matrix: stored, width: width, y: &found,
+            yStride: columns.count, accumulate: accumulate, scratch: scratch)
+          unsafe values.withUnsafeBufferPointer {
+            unsafe multiply(
+              rows: rows, columns: columns.count, inner: inner, x: x, xStride: inner,
+              matrix: $0.baseAddress! + columns.lowerBound, matrixStride: width, y: &expected,
+              yStride: columns.count, accumulate: accumulate)
+          }
+        }
+        #expect(distance(found, expected) <= 1e-3)
+      }
+    }
+  }
+
   @Test(arguments: [1, 24, 25, 40])
   func productsOfAnyNumberOfRowsReadHalves(rows: Int) {
     for (columns, inner) in [(3, 5), (4000, 70)] {
@@ -215,9 +246,13 @@ import Testing
       let start = (0..<rows * columns).map { _ in numbers.float(-1, 1) }
       for accumulate in [false, true] {
         var (found, expected) = (start, start)
-        unsafe multiply(
-          rows: rows, columns: columns, inner: inner, x: x, xStride: inner, halves: halves, matrixStride: stride,
-          y: &found, yStride: columns, accumulate: accumulate, scratch: Scratch())
+        unsafe halves.withUnsafeBytes { bytes in
+          guard let start = bytes.baseAddress else { return }
+          unsafe multiply(
+            rows: rows, columns: 0..<columns, inner: inner, x: x, xStride: inner,
+            matrix: StoredRows(type: .f16, start: start, stride: 2 * stride), width: columns, y: &found,
+            yStride: columns, accumulate: accumulate, scratch: Scratch())
+        }
         unsafe multiply(
           rows: rows, columns: columns, inner: inner, x: x, xStride: inner, matrix: values, matrixStride: stride,
           y: &expected, yStride: columns, accumulate: accumulate)

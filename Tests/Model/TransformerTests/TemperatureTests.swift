@@ -6,7 +6,7 @@ import Testing
 @testable import Transformer
 
 /// The tempered model, from which answers are sampled, against its definition softmax(logits / T).
-@Suite struct TemperatureTests {
+@Suite(.inEveryForm) struct TemperatureTests {
   private static let prompt: [Int32] = {
     var numbers = Numbers(61)
     return numbers.tokens(7)

@@ -8,7 +8,15 @@ import StrictJSON
 
 /// The random Llama of three layers whose values PyTorch computed, loaded once.
 enum TinyModel {
-  static let model = Result { try LanguageModel.load(path: path, factorizationDirectory: nil, pool: pool) }
+  static var model: Result<LanguageModel, any Error> { loaded.map(\.current) }
+  private static let loaded = Result { try load(pool) }
+
+  static func load(threads: Int) throws -> LanguageModel { try load(ComputePool(threads: threads)).current }
+
+  private static func load(_ pool: ComputePool) throws -> ModelInForms {
+    ModelInForms(try LanguageModel.load(path: path, factorizationDirectory: nil, pool: pool))
+  }
+
   static let pool = ComputePool(threads: 2)
   static var path: String { fixture("tiny") }
 
@@ -115,6 +123,6 @@ enum TiedModel {
     try writeSafetensors(to: directory + "/model.safetensors", tensors: tensors, metadata: [])
     let model = try LanguageModel.load(path: directory, factorizationDirectory: nil, pool: TinyModel.pool)
     _ = try require(model.configuration.tiedEmbeddings ? model : nil)
-    return model
+    return ModelInForms(model).current
   }
 }

@@ -6,7 +6,7 @@ import Testing
 @testable import Transformer
 
 /// Against PyTorch's values, and against the naive twin.
-@Suite struct TinyModelTests {
+@Suite(.inEveryForm) struct TinyModelTests {
   @Test func baseLogitsAreThoseOfPyTorch() throws {
     let expected = try floats(TinyModel.values()["base_last_logits"])
     let found = try TinyModel.model.get().logits(prompt: TinyModel.ids())
@@ -105,10 +105,7 @@ import Testing
   }
 
   @Test func resultsDoNotDependOnTheNumberOfThreads() throws {
-    let one = try LanguageModel.load(
-      path: TinyModel.path, factorizationDirectory: nil, pool: ComputePool(threads: 1))
-    let three = try LanguageModel.load(
-      path: TinyModel.path, factorizationDirectory: nil, pool: ComputePool(threads: 3))
+    let (one, three) = (try TinyModel.load(threads: 1), try TinyModel.load(threads: 3))
     var numbers = Numbers(8)
     let items = numbers.items(9)
     let s = WeightView.factored(numbers.vector(one.layout.count))

@@ -7,7 +7,7 @@ import Testing
 
 /// Sequences far longer than their windows, in every way in which keys come to a row: its own block and earlier ones, a
 /// shared prompt, a cache, and several views in one batch.
-@Suite struct WindowTests {
+@Suite(.inEveryForm) struct WindowTests {
   /// Windows shorter than a block of attention, about as long, longer, and none.
   static let models = Result {
     let windows: [[Int?]] = [[1, nil], [7, 64], [65, 3], [100, 130]]
