@@ -1,15 +1,14 @@
 # Sourced after prepare.sh by the scripts that train: a daemon of their own, which leaves nothing behind.
 
-# start_private_daemon: builds the programs, fetches the model, and starts t2d in a temporary directory, $prefix, with
-# the model registered; it ends with the script. 't2ctl' talks to it.
+# start_private_daemon [MODEL]: builds the programs, fetches the model (of etc/lib/fetch-model; smollm2), and starts t2d in a
+# temporary directory, $prefix, with the model, whose file is $model, registered; it ends with the script. 't2ctl' talks to it.
 start_private_daemon() {
-  local product model
+  local product name=${1:-smollm2}
   need_swift
   for product in t2d t2-worker t2-sandbox t2ctl; do swift build -c release --product "$product" --quiet; done
   bin=$(swift build -c release --show-bin-path)
   mkdir -p var/lib/t2d && chmod 700 var/lib/t2d
-  fetch_model var/lib/t2d/models
-  model=$PWD/var/lib/t2d/models/$MODEL_NAME
+  model=$PWD/$(fetch_model "$name" var/lib/t2d/models)
 
   prefix=$(mktemp -d)
   daemon=
@@ -26,7 +25,7 @@ start_private_daemon() {
     kill -0 "$daemon" 2>/dev/null || { tail -n 20 "$prefix/log" >&2; die "t2d did not start; its log is above"; }
     sleep 0.1
   done
-  t2ctl model add "$model" --name smollm2 >&2
+  t2ctl model add "$model" --name "$name" >&2
 }
 
 stop_private_daemon() {

