@@ -19,13 +19,15 @@ struct VectorMatch {
     let vectorPlaces = places.isEmpty ? Array(tensors.indices) : places
     let names = vectorPlaces.map { tensors[$0].name }
     guard let mending = NameMending(of: names, fits: { layout.index(of: $0) != nil }) else {
-      throw Self.misfit(names, layout, model)
+      throw Self.misfit(vectorPlaces.map { tensors[$0] }, layout, model)
     }
     var vectors: [(matrix: Int, tensor: Int)] = []
     for place in vectorPlaces.sorted(by: { UTF8Key(tensors[$0].name) < UTF8Key(tensors[$1].name) }) {
       let (name, shape) = tensors[place]
       guard !shape.isEmpty, !OtherTensors.isMatrix(shape) else { throw .notAVector(tensor: name, shape: shape) }
-      guard let matrix = layout.index(of: mending(name)) else { throw Self.misfit(names, layout, model) }
+      guard let matrix = layout.index(of: mending(name)) else {
+        throw Self.misfit(vectorPlaces.map { tensors[$0] }, layout, model)
+      }
       vectors.append((matrix, place))
     }
     vectors.sort { $0.matrix < $1.matrix }
@@ -60,10 +62,21 @@ struct VectorMatch {
     }
   }
 
-  /// The first name that no matrix has, with what is known to be around all names.
-  private static func misfit(_ names: [String], _ layout: MultiplierLayout, _ model: String) -> ExpertFileError {
+  /// The first matrix, in the model's order, of which the vector has another length: of an expert for another model, which
+  /// has other shapes, that says more than a layer too many. Otherwise the first name that no matrix has, with what is known
+  /// to be around all names.
+  private static func misfit(
+    _ tensors: [(name: String, shape: [Int])], _ layout: MultiplierLayout, _ model: String
+  ) -> ExpertFileError {
+    let names = tensors.map(\.name)
     let wrapper = WrapperPrefix(knownIn: names)
     func strip(_ name: String) -> String { wrapper?.strip(name) ?? name }
+    let known = tensors.compactMap { tensor in layout.index(of: strip(tensor.name)).map { ($0, tensor) } }
+    for (matrix, tensor) in known.sorted(by: { $0.0 < $1.0 }) where !OtherTensors.isMatrix(tensor.shape) {
+      do throws(ExpertFileError) { try check(tensor, hasRankOf: layout.matrices[matrix], of: model) } catch {
+        return error
+      }
+    }
     let unknown = names.sorted { UTF8Key($0) < UTF8Key($1) }.first { layout.index(of: strip($0)) == nil }
     let name = unknown ?? names[0]
     return .unknownMatrix(

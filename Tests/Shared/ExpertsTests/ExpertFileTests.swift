@@ -54,6 +54,20 @@ import Testing
         == .wrongLength(tensor: "model.layers.0.mlp.up_proj.weight", found: 5, rank: 4, model: "tiny"))
   }
 
+  /// A layer too many says less: an expert of a larger model has both.
+  @Test func ofAnExpertForAnotherModelTheFirstShapeThatDiffersIsNamed() {
+    var draft = ExpertDraft()
+    draft.tensors = [
+      "model.layers.0.self_attn.q_proj.weight": [1, 2, 3, 4], "model.layers.1.self_attn.q_proj.weight": [1, 2, 3],
+      "model.layers.7.self_attn.q_proj.weight": [1, 2, 3],
+    ]
+    #expect(
+      draft.problem()
+        == .wrongLength(tensor: "model.layers.1.self_attn.q_proj.weight", found: 3, rank: 4, model: "tiny"))
+    draft.tensors["model.layers.1.self_attn.q_proj.weight"] = [1, 2, 3, 4]
+    #expect(draft.problem()?.code == "unknown_matrix")
+  }
+
   @Test func notFiniteValuesAreNamedWithTheirIndex() {
     var draft = ExpertDraft()
     draft.tensors["model.layers.1.mlp.up_proj.weight"] = [1, 2, .infinity, .nan]
