@@ -27,108 +27,25 @@ enum RealModel {
   }
 }
 
-/// A text of smollm2.json with what PyTorch says follows.
-struct ReferenceCase {
-  let text: String
-  let prompt: [Int32]
-  let continuation: [Int32]
-  let continuationText: String
-  let topIDs: [Int32]
-  let topLogits: [Float]
-  let logSumExp: Float
-  let logprobs: [Float]
-
-  init(_ value: JSONValue) throws {
-    let object = try require(value.objectValue)
-    text = try require(object["text"]?.stringValue)
-    continuationText = try require(object["continuation"]?.stringValue)
-    prompt = try tokens(object["prompt_ids"])
-    continuation = try tokens(object["continuation_ids"])
-    topIDs = try tokens(object["top10_ids"])
-    topLogits = try floats(object["top10_logits"])
-    logSumExp = Float(try require(object["logsumexp"]?.doubleValue))
-    logprobs = try floats(object["continuation_logprobs"])
-  }
-
-  var item: ScoringItem { ScoringItem(prompt: prompt, continuations: [continuation]) }
-
-  static func all(_ value: JSONValue?) throws -> [ReferenceCase] {
-    try require(value?.arrayValue).map { try ReferenceCase($0) }
-  }
-}
-
 @Suite(.serialized, .enabled(if: RealModel.path != nil, "T2D_TEST_MODEL names the model")) struct RealModelTests {
-  private let tolerance: Float = 2e-3
-
-  /// Scores all cases in one batch, and the logits of each alone.
-  private func check(_ cases: [ReferenceCase], under view: WeightView) throws {
-    let model = try RealModel.model.get()
-    let scores = try model.score(cases.map(\.item), under: view, priority: .job)
-    for (expected, found) in zip(cases, scores) {
-      #expect(distance(found[0].logprobs, expected.logprobs) < tolerance, "\(expected.text)")
-      let logits = try model.logits(prompt: expected.prompt, under: view)
-      #expect(distance(expected.topIDs.map { logits[Int($0)] }, expected.topLogits) < tolerance, "\(expected.text)")
-      #expect(abs(logSumExp(logits) - expected.logSumExp) < tolerance, "\(expected.text)")
-    }
+  private func reference() throws -> RealModelReference {
+    RealModelReference(
+      model: try RealModel.model.get(), values: try object("smollm2.json"),
+      experts: [try RealModel.expert("alpha"), try RealModel.expert("beta")])
   }
 
-  /// The same as a population of one, with materialised weights.
-  private func check(_ cases: [ReferenceCase], _ coefficients: MixtureCoefficients) throws {
-    let model = try RealModel.model.get()
-    let experts = [try RealModel.expert("alpha"), try RealModel.expert("beta")]
-    let mixer = Mixer(
-      layout: model.layout, sigma: model.factorization.sigma, experts: experts, rescale: .none)
-    try check(cases, under: .factored(mixer.multipliers(coefficients)))
-    let basis = try ExpertBasis(model: model, experts: experts, residentBudget: 0)
-    let found = try model.scoreCandidates(
-      basis: basis, [Candidate(mixer.blend(coefficients), cases.map(\.item))], priority: .job)[0]
-    for (expected, found) in zip(cases, found) {
-      #expect(distance(found[0].logprobs, expected.logprobs) < tolerance, "\(expected.text)")
-    }
-  }
-
-  @Test func tokenIDsAreThoseOfTheReference() throws {
-    let tokenizer = try require(RealModel.model.get().tokenizer)
-    for reference in try ReferenceCase.all(object("smollm2.json")["base"]) {
-      #expect(tokenizer.encode(reference.text) == reference.prompt)
-      #expect(tokenizer.encode(reference.continuationText) == reference.continuation)
-    }
-  }
+  @Test func tokenIDsAreThoseOfTheReference() throws { try reference().checkTokens() }
 
   @Test func theBaseAgreesWithPyTorch() throws {
-    try check(ReferenceCase.all(object("smollm2.json")["base"]), under: .base)
+    let reference = try reference()
+    try reference.check(ReferenceCase.all(reference.values["base"]), under: .base)
   }
 
-  @Test func theExpertAlphaAgreesWithPyTorch() throws {
-    let adapted = try require(object("smollm2.json")["adapted"]?.objectValue)
-    let cases = try ReferenceCase.all(adapted["alpha"])
-    try check(cases, under: .factored(RealModel.expert("alpha")))
-    try check(cases, .single(0, of: 2))
-  }
+  @Test func theExpertAlphaAgreesWithPyTorch() throws { try reference().checkAlpha() }
 
-  @Test func theMixturesBySumAndDeltaAgreeWithPyTorch() throws {
-    let adapted = try require(object("smollm2.json")["adapted"]?.objectValue)
-    let sum = try require(adapted["mixture"]?.objectValue)
-    try check(
-      ReferenceCase.all(sum["cases"]), MixtureCoefficients(mix: .sum, floats(sum["coefficients"])))
-    let delta = try require(adapted["delta"]?.objectValue)
-    #expect(delta["mix"]?.stringValue == "delta")
-    try check(
-      ReferenceCase.all(delta["cases"]), MixtureCoefficients(mix: .delta, floats(delta["coefficients"])))
-  }
+  @Test func theMixturesBySumAndDeltaAgreeWithPyTorch() throws { try reference().checkMixtures() }
 
-  @Test func theLeadingSingularValuesAreThoseOfPyTorch() throws {
-    let model = try RealModel.model.get()
-    let spectra = try require(object("smollm2.json")["spectra"]?.objectValue)
-    #expect(spectra.members.count == 2)
-    for (name, value) in spectra.members {
-      let index = try require(model.layout.index(of: name))
-      let first = model.layout.offsets[index]
-      for (place, expected) in try floats(value).enumerated() {
-        #expect(abs(model.factorization.sigma[first + place] / expected - 1) < 1e-4, "\(name) \(place)")
-      }
-    }
-  }
+  @Test func theLeadingSingularValuesAreThoseOfPyTorch() throws { try reference().checkSpectra() }
 
   /// Greedy answers in one batch are those of PyTorch, and so are the rendered chats.
   @Test func greedyAnswersAreThoseOfPyTorch() throws {
