@@ -29,7 +29,7 @@ import Testing
       let only = try verdict()
       #expect(only["error"]?["kind"] == "wrong_length")
       #expect(
-        only["error"]?["message"]
+        only["error"]?["message"]?.stringValue
           == "tensor 'model.layers.0.self_attn.k_proj.weight' has 64 values, its matrix in model 'gemma3' has rank 16; was "
           + "it trained on another model?")
 
