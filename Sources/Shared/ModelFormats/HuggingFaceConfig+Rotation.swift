@@ -72,6 +72,11 @@ extension HuggingFaceConfig {
       guard let originalContext = Int(exactly: context) else {
         throw parameters.unsupported("original_max_position_embeddings", "a number of positions")
       }
+      // transformers takes the one beside the object where there is one.
+      if let beside = try optionalInteger("original_max_position_embeddings"), beside != originalContext {
+        throw unsupported(
+          "original_max_position_embeddings", "the \(originalContext) of \"\(parameters.key)\", or nothing")
+      }
       return .llama3(
         factor: try parameters.needed("factor"), lowFrequency: try parameters.needed("low_freq_factor"),
         highFrequency: try parameters.needed("high_freq_factor"), originalContext: originalContext)

@@ -55,7 +55,7 @@ final class HuggingFaceConfig {
     var model = ModelConfiguration(
       modelID: modelID, layers: try integer("num_hidden_layers"), hidden: hidden,
       intermediate: try integer("intermediate_size"), heads: heads,
-      kvHeads: try optionalInteger("num_key_value_heads") ?? heads,
+      kvHeads: try optionalInteger("num_key_value_heads", ifMissing: family.defaults.kvHeads) ?? heads,
       headDim: try optionalInteger("head_dim") ?? family.defaults.headDim ?? hidden / heads,
       vocabulary: try integer("vocab_size"),
       contextLength: try optionalInteger("max_position_embeddings") ?? family.defaults.contextLength,
@@ -71,7 +71,7 @@ final class HuggingFaceConfig {
 
   /// Nil where the file says null.
   func window(ifMissing missing: Int?) throws(ModelFormatError) -> Int? {
-    has("sliding_window") ? try optionalInteger("sliding_window") : missing
+    try optionalInteger("sliding_window", ifMissing: missing)
   }
 
   /// Gives the layers their windows: by `layer_types` where that is there, else those that `slides`.
@@ -79,10 +79,23 @@ final class HuggingFaceConfig {
     let types = try layerTypes(of: model)
     for layer in model.attention.indices where types?[layer] ?? slides(layer) {
       guard let window else {
-        throw unsupported("layer_types", "no sliding layers where no sliding window is set or used")
+        throw types == nil
+          ? unsupported("sliding_window", "a number of positions, since layers slide")
+          : unsupported("layer_types", "no sliding layers where no sliding window is set or used")
       }
       model.attention[layer].window = window
     }
+  }
+
+  /// Gives all layers the window, where there is one. transformers' classes of these families do not look at
+  /// `layer_types`, so what it says must be the same.
+  func slideAll(_ model: inout ModelConfiguration, by window: Int?) throws(ModelFormatError) {
+    if let types = try layerTypes(of: model), types.contains(window == nil) {
+      let type = window == nil ? "full_attention" : "sliding_attention"
+      throw unsupported(
+        "layer_types", "\"\(type)\" only, since \"sliding_window\" is \(window.map(String.init) ?? "null")")
+    }
+    for layer in model.attention.indices { model.attention[layer].window = window }
   }
 
   /// Which layers slide.
@@ -107,9 +120,6 @@ final class HuggingFaceConfig {
 
   // MARK: Values
 
-  /// Whether the key is there, even with null.
-  private func has(_ key: String) -> Bool { object[key] != nil }
-
   /// Nil where it is not there, or null.
   func optional(_ key: String) -> JSONValue? {
     asked.insert(key)
@@ -132,6 +142,11 @@ final class HuggingFaceConfig {
     guard let value = optional(key) else { return nil }
     guard let number = value.intValue, number >= 0 else { throw wrongKind(key, value, "a count") }
     return number
+  }
+
+  /// Nil where the file says null.
+  private func optionalInteger(_ key: String, ifMissing missing: Int?) throws(ModelFormatError) -> Int? {
+    object[key] == nil ? missing : try optionalInteger(key)
   }
 
   private func integer(_ key: String) throws(ModelFormatError) -> Int {

@@ -35,6 +35,8 @@ struct ModelFamily: Sendable {
   struct Defaults: Sendable {
     var contextLength = 2048
     var epsilon = 1e-6
+    /// Heads of keys and values; nil: as many as of queries, which is also what null means.
+    var kvHeads: Int?
     /// Nil: the hidden size over the heads.
     var headDim: Int?
     var tiedEmbeddings = false

@@ -90,6 +90,19 @@ import Testing
       "llama3", "rope_scaling", ["rope_type": "default"],
       "\"rope_scaling\": it says another thing than \"rope_parameters\""
     ),
+    (
+      "llama3", "original_max_position_embeddings", 128,
+      "\"original_max_position_embeddings\" is 128; supported: the 64 of \"rope_parameters\", or nothing"
+    ),
+    (
+      "mistral", "layer_types", .array(Array(repeating: "sliding_attention", count: 3)),
+      "supported: \"full_attention\" only, since \"sliding_window\" is null"
+    ),
+    (
+      "mistral-window", "layer_types", .array(["full_attention", "sliding_attention", "sliding_attention"]),
+      "supported: \"sliding_attention\" only, since \"sliding_window\" is 16"
+    ),
+    ("phi3", "layer_types", .array(["full_attention", "full_attention"]), "only, since \"sliding_window\" is 20"),
     ("mistral", "attention_bias", true, "\"attention_bias\" is true; supported: false in Mistral models"),
     ("mistral-window", "sliding_window", 0, "the sliding window is 0.0; supported: 1 or more"),
     ("mistral", "rope_scaling", yarn, "is \"yarn\"; supported: none"),
@@ -117,6 +130,8 @@ import Testing
       "gemma3", "architectures", ["Gemma3ForConditionalGeneration"],
       "the architecture is \"Gemma3ForConditionalGeneration\"; supported: "
     ),
+    ("qwen3", "mlp_bias", true, "\"mlp_bias\" is true; supported: false in Qwen3 models"),
+    ("llama2", "head_dim", 15, "the head size is 15; supported: even sizes"),
     ("gemma3", "query_pre_attn_scalar", 0, "the scale of attention is inf; supported: numbers above 0"),
     ("gemma3", "final_logit_softcapping", 0.0, "the bound of the logits is 0.0; supported: numbers above 0"),
     (
@@ -172,6 +187,12 @@ import Testing
   @Test func missingKeysHaveTheDefaultsOfTheirFamily() throws {
     #expect(try read("qwen3", [("head_dim", nil)]).headDim == 128)
     #expect(try read("llama2", [("head_dim", nil)]).headDim == read("llama2").hidden / read("llama2").heads)
+    let kvHeads = ["llama2": 4, "mistral": 8, "qwen2": 32, "qwen3": 32, "gemma3": 4, "phi3": 4, "smollm3": 4]
+    for (model, count) in kvHeads {
+      #expect(
+        try read(model, [("num_key_value_heads", nil), ("num_attention_heads", count > 4 ? 32 : 4)]).kvHeads == count)
+      #expect(try read(model, [("num_key_value_heads", .null)]).kvHeads == read(model).heads, "\(model)")
+    }
     #expect(try read("gemma3", [("tie_word_embeddings", nil)]).tiedEmbeddings)
     #expect(try !read("qwen2", [("tie_word_embeddings", nil)]).tiedEmbeddings)
     #expect(try read("mistral", [("rope_parameters", nil)]).rotations == [Rotation(theta: 10000)])
@@ -193,6 +214,12 @@ import Testing
     #expect(
       try problem("gemma3", older: true, [("sliding_window_pattern", 0)])
         .contains("\"sliding_window_pattern\" is 0; supported: 1 or more"))
+  }
+
+  @Test func aWindowThatIsNullAndUsedIsNamed() throws {
+    let text = try problem("gemma3", older: true, [("sliding_window", .null)])
+    #expect(
+      text.contains("\"sliding_window\" is null; supported: a number of positions, since layers slide"), "\(text)")
   }
 
   @Test func layersWithoutRotationAreReadInEitherSpelling() throws {

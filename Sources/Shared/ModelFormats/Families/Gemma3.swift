@@ -6,7 +6,8 @@ extension ModelFamily {
       "post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm",
       "post_ffw_norm": "post_feedforward_layernorm",
     ],
-    defaults: Defaults(contextLength: 131_072, headDim: 256, tiedEmbeddings: true), activation: "gelu_pytorch_tanh",
+    defaults: Defaults(contextLength: 131_072, kvHeads: 4, headDim: 256, tiedEmbeddings: true),
+    activation: "gelu_pytorch_tanh",
     normOffset: 1,
     describe: { model in
       model.norms = .around

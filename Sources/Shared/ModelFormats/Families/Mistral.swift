@@ -4,10 +4,9 @@ extension ModelFamily {
   /// GGUF has them as Llama, without the window.
   static let mistral = ModelFamily(
     name: "Mistral", architecture: "MistralForCausalLM", modelType: "mistral",
-    defaults: Defaults(contextLength: 131_072),
+    defaults: Defaults(contextLength: 131_072, kvHeads: 8),
     configure: { model, config throws(ModelFormatError) in
       model.rotations = [try config.rotation(theta: 10000)]
-      let window = try config.window(ifMissing: 4096)
-      try config.slide(&model, by: window) { _ in window != nil }
+      try config.slideAll(&model, by: config.window(ifMissing: 4096))
     })
 }

@@ -6,8 +6,7 @@ extension ModelFamily {
     defaults: Defaults(contextLength: 4096, epsilon: 1e-5), describe: { $0.isFused = true },
     configure: { model, config throws(ModelFormatError) in
       model.rotations = [try config.rotation(theta: 10000)]
-      let window = try config.window(ifMissing: nil)
-      try config.slide(&model, by: window) { _ in window != nil }
+      try config.slideAll(&model, by: config.window(ifMissing: nil))
     },
     configureGGUF: { model, config throws(ModelFormatError) in
       model.rotations = [try config.rotation()]

@@ -2,7 +2,7 @@ extension ModelFamily {
   /// Qwen2 and Qwen2.5: queries, keys and values have biases, which no key announces.
   static let qwen2 = ModelFamily(
     name: "Qwen2", architecture: "Qwen2ForCausalLM", modelType: "qwen2", ggufArchitecture: "qwen2",
-    defaults: Defaults(contextLength: 32768),
+    defaults: Defaults(contextLength: 32768, kvHeads: 32),
     describe: { $0.biases = [.query, .key, .value] },
     configure: { model, config throws(ModelFormatError) in
       model.rotations = [try config.rotation(theta: 10000)]

@@ -2,7 +2,7 @@ extension ModelFamily {
   /// SmolLM3: a Llama in which positions do not turn the queries and keys of some layers.
   static let smolLM3 = ModelFamily(
     name: "SmolLM3", architecture: "SmolLM3ForCausalLM", modelType: "smollm3", ggufArchitecture: "smollm3",
-    isPermutedInGGUF: true, defaults: Defaults(contextLength: 32768, tiedEmbeddings: true),
+    isPermutedInGGUF: true, defaults: Defaults(contextLength: 32768, kvHeads: 4, tiedEmbeddings: true),
     configure: { model, config throws(ModelFormatError) in
       model.rotations = [try config.rotation(theta: 2_000_000)]
       for layer in try config.layersWithoutRotation(of: model) { model.attention[layer].rotation = nil }
