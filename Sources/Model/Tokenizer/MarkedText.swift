@@ -19,11 +19,18 @@ struct MarkedText: Sendable {
 
   /// Calls `body` with the parts of a range in which control tokens may stand, or may not.
   func forEachRun(in range: Range<Int>, _ body: (Range<Int>, _ control: Bool) -> Void) {
-    var start = 0
-    for run in runs {
-      let part = max(start, range.lowerBound)..<max(start, range.lowerBound, min(run.end, range.upperBound))
-      if !part.isEmpty { body(part, run.control) }
-      start = run.end
+    // Of a long chat there are as many ranges as runs, so none is looked at that lies in front.
+    var (index, end) = (0, runs.count)
+    while index < end {
+      let middle = (index + end) / 2
+      if runs[middle].end <= range.lowerBound { index = middle + 1 } else { end = middle }
+    }
+    var start = range.lowerBound
+    while start < range.upperBound, index < runs.count {
+      let part = start..<min(runs[index].end, range.upperBound)
+      body(part, runs[index].control)
+      start = part.upperBound
+      index += 1
     }
   }
 

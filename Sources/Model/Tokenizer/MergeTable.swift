@@ -97,7 +97,9 @@ struct MergeTable: Sendable {
     for index in 0..<vocabulary.count where vocabulary.kinds[index].isText {
       let text = vocabulary.textOfToken(index)
       guard text.count <= Vocabulary.maximumScoredLength else {
-        throw .tooLong(index: index, bytes: text.count, allowed: Vocabulary.maximumScoredLength)
+        throw .tooLong(
+          index: index, bytes: text.count, allowed: Vocabulary.maximumScoredLength,
+          why: "where tokens are merged by their scores")
       }
       vocabulary.forEachSplit(of: text) { splits.append(($0, $1, Int32(index))) }
       guard splits.count <= Vocabulary.maximumMerges else {

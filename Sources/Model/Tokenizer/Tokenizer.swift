@@ -19,8 +19,8 @@ package final class Tokenizer: Sendable {
   let normalizedAdded: AddedTokens
   let symbols: SymbolTable
 
-  /// Ends of turns and texts by their names, whatever `eos` is: a GGUF file of Llama 3 may name `<|end_of_text|>` alone. As
-  /// llama.cpp does.
+  /// Ends of turns and texts by their names, whatever `eos` is: a GGUF file of Llama 3 may name `<|end_of_text|>` alone,
+  /// which no answer in a conversation reaches. As llama.cpp does, also where the file has one as a token of the user's.
   private static let turnEnds = [
     "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eot|>", "<EOT>", "<|endofturn|>",
     "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>", "<|return|>",
@@ -47,10 +47,12 @@ package final class Tokenizer: Sendable {
     symbols = SymbolTable(
       vocabulary, unknown: try checked(parts.unknown, "unknown"), fusesUnknown: parts.fusesUnknown,
       fallsBackToBytes: parts.fallsBackToBytes)
-    (added, normalizedAdded) = parts.addedTokens()
+    (added, normalizedAdded) = try parts.addedTokens()
 
     func ends(_ names: [String]) -> [Int32] {
-      names.compactMap { vocabulary.id(ofText: $0) }.filter { vocabulary.kinds[Int($0)] == .control }
+      names.compactMap { vocabulary.id(ofText: $0) }.filter {
+        [.control, .userDefined].contains(vocabulary.kinds[Int($0)])
+      }
     }
     let turnEnds = ends(Self.turnEnds)
     var all: [Int32] = []
@@ -133,14 +135,24 @@ struct TokenizerParts: Sendable {
   /// one behind `[INST]`, where its template has one.
   var countsBlanksOfChats = false
 
-  func addedTokens() -> (raw: AddedTokens, normalized: AddedTokens) {
+  func addedTokens() throws(TokenizerError) -> (raw: AddedTokens, normalized: AddedTokens) {
     var raw = AddedTokens()
     var normalized = AddedTokens()
+    var byteCount = 0
     for index in 0..<vocabulary.count {
       let kind = vocabulary.kinds[index]
       guard kind.isControl || kind == .userDefined else { continue }
       let flags = flags[Int32(index)] ?? AddedTokens.Flags()
       let text = vocabulary.textOfToken(index)
+      guard text.count <= Vocabulary.maximumAddedLength else {
+        throw .tooLong(
+          index: index, bytes: text.count, allowed: Vocabulary.maximumAddedLength,
+          why: "for what is found before a text is cut into words")
+      }
+      byteCount += text.count
+      guard byteCount <= Vocabulary.maximumAddedBytes else {
+        throw .tooMany(what: "bytes of added tokens", found: byteCount, allowed: Vocabulary.maximumAddedBytes)
+      }
       if flags.isNormalized, !normalizer.changesNothing {
         var marked = MarkedText()
         marked.append(text, control: true)

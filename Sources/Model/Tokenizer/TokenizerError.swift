@@ -21,7 +21,7 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   case missingIDs(first: Int, last: Int, next: String)
   case scoreCount(scores: Int, tokens: Int)
   case score(index: Int, found: Double)
-  case tooLong(index: Int, bytes: Int, allowed: Int)
+  case tooLong(index: Int, bytes: Int, allowed: Int, why: String)
   case json(String)
   case configuration(String)
 
@@ -63,8 +63,8 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
       "the tokenizer has \(scores) scores for \(tokens) tokens; every token needs one"
     case .score(let index, let found):
       "the score of token \(index) is \(found); scores are numbers that can be ordered"
-    case .tooLong(let index, let bytes, let allowed):
-      "token \(index) has \(bytes) bytes; at most \(allowed) are allowed where tokens are merged by their scores"
+    case .tooLong(let index, let bytes, let allowed, let why):
+      "token \(index) has \(bytes) bytes; at most \(allowed) are allowed \(why)"
     case .json(let problem):
       "tokenizer.json: \(problem)"
     case .configuration(let problem):

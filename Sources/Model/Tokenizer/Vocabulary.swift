@@ -23,6 +23,10 @@ struct Vocabulary: Sendable {
 
   static let maximumTokens = 1 << 21
   static let maximumMerges = 1 << 22
+  /// Bytes of a token that is found in the text, since a text may hold its beginning everywhere; and of all together, which
+  /// stand in a tree. Gemma's longest has 93 of 100,000.
+  static let maximumAddedLength = 256
+  static let maximumAddedBytes = 1 << 21
   /// Bytes of a token that is merged by scores: all its splits are looked up. SentencePiece has 16 characters by default.
   static let maximumScoredLength = 1024
 

@@ -102,6 +102,68 @@ import Testing
     #expect(tokenizer.encode("a<x>yz<u><x>", recognizeSpecial: true) == [97, 257, 122, 258, 256])
   }
 
+  /// Many files name the end of a text only, which no answer in a conversation reaches.
+  @Test func tokensWhoseTextIsAnEndAreEnds() throws {
+    let ends = ["<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>", "<|eom_id|>"]
+    #expect(try Set(SyntheticVocabulary(special: ends).tokenizer().endOfTurn) == Set(256..<261))
+    #expect(try SyntheticVocabulary(userDefined: ["<|im_end|>", "<|im_start|>"]).tokenizer().endOfTurn == [256])
+    // What text can become by merging is no mark.
+    var merging = SyntheticVocabulary()
+    merging.add("<EOT>")
+    #expect(try merging.tokenizer().endOfTurn.isEmpty)
+    for (file, expected) in [
+      ("llama3.f32", ["<|eot_id|>", "<|eom_id|>"]), ("qwen2.f32", ["<|im_end|>"]), ("gemma3.f32", ["<end_of_turn>"]),
+    ] {
+      let tokenizer = try Tokenizer.gguf(try #require(try ggufTokenizer("Tests/Fixtures/gguf/\(file).gguf")))
+      let ids = expected.compactMap { tokenizer.id(ofToken: $0) }
+      #expect(ids.count == expected.count && Set(ids).isSubset(of: tokenizer.endOfTurn), "\(file)")
+    }
+  }
+
+  // MARK: Added tokens
+
+  @Test func longAddedTokensAreErrors() {
+    let long = String(repeating: "a", count: Vocabulary.maximumAddedLength)
+    #expect(error { () throws(TokenizerError) in try SyntheticVocabulary(special: [long]).tokenizer() } == nil)
+    for vocabulary in [SyntheticVocabulary(special: [long + "b"]), SyntheticVocabulary(userDefined: [long + "b"])] {
+      #expect(
+        error { () throws(TokenizerError) in try vocabulary.tokenizer() }
+          == .tooLong(
+            index: 256, bytes: long.utf8.count + 1, allowed: Vocabulary.maximumAddedLength,
+            why: "for what is found before a text is cut into words"))
+    }
+    let count = Vocabulary.maximumAddedBytes / Vocabulary.maximumAddedLength
+    let many = (0...count).map { "\($0)" + long.dropFirst("\($0)".count) }
+    #expect(
+      error { () throws(TokenizerError) in try SyntheticVocabulary(special: many).tokenizer() }
+        == .tooMany(
+          what: "bytes of added tokens", found: Vocabulary.maximumAddedBytes + Vocabulary.maximumAddedLength,
+          allowed: Vocabulary.maximumAddedBytes))
+  }
+
+  /// A text that holds the beginning of a long token everywhere.
+  @Test func aTextOfBeginningsIsReadInTime() throws {
+    let long = String(repeating: "a", count: Vocabulary.maximumAddedLength - 1) + "b"
+    let tokenizer = try SyntheticVocabulary(special: [long]).tokenizer()
+    let text = String(repeating: "a", count: 20_000)
+    var count = 0
+    let time = processorTime { count = tokenizer.encode(text + long, recognizeSpecial: true).count }
+    #expect(count == 20_001 && time < .seconds(10), "\(time)")
+  }
+
+  /// A chat of many short messages has as many stretches as pieces.
+  @Test func aChatOfManyMessagesIsReadInTime() throws {
+    let tokenizer = try scored(Self.heads + [("<x>", 0, 3)])
+    var pieces: [TextPiece] = []
+    for _ in 0..<20_000 {
+      pieces += [TextPiece("<x>", recognizeSpecial: true), TextPiece("<x>b", recognizeSpecial: false)]
+    }
+    var ids: [Int32] = []
+    let time = processorTime { ids = tokenizer.encode(pieces) }
+    #expect(ids.count { $0 == 9 } == 20_000 && ids.count { $0 == 7 } == 20_000)
+    #expect(time < .seconds(5), "\(time)")
+  }
+
   // MARK: Scores
 
   private func scored(
@@ -183,7 +245,9 @@ import Testing
     let long = String(repeating: "a", count: Vocabulary.maximumScoredLength + 1)
     #expect(
       problem(Self.heads + [(long, -1, 1)])
-        == .tooLong(index: 9, bytes: long.utf8.count, allowed: Vocabulary.maximumScoredLength))
+        == .tooLong(
+          index: 9, bytes: long.utf8.count, allowed: Vocabulary.maximumScoredLength,
+          why: "where tokens are merged by their scores"))
     #expect(
       error { () throws(TokenizerError) in
         try .gguf(GGUFTokenizer(model: "llama", tokens: ["a", "b"], types: [1, 1], scores: [0]))

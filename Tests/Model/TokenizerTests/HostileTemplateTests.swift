@@ -90,6 +90,20 @@ import Testing
     }
   }
 
+  /// Each may be where the text ends, and none is.
+  @Test func aTemplateOfManyTagsWithinARawTextIsReadInTime() async {
+    await #expect(processExitsWith: .success) {
+      for tag in ["{% x", "{%endraw", "{%- endraw {", "{% endraw '", "{"] {
+        let text = "{% raw %}" + String(repeating: tag, count: 200_000 / tag.utf8.count)
+        var said = ""
+        let time = processorTime { said = Self.said(text) }
+        #expect(said.contains("'{% raw %}' has no '{% endraw %}'"), "\(said)")
+        #expect(time < .seconds(5), "\(tag): \(time)")
+        #expect(Self.said(text + "{%- endraw\n-%} y") == "rendered \(text.utf8.count - 9 + 2)")
+      }
+    }
+  }
+
   @Test func aLongConversationIsNoHostileOne() throws {
     let file = try #require(try TemplateCases.text(of: "qwen3.jinja"))
     let template = try made(file)

@@ -130,24 +130,34 @@ struct TemplateLexer {
   private mutating func addRaw() throws(ChatTemplateError) {
     let start = position
     let startLine = line
-    while let begin = nextTag(from: position) {
-      advance(to: begin)
-      var probe = self
-      guard source[begin + 1] == "%",
-        let tokens = try? probe.tag(closing: "%}", signed: has("-", at: begin + 2) || has("+", at: begin + 2)),
-        tokens.count == 1, case .name("endraw") = tokens[0].kind
-      else {
-        advance(to: begin + 1)
+    var place = position
+    while let begin = nextTag(from: place) {
+      guard let (sign, end) = endOfRaw(at: begin) else {
+        place = begin + 1
         continue
       }
-      position = start
-      let end = textEnd(begin, isBlock: true, sign: source[begin + 2])
-      addText(start..<end)
-      self.position = probe.position
-      (line, beginsLine) = (probe.line, probe.beginsLine)
+      addText(start..<textEnd(begin, isBlock: true, sign: source[begin + 2]))
+      close(sign: sign, isBlock: true, at: end)
       return
     }
     throw .syntax(line: startLine, problem: "'{% raw %}' has no '{% endraw %}'")
+  }
+
+  /// Where `{% endraw %}` ends that begins at `begin`, and the sign in front of its end; nil of another tag. Looked at by
+  /// itself, since what else stands between has no words that could be read, and no end perhaps.
+  private func endOfRaw(at begin: Int) -> (sign: Unicode.Scalar?, end: Int)? {
+    let word = "endraw"
+    func behindBlanks(_ place: Int) -> Int {
+      source[min(place, source.count)...].firstIndex { !TemplateText.isBlank($0.value) } ?? source.count
+    }
+    func isSigned(_ place: Int) -> Bool { has("-", at: place) || has("+", at: place) }
+    guard has("{%", at: begin) else { return nil }
+    let name = behindBlanks(begin + (isSigned(begin + 2) ? 3 : 2))
+    guard has(word, at: name) else { return nil }
+    let last = behindBlanks(name + word.count)
+    let signed = isSigned(last)
+    guard has("%}", at: last + (signed ? 1 : 0)) else { return nil }
+    return (signed ? source[last] : nil, last + (signed ? 3 : 2))
   }
 
   /// The tokens of the tag at `position`, which is behind the tag then.
