@@ -93,10 +93,16 @@ private func characterClass(of scalar: Unicode.Scalar) -> CharacterClass {
   }
 }
 
-private struct GPT2Scanner {
-  let text: [UInt8]
-  let end: Int
+/// What cuts a text into words, each of which ends where ``wordEnd(at:)`` says.
+protocol WordCutter {
+  var text: [UInt8] { get }
+  var end: Int { get }
+  /// Behind `start`, so that no word is empty.
+  func wordEnd(at start: Int) -> Int
+}
 
+extension WordCutter {
+  /// Calls `word` with the words from `start` on.
   func scan(from start: Int, word: (Range<Int>) -> Void) {
     var position = start
     while position < end {
@@ -106,16 +112,34 @@ private struct GPT2Scanner {
     }
   }
 
-  private func wordEnd(at start: Int) -> Int {
+  /// The end of a run of characters of one class, of which there are `limit` at most.
+  func run(of kind: CharacterClass, from start: Int, atMost limit: Int = .max) -> Int {
+    var position = start
+    var left = limit
+    while position < end, left > 0 {
+      let (found, length) = characterClass(text, at: position, end: end)
+      if found != kind { break }
+      position += length
+      left -= 1
+    }
+    return position
+  }
+}
+
+private struct GPT2Scanner: WordCutter {
+  let text: [UInt8]
+  let end: Int
+
+  func wordEnd(at start: Int) -> Int {
     if text[start] == 0x27 {  // '
       let length = contraction(after: start + 1)
       if length > 0 { return start + 1 + length }
     }
     let (kind, length) = characterClass(text, at: start, end: end)
-    if kind != .space { return runEnd(of: kind, from: start + length) }
+    if kind != .space { return run(of: kind, from: start + length) }
     if text[start] == 0x20, start + 1 < end {  // ` ?` before a run of one class
       let (following, width) = characterClass(text, at: start + 1, end: end)
-      if following != .space { return runEnd(of: following, from: start + 1 + width) }
+      if following != .space { return run(of: following, from: start + 1 + width) }
     }
     // `\s+(?!\S)`: the last blank before something else is left to it, unless it is the only one.
     var last = start
@@ -127,16 +151,6 @@ private struct GPT2Scanner {
       position += length
     }
     return end
-  }
-
-  private func runEnd(of kind: CharacterClass, from start: Int) -> Int {
-    var position = start
-    while position < end {
-      let (found, length) = characterClass(text, at: position, end: end)
-      if found != kind { break }
-      position += length
-    }
-    return position
   }
 
   /// The length of s, t, m, d, re, ve or ll after an apostrophe.

@@ -5,7 +5,7 @@
 /// Unlike GPT-2's it takes contractions in any case; one character that is no letter, digit or line end may open a word;
 /// punctuation takes the line ends behind it; blanks up to a line end are one word. Mistral's Tekken has other words: see
 /// ``Rules/splitsAtCapitals``.
-package struct WordScanner {
+package struct WordScanner: WordCutter {
   package struct Rules: Sendable, Equatable {
     /// Digits of one word at most: 3 in `\p{N}{1,3}` (Llama 3), 1 in `\p{N}` (Qwen2).
     package var digits: Int
@@ -23,16 +23,7 @@ package struct WordScanner {
   let end: Int
   let rules: Rules
 
-  func scan(from start: Int, word: (Range<Int>) -> Void) {
-    var position = start
-    while position < end {
-      let next = wordEnd(at: position)
-      word(position..<next)
-      position = next
-    }
-  }
-
-  private func wordEnd(at start: Int) -> Int {
+  func wordEnd(at start: Int) -> Int {
     let (kind, length) = characterClass(text, at: start, end: end)
     let second = start + length
     if rules.splitsAtCapitals {
@@ -82,18 +73,6 @@ package struct WordScanner {
     var position = start
     while position < end, isLineEnd(position) || (rules.splitsAtCapitals && text[position] == UInt8(ascii: "/")) {
       position += 1
-    }
-    return position
-  }
-
-  private func run(of kind: CharacterClass, from start: Int, atMost limit: Int = .max) -> Int {
-    var position = start
-    var left = limit
-    while position < end, left > 0 {
-      let (found, length) = characterClass(text, at: position, end: end)
-      if found != kind { break }
-      position += length
-      left -= 1
     }
     return position
   }
@@ -166,6 +145,12 @@ package struct WordScanner {
   }
 
   private func letterCase(at position: Int) -> (LetterCase, length: Int) {
+    switch text[position] {
+    case 0x61...0x7A: return (.small, 1)
+    case 0x41...0x5A: return (.capital, 1)
+    case ..<0x80: return (.none, 1)
+    default: break
+    }
     let (value, length) = scalarValue(text, at: position, end: end)
     guard let scalar = Unicode.Scalar(value) else { return (.none, length) }
     switch scalar.properties.generalCategory {
