@@ -167,7 +167,7 @@ final class LoadedModel: Sendable {
       digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
       parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } },
       layers: configuration.layers, hidden: configuration.hidden,
-      vocabulary: configuration.vocabulary, contextLength: configuration.contextLength,
+      vocabulary: configuration.vocabulary, contextLength: model.shape.context,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
       chatTemplateProblem: problem, warnings: model.warnings, targets: model.layout.matrices,
       factorizationSeconds: seconds)
