@@ -23,9 +23,10 @@ tally() {
 }
 
 # Swift Testing closes each run with "Test run with N tests in M suites passed|failed ... (with K issues)", and each test,
-# case of a test and suite with a line of its own. etc/fuzz says `fuzzed NAME: passed|failed` of each reader, which is a test.
+# case of a test and suite with a line of its own. etc/fuzz says `fuzzed NAME: passed|failed` of each reader, and
+# etc/lib/check-made `made NAME: passed|failed` of each script, which is a test.
 counted_tests() {
-  sed -n -e 's/.*Test run with \([0-9]*\) tests\{0,1\}.*/\1/p' -e 's/^fuzzed [a-z0-9-]*: \(passed\|failed\)$/1/p' \
+  sed -n -e 's/.*Test run with \([0-9]*\) tests\{0,1\}.*/\1/p' -e 's/^\(fuzzed\|made\) [a-z0-9-]*: \(passed\|failed\)$/1/p' \
     "$tally_log" | awk '{ n += $1 } END { print n + 0 }'
 }
 
@@ -33,7 +34,7 @@ end_tally() {
   local status=$? total failed seconds
   total=$(counted_tests)
   failed=$(grep -E '^.{0,4}Test .* failed after' "$tally_log" | grep -cvE '^.{0,4}Test (run with|case) ' || true)
-  failed=$((failed + $(grep -cE '^fuzzed [a-z0-9-]+: failed$' "$tally_log" || true)))
+  failed=$((failed + $(grep -cE '^(fuzzed|made) [a-z0-9-]+: failed$' "$tally_log" || true)))
   rm -f "$tally_log"
   [ "$status" = 0 ] || tally_failed_runs=$((tally_failed_runs + 1))
   if [ "$total" = 0 ]; then
