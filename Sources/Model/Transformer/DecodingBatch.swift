@@ -7,7 +7,8 @@ internal import Tokenizer
 ///
 /// A step is a forward pass of one row for each request that has its prompt behind it, and one of at most `prefillRows`
 /// rows of prompts, so a long prompt holds up the others for one piece of it only. Keys and values belong to one request
-/// and go with it: nothing that was computed under one mixture is ever seen under another.
+/// and go with it: nothing that was computed under one mixture is ever seen under another. What a long
+/// answer's vector changes (``VectorChange``) is made while it is decoded, and kept by the model for the next request under it.
 ///
 /// Not `Sendable`: the thread that steps it owns it.
 package final class DecodingBatch {
@@ -87,7 +88,12 @@ package final class DecodingBatch {
     // forgotten at the next arrival.
     do throws(TransformerError) {
       let (views, table, _) = try model.resolve(active.map(\.request.view))
-      for (sequence, view) in zip(active, views) { sequence.view = view }
+      for (sequence, view) in zip(active, views) {
+        sequence.view = view
+        if sequence.change == nil, view >= 0, let vector = table?.vectors[view] {
+          sequence.change = model.change(of: vector, tokens: sequence.request.maximumTokens)
+        }
+      }
       multipliers = table
     } catch {
       preconditionFailure("a request was taken that cannot be computed: \(error)")
@@ -137,7 +143,20 @@ package final class DecodingBatch {
   }
 
   private func advance(_ decoding: [Sequence], _ handle: (Event) -> Void) {
-    advance(decoding.map { Part(sequence: $0, tokens: $0.tokens.suffix(1)) }, handle)
+    let parts = decoding.map { Part(sequence: $0, tokens: $0.tokens.suffix(1)) }
+    // Made while answers are under way, a part in each step, so that neither their first token nor others wait for it.
+    if let change = change(parts), !change.isComplete {
+      change.make(
+        multiplications: model.forms.multiplicationsOfPass(rows: parts.count), pool: model.pool, priority: .job)
+    }
+    advance(parts, handle)
+  }
+
+  /// What the one vector of all parts that see any changes, if it is worth it for one of them.
+  private func change(_ parts: [Part]) -> VectorChange? {
+    let factored = parts.map(\.sequence).filter { $0.view >= 0 }
+    guard let first = factored.first, factored.allSatisfy({ $0.view == first.view }) else { return nil }
+    return factored.lazy.compactMap(\.change).first
   }
 
   /// Computes the parts in one pass; where that ends a prompt or follows a token, the next token is chosen.
@@ -178,7 +197,8 @@ package final class DecodingBatch {
       batch.caches.append(cache)
     }
     let pass = ForwardPass(
-      weights: model.weights, batch: batch, factored: model.factored(multipliers, batch), cut: .pooled)
+      weights: model.weights, batch: batch, factored: model.factored(multipliers, batch, change: change(parts)),
+      cut: .pooled)
     let logits = model.fullLogits(pass, priority)
     for part in parts { part.sequence.cache.count += part.tokens.count }
     return logits
@@ -192,6 +212,8 @@ private final class Sequence {
   let cache: KeyValueCache
   /// -1 for the base, else the index of its vector among the batch's.
   var view = -1
+  /// What its vector changes, where making that pays for the tokens that are asked for.
+  var change: VectorChange?
   private(set) var tokens: [Int32] = []
   private(set) var ending: Generation.Ending?
   private var text = ""

@@ -1,4 +1,5 @@
 internal import Multipliers
+internal import SVF
 
 /// In which form rows under a vector s of multipliers are multiplied; all give W' x = U diag(s σ) Vᵀ x. With W (m, n) and Q
 /// (r, r), r = min(m, n), a matrix is on the left side where m <= n and on the right where m > n.
@@ -15,18 +16,39 @@ package enum FactoredForm: Sendable, CaseIterable {
 struct FactoredRows: Sendable {
   let table: MultiplierTable
   let form: FactoredForm
+  /// Where all rows see one vector, what it changes: instead of the form for the matrices that are made.
+  let change: VectorChange?
+  private let madeCount: Int
+
+  init(table: MultiplierTable, form: FactoredForm, change: VectorChange? = nil) {
+    self.table = table
+    self.form = form
+    self.change = change
+    madeCount = change?.madeCount ?? 0
+  }
+
+  /// M of a matrix, where the pass takes it.
+  func change(_ matrix: Int) -> StoredRows? {
+    guard matrix < madeCount, let change else { return nil }
+    return unsafe change.rows(matrix)
+  }
 }
 
 /// What decides the form of a pass: the shapes of a model and how its weights are stored, never time.
 struct FactoredForms: Sendable {
-  /// Σ m n, Σ r², and the widest r² of a matrix.
+  /// Σ m n, and Σ r².
   let values: Int
   let squares: Int
-  let widestSquare: Int
-  /// Of the target matrices, as they are stored.
+  /// Multiplications that make what one vector changes, see ``VectorChange``.
+  let changeMultiplications: Int
+  /// Of the target matrices, and of all Q, as they are stored.
   let weightBytes: Int
+  let factorBytes: Int
+  let widestFactorBytes: Int
   /// The form of every pass, whatever it costs.
   var only: FactoredForm?
+  /// Whether every pass under one vector takes what it changes, made at once and whole, whatever that costs.
+  var alwaysChanges = false
 
   /// Q and its products in memory at most: those of 1B would take 5.3 GB, of SmolLM2-135M 0.6.
   static let productLimit = 1_500_000_000
@@ -35,19 +57,21 @@ struct FactoredForms: Sendable {
   /// Of a cache from which a Q is read again that was read a moment before.
   private static let cacheBytes = 8 << 20
 
-  init(_ layout: MultiplierLayout, _ weights: ModelWeights) {
-    self.init(layout, weightBytes: weights.matrixBytes)
+  init(_ factorization: Factorization, _ weights: ModelWeights) {
+    self.init(factorization.layout, weightBytes: weights.matrixBytes, precision: factorization.precision)
   }
 
-  init(_ layout: MultiplierLayout, weightBytes: Int) {
+  init(_ layout: MultiplierLayout, weightBytes: Int, precision: FactorPrecision) {
     values = layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
     squares = layout.matrices.reduce(0) { $0 + $1.rank * $1.rank }
-    widestSquare = layout.matrices.reduce(0) { max($0, $1.rank * $1.rank) }
+    changeMultiplications = layout.matrices.reduce(0) { $0 + VectorChange.multiplications(rank: $1.rank) }
     self.weightBytes = weightBytes
+    factorBytes = precision.size * squares
+    widestFactorBytes = layout.matrices.reduce(0) { max($0, precision.size * $1.rank * $1.rank) }
   }
 
-  /// Of Q and what the form of products multiplies by, in floats.
-  var productBytes: Int { float * (values + squares) }
+  /// Of what the form of products multiplies by: Q, and A or B in floats.
+  var productBytes: Int { factorBytes + float * values }
 
   /// The form for a pass of so many factored rows.
   func form(rows: Int) -> FactoredForm {
@@ -62,10 +86,33 @@ struct FactoredForms: Sendable {
     case .products:
       return Double(productBytes) + multiplying(rows * (values + squares))
     case .weights:
-      let readings = float * widestSquare <= Self.cacheBytes ? 1 : 2
-      return Double(readingWeights(rows: rows) + readings * float * squares)
+      let readings = widestFactorBytes <= Self.cacheBytes ? 1 : 2
+      return Double(readingWeights(rows: rows) + readings * factorBytes)
         + multiplying(rows * (values + 2 * squares))
     }
+  }
+
+  /// What a pass under one vector costs with what that changes.
+  func changeCost(rows: Int) -> Double {
+    Double(readingWeights(rows: rows) + half * squares + (rows > fewRowsLimit ? float * squares : 0))
+      + multiplying(rows * (values + squares))
+  }
+
+  /// Whether a pass under one vector takes what it changes.
+  func takesChange(rows: Int) -> Bool {
+    alwaysChanges || changeCost(rows: rows) < cost(form(rows: rows), rows: rows)
+  }
+
+  /// Whether making what a vector changes pays for an answer of so many tokens.
+  func changePays(tokens: Int) -> Bool {
+    guard half * squares <= KeptChanges.byteLimit else { return false }
+    let saved = cost(form(rows: 1), rows: 1) - changeCost(rows: 1)
+    return Double(tokens) * saved > multiplying(changeMultiplications)
+  }
+
+  /// Multiplications that take as long as a pass: as much as it may be held up by making what a vector changes.
+  func multiplicationsOfPass(rows: Int) -> Int {
+    Int(cost(form(rows: rows), rows: rows) / Self.bytesPerMultiplication)
   }
 
   /// W; where many rows are to be multiplied, it is widened first, unless it is stored as floats.
@@ -78,20 +125,35 @@ struct FactoredForms: Sendable {
 }
 
 private let float = MemoryLayout<Float>.stride
+private let half = MemoryLayout<UInt16>.stride
 
 extension LanguageModel {
   /// What the factored rows of a pass multiply by; nil where it has none. Blocks while the products of Q and W are made, for
   /// the first pass that takes their form.
-  /// - Parameter vectors: those that the batch's views are numbers of.
-  func factored(_ vectors: MultiplierTable?, _ batch: TokenBatch) -> FactoredRows? {
+  /// - Parameters:
+  ///   - vectors: those that the batch's views are numbers of.
+  ///   - change: of the one vector that all factored rows see.
+  func factored(_ vectors: MultiplierTable?, _ batch: TokenBatch, change: VectorChange? = nil) -> FactoredRows? {
     guard let vectors else { return nil }
-    return factored(vectors, rows: batch.views.count { $0 >= 0 })
+    var change = change
+    if forms.alwaysChanges, let view = batch.views.last, view >= 0, batch.views.allSatisfy({ $0 < 0 || $0 == view }) {
+      change = keptChanges.change(of: vectors.vectors[view], factorization)
+      change?.make(multiplications: .max, pool: pool, priority: .interactive)
+    }
+    return factored(vectors, rows: batch.views.count { $0 >= 0 }, change: change)
   }
 
-  func factored(_ vectors: MultiplierTable, rows: Int) -> FactoredRows {
+  func factored(_ vectors: MultiplierTable, rows: Int, change: VectorChange? = nil) -> FactoredRows {
     let form = forms.form(rows: rows)
-    if form == .products { makeProducts() }
-    return FactoredRows(table: vectors, form: form)
+    let taken = change.flatMap { forms.takesChange(rows: rows) ? $0 : nil }
+    if form == .products, taken?.isComplete != true { makeProducts() }
+    return FactoredRows(table: vectors, form: form, change: taken)
+  }
+
+  /// What a vector changes, for answers of so many tokens; nil where it does not pay.
+  func change(of vector: MultiplierVector, tokens: Int) -> VectorChange? {
+    guard forms.changePays(tokens: tokens), !vector.isIdentity else { return nil }
+    return keptChanges.change(of: vector, factorization)
   }
 
   /// The products of Q and W, where they are not there yet.

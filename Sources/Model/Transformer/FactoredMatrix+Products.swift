@@ -34,6 +34,17 @@ extension FactoredMatrix {
   }
 }
 
+extension FactoredMatrix {
+  /// target (rows, r) = some rows of Q, each component multiplied by its factor.
+  func copyRows(_ rows: Range<Int>, times factors: [Float], to target: UnsafeMutablePointer<Float>) {
+    unsafe q.from(rows.lowerBound).widen(rows: rows.count, inner: rank, into: target, outStride: rank)
+    unsafe factors.withUnsafeBufferPointer { factors in
+      guard let factors = factors.baseAddress else { return }
+      for row in 0..<rows.count { unsafe scaleElements(target + row * rank, by: factors, count: rank) }
+    }
+  }
+}
+
 // MARK: With A or B
 
 extension FactoredMatrix {

@@ -11,6 +11,8 @@ internal import SVF
 //     second                                  t = (s − 1) ⊙ (Qᵀ z)   z = x + Q t
 //     outputs   y = Q t         y = B t       y = z + Q t            y = W z
 //
+// With M = Q diag(s − 1) Qᵀ, where all factored rows see one vector: z = W x, y = z + M z, or z = x + M x, y = W z.
+//
 // On either side t and z are r wide for a matrix: they lie alike, in `factors` and `between` of the workspace.
 extension ForwardPass {
   /// (rows, inputs)
@@ -35,6 +37,18 @@ extension ForwardPass {
     forEachChanged(layer, stage, tile, views) { matrix, f, rows, components in
       let x = unsafe input(stage).pointer + rows.lowerBound * stage.inputs
       let t = unsafe place(workspace.factors, stage, matrix, rows) + components.lowerBound
+      if let change = unsafe factoredRows.change(shape.index(layer, matrix)) {
+        switch f.side {
+        case .left: multiplyWeights(layer, stage, matrix, rows, components, scratch)
+        case .right:
+          let z = unsafe place(workspace.between, stage, matrix, rows) + components.lowerBound
+          unsafe addChange(
+            change, components, inner: f.rank, rows: rows.count, x: x, xStride: stage.inputs, to: z,
+            yStride: stage.factors,
+            accumulate: false, scratch)
+        }
+        return
+      }
       switch (factoredRows.form, f.side) {
       case (.products, .left):
         unsafe f.multiplyProduct(
@@ -45,21 +59,46 @@ extension ForwardPass {
           components, rows: rows.count, x: x, xStride: stage.inputs, to: t, yStride: stage.factors, scratch)
         unsafe scale(t, layer, stage, matrix, rows, components, views)
       case (.weights, .left):
-        let first = matrix.outputs.lowerBound
-        unsafe weights.multiply(
-          layer, stage, outputs: first + components.lowerBound..<first + components.upperBound, rows: rows.count, x: x,
-          xStride: stage.inputs, to: place(workspace.between, stage, matrix, rows) + components.lowerBound,
-          yStride: stage.factors, scratch)
+        multiplyWeights(layer, stage, matrix, rows, components, scratch)
       }
     }
   }
 
+  /// z = W x for some of the r outputs of a matrix on the left side.
+  private func multiplyWeights(
+    _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix, _ rows: Range<Int>, _ components: Range<Int>,
+    _ scratch: Scratch
+  ) {
+    let first = matrix.outputs.lowerBound
+    unsafe weights.multiply(
+      layer, stage, outputs: first + components.lowerBound..<first + components.upperBound, rows: rows.count,
+      x: input(stage).pointer + rows.lowerBound * stage.inputs, xStride: stage.inputs,
+      to: place(workspace.between, stage, matrix, rows) + components.lowerBound, yStride: stage.factors, scratch)
+  }
+
+  /// y = x + M x, or y +=, for some of the r places.
+  private func addChange(
+    _ change: StoredRows, _ places: Range<Int>, inner: Int, rows: Int, x: UnsafePointer<Float>, xStride: Int,
+    to y: UnsafeMutablePointer<Float>, yStride: Int, accumulate: Bool, _ scratch: Scratch
+  ) {
+    unsafe put(
+      x + places.lowerBound, stride: xStride, into: y, stride: yStride, rows: rows, count: places.count,
+      accumulate: accumulate)
+    unsafe multiplyTransposed(
+      rows: rows, columns: places.count, inner: inner, x: x, xStride: xStride,
+      weights: change.from(places.lowerBound), y: y, yStride: yStride, accumulate: true, scratch: scratch)
+  }
+
   /// Whether anything comes between the first products of a stage and its outputs.
-  var hasSecond: Bool { factoredRows.form == .weights }
+  func hasSecond(_ layer: Int, _ stage: Stage) -> Bool {
+    factoredRows.form == .weights
+      && stage.matrices.contains { unsafe factoredRows.change(shape.index(layer, $0)) == nil }
+  }
 
   /// What comes between.
   func second(_ layer: Int, _ stage: Stage, _ tile: Tile, _ views: [Int], _ scratch: Scratch) {
     forEachChanged(layer, stage, tile, views) { matrix, f, rows, components in
+      guard unsafe factoredRows.change(shape.index(layer, matrix)) == nil else { return }
       let t = unsafe place(workspace.factors, stage, matrix, rows)
       let z = unsafe place(workspace.between, stage, matrix, rows)
       switch (factoredRows.form, f.side) {
@@ -172,7 +211,16 @@ extension ForwardPass {
     let part = first..<first + outputs.count
     let t = unsafe place(workspace.factors, stage, matrix, rows)
     let z = unsafe place(workspace.between, stage, matrix, rows)
-    switch (factoredRows.form, f.side) {
+    if let change = unsafe factoredRows.change(shape.index(layer, matrix)), f.side == .left {
+      unsafe addChange(
+        change, part, inner: f.rank, rows: rows.count, x: z, xStride: stage.factors, to: y, yStride: stride,
+        accumulate: accumulate,
+        scratch)
+      return
+    }
+    // On the right side the inputs have been changed: as with weights.
+    let isChanged = unsafe factoredRows.change(shape.index(layer, matrix)) != nil
+    switch (isChanged ? .weights : factoredRows.form, f.side) {
     case (.products, .left):
       unsafe f.expand(
         part, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate, scratch)

@@ -140,7 +140,7 @@ final class ForwardPass: @unchecked Sendable {
         }
       })
     guard !factored.isEmpty else { return }
-    if hasSecond {
+    if hasSecond(layer, stage) {
       phases.append(
         Phase(tiles: factors.count) { [self] tile, scratch in
           second(layer, stage, factors[tile], views, scratch)

@@ -6,7 +6,7 @@ extension LanguageModel {
     let float = MemoryLayout<Float>.stride
     let pass = min(rows, Self.batchRows)
     let hasProducts = forms.form(rows: pass) == .products
-    let factors = forms.squares + (hasProducts ? forms.values : 0)
+    let products = hasProducts ? forms.values : 0
     let streams = shape.layers * rows * shape.hidden
     let perLayer = LayerRecord.byteCount(shape: shape, rows: rows, rest: rows)
     let kept = min(GradientTape.standardMemory, shape.layers * perLayer + rows * shape.vocabulary * float)
@@ -14,8 +14,8 @@ extension LanguageModel {
     let width =
       4 * shape.hidden + (hasProducts ? 1 : 2) * shape.widestFactors + 3 * shape.intermediate + 2 * shape.queryWidth
     let space = pass * (width + shape.headUnits * shape.headDimension)
-    return weightBytes + kept + LayerRecord.byteCount(shape: shape, rows: pass, rest: pass)
-      + (factors + streams + space + 2 * layout.count) * float + RecordedHead.groupBytes
+    return weightBytes + forms.factorBytes + kept + LayerRecord.byteCount(shape: shape, rows: pass, rest: pass)
+      + (products + streams + space + 2 * layout.count) * float + RecordedHead.groupBytes
   }
 
   /// Bytes of the keys and values of sequences of that length that are decoded together.

@@ -40,6 +40,7 @@ package final class LanguageModel: Sendable {
   let weights: ModelWeights
   let spaces: WorkspacePool
   let forms: FactoredForms
+  let keptChanges = KeptChanges()
 
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
@@ -123,13 +124,15 @@ package final class LanguageModel: Sendable {
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: makeTemplate(file, tokenizer),
       warnings: file.warnings, pool: pool,
-      weights: weights, forms: FactoredForms(layout, weights))
+      weights: weights, forms: FactoredForms(factorization, weights))
   }
 
   /// The same model, whose factored rows always go in one form.
-  package func always(_ form: FactoredForm) -> LanguageModel {
+  /// - Parameter changes: where they see one vector, they always go with what it changes.
+  package func always(_ form: FactoredForm, changes: Bool = false) -> LanguageModel {
     var forms = forms
     forms.only = form
+    forms.alwaysChanges = changes
     return LanguageModel(
       path: path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       factorizationDamage: factorizationDamage, tokenizer: tokenizer, chatTemplate: chatTemplate, warnings: warnings,

@@ -6,6 +6,7 @@ internal import SVF
 ///
 /// Copied once into one block, so that a tile takes a row's multipliers by address.
 final class MultiplierTable: Sendable {
+  let vectors: [MultiplierVector]
   let factorization: Factorization
   private let layout: MultiplierLayout
   /// (vectors, 2, all multipliers): s, and s − 1.
@@ -14,6 +15,7 @@ final class MultiplierTable: Sendable {
   private let unchanged: [Bool]
 
   init(_ vectors: [MultiplierVector], factorization: Factorization) {
+    self.vectors = vectors
     self.factorization = factorization
     layout = factorization.layout
     buffer = FloatBuffer(count: 2 * vectors.count * layout.count)

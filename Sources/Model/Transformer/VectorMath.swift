@@ -193,3 +193,28 @@ func allFinite(_ x: UnsafePointer<Float>, count: Int) -> Bool {
   for i in whole..<count { sum += unsafe x[i] * 0 }
   return sum == 0
 }
+
+/// out = x as halves (IEEE 754 binary16), rounded to the nearest, ties to even; too large is infinite. `count` numbers.
+func storeHalves(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<UInt16>, count: Int) {
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    unsafe UnsafeMutableRawPointer(out + i).storeBytes(of: halves(load8(x + i)), as: SIMD8<UInt16>.self)
+  }
+  for i in whole..<count { unsafe out[i] = halves(SIMD8(repeating: x[i]))[0] }
+}
+
+/// In integers, since baseline x86-64 has no instruction for it.
+@inline(__always)
+private func halves(_ x: SIMD8<Float>) -> SIMD8<UInt16> {
+  let bits = unsafe unsafeBitCast(x, to: SIMD8<UInt32>.self)
+  let sign = bits & 0x8000_0000
+  let size = bits ^ sign
+  // The exponent's bias from 127 to 15, and the mantissa's last 13 bits rounded away.
+  var result = (size &+ 0xC800_0FFF &+ ((size &>> 13) & 1)) &>> 13
+  // Below 2^-14 steps are 2^-24: adding 1/2 puts the last of them into the last bit of a float.
+  let small = unsafe unsafeBitCast(unsafeBitCast(size, to: SIMD8<Float>.self) + 0.5, to: SIMD8<UInt32>.self)
+  result.replace(with: small &- 0x3F00_0000, where: size .< 0x3880_0000)
+  result.replace(with: 0x7C00, where: size .>= 0x4780_0000)
+  result.replace(with: 0x7E00, where: size .> 0x7F80_0000)
+  return SIMD8<UInt16>(truncatingIfNeeded: result | (sign &>> 16))
+}

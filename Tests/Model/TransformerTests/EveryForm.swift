@@ -3,7 +3,7 @@ import Testing
 @testable import Transformer
 
 /// Runs each test of a suite once in every form of factored rows: the models that the helpers of these tests load always
-/// go in that form.
+/// go in that form. What a vector changes, in halves, has tests of its own.
 struct EveryForm: SuiteTrait, TestTrait, TestScoping {
   @TaskLocal static var current: FactoredForm?
 
