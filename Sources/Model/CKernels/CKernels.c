@@ -108,3 +108,9 @@ void t2_widen(
     long out_stride) {
   CALL(unit, widen, type, rows, inner, w, w_stride, out, out_stride);
 }
+
+uint32_t t2_read(enum t2_vector_unit unit, const uint32_t *words, long count) {
+  uint32_t sum = 0;
+  CALL(unit, read, words, count, &sum);
+  return sum;
+}

@@ -206,3 +206,21 @@ static void NAME(plain_half)(
     long y_stride, bool accumulate) {
   NAME(plain_of)(true, rows, columns, inner, x, x_stride, (const char *)m, m_stride, y, y_stride, accumulate);
 }
+
+// Four streams, since the prefetchers follow several and a core waits for each of its lines.
+static void NAME(read)(const uint32_t *words, long count, uint32_t *sum) {
+  typedef uint32_t counts __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+  const long quarter = count / 4 & -16;
+  counts sums[4] = {0};
+  for (long i = 0; i < quarter; i += 16) {
+    UNROLL for (int stream = 0; stream < 4; stream++) {
+      const uint32_t *line = words + stream * quarter + i;
+      __builtin_prefetch(line + 256, 0, 2);
+      UNROLL for (int j = 0; j < 16; j += WIDTH) sums[stream] += *(const counts *)(line + j);
+    }
+  }
+  const counts all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  *sum = 0;
+  UNROLL for (int j = 0; j < WIDTH; j++) *sum += all[j];
+  for (long i = 4 * quarter; i < count; i++) *sum += words[i];
+}

@@ -1,3 +1,4 @@
+import CKernels
 import LinearAlgebra
 
 /// What the machine gives at most, measured in the same run: the figures that others are a share of.
@@ -5,8 +6,6 @@ struct MachineSpeed: Sendable {
   /// A plain product of (512, 576) by (576, 1536), B transposed, on one core, and on all at once.
   let productOneCore: Double
   let productAllCores: Double
-  /// Bytes per second of a matrix-vector product over a matrix that no cache holds, on all cores at once.
-  let bandwidthAllCores: Double
 
   /// Takes about a second.
   static func measure(on pool: ComputePool, repetitions: Int = 5) -> MachineSpeed {
@@ -30,20 +29,8 @@ struct MachineSpeed: Sendable {
     let one = productSeconds(1)
     let all = productSeconds(cores)
 
-    let (rows, columns) = (32_768, 1024)  // 128 MB a core
-    let vectors = (0..<cores).map { _ in
-      (a: noise(rows * columns), x: noise(columns), y: FloatBuffer(count: rows))
-    }
-    let streaming = best(repetitions) {
-      pool.forEach(cores, priority: .interactive) { tile, _ in
-        let (a, x, y) = vectors[tile]
-        unsafe BLAS.gemv(
-          transpose: false, rows: rows, columns: columns, a: a.pointer, lda: columns, x: x.pointer, y: y.pointer)
-      }
-    }
     return MachineSpeed(
-      productOneCore: Double(products) * flop / one, productAllCores: Double(products * cores) * flop / all,
-      bandwidthAllCores: Double(cores * rows * columns * MemoryLayout<Float>.stride) / streaming)
+      productOneCore: Double(products) * flop / one, productAllCores: Double(products * cores) * flop / all)
   }
 
   private static func best(_ repetitions: Int, _ body: () -> Void) -> Double {
@@ -64,23 +51,20 @@ func noise(_ count: Int, seed: UInt64 = 1) -> FloatBuffer {
   return buffer
 }
 
-/// Bytes per second at which all cores together read a block once.
+/// Bytes per second at which all cores together read a block once: the bound that the speeds of products are a share of.
+///
+/// In tiles of some 4 MB as products have them, on the best vector unit, so that nothing but the memory sets it.
 func readingSpeed(_ context: borrowing BenchmarkContext, of block: FloatBuffer) -> Double {
-  let count = block.count
-  let tiles = 4 * context.pool.threadCount
-  let sums = FloatBuffer(count: tiles * 16)
+  let tile = min(1 << 20, max(block.count / (4 * context.pool.threadCount), 1))
+  let tiles = block.count / tile
+  let sums = FloatBuffer(count: tiles)
+  let unit = t2_best_vector_unit()
   let seconds = context.bestSeconds {
-    context.pool.forEach(tiles, priority: .interactive) { tile, _ in
-      var sums4 = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
-      for i in stride(from: tile * count / tiles & ~31, to: ((tile + 1) * count / tiles & ~31), by: 32) {
-        let place = unsafe UnsafeRawPointer(block.pointer + i)
-        sums4.0 += unsafe place.loadUnaligned(as: SIMD8<Float>.self)
-        sums4.1 += unsafe place.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-        sums4.2 += unsafe place.loadUnaligned(fromByteOffset: 64, as: SIMD8<Float>.self)
-        sums4.3 += unsafe place.loadUnaligned(fromByteOffset: 96, as: SIMD8<Float>.self)
+    context.pool.forEach(tiles, priority: .interactive) { index, _ in
+      unsafe (block.pointer + index * tile).withMemoryRebound(to: UInt32.self, capacity: tile) { words in
+        unsafe sums.pointer[index] = Float(t2_read(unit, words, tile))
       }
-      unsafe sums.pointer[tile * 16] = (sums4.0 + sums4.1 + sums4.2 + sums4.3).sum()
     }
   }
-  return Double(count * MemoryLayout<Float>.stride) / seconds
+  return Double(tiles * tile * MemoryLayout<Float>.stride) / seconds
 }

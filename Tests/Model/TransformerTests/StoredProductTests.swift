@@ -53,6 +53,14 @@ import Testing
     }
   }
 
+  @Test(arguments: [0, 1, 15, 63, 64, 65, 255, 1000, 5003])
+  func plainReadingReadsEveryWordOnce(count: Int) {
+    var numbers = Numbers(29)
+    let words = (0..<count).map { _ in UInt32(truncatingIfNeeded: numbers.next()) }
+    let sum = words.reduce(0, &+)
+    for unit in vectorUnits { #expect(unsafe t2_read(unit, words, count) == sum, "unit \(unit.rawValue)") }
+  }
+
   // MARK: Few rows
 
   /// All paths: spans of scales whole and in part, pieces of a row, leftover columns; every byte at an odd address.

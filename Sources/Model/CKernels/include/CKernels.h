@@ -61,3 +61,7 @@ void t2_few_rows_plain_half(
 void t2_widen(
     enum t2_vector_unit unit, enum t2_weight_type type, long rows, long inner, const void *w, long w_stride, float *out,
     long out_stride);
+
+// The sum of `count` words, and with it what the memory gives at most: several places are read at once, ahead of time, with
+// nothing to compute but additions. What products read is stated as a share of it.
+uint32_t t2_read(enum t2_vector_unit unit, const uint32_t *words, long count);
