@@ -49,7 +49,7 @@ private func measureQuery(_ context: borrowing BenchmarkContext) throws -> [Meas
     results += [
       Measurement("during a search, p50", latency.p50, "µs"),
       Measurement("during a search, p99", latency.p99, "µs"),
-      Measurement("during a search, worst", latency.worst, "µs"),
+      .extreme("during a search, worst", latency.worst, "µs"),
     ]
     return results
   }
@@ -87,7 +87,6 @@ private func measure(
     }
     let rates = try (0..<max(3, context.options.repetitions)).map { _ in try load.pipelined(at: path, requests: 200_000)
     }
-    func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
     let ratio = median(zip(asked, floor).map { $0.p50 / $1.p50 })
     return [
       Measurement("answer", Double(answer.count), "B"),
@@ -96,7 +95,7 @@ private func measure(
       .ratio("mixture.get / raw echo, p50", ratio, .atMost(1.2)),
       Measurement("raw echo, p99", median(floor.map(\.p99)), "µs"),
       Measurement("mixture.get, p99", median(asked.map(\.p99)), "µs"),
-      Measurement("mixture.get, worst", asked.map(\.worst).max() ?? 0, "µs"),
+      .extreme("mixture.get, worst", asked.map(\.worst).max() ?? 0, "µs"),
       Measurement("pipelined, one connection", median(rates), "requests/s"),
     ]
   }

@@ -230,7 +230,7 @@ private func drop(
   let seconds = (MonotonicInstant.now - start).inSeconds
   return [
     Measurement("experts dropped at once, \(name)", Double(numbers.count) / seconds, "files/s"),
-    Measurement("job.list meanwhile, worst, \(name)", worst, "ms"),
+    .extreme("job.list meanwhile, worst, \(name)", worst, "ms"),
   ]
 }
 

@@ -16,6 +16,9 @@ struct BenchmarkRecord: Sendable {
   let path: String
   /// "AMD EPYC, family 25, 2 threads, kernel Haswell, 2026-01-31T12:00:00.123Z", of what the file says.
   let origin: String
+  /// "" and 0 where the file does not say.
+  let processor: String
+  let cores: Int
   let entries: [Entry]
 
   private static let maximumBytes = 1 << 20
@@ -32,11 +35,12 @@ struct BenchmarkRecord: Sendable {
   private init(path: String, _ value: JSONValue) throws(ObjectReaderError) {
     // No finish(): an older or a newer t2bench may say more.
     var reader = try ObjectReader(reading: value)
+    var machine = try reader.optionalReader("machine")
+    let processor = try machine?.optionalString("processor")
+    let cores = try reader.optionalInt("cores")
     var origin: [String] = []
-    if var machine = try reader.optionalReader("machine"), let processor = try machine.optionalString("processor") {
-      origin.append(processor)
-    }
-    if let cores = try reader.optionalInt("cores") { origin.append("\(cores) threads") }
+    if let processor { origin.append(processor) }
+    if let cores { origin.append("\(cores) threads") }
     if var kernel = try reader.optionalReader("kernel"), let running = try kernel.optionalString("running") {
       origin.append("kernel \(running)")
     }
@@ -55,6 +59,8 @@ struct BenchmarkRecord: Sendable {
     }
     self.path = path
     self.origin = origin.joined(separator: ", ")
+    self.processor = processor ?? ""
+    self.cores = cores ?? 0
     self.entries = entries
   }
 

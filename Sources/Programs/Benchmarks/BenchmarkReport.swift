@@ -21,14 +21,41 @@ struct BenchmarkReport: Sendable {
   var record: BenchmarkRecord?
   var entries: [Entry] = []
 
-  /// The bounds that are not kept, a line each, for people.
+  /// What a speed may be at least of the recorded one. Runs of one program on one machine differ by some hundredths.
+  static let slowest = 0.9
+
+  /// What is not as it has to be, a line each, for people: bounds that are not kept, and speeds of a record of this machine
+  /// that are not reached.
   var shortfalls: [String] {
     entries.flatMap { entry in
-      entry.measurements.filter { $0.isKept == false }.map { measurement in
-        "\(entry.name): '\(measurement.name)' is \(Self.number(measurement.value)), allowed is "
-          + (measurement.bound.map(Self.text) ?? "anything")
+      entry.measurements.flatMap { measurement in
+        var lines: [String] = []
+        if measurement.isKept == false {
+          lines.append(
+            "\(entry.name): '\(measurement.name)' is \(Self.number(measurement.value)), allowed is "
+              + (measurement.bound.map(Self.text) ?? "anything"))
+        }
+        if isSlower(entry, measurement), let recorded = recorded(entry, measurement) {
+          lines.append(
+            "\(entry.name): '\(measurement.name)' is \(Self.number(measurement.value)) \(measurement.unit), slower than "
+              + "\(Self.slowest) of the recorded \(Self.number(recorded)) \(measurement.unit)")
+        }
+        return lines
       }
     }
+  }
+
+  /// Whether the record is of a machine like this one, as far as it says.
+  private var isSameMachine: Bool {
+    guard let record else { return false }
+    return record.processor == machine.processor && record.cores == cores && !machine.processor.isEmpty
+  }
+
+  private func isSlower(_ entry: Entry, _ measurement: Measurement) -> Bool {
+    guard isSameMachine, let recorded = recorded(entry, measurement),
+      let speed = measurement.speed(toRecorded: recorded)
+    else { return false }
+    return !(speed >= Self.slowest)
   }
 
   // MARK: For programs
@@ -97,6 +124,7 @@ struct BenchmarkReport: Sendable {
         }
         if let bound = measurement.bound { line += "  (\(Self.text(bound)))" }
         if measurement.isKept == false { line += "  SHORT" }
+        if isSlower(entry, measurement) { line += "  SLOWER" }
         lines.append(line)
       }
       for figure in record?[entry.name]?.figures ?? []

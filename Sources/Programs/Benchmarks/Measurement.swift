@@ -15,17 +15,32 @@ struct Measurement: Sendable, Equatable {
   let unit: String
   /// Nil where the project asks for nothing.
   let bound: Bound?
+  /// Of one event among many, such as the slowest: no two runs agree on it.
+  private let isExtreme: Bool
 
   init(_ name: String, _ value: Double, _ unit: String) {
-    (self.name, self.value, self.unit, bound) = (name, value, unit, nil)
+    self.init(name, value, unit, nil, isExtreme: false)
   }
 
-  private init(ratio name: String, _ value: Double, _ bound: Bound?) {
-    (self.name, self.value, unit, self.bound) = (name, value, "", bound)
+  private init(_ name: String, _ value: Double, _ unit: String, _ bound: Bound?, isExtreme: Bool) {
+    (self.name, self.value, self.unit, self.bound, self.isExtreme) = (name, value, unit, bound, isExtreme)
   }
 
   static func ratio(_ name: String, _ value: Double, _ bound: Bound? = nil) -> Measurement {
-    Measurement(ratio: name, value, bound)
+    Measurement(name, value, "", bound, isExtreme: false)
+  }
+
+  static func extreme(_ name: String, _ value: Double, _ unit: String) -> Measurement {
+    Measurement(name, value, unit, nil, isExtreme: true)
+  }
+
+  /// How fast this is, as a share of what was recorded; nil where it is no speed: a ratio, a size, an extreme.
+  func speed(toRecorded recorded: Double) -> Double? {
+    guard !isExtreme else { return nil }
+    switch unit {
+    case "s", "ms", "µs": return recorded / value
+    default: return unit.hasSuffix("/s") ? value / recorded : nil
+    }
   }
 
   /// Whether the bound is kept; nil where there is none. A figure that is not a number keeps no bound.

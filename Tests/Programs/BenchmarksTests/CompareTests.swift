@@ -80,9 +80,57 @@ import Testing
       #expect(short.out.contains("SHORT"))
       // Without a record the figures are there to be read.
       #expect(run([], Self.halves(speed: 100, share: 0.39)).status == 0)
-      // A hundredth of the speed is another machine, or a busy one: no bound.
-      #expect(run(["--compare", path], Self.halves(speed: 1, share: 0.5)).status == 0)
-      #expect(run(["--compare", path], Self.halves(speed: 1, share: .nan)).status == 1)
+      #expect(run(["--compare", path], Self.halves(speed: 100, share: .nan)).status == 1)
+    }
+  }
+
+  @Test func aSpeedBelowNineTenthsOfThisMachinesRecordEndsAComparisonWithOne() throws {
+    try withRecord(run(["--json"], Self.halves(speed: 100, share: 0.5)).out) { path in
+      #expect(run(["--compare", path], Self.halves(speed: 90.1, share: 0.5)).status == 0)
+      let slower = run(["--compare", path], Self.halves(speed: 89, share: 0.5))
+      #expect(slower.status == 1)
+      #expect(
+        slower.errors == "t2bench: halves: 'speed' is 89.0 tok/s, slower than 0.9 of the recorded 100 tok/s\n")
+      #expect(slower.out.contains("SLOWER"))
+      #expect(run(["--compare", path], Self.halves(speed: .nan, share: 0.5)).status == 1)
+    }
+  }
+
+  @Test func ofTimesTheLongerIsTheSlowerAndOfSizesAndExtremesNothingIs() throws {
+    func times(_ factor: Double) -> Benchmark {
+      Benchmark(name: "times", summary: "") { _ in
+        [
+          Measurement("wait", 3 * factor, "ms"), Measurement("size", 5 / factor, "MB"),
+          .extreme("worst", 9 * factor, "ms"),
+          .ratio("aside", 7 / factor),
+        ]
+      }
+    }
+    try withRecord(run(["--json"], times(1)).out) { path in
+      #expect(run(["--compare", path], times(1.1)).status == 0)
+      #expect(run(["--compare", path], times(0.1)).status == 0)
+      let slower = run(["--compare", path], times(1.2))
+      #expect(slower.status == 1)
+      #expect(slower.errors == "t2bench: times: 'wait' is 3.60 ms, slower than 0.9 of the recorded 3.00 ms\n")
+    }
+  }
+
+  /// A hundredth of the speed is another machine.
+  @Test func speedsOfOtherMachinesAreNoBounds() throws {
+    let written = run(["--json"], Self.halves(speed: 100, share: 0.5)).out
+    let record = try parseJSON(Array(written.utf8))
+    let processor = try #require(record["machine"]?["processor"]?.stringValue)
+    let cores = try #require(record["cores"]?.intValue)
+    for other in [
+      written.replacing("\"processor\":\"\(processor)\"", with: "\"processor\":\"abacus\""),
+      written.replacing("\"cores\":\(cores)", with: "\"cores\":\(cores + 1)"),
+      written.replacing("\"processor\":\"\(processor)\",", with: ""),
+    ] {
+      #expect(other != written)
+      try withRecord(other) { path in
+        let outcome = run(["--compare", path], Self.halves(speed: 1, share: 0.5))
+        #expect(outcome.status == 0 && !outcome.out.contains("SLOWER"))
+      }
     }
   }
 
