@@ -6,10 +6,12 @@ package struct Benchmark: Sendable {
   package let name: String
   /// One line for the help.
   package let summary: String
+  /// Whether `all` has it: not one that needs what few machines have.
+  var isStandard = true
   let run: @Sendable (borrowing BenchmarkContext) throws -> [Measurement]
 
   static let all: [Benchmark] = [
-    .kernels, .factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale,
+    .kernels, .factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale, .llama,
   ]
 }
 

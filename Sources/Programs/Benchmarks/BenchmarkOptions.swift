@@ -21,6 +21,8 @@ struct BenchmarkOptions: Sendable {
   var scaleSizes: [Int] { sizes.isEmpty ? [10, 1000, 10_000] : sizes.sorted() }
   /// Beside files that are dropped, a catalogue that was written as it is: more than anyone wants to wait for.
   var isLarge = false
+  /// The Python environment of etc/lib/make-llama.
+  var llama: String?
   /// How often a measurement that is short is repeated.
   var repetitions = 3
 
@@ -28,7 +30,8 @@ struct BenchmarkOptions: Sendable {
   private static let standardExperts = ["science", "words"].map { "etc/examples/experts/\($0).safetensors" }
   static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
   private static let flags = [
-    "--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--size", "--large", "--help",
+    "--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--size", "--large", "--llama",
+    "--help",
   ]
 
   init(_ arguments: some Sequence<String>, among all: [Benchmark] = Benchmark.all) throws(BenchmarkError) {
@@ -45,6 +48,7 @@ struct BenchmarkOptions: Sendable {
       case "--task": task = try Self.value(of: argument, &rest)
       case "--socket": socket = try Self.value(of: argument, &rest)
       case "--large": isLarge = true
+      case "--llama": llama = try Self.value(of: argument, &rest)
       case "--size":
         let text = try Self.value(of: argument, &rest)
         guard let size = Int(text), (2...100_000).contains(size) else {
@@ -64,7 +68,9 @@ struct BenchmarkOptions: Sendable {
     }
     let areRecorded = names.isEmpty && record != nil
     if areRecorded, let record { names = record.entries.map(\.name) }
-    if names.isEmpty || names.contains("all") { names = all.map(\.name) }
+    if names.isEmpty || names.contains("all") {
+      names = all.filter { $0.isStandard || names.contains($0.name) }.map(\.name)
+    }
     for name in names {
       guard let benchmark = all.first(where: { $0.name == name }) else {
         if areRecorded, let record {
@@ -90,19 +96,22 @@ struct BenchmarkOptions: Sendable {
 
   static var usage: String {
     let width = Benchmark.all.map(\.name.count).max() ?? 0
-    let list = Benchmark.all.map { "  \($0.name.padded(to: width))  \($0.summary)" }.joined(separator: "\n")
+    let lines = Benchmark.all.map { "  \($0.name.padded(to: width))\($0.isStandard ? " " : "*") \($0.summary)" }
+    let list = lines.joined(separator: "\n")
     return """
       usage: t2bench [BENCHMARK ... | all] [--json] [--compare FILE] [--model PATH] [--expert FILE ...]
                      [--task PATH] [--socket PATH] [--repeat N] [--size N ...] [--large]
+                     [--llama DIRECTORY]
 
-      Measures this machine, in this one process.
+      Measures this machine, in this one process. "all" is without those marked *.
 
       \(list)
 
         --json         one JSON object on stdout, nothing else: a record of the figures, the machine
                        and the versions
         --compare FILE  run the benchmarks of a record that --json wrote, or those named, and print
-                       each figure beside the recorded one; exit 1 where a ratio misses its bound
+                       each figure beside the recorded one; exit 1 where a ratio misses its bound or,
+                       with a record of the same processor, a speed is below \(BenchmarkReport.slowest) of its recorded one
         --model PATH   a GGUF file or a Hugging Face directory
                        (default: $T2D_TEST_MODEL, or \(standardModel))
         --expert FILE  an expert of that model; may be given several times (ask, query,
@@ -115,10 +124,11 @@ struct BenchmarkOptions: Sendable {
         --large        also 100,000 experts, 1,000 tasks and 1,000,000 events, written straight into
                        the catalogue (scale)
         --repeat N     how often short measurements are repeated (default 3); the best counts
+        --llama DIRECTORY  a Python environment with llama.cpp, as etc/lib/make-llama makes it (llama)
 
       Ratios within one run ("at least", "at most") have bounds; what depends on the machine alone has
       none. Figures mean something on an idle machine only.
-      Exit: 0 measured, 1 a benchmark failed or, with --compare, a bound falls short, 3 usage.
+      Exit: 0 measured, 1 a benchmark failed or, with --compare, a figure falls short, 3 usage.
 
       """
   }

@@ -134,6 +134,16 @@ import Testing
     }
   }
 
+  @Test func allIsWhatEveryMachineCanMeasure() throws {
+    let demanding = Benchmark(name: "demanding", summary: "", isStandard: false) { _ in [] }
+    let all = [Self.halves(speed: 1, share: 1), demanding]
+    #expect(try BenchmarkOptions([], among: all).benchmarks.map(\.name) == ["halves"])
+    #expect(try BenchmarkOptions(["all"], among: all).benchmarks.map(\.name) == ["halves"])
+    #expect(try BenchmarkOptions(["demanding"], among: all).benchmarks.map(\.name) == ["demanding"])
+    #expect(try BenchmarkOptions(["all", "demanding"], among: all).benchmarks.map(\.name) == ["halves", "demanding"])
+    #expect(Benchmark.all.filter { !$0.isStandard }.map(\.name) == ["llama"])
+  }
+
   @Test func theBoundIsTheProgramsAndNotTheRecords() throws {
     let written = run(["--json"], Self.halves(speed: 100, share: 0.3)).out
     let loosened = written.replacing("\"at_least\":0.4", with: "\"at_least\":0.1")
@@ -190,7 +200,7 @@ import Testing
   @Test func theHelpNamesEveryBenchmark() {
     let outcome = run(["--help"], Self.broken)
     #expect(outcome.status == 0)
-    #expect(Benchmark.all.allSatisfy { outcome.out.contains("  \($0.name) ") })
+    #expect(Benchmark.all.allSatisfy { outcome.out.contains("  \($0.name)") })
     #expect(outcome.out.split(separator: "\n").allSatisfy { $0.count <= 100 })
   }
 }
