@@ -13,7 +13,7 @@ extension Benchmark {
 
 private func measureFactorize(_ context: borrowing BenchmarkContext) throws -> [Measurement] {
   let model = try openModel(at: context.options.model)
-  let work = try FactorizationWork(model, pool: context.pool)
+  let work = try FactorizationWork(model, targets: model.targets, pool: context.pool)
   let options = context.options
 
   let cpuBefore = processorSeconds()
@@ -43,15 +43,15 @@ private func measureFactorize(_ context: borrowing BenchmarkContext) throws -> [
   ]
 }
 
-/// The target matrices in memory, as a loaded model has them.
-private struct FactorizationWork {
+/// Target matrices in memory, as a loaded model has them.
+struct FactorizationWork {
   let layout: MultiplierLayout
-  let weights: [FloatBuffer]
-  let pool: ComputePool
+  private let weights: [FloatBuffer]
+  private let pool: ComputePool
 
-  init(_ model: OpenModel, pool: ComputePool) throws {
+  init(_ model: OpenModel, targets: [TargetMatrix], pool: ComputePool) throws {
     self.pool = pool
-    layout = MultiplierLayout(model.targets)
+    layout = MultiplierLayout(targets)
     var weights: [FloatBuffer] = []
     for target in layout.matrices {
       let buffer = FloatBuffer(count: target.rows * target.columns)
@@ -77,7 +77,7 @@ private struct FactorizationWork {
 }
 
 /// What all threads of this process have used so far.
-private func processorSeconds() -> Double {
+func processorSeconds() -> Double {
   var time = timespec()
   unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

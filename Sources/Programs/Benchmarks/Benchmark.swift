@@ -11,7 +11,7 @@ package struct Benchmark: Sendable {
   let run: @Sendable (borrowing BenchmarkContext) throws -> [Measurement]
 
   static let all: [Benchmark] = [
-    .kernels, .factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale, .llama,
+    .kernels, .factorize, .prefill, .backward, .decode, .ask, .candidates, .query, .drop, .scale, .llama, .large,
   ]
 }
 

@@ -23,6 +23,8 @@ struct BenchmarkOptions: Sendable {
   var isLarge = false
   /// The Python environment of etc/lib/make-llama.
   var llama: String?
+  /// Where `large` keeps the factorization for its next run; nil keeps it nowhere.
+  var factors: String?
   /// How often a measurement that is short is repeated.
   var repetitions = 3
 
@@ -31,7 +33,7 @@ struct BenchmarkOptions: Sendable {
   static let standardTask = "etc/examples/tasks/arc_easy/fewshot.jsonl"
   private static let flags = [
     "--json", "--compare", "--model", "--expert", "--task", "--socket", "--repeat", "--size", "--large", "--llama",
-    "--help",
+    "--factors", "--help",
   ]
 
   init(_ arguments: some Sequence<String>, among all: [Benchmark] = Benchmark.all) throws(BenchmarkError) {
@@ -49,6 +51,7 @@ struct BenchmarkOptions: Sendable {
       case "--socket": socket = try Self.value(of: argument, &rest)
       case "--large": isLarge = true
       case "--llama": llama = try Self.value(of: argument, &rest)
+      case "--factors": factors = try Self.value(of: argument, &rest)
       case "--size":
         let text = try Self.value(of: argument, &rest)
         guard let size = Int(text), (2...100_000).contains(size) else {
@@ -101,7 +104,7 @@ struct BenchmarkOptions: Sendable {
     return """
       usage: t2bench [BENCHMARK ... | all] [--json] [--compare FILE] [--model PATH] [--expert FILE ...]
                      [--task PATH] [--socket PATH] [--repeat N] [--size N ...] [--large]
-                     [--llama DIRECTORY]
+                     [--llama DIRECTORY] [--factors DIRECTORY]
 
       Measures this machine, in this one process. "all" is without those marked *.
 
@@ -125,6 +128,7 @@ struct BenchmarkOptions: Sendable {
                        the catalogue (scale)
         --repeat N     how often short measurements are repeated (default 3); the best counts
         --llama DIRECTORY  a Python environment with llama.cpp, as etc/lib/make-llama makes it (llama)
+        --factors DIRECTORY  where the factorization is kept for the next run (large)
 
       Ratios within one run ("at least", "at most") have bounds; what depends on the machine alone has
       none. Figures mean something on an idle machine only.

@@ -40,6 +40,8 @@ package struct ProcessMemory: Sendable, Equatable {
   package var resident: Int
   /// RssAnon: what of it is its own, which only swapping could take away.
   package var anonymous: Int
+  /// RssFile: what of it is files that are mapped; the kernel may drop it where it was not written to.
+  package var mapped: Int
   /// VmHWM: the most that was ever resident.
   package var peak: Int
   /// VmData: what RLIMIT_DATA counts.
@@ -74,6 +76,7 @@ package struct ProcessMemory: Sendable, Equatable {
     self.resident = resident
     self.peak = peak
     anonymous = values["RssAnon"] ?? 0
+    mapped = values["RssFile"] ?? 0
     data = values["VmData"] ?? 0
   }
 }

@@ -103,10 +103,13 @@ struct ProcessMemoryTests {
   @Test func theKernelsTextIsRead() throws {
     let memory = try #require(
       ProcessMemory(
-        statusText: "Name:\tt2d\nVmHWM:\t    2000 kB\nVmRSS:\t    1000 kB\nRssAnon:\t 600 kB\nVmData:\t 9 kB\n"))
+        statusText:
+          "Name:\tt2d\nVmHWM:\t    2000 kB\nVmRSS:\t    1000 kB\nRssAnon:\t 600 kB\nRssFile:\t 400 kB\nVmData:\t 9 kB\n"
+      ))
     #expect(memory.resident == 1_024_000)
     #expect(memory.peak == 2_048_000)
     #expect(memory.anonymous == 614_400)
+    #expect(memory.mapped == 409_600)
     #expect(memory.data == 9216)
     #expect(ProcessMemory(statusText: "Name:\tkthreadd\n") == nil)
     #expect(ProcessMemory(statusText: "VmRSS:\t99999999999999999 kB\nVmHWM: 1 kB") == nil)
