@@ -7,7 +7,8 @@ import SystemSupport
 package typealias MatrixReader = @Sendable (_ index: Int, Scratch) -> UnsafePointer<Float>
 
 extension Factorization {
-  /// Factors all matrices on the pool, a matrix to a tile, as a job: interactive runs go in between. Blocks.
+  /// Factors all matrices on the pool, a matrix to a tile, as a job: interactive runs go in between. Blocks. Matrices of
+  /// equal values are factored once: models that were made deeper may repeat layers as they are.
   ///
   /// With a cache file, each result goes to a temporary file beside it as it is ready, which is made durable, renamed and
   /// mapped at the end; memory holds one matrix a thread. Where the process ends before that, or is told to stop, the
@@ -30,19 +31,23 @@ extension Factorization {
     let all = Array(layout.matrices.indices)
     guard let cacheFile else {
       let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
-      try unsafe run(all, layout, weights, precision, pool, shouldStop, progress) {
+      let written = Factorization(layout: layout, file: file, memory: memory, isCached: false)
+      try unsafe run(all, written, weights, precision, pool, shouldStop, progress) {
         (index, result) throws(SystemCallError) in
         let sigma = unsafe memory.address + file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride
         unsafe copy(UnsafeRawBufferPointer(result.sigma), to: sigma)
         unsafe copy(result.q, to: memory.address + file.q[index])
       }
+      // It took the singular values when there were none yet.
       return Factorization(layout: layout, file: file, memory: memory, isCached: false)
     }
 
     let unfinished = try keeping { () throws(SystemCallError) in try UnfinishedFile(of: file, at: cacheFile) }
     do throws(SVFError) {
-      let missing = unfinished.isContinued ? try self.missing(in: unfinished, file, layout, pool) : all
-      try unsafe run(missing, layout, weights, precision, pool, shouldStop, progress) {
+      let mapped = try keeping { () throws(SystemCallError) in try unfinished.map(byteCount: file.byteCount) }
+      let written = Factorization(layout: layout, file: file, memory: mapped, isCached: true)
+      let missing = unfinished.isContinued ? written.damagedMatrices(pool).sorted() : all
+      try unsafe run(missing, written, weights, precision, pool, shouldStop, progress) {
         (index, result) throws(SystemCallError) in
         try unsafe unfinished.write(result.sigma, at: file.sigma + layout.offsets[index] * MemoryLayout<Float>.stride)
         try unsafe unfinished.write(result.q, at: file.q[index])
@@ -67,30 +72,31 @@ extension Factorization {
     }
   }
 
-  /// The matrices that an unfinished file does not hold, as their checksums say.
-  private static func missing(
-    in unfinished: UnfinishedFile, _ file: FactorizationFile, _ layout: MultiplierLayout, _ pool: ComputePool
-  ) throws(SVFError) -> [Int] {
-    let memory = try keeping { () throws(SystemCallError) in try unfinished.map(byteCount: file.byteCount) }
-    let partial = Factorization(layout: layout, file: file, memory: memory, isCached: true)
-    let damaged = partial.damagedMatrices(pool)
-    return layout.matrices.indices.filter { damaged.contains($0) }
-  }
-
-  /// The arrays of one matrix, in a thread's scratch: good until its tile ends.
+  /// The arrays of one matrix, in a thread's scratch, good until its tile ends; or where they were written.
   @unsafe private struct Result {
     let sigma: UnsafeBufferPointer<Float>
     /// Of the wanted precision.
     let q: UnsafeRawBufferPointer
+
+    init(sigma: UnsafeBufferPointer<Float>, q: UnsafeRawBufferPointer) { unsafe (self.sigma, self.q) = (sigma, q) }
+
+    init(_ matrix: FactoredMatrix) {
+      let r = matrix.rank
+      unsafe sigma = UnsafeBufferPointer(start: matrix.sigma, count: r)
+      unsafe q = UnsafeRawBufferPointer(start: matrix.storedQ, count: r * r * matrix.precision.size)
+    }
   }
 
-  /// Factors some matrices and hands each result to `store`, on compute threads. After the first error the rest is skipped.
+  /// Factors some matrices and hands each result to `store`, on compute threads, so that it can be found in `written`. After
+  /// the first error the rest is skipped.
   private static func run(
-    _ matrices: [Int], _ layout: MultiplierLayout, _ weights: @escaping MatrixReader,
+    _ matrices: [Int], _ written: Factorization, _ weights: @escaping MatrixReader,
     _ precision: FactorPrecision, _ pool: ComputePool, _ shouldStop: @escaping @Sendable () -> Bool,
     _ progress: @escaping @Sendable (Int, Int) -> Void,
     _ store: @escaping @Sendable (Int, Result) throws(SystemCallError) -> Void
   ) throws(SVFError) {
+    let layout = written.layout
+    let met = RepeatedMatrices()
     // The dearest first: the last tiles to run are then short ones, and no thread waits long for another at the end.
     let order = matrices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
     let total = layout.matrices.count
@@ -101,12 +107,25 @@ extension Factorization {
       do throws(SVFError) {
         guard !shouldStop() else { throw .stopped }
         let target = layout.matrices[index]
-        let result = try unsafe factored(target, weight: weights(index, scratch), precision, scratch)
-        try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
+        let weight = unsafe weights(index, scratch)
+        var stored = 1
+        let content = unsafe RepeatedMatrices.Content(target, weight)
+        switch met.meet(content, as: index) {
+        case .beingFactored: return
+        case .factored(let earlier):
+          let result = unsafe Result(written[earlier])
+          try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
+        case .first:
+          let result = try unsafe factored(target, weight: weight, precision, scratch)
+          try keeping { () throws(SystemCallError) in try unsafe store(index, result) }
+          let others = met.finish(content, as: index)
+          for other in others { try keeping { () throws(SystemCallError) in try unsafe store(other, result) } }
+          stored += others.count
+        }
         // Steady work keeps its scratch; a model of another size should not hold gigabytes for it.
         scratch.trim(above: 4 << 20)
         state.withLock {
-          $0.done += 1
+          $0.done += stored
           progress($0.done, total)
         }
       } catch {

@@ -267,6 +267,53 @@ import Testing
     }
   }
 
+  /// Five matrices of two contents, one of them under two shapes: three factorizations, on one thread and on two.
+  @Test(arguments: [1, 2])
+  func matricesOfEqualValuesAreFactoredOnce(threads: Int) throws {
+    let shapes = [(9, 20), (9, 20), (20, 9), (9, 20), (9, 20)]
+    let layout = MultiplierLayout(
+      shapes.enumerated().map { TargetMatrix(name: "m\($0)", rows: $1.0, columns: $1.1, layer: nil) })
+    var random = SplitMix(seed: 5)
+    let contents = [random.floats(180), random.floats(180)]
+    let weights = [0, 1, 0, 0, 1].map { content in
+      let buffer = FloatBuffer(count: 180)
+      for (i, value) in contents[content].enumerated() { unsafe buffer.pointer[i] = value }
+      return buffer
+    }
+    try withTemporaryDirectory { directory in
+      for path in [nil, directory + "/factors"] {
+        let steps = Mutex<[Int]>([])
+        let found = try unsafe Factorization.compute(
+          layout: layout, weights: { index, _ in unsafe UnsafePointer(weights[index].pointer) }, digest: Self.digest,
+          into: path,
+          pool: ComputePool(threads: threads), progress: { done, _ in steps.withLock { $0.append(done) } })
+        #expect(steps.withLock { $0.last } == 5)
+        for (index, target) in layout.matrices.enumerated() {
+          let alone = try unsafe Factorization.compute(
+            layout: MultiplierLayout([target]), weights: { _, _ in unsafe UnsafePointer(weights[index].pointer) },
+            digest: Self.digest, into: nil, pool: ComputePool(threads: 1))
+          #expect(Array(content(found)[2 * index..<2 * index + 2]) == content(alone), "\(index)")
+          #expect(Array(found.sigma[layout.range(of: index)]) == alone.sigma)
+        }
+      }
+      #expect(try load(directory + "/factors", layout: layout) != nil)
+    }
+  }
+
+  @Test func whoMeetsAContentThatIsBeingFactoredLeavesItToTheFirst() {
+    let (met, values) = (RepeatedMatrices(), [Float](repeating: 1, count: 6))
+    func content(_ rows: Int, _ columns: Int) -> RepeatedMatrices.Content {
+      unsafe RepeatedMatrices.Content(TargetMatrix(name: "m", rows: rows, columns: columns, layer: nil), values)
+    }
+    #expect(met.meet(content(2, 3), as: 4) == .first)
+    #expect(met.meet(content(2, 3), as: 5) == .beingFactored)
+    #expect(met.meet(content(3, 2), as: 6) == .first)
+    #expect(met.meet(content(2, 3), as: 7) == .beingFactored)
+    #expect(met.finish(content(2, 3), as: 4) == [5, 7])
+    #expect(met.meet(content(2, 3), as: 8) == .factored(4))
+    #expect(met.finish(content(3, 2), as: 6) == [])
+  }
+
   @Test func anotherModelsUnfinishedFileIsBegunAnew() throws {
     try withTemporaryDirectory { directory in
       let path = directory + "/factors"
