@@ -22,7 +22,9 @@ package struct Configuration: Record {
   package var maximumExpertBytes = 64 << 20
   @Setting("largest file of a task that is accepted, in bytes", 1...1 << 40, name: "max_task_bytes")
   package var maximumTaskBytes = 64 << 20
-  @Setting("bytes of models in memory beyond which the least recently used are dropped; 0 for no limit", 0...Int64.max)
+  @Setting(
+    "bytes of models in memory, with their factorizations, beyond which the least recently used are dropped, and a model "
+      + "that needs more alone is refused; 0 for no limit", 0...Int64.max)
   package var memoryBudget: Int64 = 2 << 30
   @Setting("what a search does where its task and its request say nothing else") package var search = SearchSettings()
   @Setting("when a mixture is searched again") package var debounce = Debounce()

@@ -34,6 +34,7 @@ extension RPCError {
       case .mixtureInvalid: .badMixture
       case .noTokenizer: .noTokenizer
       case .promptTooLong: .contextExceeded
+      case .notEnoughMemory: .notEnoughMemory
       case .unknownJob: .unknownJob
       case .files: .fileNotReadable
       case .damaged: .damaged

@@ -6,13 +6,32 @@ import SystemSupport
 extension Verb {
   static let modelVerbs: [Verb] = [
     make(
-      "model add", [.one("PATH")], [.value("--name", "N", "name", "its name here; default: the file's name")],
-      methods: ["model.add", "model.show", "job.wait"], "Register a base model.",
-      notes: "PATH is a .gguf file or a Hugging Face directory, and is read by the daemon. The first time the model is "
-        + "digested and factorized, which is a job; the command waits for it."
+      "model add", [.one("PATH")],
+      [
+        .value("--name", "N", "name", "its name here; default: the file's name"),
+        .flag(
+          "--plan", nil, "add nothing; say by part what it needs of memory, what the worker may have, and what to set"),
+      ],
+      methods: ["model.add", "model.plan", "model.show", "job.wait"], "Register a base model.",
+      notes:
+        "PATH is a .gguf file or a Hugging Face directory, and is read by the daemon; with --plan also a config.json "
+        + "alone. The first time the model is digested and factorized, which is a job; the command waits for it and shows "
+        + "the time that is left. Where that is ended, what was factored stays, and adding the model again goes on there. "
+        + "What the model needs of memory is said beforehand, and one that does not fit is refused."
     ) { invocation throws(ControlError) in
       var params = try invocation.parameters(for: ModelAdd.self)
-      params["path"] = .string(try invocation.absolutePath(invocation.argument(0)))
+      let path = JSONValue.string(try invocation.absolutePath(invocation.argument(0)))
+      if invocation.command.has("--plan") {
+        let plan = try invocation.call(ModelPlan.self, ["path": path], timeout: .seconds(120))
+        invocation.answer(plan) { invocation.show($0) }
+        if let problem = plan.problem { throw .bad(escaped(problem)) }
+        return
+      }
+      // What cannot be read is the job's to say, as of a model that is looked at again.
+      if let plan = try? invocation.call(ModelPlan.self, ["path": path], timeout: .seconds(120)) {
+        try invocation.announce(plan.value)
+      }
+      params["path"] = path
       let added = try invocation.call(ModelAdd.self, params, timeout: .seconds(120))
       guard try invocation.jobToWaitFor(added.job) != nil else {
         return invocation.answer(added) { _ in invocation.showMembers(added.json) }

@@ -18,15 +18,21 @@ import SystemSupport
   private static let alignment = 16
 
   init(layout: MultiplierLayout) {
+    (offsets, count) = Self.places(layout)
+  }
+
+  private static func places(_ layout: MultiplierLayout) -> (offsets: [Int], count: Int) {
     var offsets: [Int] = []
     var end = 0
     for matrix in layout.matrices {
       offsets.append(end)
-      end += (matrix.rows * matrix.columns + Self.alignment - 1) / Self.alignment * Self.alignment
+      end += (matrix.rows * matrix.columns + alignment - 1) / alignment * alignment
     }
-    self.offsets = offsets
-    count = end
+    return (offsets, end)
   }
+
+  /// Once they are made.
+  static func byteCount(_ layout: MultiplierLayout) -> Int { places(layout).count * MemoryLayout<Float>.stride }
 
   /// (m, n); nil where nothing was made yet.
   subscript(index: Int) -> UnsafeMutablePointer<Float>? {

@@ -95,6 +95,19 @@ package final class Factorization: @unchecked Sendable {
   /// The size of the arrays: of the file, where there is one.
   package var byteCount: Int { memory.byteCount }
 
+  /// The same of a layout for which no other precision is asked for.
+  package static func byteCount(of layout: MultiplierLayout) -> Int {
+    // The length of a digest counts, the digest does not.
+    let digest = SHA256.digest([]).description
+    return FactorizationFile(digest: digest, layout: layout, precision: .standard(for: layout))?.byteCount ?? .max
+  }
+
+  /// Bytes of the products, once they are made: 0 before.
+  package var productBytes: Int { products.byteCount }
+
+  /// The same of a layout.
+  package static func productBytes(of layout: MultiplierLayout) -> Int { FactorProducts.byteCount(layout) }
+
   /// Says that the arrays will not be used for a while; where they are a file's, their memory is given back and comes
   /// again from the page cache or the disk.
   package func adviseUnused() {

@@ -25,6 +25,15 @@ package func factorize(
   unsafe transposeDescending(vectors, order: r, into: q)
 }
 
+/// Bytes of the scratch that a tile uses which factors a matrix, with Q in two precisions; W aside.
+package func factorizationBytes(of target: TargetMatrix) -> Int {
+  let square = target.rank * target.rank
+  let blockOrWorkspace = max(
+    eigenWorkspaceCount(order: target.rank), min(max(target.rows, target.columns), gramBlock) * target.rank)
+  return (square + blockOrWorkspace) * MemoryLayout<Double>.stride
+    + square * (2 * MemoryLayout<Float>.stride + FactorPrecision.half.size)
+}
+
 /// A = Qᵀ W, or B = W Q, (m, n), in the calling thread.
 package func multiplyFactor(
   _ target: TargetMatrix, q: UnsafePointer<Float>, weight: UnsafePointer<Float>,
@@ -41,6 +50,9 @@ package func multiplyFactor(
   }
 }
 
+/// Rows or columns of W that are widened to double at a time.
+private let gramBlock = 512
+
 /// The lower triangle of W Wᵀ (m <= n) or Wᵀ W in double, block by block: a whole W in double would be twice its size.
 private func accumulateGram(
   _ target: TargetMatrix, weight: UnsafePointer<Float>, into gram: UnsafeMutablePointer<Double>, scratch: Scratch,
@@ -48,7 +60,7 @@ private func accumulateGram(
 ) {
   let (m, n, r) = (target.rows, target.columns, target.rank)
   let long = max(m, n)
-  let width = min(long, 512)
+  let width = min(long, gramBlock)
   let block = unsafe scratch.doubles(slot, count: width * r)
   for start in stride(from: 0, to: long, by: width) {
     let count = min(width, long - start)

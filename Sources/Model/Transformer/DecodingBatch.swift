@@ -80,8 +80,9 @@ package final class DecodingBatch {
   }
 
   private func admit(_ handle: (Event) -> Void) {
-    let count = min(waiting.count, Self.decodingLimit - active.count)
-    guard count > 0 else { return }
+    guard !waiting.isEmpty, active.count < Self.decodingLimit else { return }
+    let count = min(countThatFits(), Self.decodingLimit - active.count)
+    guard count > 0 else { return failWhatNeverFits(handle) }
     active += waiting.prefix(count)
     waiting.removeFirst(count)
     // Members that wait for a place among the multipliers change only here; a vector that nobody uses any more is
@@ -98,6 +99,38 @@ package final class DecodingBatch {
     } catch {
       preconditionFailure("a request was taken that cannot be computed: \(error)")
     }
+  }
+
+  /// How many of those that wait find room for all keys and values that they and those that are decoded may come to. One
+  /// that finds none waits until others have ended: it is a request, and the process would end for all of them.
+  private func countThatFits() -> Int {
+    let room = model.room.bytes
+    var needed = active.reduce(0) { $0 + bytes($1) - $1.cache.byteCount }
+    for (place, sequence) in waiting.enumerated() {
+      let (sum, overflow) = needed.addingReportingOverflow(bytes(sequence))
+      guard !overflow, sum <= room else { return place }
+      needed = sum
+    }
+    return waiting.count
+  }
+
+  private func bytes(_ sequence: Sequence) -> Int {
+    let positions = min(
+      model.shape.context, sequence.request.prompt.count + min(sequence.request.maximumTokens, model.shape.context))
+    return KeyValueCache.byteCount(shape: model.shape, positions: positions)
+  }
+
+  /// The first that waits, where it waits for nobody.
+  private func failWhatNeverFits(_ handle: (Event) -> Void) {
+    guard active.isEmpty, let first = waiting.first else { return }
+    waiting.removeFirst()
+    let positions = first.request.prompt.count + first.request.maximumTokens
+    handle(
+      .failed(
+        first.number,
+        .notEnoughMemory(
+          what: "a text of up to \(min(positions, model.shape.context)) tokens", needed: bytes(first),
+          room: model.room.bytes, advice: model.room.advice)))
   }
 
   // MARK: - Passes

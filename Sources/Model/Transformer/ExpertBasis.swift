@@ -20,7 +20,8 @@ package final class ExpertBasis: @unchecked Sendable {
   package static let standardBudget = 1_300_000_000
 
   /// - Parameters:
-  ///   - residentBudget: bytes for matrices that stay; where they need more, they are built layer by layer.
+  ///   - residentBudget: bytes for matrices that stay; where they need more, or the process may not take as much, they are
+  ///     built layer by layer.
   ///   - shouldStop: asked every few layers; where it says true, throws ``TransformerError/stopped``.
   package init(
     model: LanguageModel, experts: [MultiplierVector], residentBudget: Int = ExpertBasis.standardBudget,
@@ -32,7 +33,13 @@ package final class ExpertBasis: @unchecked Sendable {
     self.model = model
     self.experts = experts
     let size = model.shape.layerSize
-    isResident = experts.count * model.shape.layers * size * MemoryLayout<Float>.stride <= residentBudget
+    func bytes(isResident: Bool) -> Int {
+      model.shape.searchBytes(experts: experts.count, threads: model.pool.threadCount, isResident: isResident)
+    }
+    isResident =
+      model.shape.basisIsResident(experts: experts.count, budget: residentBudget)
+      && model.room.has(bytes(isResident: true))
+    try model.room.require(bytes(isResident: isResident), for: "mixing \(experts.count) experts")
     let layerCount = isResident ? model.shape.layers : 1
     layers = experts.map { _ in FloatBuffer(count: layerCount * size) }
     if isResident {

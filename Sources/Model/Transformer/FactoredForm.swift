@@ -73,10 +73,13 @@ struct FactoredForms: Sendable {
   /// Of what the form of products multiplies by: Q, and A or B in floats.
   var productBytes: Int { factorBytes + float * values }
 
+  /// Whether some pass goes in the form of products: one of many rows does where they fit.
+  var mayHaveProducts: Bool { productBytes <= Self.productLimit }
+
   /// The form for a pass of so many factored rows.
   func form(rows: Int) -> FactoredForm {
     if let only { return only }
-    guard productBytes <= Self.productLimit else { return .weights }
+    guard mayHaveProducts else { return .weights }
     return FactoredForm.allCases.min { cost($0, rows: rows) < cost($1, rows: rows) } ?? .weights
   }
 

@@ -172,7 +172,11 @@ extension LanguageModel {
     }
     // The factored form even of a vector of ones: the gradient there is as good as anywhere.
     let table = MultiplierTable([multipliers], factorization: factorization)
-    var left = memory
+    let rows = items.reduce(0) { $0 + $1.rowCount }
+    let least = shape.gradientBytes(rows: rows, memory: 0)
+    try room.require(least, for: "a gradient over \(rows) tokens")
+    // What is not kept is computed again.
+    var left = min(memory, room.bytes - least)
     var parts: [GradientTape.Part] = []
     var scores: [[ContinuationScore]] = []
     var divergences: [[Double]]? = divergence == nil ? nil : []

@@ -16,6 +16,12 @@ final class KeyValueCache: @unchecked Sendable {
 
   init(shape: ModelShape) { self.shape = shape }
 
+  /// Of one that has room for `positions`.
+  static func byteCount(shape: ModelShape, positions: Int) -> Int {
+    let block = shape.layers * 2 * shape.keyValueHeads * shape.headDimension * blockPositions
+    return (positions + blockPositions - 1) / blockPositions * block * MemoryLayout<Float>.stride
+  }
+
   var byteCount: Int { blocks.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
 
   /// Makes room for `positions` in all.

@@ -24,6 +24,7 @@ extension LanguageModel {
     for chunk in chunks(order.map { items[$0] }, rowLimit: Self.batchRows) {
       let members = order[chunk]
       let chunkBatch = ItemBatch(members.map { items[$0] }, views: members.map { indices[$0] })
+      try require(passOf: chunkBatch.batch)
       for (member, scores) in zip(members, score(chunkBatch, multipliers, source, priority)) {
         results[member] = scores
       }
@@ -63,33 +64,58 @@ extension LanguageModel {
     }
     try item.check(index: 0, shape: shape)
     let (views, multipliers, source) = try resolve([view])
-    let cache = KeyValueCache(shape: shape)
-    cache.reserve(item.prompt.count)
     // The last piece is left to the pass that answers: it ends the prompt.
-    while item.prompt.count - cache.count > pieceRows {
-      var batch = TokenBatch()
-      let piece = item.prompt[cache.count...].prefix(pieceRows)
-      _ = batch.append(piece, start: cache.count, outputCount: 1, view: views[0], cache: 0)
-      batch.caches = [cache]
-      let pass = ForwardPass(
-        weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
-      _ = fullLogits(pass, priority)
-      cache.count += piece.count
-    }
+    let cache = try keep(item.prompt, upTo: pieceRows, views[0], multipliers, source, priority)
     let last = ItemBatch(item, after: cache, view: views[0])
     let scores = score(last, multipliers, source, priority)[0]
     guard scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) else { throw .overflow(item: 0) }
     return scores
   }
 
-  /// The logits after the prompt's last token, (vocabulary).
+  /// The keys and values of the beginning of a prompt, in passes of `pieceRows` rows, but for the last so many tokens.
+  private func keep(
+    _ prompt: [Int32], upTo pieceRows: Int, _ view: Int, _ multipliers: MultiplierTable?, _ source: WeightSource,
+    _ priority: ComputePool.Priority
+  ) throws(TransformerError) -> KeyValueCache {
+    let cache = KeyValueCache(shape: shape)
+    try room.require(
+      KeyValueCache.byteCount(shape: shape, positions: prompt.count), for: "a prompt of \(prompt.count) tokens")
+    cache.reserve(prompt.count)
+    while prompt.count - cache.count > pieceRows {
+      var batch = TokenBatch()
+      let piece = prompt[cache.count...].prefix(pieceRows)
+      _ = batch.append(piece, start: cache.count, outputCount: 1, view: view, cache: 0)
+      batch.caches = [cache]
+      let pass = ForwardPass(
+        weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
+      _ = fullLogits(pass, priority)
+      cache.count += piece.count
+    }
+    return cache
+  }
+
+  /// Refuses a pass that works in more memory than there is: one sequence that is not cut may have a model's whole context.
+  private func require(passOf batch: TokenBatch) throws(TransformerError) {
+    let rows = batch.tokens.count
+    guard rows > Self.batchRows else { return }
+    try room.require(shape.passBytes(rows: rows), for: "a pass over \(rows) tokens")
+  }
+
+  /// The logits after the prompt's last token, (vocabulary), in passes of about `pieceRows` rows.
   package func logits(
-    prompt: [Int32], under view: WeightView = .base, priority: ComputePool.Priority = .interactive
+    prompt: [Int32], under view: WeightView = .base, inPiecesOf pieceRows: Int = LanguageModel.batchRows,
+    priority: ComputePool.Priority = .interactive
   ) throws(TransformerError) -> [Float] {
     try ScoringItem(prompt: prompt, continuations: []).check(index: 0, shape: shape)
     let (indices, multipliers, source) = try resolve([view])
     var batch = TokenBatch()
-    _ = batch.append(prompt, outputCount: 1, view: indices[0])
+    if prompt.count > pieceRows {
+      let cache = try keep(prompt, upTo: pieceRows, indices[0], multipliers, source, priority)
+      _ = batch.append(prompt[cache.count...], start: cache.count, outputCount: 1, view: indices[0], cache: 0)
+      batch.caches = [cache]
+    } else {
+      _ = batch.append(prompt, outputCount: 1, view: indices[0])
+    }
     let pass = ForwardPass(
       weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
     let logits = fullLogits(pass, priority)

@@ -2,6 +2,7 @@ package import LinearAlgebra
 package import ModelFormats
 package import Multipliers
 package import SVF
+package import SystemSupport
 package import Tokenizer
 
 /// Which weights a sequence sees.
@@ -36,6 +37,10 @@ package final class LanguageModel: Sendable {
   /// What was found when its files were read, for people.
   package let warnings: [String]
   package let pool: ComputePool
+  /// What it takes of memory, by part.
+  package let memory: ModelMemory
+  /// What is asked before much is taken.
+  package let room: MemoryRoom
   package let shape: ModelShape
   let weights: ModelWeights
   let spaces: WorkspacePool
@@ -45,8 +50,8 @@ package final class LanguageModel: Sendable {
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
     factorization: Factorization, factorizationDamage: String?, tokenizer: Tokenizer?,
-    chatTemplate: Result<ChatTemplate, ChatTemplateError>, warnings: [String], pool: ComputePool, weights: ModelWeights,
-    forms: FactoredForms
+    chatTemplate: Result<ChatTemplate, ChatTemplateError>, warnings: [String], pool: ComputePool, memory: ModelMemory,
+    room: MemoryRoom, weights: ModelWeights, forms: FactoredForms
   ) {
     self.path = path
     self.configuration = configuration
@@ -58,6 +63,8 @@ package final class LanguageModel: Sendable {
     self.chatTemplate = chatTemplate
     self.warnings = warnings
     self.pool = pool
+    self.memory = memory
+    self.room = room
     self.weights = weights
     self.forms = forms
     shape = weights.shape
@@ -67,35 +74,42 @@ package final class LanguageModel: Sendable {
   /// Steps of loading, for a progress bar.
   package enum LoadingStep: Sendable, Equatable {
     case reading, digesting
-    /// Done matrices of all; skipped where the cache has them.
-    case factorizing(done: Int, of: Int)
+    /// Matrices done of all, how many of them an earlier computation left, and the share of the work that is done.
+    /// Skipped where the cache has all.
+    case factorizing(done: Int, of: Int, found: Int, share: Double)
   }
 
   /// Positions of a sequence at most, whatever the configuration says.
-  private static let contextLimit = 32768
+  static let contextLimit = 32768
 
   package static func load(
     path: String, factorizationDirectory: String?, precision: FactorPrecision? = nil, pool: ComputePool = .shared,
+    room: MemoryRoom = .unlimited,
     shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
   ) throws(TransformerError) -> LanguageModel {
     let file: OpenModel
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
     return try load(
-      file, factorizationDirectory: factorizationDirectory, precision: precision, pool: pool, shouldStop: shouldStop,
+      file, factorizationDirectory: factorizationDirectory, precision: precision, pool: pool, room: room,
+      shouldStop: shouldStop,
       progress: progress)
   }
 
   /// Reads a model, its matrices as they are stored, and its factorization, which is computed once and kept in
   /// `factorizationDirectory` under the model's digest; nil keeps nothing. Where `shouldStop` says true, which is asked
-  /// before each tensor, ``TransformerError/stopped`` is thrown.
+  /// before each tensor, ``TransformerError/stopped`` is thrown; where it does not fit into `room`,
+  /// ``TransformerError/notEnoughMemory(what:needed:room:advice:)`` before anything is read.
   /// - Parameter precision: of the factorization; nil is ``FactorPrecision/standard(for:)``.
   package static func load(
     _ file: OpenModel, factorizationDirectory: String?, precision: FactorPrecision? = nil, pool: ComputePool,
+    room: MemoryRoom = .unlimited,
     shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> LanguageModel {
     progress(.reading)
     let configuration = file.configuration
+    let memory = ModelMemory(file)
+    try room.require(memory.least, for: "model '\(configuration.modelID)'")
     let shape = ModelShape(configuration, contextLimit: contextLimit)
     let weights = ModelWeights(shape: shape) { name in
       guard let type = file.elementType(of: name) else {
@@ -115,16 +129,16 @@ package final class LanguageModel: Sendable {
     }.description
     guard !shouldStop() else { throw .stopped }
     let (factorization, damage) = try factorize(
-      weights, layout: layout, digest: digest, precision: precision ?? .standard(for: layout),
-      model: configuration.modelID, directory: factorizationDirectory, pool: pool, shouldStop: shouldStop,
+      weights, memory, layout: layout, digest: digest, precision: precision ?? .standard(for: layout),
+      model: configuration.modelID, directory: factorizationDirectory, pool: pool, room: room, shouldStop: shouldStop,
       progress: progress)
 
     let tokenizer = try makeTokenizer(file)
     return LanguageModel(
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: makeTemplate(file, tokenizer),
-      warnings: file.warnings, pool: pool,
-      weights: weights, forms: FactoredForms(factorization, weights))
+      warnings: file.warnings, pool: pool, memory: memory, room: room, weights: weights,
+      forms: FactoredForms(factorization, weights))
   }
 
   /// The same model, whose factored rows always go in one form.
@@ -136,17 +150,20 @@ package final class LanguageModel: Sendable {
     return LanguageModel(
       path: path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
       factorizationDamage: factorizationDamage, tokenizer: tokenizer, chatTemplate: chatTemplate, warnings: warnings,
-      pool: pool, weights: weights, forms: forms)
+      pool: pool, memory: memory, room: room, weights: weights, forms: forms)
   }
 
   private static func factorize(
-    _ weights: ModelWeights, layout: MultiplierLayout, digest: String, precision: FactorPrecision, model: String,
-    directory: String?, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool,
-    progress: @escaping @Sendable (LoadingStep) -> Void
+    _ weights: ModelWeights, _ memory: ModelMemory, layout: MultiplierLayout, digest: String,
+    precision: FactorPrecision, model: String, directory: String?, pool: ComputePool, room: MemoryRoom,
+    shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> (Factorization, damage: String?) {
     let cacheFile = directory.map { Self.factorizationPath(in: $0, ofModel: digest) }
+    func failed(_ error: SVFError) -> TransformerError {
+      if case .stopped = error { .stopped } else { .factorization(model: model, error) }
+    }
+    var damage: String?
     do throws(SVFError) {
-      var damage: String?
       if let cacheFile {
         switch try Factorization.load(
           cacheFile: cacheFile, expecting: digest, layout: layout, precision: precision, pool: pool,
@@ -157,16 +174,22 @@ package final class LanguageModel: Sendable {
         case .damaged(let problem): damage = problem
         }
       }
+    } catch {
+      throw failed(error)
+    }
+    // Without a file the factors stay in memory of their own.
+    try room.require(
+      memory.factorizingPerThread * pool.threadCount + (cacheFile == nil ? memory.factors : 0),
+      for: "factorizing model '\(model)'")
+    do throws(SVFError) {
       let computed = try unsafe Factorization.compute(
         layout: layout,
         weights: { unsafe weights.widened($0, $1) }, digest: digest, precision: precision, into: cacheFile, pool: pool,
         shouldStop: shouldStop,
-        progress: { done, count in progress(.factorizing(done: done, of: count)) })
+        progress: { progress(.factorizing(done: $0.done, of: $0.count, found: $0.found, share: $0.share)) })
       return (computed, damage)
-    } catch .stopped {
-      throw .stopped
     } catch {
-      throw .factorization(model: model, error)
+      throw failed(error)
     }
   }
 

@@ -84,6 +84,14 @@ final class ModelWeights: Sendable {
 
   /// Of the target matrices, as they are stored.
   var matrixBytes: Int { places.targets.reduce(0) { $0 + $1.byteCount } }
+
+  /// Of a tensor of that shape that its file stores as `type`, gaps aside: vectors are held as floats.
+  static func heldBytes(_ dimensions: [Int], as type: ElementType) -> Int {
+    guard dimensions.count == 2, let row = type.byteCount(of: dimensions[1]) else {
+      return dimensions.reduce(1, *) * MemoryLayout<Float>.stride
+    }
+    return dimensions[0] * row
+  }
 }
 
 /// The norms around a layer's two halves, as far as a model has them.

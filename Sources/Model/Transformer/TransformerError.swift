@@ -1,5 +1,6 @@
 package import ModelFormats
 package import SVF
+import SystemSupport
 package import Tokenizer
 
 /// What can go wrong with a model and with what it is asked; the texts are for people.
@@ -24,6 +25,8 @@ package enum TransformerError: Error, CustomStringConvertible {
   case derivativeNotFinite(item: Int, continuation: Int)
   case invalidSampling(String)
   case lowRankGeneration
+  /// It needs more bytes than the process may still take; nothing was taken.
+  case notEnoughMemory(what: String, needed: Int, room: Int, advice: String)
   /// `shouldStop` said so.
   case stopped
 
@@ -60,8 +63,17 @@ package enum TransformerError: Error, CustomStringConvertible {
       "cannot sample: \(problem)"
     case .lowRankGeneration:
       "weights with additions of low rank are for scoring, and generate nothing"
+    case .notEnoughMemory(let what, let needed, let room, let advice):
+      "\(what) needs \(megabytesText(needed)) of memory, and the worker may take \(megabytesText(room)) more: \(advice)"
     case .stopped:
       "stopped on request"
     }
+  }
+}
+
+extension MemoryRoom {
+  /// Refuses what would end the process: nothing of it has been taken yet.
+  func require(_ bytes: Int, for what: String) throws(TransformerError) {
+    guard has(bytes) else { throw .notEnoughMemory(what: what, needed: bytes, room: self.bytes, advice: advice) }
   }
 }

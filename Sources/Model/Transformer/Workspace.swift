@@ -30,6 +30,18 @@ final class Workspace: Sendable {
     // Mapped lazily as well: most models have no use for it.
     branch = FloatBuffer(count: capacity * shape.hidden)
   }
+
+  /// Of one that has been used for all that it is for.
+  static func byteCount(shape: ModelShape, capacity: Int) -> Int {
+    let columns =
+      2 * shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate + 2 * shape.widestFactors
+    return capacity * columns * MemoryLayout<Float>.stride
+  }
+
+  var byteCount: Int {
+    [normed, queries, keys, values, attended, gate, up, factors, between, branch]
+      .reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride }
+  }
 }
 
 /// Workspaces that wait for their next use, so that steady work maps no memory.

@@ -145,7 +145,8 @@ final class LoadedModel: Sendable {
         priority: .interactive)
       var top: [ScoreAnswer.Top] = []
       if call.top > 0 {
-        let logits = try model.logits(prompt: prompt, under: view, priority: .interactive)
+        let logits = try model.logits(
+          prompt: prompt, under: view, inPiecesOf: model.shortPassRows, priority: .interactive)
         let order = logits.indices.sorted { (-logits[$0], $0) < (-logits[$1], $1) }
         top = order.prefix(call.top).map { ScoreAnswer.Top(id: Int32($0), logit: logits[$0]) }
       }
@@ -165,7 +166,7 @@ final class LoadedModel: Sendable {
       }
     return ModelFacts(
       digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
-      parameters: configuration.requiredTensors.reduce(0) { $0 + $1.shape.reduce(Int64(1)) { $0 * Int64($1) } },
+      parameters: Int64(configuration.parameterCount),
       layers: configuration.layers, hidden: configuration.hidden,
       vocabulary: configuration.vocabulary, contextLength: model.shape.context,
       quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,

@@ -10,7 +10,7 @@ import WorkerProtocol
 /// All threads that compute use it. Whoever needs a model that is being loaded waits for that one alone.
 final class ModelStore: Sendable {
   let pool: ComputePool
-  private let budget: Int?
+  let limits: MemoryLimits
   /// Told the path of a model whose stored factorization could not be used and was computed anew, and why.
   private let remade: @Sendable (_ path: String, _ problem: String) -> Void
   private let entries = Mutex<[Entry]>([])
@@ -27,11 +27,11 @@ final class ModelStore: Sendable {
   }
 
   init(
-    pool: ComputePool, budget: Int?,
+    pool: ComputePool, limits: MemoryLimits,
     remade: @escaping @Sendable (_ path: String, _ problem: String) -> Void = { _, _ in }
   ) {
     self.pool = pool
-    self.budget = budget
+    self.limits = limits
     self.remade = remade
   }
 
@@ -174,15 +174,21 @@ final class ModelStore: Sendable {
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
         let file = try openModel(at: entry.path)
-        // Widened to f32.
-        makeRoom(for: file.parameterCount * MemoryLayout<Float>.stride)
+        let needs = MemoryNeeds(ModelMemory(file), threads: pool.threadCount)
+        if let refusal = limits.refusal(of: needs, file.configuration.modelID) {
+          throw WorkerFault(.notEnoughMemory, refusal)
+        }
+        makeRoom(for: needs.memory)
         let model = try LanguageModel.load(
-          file, factorizationDirectory: cacheDirectory, pool: pool, shouldStop: shouldStop, progress: progress)
+          file, factorizationDirectory: cacheDirectory, pool: pool, room: limits.room, shouldStop: shouldStop,
+          progress: progress)
         let loaded = LoadedModel(model)
-        entry.bytes.store(model.weightBytes, ordering: .relaxed)
+        entry.bytes.store(model.memory.held, ordering: .relaxed)
         slot = loaded
         return (loaded, false)
       }
+    } catch let fault as WorkerFault {
+      throw fault
     } catch let error as TransformerError {
       throw WorkerFault(error)
     } catch {
@@ -190,12 +196,12 @@ final class ModelStore: Sendable {
     }
   }
 
-  /// Lets go of unused models, the least recently used first, until `bytes` more fit the budget.
-  private func makeRoom(for bytes: Int) {
-    guard let budget else { return }
+  /// Lets go of unused models, the least recently used first, until another fits the budget and what memory there is.
+  private func makeRoom(for memory: ModelMemory) {
+    let budget = limits.budget ?? .max
     entries.withLock { entries in
       func total() -> Int { entries.reduce(0) { $0 + $1.bytes.load(ordering: .relaxed) } }
-      while total() + bytes > budget,
+      while total() > budget - memory.held || !limits.room.has(memory.least),
         let index = entries.firstIndex(where: {
           $0.users.load(ordering: .relaxed) == 0 && $0.bytes.load(ordering: .relaxed) > 0
         })

@@ -3,8 +3,11 @@
 /// A job that goes on after an interruption reads what its journal has in no time, so the pace is taken from the first
 /// thing on that it did itself.
 struct Pace {
-  private var hasWorked = false
+  private var hasWorked: Bool
   private var start: (share: Double, seconds: Double)?
+
+  /// - Parameter hasWorked: whether all that it is told of is done here.
+  init(hasWorked: Bool = false) { self.hasWorked = hasWorked }
 
   /// Something was done, and not merely found in the journal.
   mutating func worked() { hasWorked = true }

@@ -67,14 +67,19 @@ final class RunningJob: Sendable {
 
   /// Loading takes up this share of the job's progress.
   func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
-    { [self] step in
+    let factorizing = Mutex(Pace(hasWorked: true))
+    return { [self] step in
       switch step {
       case .reading: send(JobProgress(fraction: 0, phase: "loading", detail: "reading the model"))
       case .digesting: send(JobProgress(fraction: 0.2 * share, phase: "loading", detail: "digesting the model"))
-      case .factorizing(let done, let count):
-        let part = Double(done) / Double(max(1, count))
+      case .factorizing(let done, let count, let found, let part):
+        let left = factorizing.withLock { $0.left(at: part, seconds) }
+        // What an ended computation left is not done again.
+        let before = found > 0 ? ", \(found) from before" : ""
         send(
-          JobProgress(fraction: (0.3 + 0.7 * part) * share, phase: "factorizing", detail: "matrix \(done) of \(count)"))
+          JobProgress(
+            fraction: (0.3 + 0.7 * part) * share, phase: "factorizing", detail: "matrix \(done) of \(count)" + before,
+            etaSeconds: left))
       }
     }
   }

@@ -94,6 +94,7 @@ extension WorkerFault {
       case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling, .lowRankGeneration: .badRequest
       case .wrongMultiplierCount, .countMismatch: .expertUnreadable
       case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
+      case .notEnoughMemory: .notEnoughMemory
       case .stopped: .cancelled
       }
     // A request has one prompt, whose number within a batch says nothing to whoever asked.

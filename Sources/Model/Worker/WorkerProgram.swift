@@ -65,7 +65,7 @@ package enum WorkerProgram {
       let connection = Connection(FileDescriptor(takingOwnershipOf: WorkerProtocol.descriptor))
       let pool = options.threads.map { ComputePool(threads: $0) } ?? .shared
       let service = try WorkerService(
-        connection: connection, pool: pool, dataLimit: options.dataLimit ?? 0, memoryBudget: options.memoryBudget,
+        connection: connection, pool: pool, dataLimit: options.dataLimit, memoryBudget: options.memoryBudget,
         sandbox: options.code.map { Sandbox($0) })
       if let limit = options.dataLimit {
         if let needed = dataNeeded(), needed > limit {

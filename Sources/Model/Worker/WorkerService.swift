@@ -1,6 +1,8 @@
 import Glibc
 package import LinearAlgebra
+import ModelFormats
 import Records
+import Results
 package import Sandbox
 package import StrictJSON
 package import SystemSupport
@@ -18,7 +20,6 @@ import WorkerProtocol
 package final class WorkerService: Sendable {
   private let connection: Connection
   private let models: ModelStore
-  private let dataLimit: Int
   private let sandbox: Sandbox?
   private let short: Mailbox<@Sendable () -> Void>
   private let generator: Generator
@@ -27,14 +28,23 @@ package final class WorkerService: Sendable {
   private let jobs: Mailbox<RunningJob>
   private let running = Mutex<RunningJob?>(nil)
 
-  /// - Parameter sandbox: where code is run, if at all.
-  package init(
-    connection: Connection, pool: ComputePool, dataLimit: Int, memoryBudget: Int?, sandbox: Sandbox?
+  /// - Parameters:
+  ///   - dataLimit: bytes of RLIMIT_DATA; nil for no limit.
+  ///   - memoryBudget: bytes of models; nil for no limit.
+  ///   - sandbox: where code is run, if at all.
+  package convenience init(
+    connection: Connection, pool: ComputePool, dataLimit: Int?, memoryBudget: Int?, sandbox: Sandbox?
+  ) throws(SystemCallError) {
+    try self.init(
+      connection: connection, pool: pool, limits: .ofProcess(budget: memoryBudget, data: dataLimit), sandbox: sandbox)
+  }
+
+  init(
+    connection: Connection, pool: ComputePool, limits: MemoryLimits, sandbox: Sandbox?
   ) throws(SystemCallError) {
     self.connection = connection
-    self.dataLimit = dataLimit
     self.sandbox = sandbox
-    models = ModelStore(pool: pool, budget: memoryBudget) { path, problem in
+    models = ModelStore(pool: pool, limits: limits) { path, problem in
       connection.send(.event(.remade(.factorization, of: path, problem: problem)))
     }
     short = try Mailbox()
@@ -61,7 +71,7 @@ package final class WorkerService: Sendable {
     }
     switch request.call {
     case .memory: answer(request)
-    case .hello, .tokenize, .score: short.put { self.answer(request) }
+    case .hello, .tokenize, .score, .plan: short.put { self.answer(request) }
     case .generate(let call): generate(request.id, call)
     case .dispatch(let call): dispatch(request.id, call)
     case .cancelRequest(let id):
@@ -118,12 +128,21 @@ package final class WorkerService: Sendable {
       ).json
     case .memory:
       return MemoryAnswer(
-        resident: Int64(ProcessMemory.of()?.anonymous ?? 0), limit: Int64(dataLimit), models: models.contents
+        resident: Int64(ProcessMemory.of()?.anonymous ?? 0), limit: Int64(models.limits.data ?? 0),
+        models: models.contents
       ).json
     case .tokenize(let model, let text, let special):
       return try models.using(model) { (model) throws(WorkerFault) in try model.tokenize(text, special: special) }.json
     case .score(let call):
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
+    case .plan(let path):
+      do throws(ModelFormatError) {
+        return MemoryPlan(
+          try ModelDescription(at: path), threads: models.pool.threadCount, limits: models.limits
+        ).json
+      } catch {
+        throw WorkerFault(.modelUnreadable, error.description)
+      }
     case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
       preconditionFailure("not answered here: \(request.call.method)")
     }

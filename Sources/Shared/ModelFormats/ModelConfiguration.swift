@@ -89,6 +89,9 @@ package struct ModelConfiguration: Sendable, Equatable {
     return tensors
   }
 
+  /// Values of all of them.
+  package var parameterCount: Int { requiredTensors.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+
   package static let embeddingName = "model.embed_tokens.weight"
   package static let headName = "lm_head.weight"
   package static let finalNormName = "model.norm.weight"

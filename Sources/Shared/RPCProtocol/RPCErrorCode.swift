@@ -43,6 +43,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case cancelled = 1103
   case noTokenizer = 1104
   case contextExceeded = 1105
+  case notEnoughMemory = 1106
 
   case badFile = 1200
   case badExpert = 1201
@@ -91,6 +92,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .cancelled: "cancelled"
     case .noTokenizer: "no_tokenizer"
     case .contextExceeded: "context_exceeded"
+    case .notEnoughMemory: "not_enough_memory"
     case .badFile: "bad_file"
     case .badExpert: "bad_expert"
     case .badTask: "bad_task"
@@ -140,6 +142,8 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .cancelled: "the job was cancelled"
     case .noTokenizer: "the model has no tokenizer, so it takes token ids only"
     case .contextExceeded: "the text is longer than the model's context"
+    case .notEnoughMemory:
+      "it needs more memory than the worker may take, so it was not tried; the text says what to set"
     case .badFile: "the file is not what it should be"
     case .badExpert: "the expert file is refused"
     case .badTask: "the task's files are refused"

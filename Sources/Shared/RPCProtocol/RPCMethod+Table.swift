@@ -14,6 +14,7 @@ extension RPCMethod {
     SystemBackup.self,
     SystemShutdown.self,
     ModelAdd.self,
+    ModelPlan.self,
     ModelList.self,
     ModelShow.self,
     ModelRemove.self,

@@ -1,4 +1,5 @@
 package import Multipliers
+package import Results
 import Records
 
 package struct HelloAnswer: WorkerResult {
@@ -200,6 +201,8 @@ package struct GenerateAnswer: WorkerResult {
 
   package init(generations: [Generation]) { self.generations = generations }
 }
+
+extension MemoryPlan: WorkerResult {}
 
 package struct MemoryAnswer: WorkerResult {
   package struct Model: WorkerMessage {

@@ -25,6 +25,8 @@ package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
     case busy = "busy"
     case unknownJob = "unknown_job"
     case outOfMemory = "out_of_memory"
+    /// It would need more than the worker may take; nothing was tried.
+    case notEnoughMemory = "not_enough_memory"
     case files = "files"
     /// A stored file is not what was stored.
     case damaged = "damaged"

@@ -39,6 +39,8 @@ package enum WorkerCall: WorkerMessage {
   case cancelJob(Int64)
   /// Answer: `MemoryAnswer`.
   case memory
+  /// What a model at a path, or the one that a `config.json` describes, would need. Answer: `MemoryPlan`.
+  case plan(path: String)
 }
 
 extension WorkerCall {
@@ -46,7 +48,7 @@ extension WorkerCall {
     case hello, tokenize, score, generate, dispatch, cancel
     case startJob = "job.start"
     case cancelJob = "job.cancel"
-    case memory
+    case memory, plan
   }
   private enum CodingKeys: String, CodingKey { case method, params }
 
@@ -61,6 +63,7 @@ extension WorkerCall {
     case .startJob: .startJob
     case .cancelJob: .cancelJob
     case .memory: .memory
+    case .plan: .plan
     }
   }
 
@@ -74,6 +77,7 @@ extension WorkerCall {
   }
   private struct Cancellation: Codable { var request: Int64 }
   private struct JobCancellation: Codable { var job: Int64 }
+  private struct Place: Codable { var path: String }
   private struct Nothing: Codable {}
 
   package init(from decoder: any Decoder) throws {
@@ -93,6 +97,7 @@ extension WorkerCall {
     case .startJob: self = .startJob(try params())
     case .cancelJob: self = .cancelJob(try params(JobCancellation.self).job)
     case .memory: self = .memory
+    case .plan: self = .plan(path: try params(Place.self).path)
     }
   }
 
@@ -110,6 +115,7 @@ extension WorkerCall {
       case .startJob(let start): start
       case .cancelJob(let job): JobCancellation(job: job)
       case .memory: Nothing()
+      case .plan(let path): Place(path: path)
       }
     try container.encode(params, forKey: .params)
   }

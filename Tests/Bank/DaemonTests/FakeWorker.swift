@@ -134,6 +134,12 @@ final class FakeWorker: WorkerLauncher {
     case .hello:
       answer(
         HelloAnswer(pid: 1, cores: 2, kernel: "Haswell", deservedKernel: "Haswell", kernelTooOld: false).json)
+    case .plan(let path):
+      do {
+        answer(try TinyModel.plan(ofFile: path).json)
+      } catch {
+        say(.fault(id: request.id, (error as? WorkerFault) ?? WorkerFault(.failed, "\(error)")), socket)
+      }
     case .memory: answer(MemoryAnswer(resident: 1 << 20, limit: 0, models: []).json)
     case .tokenize(_, let text, _):
       answer(TokenizeAnswer(ids: text.utf8.map { Int32($0) }).json)
@@ -425,6 +431,18 @@ enum TinyModel {
       digest: SHA256.digest(bytes).description, modelID: "tiny", architecture: "LlamaForCausalLM", parameters: 48,
       layers: 1, hidden: 4, vocabulary: 8, contextLength: 16, quantization: "F32", hasTokenizer: true,
       chatTemplate: nil, chatTemplateProblem: "it has none", targets: targets, factorizationSeconds: 0)
+  }
+
+  static func plan(ofFile path: String) throws -> MemoryPlan {
+    let facts = try facts(ofFile: path)
+    return MemoryPlan(
+      modelID: facts.modelID, architecture: facts.architecture, parameters: facts.parameters, layers: facts.layers,
+      weights: .init(type: facts.quantization, targets: 192, embedding: 128, rest: 16),
+      factors: .init(precision: "single", bytes: 4096), products: 192,
+      keysAndValues: .init(sequences: 4, positions: 16, bytes: 1024), search: .init(experts: 3, bytes: 600),
+      training: .init(tokens: 1024, bytes: 5000), factorizing: .init(threads: 2, bytes: 700), pass: 300, held: 4624,
+      needed: 10948, types: [.init(type: "F32", weights: 336, held: 4624, needed: 10948)],
+      limits: .init(budget: 1 << 31, data: nil, group: nil, machine: 1 << 34))
   }
 
   static func signature(ofFile path: String) throws -> ModelSignature {

@@ -23,4 +23,74 @@ import Testing
       #expect(!shown.error.contains("warning: tiny"))
     }
   }
+
+  private static func plan(problem: String? = nil) -> JSONValue {
+    var plan: JSONObject =
+      ([
+        "model_id": "Llama-3-8B", "architecture": "LlamaForCausalLM", "parameters": 8_030_261_248, "layers": 32,
+        "weights": ["type": "BF16", "targets": 13_959_000_000, "embedding": 2_101_000_000, "rest": 1_000_000],
+        "factors": ["precision": "half", "bytes": 5_500_000_000], "products": 0,
+        "keys_and_values": ["sequences": 4, "positions": 2048, "bytes": 2_147_000_000],
+        "search": ["experts": 3, "bytes": 3_900_000_000], "training": ["tokens": 1024, "bytes": 3_000_000_000],
+        "factorizing": ["threads": 2, "bytes": 1_500_000_000], "pass": 300_000_000, "held": 27_051_000_000,
+        "needed": 33_500_000_000,
+        "types": [["type": "Q4_K_M", "weights": 4_900_000_000, "held": 15_900_000_000, "needed": 22_400_000_000]],
+        "limits": ["budget": 2_147_483_648, "data": nil, "group": nil, "machine": 25_000_000_000],
+        "advice": ["memory_budget": 28_500_000_000, "memory_max": "32G"],
+      ] as JSONValue).objectValue ?? [:]
+    plan["problem"] = problem.map { .string($0) }
+    return .object(plan)
+  }
+
+  @Test func aPlanIsShownByPartAndAddsNothing() throws {
+    try withDaemon { _, reply in
+      reply.succeed(Self.plan())
+    } _: { daemon, options, _ in
+      let shown = run(["model", "add", "--plan", "/models/config.json"] + options)
+      #expect(shown.status == 0)
+      #expect(shown.lines.first == "Llama-3-8B, LlamaForCausalLM, 8030.3 M parameters in 32 layers")
+      for (part, bytes) in [
+        ("weights of the target matrices, BF16", "14 GB"), ("singular vectors, half precision (mapped)", "5.5 GB"),
+        ("held", "27 GB"), ("keys and values of 4 x 2048 tokens", "2.1 GB"), ("search of 3 experts", "3.9 GB"),
+      ] {
+        #expect(shown.lines.contains { $0.hasPrefix(part) && $0.hasSuffix(bytes) }, "\(part)")
+      }
+      #expect(shown.lines.contains { $0.hasPrefix("Q4_K_M") && $0.contains("4.9 GB") })
+      #expect(shown.lines.contains("memory_budget: 2.1 GB") && shown.lines.contains("MemoryMax of the unit: no limit"))
+      #expect(!shown.out.contains("products"), "they are not made")
+      #expect(shown.error.contains("set memory_budget: 28500000000 in t2d.json5\n"))
+      #expect(shown.error.contains("set MemoryMax=32G in the unit (systemctl edit t2d.service)\n"))
+      #expect(shown.error.contains("more than this machine has; stored as Q4_K_M it would fit: 22 GB"))
+      #expect(daemon.calls(of: "model.add").isEmpty)
+      let json = run(["model", "add", "--plan", "/models/config.json", "--json"] + options)
+      #expect(json.lines == [Self.plan().jsonText])
+    }
+  }
+
+  @Test func aModelThatDoesNotFitIsNotAdded() throws {
+    try withDaemon { _, reply in
+      reply.succeed(Self.plan(problem: "model 'x' needs 27051 MB"))
+    } _: { daemon, options, _ in
+      let refused = run(["model", "add", "/models/x"] + options)
+      #expect(refused.status == 1 && refused.error.contains("model 'x' needs 27051 MB"))
+      #expect(daemon.calls(of: "model.add").isEmpty)
+      let planned = run(["model", "add", "--plan", "/models/x"] + options)
+      #expect(planned.status == 5 && planned.lines.contains { $0.hasPrefix("held") })
+    }
+  }
+
+  @Test func whatAModelNeedsIsSaidBeforeItIsAdded() throws {
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "model.plan": reply.succeed(Self.plan())
+      default: reply.succeed(["name": "x", "path": "/models/x", "state": "ready"])
+      }
+    } _: { daemon, options, _ in
+      let added = run(["model", "add", "/models/x"] + options)
+      #expect(added.status == 0)
+      #expect(
+        added.error.contains("memory: weights 16 GB, singular vectors 5.5 GB, keys and values 2.1 GB, search 3.9 GB"))
+      #expect(daemon.calls(of: "model.add") == [["path": "/models/x"]])
+    }
+  }
 }

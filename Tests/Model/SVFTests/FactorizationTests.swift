@@ -422,12 +422,25 @@ import Testing
 
   @Test func progressCountsEveryMatrix() throws {
     let weights = Weights()
-    let seen = Mutex<[Int]>([])
+    let seen = Mutex<[FactorizationProgress]>([])
     _ = try unsafe Factorization.compute(
       layout: Self.layout, weights: { index, _ in unsafe UnsafePointer(weights.buffers[index].pointer) }, digest: "",
       into: nil,
-      pool: ComputePool(threads: 3), progress: { done, total in seen.withLock { $0.append(done * 10 + total) } })
-    #expect(seen.withLock { $0 } == [13, 23, 33])
+      pool: ComputePool(threads: 3), progress: { progress in seen.withLock { $0.append(progress) } })
+    let found = seen.withLock { $0 }
+    #expect(found.map(\.done) == [0, 1, 2, 3] && found.allSatisfy { $0.count == 3 && $0.found == 0 })
+    #expect(found.first?.share == 0 && found.last?.share == 1)
+    #expect(zip(found, found.dropFirst()).allSatisfy { $0.share < $1.share })
+  }
+
+  /// A quarter of the matrices may be nearly all of the work, and what an earlier computation left is no work of this one.
+  @Test func progressGoesByWorkAndBeginsWhereTheEarlierOneEnded() {
+    var progress = FactorizationProgress([6, 1, 1, 2], missing: [0, 3])
+    #expect(progress.done == 2 && progress.found == 2 && progress.share == 0.2)
+    progress.finish(6)
+    #expect(progress.done == 3 && progress.share == 0.8)
+    progress.finish(2)
+    #expect(progress.done == progress.count && progress.share == 1)
   }
 }
 

@@ -1,5 +1,6 @@
 import LinearAlgebra
 @testable import ModelFormats
+import SystemSupport
 import TestSupport
 
 @testable import Transformer
@@ -7,20 +8,22 @@ import TestSupport
 /// Models of any configuration, with weights that a seed decides.
 enum RandomModel {
   static func load(
-    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool
+    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool,
+    room: MemoryRoom = .unlimited
   ) throws -> LanguageModel {
-    try loadInForms(configuration, seed: seed, pool: pool).current
+    try loadInForms(configuration, seed: seed, pool: pool, room: room).current
   }
 
   static func loadInForms(
-    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool
+    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool,
+    room: MemoryRoom = .unlimited
   ) throws -> ModelInForms {
     let file = try OpenModel(
       path: "/random", configuration: configuration, tokenizerDescription: nil,
       store: RandomStore(configuration, seed: seed))
     return ModelInForms(
       try LanguageModel.load(
-        file, factorizationDirectory: nil, pool: pool, shouldStop: { false }, progress: { _ in }))
+        file, factorizationDirectory: nil, pool: pool, room: room, shouldStop: { false }, progress: { _ in }))
   }
 }
 

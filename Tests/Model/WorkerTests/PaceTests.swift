@@ -12,6 +12,13 @@ import Testing
     #expect(pace.left(at: 1, 100) == 0)
   }
 
+  /// A factorization that goes on where an earlier one was ended: what that one left takes no time.
+  @Test func whatAnEarlierProcessLeftIsNoWork() {
+    var pace = Pace(hasWorked: true)
+    #expect(pace.left(at: 0.75, 20) == nil, "where it begins")
+    #expect(pace.left(at: 0.8, 30) == 40)
+  }
+
   /// Nine tenths of a comparison lay in the journal: they say nothing of how long the last tenth takes.
   @Test func whatTheJournalHadIsNoWork() {
     var pace = Pace()

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Sandbox
 import StrictJSON
 import SystemSupport
-import Worker
+@testable import Worker
 import WorkerProtocol
 
 /// A worker in this process, spoken to as the daemon does: over a socketpair.
@@ -17,13 +17,12 @@ final class TestWorker {
 
   struct Closed: Error {}
 
-  init(threads: Int = 2, sandbox: Sandbox? = nil) throws {
+  init(threads: Int = 2, limits: MemoryLimits = MemoryLimits(), sandbox: Sandbox? = nil) throws {
     let (mine, theirs) = try FileDescriptor.socketPair()
     descriptor = mine
     let connection = Connection(theirs)
     let service = try WorkerService(
-      connection: connection, pool: ComputePool(threads: threads), dataLimit: 0, memoryBudget: nil,
-      sandbox: sandbox)
+      connection: connection, pool: ComputePool(threads: threads), limits: limits, sandbox: sandbox)
     self.service = service
     reader = try OwnedThread(name: "reader") { try? connection.readLines { service.handle($0) } }
   }

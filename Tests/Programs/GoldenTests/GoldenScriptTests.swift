@@ -28,6 +28,7 @@ import Testing
     .tooLarge: "needs a line of a MiB or an answer beyond 64: RPCServerTests",
     .overloaded: "needs more requests in flight than one client has: RPCServerTests",
     .shuttingDown: "needs a request that is in flight when the daemon ends: RPCServerTests and DaemonLifecycleTests",
+    .notEnoughMemory: "needs a worker with less memory than a model needs: MemoryTests of the worker",
     .jobFailed: "is the error of a job whose worker died three times, which no client brings about: JobQueueTests",
     .noMixtureYet: "needs a search that waits while it is asked: AdaptationTests",
     .notStored: "needs a disk that refuses: BrokenDiskTests",

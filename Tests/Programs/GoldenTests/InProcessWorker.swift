@@ -1,7 +1,7 @@
 import Daemon
 import LinearAlgebra
 import SystemSupport
-import Worker
+@testable import Worker
 
 /// The worker's own service on threads of this process, as `t2-worker` runs it: what jobs find is computed.
 struct InProcessWorker: WorkerLauncher {
@@ -10,7 +10,8 @@ struct InProcessWorker: WorkerLauncher {
     let connection = Connection(theirs)
     // One thread: on a model this small the others would only be waited for.
     let service = try WorkerService(
-      connection: connection, pool: ComputePool(threads: 1), dataLimit: 0, memoryBudget: nil, sandbox: nil)
+      connection: connection, pool: ComputePool(threads: 1), limits: MemoryLimits(budget: 2 << 30, machine: 1 << 34),
+      sandbox: nil)
     _ = try OwnedThread(name: "worker") {
       // It ends as the program does, when the daemon closes the socket.
       try? connection.readLines { service.handle($0) }

@@ -6,10 +6,7 @@ import SystemSupport
 
 extension ModelAdd: HandledMethod {
   static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
-    let path = asked.path
-    guard path.hasPrefix("/") else {
-      throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be an absolute path")
-    }
+    let path = try absolute(asked.path)
     let name = asked.name ?? modelName(path)
     guard ExpertName.isValid(name) else {
       throw RPCError(
@@ -21,6 +18,13 @@ extension ModelAdd: HandledMethod {
       let (model, job) = try coordinator.addModel(name: name, path: path, who: who)
       reply.succeed(Result(name: model.name, path: model.path, state: model.state.rawValue, job: job))
     }
+  }
+
+  static func absolute(_ path: String) throws(RPCError) -> String {
+    guard path.hasPrefix("/") else {
+      throw RPCError(.invalidParams, "'path' is \(quoted(path)), and must be an absolute path")
+    }
+    return path
   }
 
   /// `/models/SmolLM2.Q4_1.gguf` is `SmolLM2.Q4_1`, and so is a part of it.

@@ -1,0 +1,12 @@
+import Results
+import RPCProtocol
+import WorkerProtocol
+
+extension ModelPlan: HandledMethod {
+  static func handle(_ asked: Parameters, by service: Service, _ reply: Reply<Result>) throws(RPCError) {
+    let path = try ModelAdd.absolute(asked.path)
+    service.onCatalogue(reply) { coordinator throws(RPCError) in
+      coordinator.calls.send(.plan(path: path), as: MemoryPlan.self) { reply.finish($0) }
+    }
+  }
+}
