@@ -7,8 +7,8 @@ internal import Tokenizer
 ///
 /// A step is a forward pass of one row for each request that has its prompt behind it, and one of at most `prefillRows`
 /// rows of prompts, so a long prompt holds up the others for one piece of it only. Keys and values belong to one request
-/// and go with it: nothing that was computed under one mixture is ever seen under another. What a long
-/// answer's vector changes (``VectorChange``) is made while it is decoded, and kept by the model for the next request under it.
+/// and go with it: nothing that was computed under one mixture is ever seen under another. What the vector of a
+/// long answer changes (``VectorChange``) is made while somebody waits for it, and kept by the model for the next request.
 ///
 /// Not `Sendable`: the thread that steps it owns it.
 package final class DecodingBatch {
@@ -91,7 +91,8 @@ package final class DecodingBatch {
       let (views, table, _) = try model.resolve(active.map(\.request.view))
       for (sequence, view) in zip(active, views) {
         sequence.view = view
-        if sequence.change == nil, view >= 0, let vector = table?.vectors[view] {
+        // Searches, checks and training find the same each time: what a vector changes may be kept from earlier, or not.
+        if priority == .interactive, sequence.change == nil, view >= 0, let vector = table?.vectors[view] {
           sequence.change = model.change(of: vector, tokens: sequence.request.maximumTokens)
         }
       }

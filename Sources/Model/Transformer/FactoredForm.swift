@@ -153,9 +153,9 @@ extension LanguageModel {
     return FactoredRows(table: vectors, form: form, change: taken)
   }
 
-  /// What a vector changes, for answers of so many tokens; nil where it does not pay.
+  /// What a vector changes, for answers of so many tokens; nil where it does not pay, or there is no memory for it.
   func change(of vector: MultiplierVector, tokens: Int) -> VectorChange? {
-    guard forms.changePays(tokens: tokens), !vector.isIdentity else { return nil }
+    guard forms.changePays(tokens: tokens), !vector.isIdentity, room.has(half * forms.squares) else { return nil }
     return keptChanges.change(of: vector, factorization)
   }
 

@@ -104,7 +104,7 @@ import Testing
     func check(_ views: [WeightView], _ twins: [NaiveDecoder]) throws {
       let prompts = views.map { _ in numbers.tokens(5) }
       let found = try model.generate(
-        zip(prompts, views).map { GenerationRequest(prompt: $0, view: $1, maximumTokens: 60) }, priority: .job)
+        zip(prompts, views).map { GenerationRequest(prompt: $0, view: $1, maximumTokens: 60) }, priority: .interactive)
       for (prompt, (answer, twin)) in zip(prompts, zip(found, twins)) {
         #expect(answer.tokens.count == 60)
         let logits = twin.logits(prompt + answer.tokens.dropLast()).suffix(60)
@@ -120,18 +120,20 @@ import Testing
     try check([.factored(vectors[0]), .factored(vectors[1])], [twins[1], twins[2]])
   }
 
-  @Test func shortAnswersMakeNothing() throws {
+  @Test func shortAnswersAndJobsMakeNothing() throws {
     let model = try RandomModel.load(AnyShape.plain.configuration)
     var numbers = Numbers(45)
     let vector = numbers.vector(model.layout.count)
     let tokens = try #require((1...1000).first { model.forms.changePays(tokens: $0) })
-    func kept(_ count: Int) throws -> Int {
+    func kept(_ count: Int, _ priority: ComputePool.Priority = .interactive) throws -> Int {
       _ = try model.generate(
-        [GenerationRequest(prompt: [1, 2], view: .factored(vector), maximumTokens: count)], priority: .job)
+        [GenerationRequest(prompt: [1, 2], view: .factored(vector), maximumTokens: count)], priority: priority)
       return model.keptChanges.count
     }
     #expect(tokens > 1)
     #expect(try kept(tokens - 1) == 0)
+    // Nor do jobs, whose results must not depend on what was asked before.
+    #expect(try kept(tokens, .job) == 0)
     #expect(try kept(tokens) == 1)
   }
 
