@@ -155,7 +155,7 @@ let package = Package(
     model.part(
       "Worker",
       [
-        "Training", "Adaptation", "Search", "Transformer", "Experts", "Evaluation", "Sandbox", "WorkerProtocol",
+        "Training", "Adaptation", "Search", "Transformer", "SVF", "Experts", "Evaluation", "Sandbox", "WorkerProtocol",
         "Results", "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON",
         "Digests", "SystemSupport", "CLinux",
       ]),

@@ -26,6 +26,10 @@ package struct Configuration: Record {
     "bytes of models in memory, with their factorizations, beyond which the least recently used are dropped, and a model "
       + "that needs more alone is refused; 0 for no limit", 0...Int64.max)
   package var memoryBudget: Int64 = 2 << 30
+  @Setting(
+    "precision in which singular vectors are kept, on disk and in memory: auto, which is half where they would take more "
+      + "than 2 GB; single; half, in half the space and for logits that differ by some thousandths")
+  package var factors = Factors.auto
   @Setting("what a search does where its task and its request say nothing else") package var search = SearchSettings()
   @Setting("when a mixture is searched again") package var debounce = Debounce()
   @Setting("checks of experts, and what follows from them") package var checks = Checks()
@@ -39,6 +43,9 @@ package struct Configuration: Record {
   package init() {}
 
   package enum Promotion: String, Choice { case immediate, manual }
+
+  /// See `FactorPrecision`.
+  package enum Factors: String, Choice { case auto, single, half }
 
   package struct Debounce: Record {
     @Setting("seconds without a change after which a search begins", 0...3600, name: "quiet_seconds")

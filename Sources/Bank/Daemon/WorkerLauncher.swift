@@ -44,6 +44,7 @@ package struct ProgramLauncher: WorkerLauncher {
       ("--threads", Int64(worker.threads)),
     ]
     for (name, value) in settings where value > 0 { arguments += [name, "\(value)"] }
+    if configuration.factors != .auto { arguments += ["--factors", configuration.factors.rawValue] }
     if configuration.code.isEnabled {
       var sandbox = configuration.code.sandbox
       sandbox.interpreter = absolute(sandbox.interpreter)

@@ -96,10 +96,10 @@ package final class Factorization: @unchecked Sendable {
   package var byteCount: Int { memory.byteCount }
 
   /// The same of a layout for which no other precision is asked for.
-  package static func byteCount(of layout: MultiplierLayout) -> Int {
+  package static func byteCount(of layout: MultiplierLayout, precision: FactorPrecision) -> Int {
     // The length of a digest counts, the digest does not.
     let digest = SHA256.digest([]).description
-    return FactorizationFile(digest: digest, layout: layout, precision: .standard(for: layout))?.byteCount ?? .max
+    return FactorizationFile(digest: digest, layout: layout, precision: precision)?.byteCount ?? .max
   }
 
   /// Bytes of the products, once they are made: 0 before.

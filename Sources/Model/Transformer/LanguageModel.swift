@@ -108,7 +108,7 @@ package final class LanguageModel: Sendable {
   ) throws(TransformerError) -> LanguageModel {
     progress(.reading)
     let configuration = file.configuration
-    let memory = ModelMemory(file)
+    let memory = ModelMemory(file, precision: precision)
     try room.require(memory.least, for: "model '\(configuration.modelID)'")
     let shape = ModelShape(configuration, contextLimit: contextLimit)
     let weights = ModelWeights(shape: shape) { name in

@@ -1,6 +1,6 @@
 package import ModelFormats
 internal import Multipliers
-internal import SVF
+package import SVF
 
 /// What a model needs of memory, by part, in bytes: from its configuration and the types of its tensors alone, so that it
 /// can be said of a model that is not there, and before one is loaded.
@@ -19,8 +19,12 @@ package struct ModelMemory: Sendable {
   /// What one compute thread works in while matrices are factored.
   package let factorizingPerThread: Int
 
-  /// - Parameter type: how a tensor is stored, by its name.
-  package init(_ configuration: ModelConfiguration, type: (String) -> ElementType) {
+  /// - Parameters:
+  ///   - precision: of Q; nil is ``FactorPrecision/standard(for:)``.
+  ///   - type: how a tensor is stored, by its name.
+  package init(
+    _ configuration: ModelConfiguration, precision: FactorPrecision? = nil, type: (String) -> ElementType
+  ) {
     shape = ModelShape(configuration, contextLimit: LanguageModel.contextLimit)
     let layout = MultiplierLayout(configuration.targets)
     var (targets, embedding, rest) = (0, 0, 0)
@@ -35,10 +39,11 @@ package struct ModelMemory: Sendable {
       }
     }
     (self.targets, self.embedding, self.rest) = (targets, embedding, rest)
-    factors = Factorization.byteCount(of: layout)
-    precision = FactorPrecision.standard(for: layout).rawValue
+    let chosen = precision ?? .standard(for: layout)
+    factors = Factorization.byteCount(of: layout, precision: chosen)
+    self.precision = chosen.rawValue
     products =
-      FactoredForms(layout, weightBytes: targets, precision: .standard(for: layout)).mayHaveProducts
+      FactoredForms(layout, weightBytes: targets, precision: chosen).mayHaveProducts
       ? Factorization.productBytes(of: layout) : 0
     factorizingPerThread = layout.matrices.reduce(0) { largest, target in
       // What is not stored as floats is widened first.
@@ -48,8 +53,8 @@ package struct ModelMemory: Sendable {
   }
 
   /// Of a model that can be read.
-  package init(_ file: OpenModel) {
-    self.init(file.configuration) { file.elementType(of: $0) ?? .f32 }
+  package init(_ file: OpenModel, precision: FactorPrecision? = nil) {
+    self.init(file.configuration, precision: precision) { file.elementType(of: $0) ?? .f32 }
   }
 
   package var weights: Int { targets + embedding + rest }

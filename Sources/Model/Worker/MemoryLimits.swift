@@ -1,4 +1,5 @@
 import Results
+import SVF
 import SystemSupport
 import Transformer
 
@@ -12,14 +13,18 @@ struct MemoryLimits: Sendable {
   let group: Int?
   let machine: Int
   let room: MemoryRoom
+  /// `factors`: how singular vectors are kept; nil: by the shapes of the model.
+  let factors: FactorPrecision?
 
   init(
-    budget: Int? = nil, data: Int? = nil, group: Int? = nil, machine: Int = .max, room: MemoryRoom = .unlimited
+    budget: Int? = nil, data: Int? = nil, group: Int? = nil, machine: Int = .max, room: MemoryRoom = .unlimited,
+    factors: FactorPrecision? = nil
   ) {
-    (self.budget, self.data, self.group, self.machine, self.room) = (budget, data, group, machine, room)
+    (self.budget, self.data, self.group, self.machine) = (budget, data, group, machine)
+    (self.room, self.factors) = (room, factors)
   }
 
-  static func ofProcess(budget: Int?, data: Int?) -> MemoryLimits {
+  static func ofProcess(budget: Int?, data: Int?, factors: FactorPrecision? = nil) -> MemoryLimits {
     let group = ControlGroup.ofProcess()?.limit
     let settings =
       (data.map { ["worker.memory_limit (\($0)) in t2d.json5"] } ?? [])
@@ -27,7 +32,8 @@ struct MemoryLimits: Sendable {
     return MemoryLimits(
       budget: budget, data: data, group: group, machine: machineMemory,
       room: .ofProcess(
-        dataLimit: data, advice: "raise \(settings.joined(separator: " and ")), or ask for less at a time"))
+        dataLimit: data, advice: "raise \(settings.joined(separator: " and ")), or ask for less at a time"),
+      factors: factors)
   }
 
   /// Why a model cannot be loaded, and what to set; nil where it can. Beyond the budget it is refused although it might

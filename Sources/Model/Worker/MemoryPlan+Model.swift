@@ -5,7 +5,7 @@ import Transformer
 extension MemoryPlan {
   init(_ description: ModelDescription, threads: Int, limits: MemoryLimits) {
     let configuration = description.configuration
-    let memory = ModelMemory(configuration) { description.type(of: $0) }
+    let memory = ModelMemory(configuration, precision: limits.factors) { description.type(of: $0) }
     let needs = MemoryNeeds(memory, threads: threads)
     self.init(
       modelID: configuration.modelID, architecture: configuration.architecture,
@@ -22,7 +22,9 @@ extension MemoryPlan {
       factorizing: Factorizing(threads: threads, bytes: Int64(needs.factorizing)), pass: Int64(memory.pass),
       held: Int64(memory.held), needed: Int64(needs.whole),
       types: StoredForm.allCases.map { form in
-        let other = MemoryNeeds(ModelMemory(configuration) { form.type(of: $0, in: configuration) }, threads: threads)
+        let other = MemoryNeeds(
+          ModelMemory(configuration, precision: limits.factors) { form.type(of: $0, in: configuration) },
+          threads: threads)
         return OtherType(
           type: form.rawValue, weights: Int64(other.memory.weights), held: Int64(other.memory.held),
           needed: Int64(other.whole))

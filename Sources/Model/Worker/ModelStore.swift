@@ -174,13 +174,14 @@ final class ModelStore: Sendable {
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
         let file = try openModel(at: entry.path)
-        let needs = MemoryNeeds(ModelMemory(file), threads: pool.threadCount)
+        let needs = MemoryNeeds(ModelMemory(file, precision: limits.factors), threads: pool.threadCount)
         if let refusal = limits.refusal(of: needs, file.configuration.modelID) {
           throw WorkerFault(.notEnoughMemory, refusal)
         }
         makeRoom(for: needs.memory)
         let model = try LanguageModel.load(
-          file, factorizationDirectory: cacheDirectory, pool: pool, room: limits.room, shouldStop: shouldStop,
+          file, factorizationDirectory: cacheDirectory, precision: limits.factors, pool: pool, room: limits.room,
+          shouldStop: shouldStop,
           progress: progress)
         let loaded = LoadedModel(model)
         entry.bytes.store(model.memory.held, ordering: .relaxed)

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import LinearAlgebra
 import Records
+import SVF
 import Sandbox
 import StrictJSON
 import SystemSupport
@@ -9,10 +10,11 @@ import WorkerProtocol
 
 /// `t2-worker`: started by t2d, with one end of a socketpair as descriptor 3.
 ///
-///   t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N] [--code SETTINGS]
+///   t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N] [--factors PRECISION] [--code SETTINGS]
 package enum WorkerProgram {
   private static let usage = """
-    usage: t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N] [--code SETTINGS]
+    usage: t2-worker [--data-limit BYTES] [--memory-budget BYTES] [--threads N]
+                     [--factors single|half] [--code SETTINGS]
     Started by t2d, which talks to it through descriptor 3; not for use by hand.
 
     """
@@ -21,6 +23,7 @@ package enum WorkerProgram {
     var dataLimit: Int?
     var memoryBudget: Int?
     var threads: Int?
+    var factors: FactorPrecision?
     /// Code may be run, in this way.
     var code: SandboxSettings?
 
@@ -34,6 +37,11 @@ package enum WorkerProgram {
             let settings = try? RecordReader(unknownMembers: .refused).read(json, as: SandboxSettings.self)
           else { return nil }
           code = settings
+          continue
+        }
+        if name == "--factors" {
+          guard let precision = FactorPrecision(rawValue: text) else { return nil }
+          factors = precision
           continue
         }
         guard let value = Int(text), value > 0 else { return nil }
@@ -66,7 +74,7 @@ package enum WorkerProgram {
       let pool = options.threads.map { ComputePool(threads: $0) } ?? .shared
       let service = try WorkerService(
         connection: connection, pool: pool, dataLimit: options.dataLimit, memoryBudget: options.memoryBudget,
-        sandbox: options.code.map { Sandbox($0) })
+        factors: options.factors, sandbox: options.code.map { Sandbox($0) })
       if let limit = options.dataLimit {
         if let needed = dataNeeded(), needed > limit {
           try connection.refuse(

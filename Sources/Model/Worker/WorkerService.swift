@@ -3,6 +3,7 @@ package import LinearAlgebra
 import ModelFormats
 import Records
 import Results
+package import SVF
 package import Sandbox
 package import StrictJSON
 package import SystemSupport
@@ -31,12 +32,15 @@ package final class WorkerService: Sendable {
   /// - Parameters:
   ///   - dataLimit: bytes of RLIMIT_DATA; nil for no limit.
   ///   - memoryBudget: bytes of models; nil for no limit.
+  ///   - factors: how singular vectors are kept; nil: by the shapes of the model.
   ///   - sandbox: where code is run, if at all.
   package convenience init(
-    connection: Connection, pool: ComputePool, dataLimit: Int?, memoryBudget: Int?, sandbox: Sandbox?
+    connection: Connection, pool: ComputePool, dataLimit: Int?, memoryBudget: Int?, factors: FactorPrecision? = nil,
+    sandbox: Sandbox?
   ) throws(SystemCallError) {
     try self.init(
-      connection: connection, pool: pool, limits: .ofProcess(budget: memoryBudget, data: dataLimit), sandbox: sandbox)
+      connection: connection, pool: pool, limits: .ofProcess(budget: memoryBudget, data: dataLimit, factors: factors),
+      sandbox: sandbox)
   }
 
   init(

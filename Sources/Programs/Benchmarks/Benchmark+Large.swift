@@ -49,7 +49,7 @@ private func measureLoaded(_ context: borrowing BenchmarkContext, factors direct
     loaded = try LanguageModel.load(
       path: context.options.model, factorizationDirectory: directory, pool: context.pool,
       progress: { step in
-        if case .factorizing(let done, let count) = step {
+        if case .factorizing(let done, let count, _, _) = step {
           BenchmarkContext.printError("  factored \(done) of \(count) matrices\n")
         }
       })

@@ -23,6 +23,13 @@ import Testing
     #expect(configuration.search.iterations == 100)
   }
 
+  @Test func theWorkerHearsHowSingularVectorsAreKeptWhereThatIsSet() throws {
+    for (text, expected) in [("auto", []), ("single", ["--factors", "single"]), ("half", ["--factors", "half"])] {
+      let launcher = try ProgramLauncher(try read("{ factors: '\(text)' }"), prefix: "/p")
+      #expect(launcher.arguments == ["t2-worker", "--memory-budget", "2147483648"] + expected)
+    }
+  }
+
   @Test func theWorkerHearsOfCodeOnlyWhereItIsEnabled() throws {
     #expect(
       try ProgramLauncher(Configuration(), prefix: "/p").arguments == ["t2-worker", "--memory-budget", "2147483648"])

@@ -286,7 +286,7 @@ import Testing
         let found = try unsafe Factorization.compute(
           layout: layout, weights: { index, _ in unsafe UnsafePointer(weights[index].pointer) }, digest: Self.digest,
           into: path,
-          pool: ComputePool(threads: threads), progress: { done, _ in steps.withLock { $0.append(done) } })
+          pool: ComputePool(threads: threads), progress: { now in steps.withLock { $0.append(now.done) } })
         #expect(steps.withLock { $0.last } == 5)
         for (index, target) in layout.matrices.enumerated() {
           let alone = try unsafe Factorization.compute(
@@ -437,9 +437,9 @@ import Testing
   @Test func progressGoesByWorkAndBeginsWhereTheEarlierOneEnded() {
     var progress = FactorizationProgress([6, 1, 1, 2], missing: [0, 3])
     #expect(progress.done == 2 && progress.found == 2 && progress.share == 0.2)
-    progress.finish(6)
+    progress.finish(6, count: 1)
     #expect(progress.done == 3 && progress.share == 0.8)
-    progress.finish(2)
+    progress.finish(2, count: 1)
     #expect(progress.done == progress.count && progress.share == 1)
   }
 }

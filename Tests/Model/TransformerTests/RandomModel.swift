@@ -1,5 +1,6 @@
 import LinearAlgebra
 @testable import ModelFormats
+import SVF
 import SystemSupport
 import TestSupport
 
@@ -15,15 +16,16 @@ enum RandomModel {
   }
 
   static func loadInForms(
-    _ configuration: ModelConfiguration, seed: UInt64 = 1, pool: ComputePool = TinyModel.pool,
-    room: MemoryRoom = .unlimited
+    _ configuration: ModelConfiguration, seed: UInt64 = 1, precision: FactorPrecision? = nil,
+    pool: ComputePool = TinyModel.pool, room: MemoryRoom = .unlimited
   ) throws -> ModelInForms {
     let file = try OpenModel(
       path: "/random", configuration: configuration, tokenizerDescription: nil,
       store: RandomStore(configuration, seed: seed))
     return ModelInForms(
       try LanguageModel.load(
-        file, factorizationDirectory: nil, pool: pool, room: room, shouldStop: { false }, progress: { _ in }))
+        file, factorizationDirectory: nil, precision: precision, pool: pool, room: room, shouldStop: { false },
+        progress: { _ in }))
   }
 }
 

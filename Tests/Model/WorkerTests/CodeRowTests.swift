@@ -139,6 +139,11 @@ struct CodeRowTests {
     }
   }
 
+  @Test func theWorkersArgumentsSayHowSingularVectorsAreKept() {
+    #expect(WorkerProgram.Options(["--factors", "half"])?.factors == .half)
+    #expect(WorkerProgram.Options(["--factors", "quarter"]) == nil)
+  }
+
   @Test func helloSaysWhatHoldsProgramsOrWhyNoneCanBeRun() throws {
     let plain = try HelloAnswer(decoding: try TestWorker().answer(.hello).get())
     #expect(plain.code == nil)

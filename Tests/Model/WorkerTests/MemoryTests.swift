@@ -108,6 +108,18 @@ import WorkerProtocol
     }
   }
 
+  @Test func singularVectorsAreKeptAsTheWorkerWasTold() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let memory = try memory(of: model)
+      let worker = try TestWorker(limits: MemoryLimits(factors: .half))
+      let plan = try MemoryPlan(decoding: worker.answer(.plan(path: model.path)).get())
+      #expect(plan.factors.precision == "half" && plan.factors.bytes < Int64(memory.factors))
+      #expect(try tokenize(worker, model) == nil)
+      #expect(try MemoryAnswer(decoding: worker.answer(.memory).get()).models.map(\.bytes) == [plan.held])
+    }
+  }
+
   /// As people have them: 8 and 70 billion parameters, of which only config.json is here.
   @Test func aConfigurationAloneIsPlanned() throws {
     try withTemporaryDirectory { directory in
