@@ -10,7 +10,7 @@ import Testing
 @Suite struct FactoredFormTests {
   private let shapes: [AnyShape] = [.plain, .oneKeyHead, .fused, .narrowMLP, .everything]
 
-  private func items(_ numbers: inout Numbers, _ count: Int, prompt: Int = 12) -> [ScoringItem] {
+  private func items(_ numbers: inout Numbers, _ count: Int, prompt: Int = 7) -> [ScoringItem] {
     (0..<count).map { _ in
       ScoringItem(prompt: numbers.tokens(prompt), continuations: [numbers.tokens(3), numbers.tokens(2)])
     }
@@ -29,12 +29,12 @@ import Testing
   }
 
   /// Few rows and many, of several vectors and of the base, in one batch.
-  @Test(arguments: [AnyShape.plain, .oneKeyHead, .fused, .narrowMLP, .everything], [1, 12])
+  @Test(arguments: [AnyShape.plain, .oneKeyHead, .fused, .narrowMLP, .everything], [1, 3])
   func formsAgreeWithTheTwinAndWithEachOther(shape: AnyShape, count: Int) throws {
     let model = try shape.load()
     var numbers = Numbers(31)
     let items = items(&numbers, count)
-    let vectors = (0..<3).map { _ in numbers.vector(model.layout.count) }
+    let vectors = (0..<2).map { _ in numbers.vector(model.layout.count) }
     let views = [WeightView.base] + vectors.map { .factored($0) }
     let all = views.flatMap { view in items.map { _ in view } }
     let found = try FactoredForm.allCases.map {

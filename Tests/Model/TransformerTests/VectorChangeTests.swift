@@ -44,13 +44,13 @@ import Testing
   }
 
   /// Whatever form goes with what is not made yet, and however much is.
-  @Test(arguments: [AnyShape.plain, .oneKeyHead, .fused, .narrowMLP, .everything], [1, 12])
+  @Test(arguments: [AnyShape.plain, .oneKeyHead, .fused, .narrowMLP, .everything], [1, 4])
   func rowsUnderOneVectorAgreeWithTheTwin(shape: AnyShape, count: Int) throws {
     let model = try shape.load()
     var numbers = Numbers(42)
     let vector = numbers.vector(model.layout.count)
     let items = (0..<count).map { _ in
-      ScoringItem(prompt: numbers.tokens(9), continuations: [numbers.tokens(3), numbers.tokens(2)])
+      ScoringItem(prompt: numbers.tokens(7), continuations: [numbers.tokens(3), numbers.tokens(2)])
     }
     let views = items.map { _ in WeightView.base } + items.map { _ in .factored(vector) }
     let expected = NaiveDecoder(model).score(items) + NaiveDecoder(model, under: vector).score(items)
@@ -64,6 +64,7 @@ import Testing
       #expect(Array(found[..<count]) == (try model.score(items, priority: .job)))
 
       // A matrix after the other.
+      let whole = try model.logits(prompt: items[0].prompt, under: .factored(vector))
       let change = try #require(VectorChange(vector, model.factorization))
       while !change.isComplete {
         change.make(multiplications: 1, pool: model.pool, priority: .job)
@@ -71,11 +72,11 @@ import Testing
         _ = batch.append(items[0].prompt, outputCount: 1, view: 0)
         let table = MultiplierTable([vector], factorization: model.factorization)
         let pass = ForwardPass(
-          weights: model.weights, batch: batch, factored: changing.factored(table, rows: 9, change: change),
+          weights: model.weights, batch: batch, factored: changing.factored(table, rows: 7, change: change),
           cut: .pooled)
         let logits = model.fullLogits(pass, .job)
         let row = unsafe Array(logits.buffer[..<model.shape.vocabulary])
-        #expect(distance(row, try model.logits(prompt: items[0].prompt, under: .factored(vector))) < 2e-3)
+        #expect(distance(row, whole) < 2e-3)
       }
     }
   }
