@@ -22,6 +22,10 @@ extension Tokenizer {
   }
 
   private static func read(_ file: inout ObjectReader, _ config: TokenizerConfiguration) throws -> Tokenizer {
+    // First, since the other parts of another kind would be refused by a name that says less.
+    var model = try file.reader("model")
+    let type = try model.optionalString("type") ?? "BPE"
+    guard type == "BPE" else { throw TokenizerError.unsupportedModel(found: type) }
     _ = try file.optionalString("version")
     _ = file.optionalValue("truncation")  // these two are about batches, not about what a text's ids are
     _ = file.optionalValue("padding")
@@ -31,7 +35,6 @@ extension Tokenizer {
     let decoder = try TokenizerSteps(file.value("decoder"), of: .decoder)
     let (writing, dropsFirstBlank) = try decoder.decoder()
     let added = try file.optionalArray("added_tokens") ?? []
-    var model = try file.reader("model")
     try file.finish()
 
     let isByteLevel = if case .words = cut { true } else { false }
@@ -40,8 +43,6 @@ extension Tokenizer {
         "\(decoder.names.joined(separator: " then ")) behind \(isByteLevel ? "ByteLevel" : "blanks that are marked")",
         "ByteLevel in both, or blanks marked and unmarked again")
     }
-    let type = try model.optionalString("type") ?? "BPE"
-    guard type == "BPE" else { throw TokenizerError.unsupportedModel(found: type) }
     for key in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
       guard let value = model.optionalValue(key), value != .string(""), value.doubleValue != 0 else { continue }
       throw TokenizerError.unsupportedFeature(place: "model.\(key)", found: value.jsonText, supported: "none")
