@@ -209,21 +209,13 @@ extension GGUFMetadata {
     return family
   }
 
-  /// Where generation ends: what the file says, and as in llama.cpp tokens whose text says so, since many files name the
-  /// end of a text only, which no answer in a conversation reaches.
+  /// Where generation ends by the metadata. Many files name the end of a text only, which no answer in a conversation
+  /// reaches: the tokenizer adds the tokens whose text says so.
   fileprivate func endIDs() throws(ModelFormatError) -> [Int] {
     var ids: [Int] = []
-    var known: Set<Int> = []
     for name in ["eos", "eot", "eom"] {
-      if let id = try optionalInteger("tokenizer.ggml.\(name)_token_id"), known.insert(id).inserted { ids.append(id) }
-    }
-    if case .strings(let tokens)? = values["tokenizer.ggml.tokens"] {
-      for (id, token) in tokens.enumerated() where Self.endTexts.contains(token) && known.insert(id).inserted {
-        ids.append(id)
-      }
+      if let id = try optionalInteger("tokenizer.ggml.\(name)_token_id"), !ids.contains(id) { ids.append(id) }
     }
     return ids
   }
-
-  private static let endTexts: Set = ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>"]
 }

@@ -28,7 +28,7 @@ struct GGUFMetadata {
           path: path, place: "metadata 'tokenizer.ggml.token_type'",
           problem: "\(found.count) types for \(tokens.count) tokens")
       }
-      types = found.map { Int32(truncatingIfNeeded: $0) }
+      types = found.map { Int32(clamping: $0) }
     } else {
       types = [Int32](repeating: 1, count: tokens.count)  // LLAMA_TOKEN_TYPE_NORMAL
     }
@@ -42,6 +42,11 @@ struct GGUFMetadata {
     } else {
       tokenizer.scores = try scores(of: tokens.count)
       tokenizer.marksTakeBlanks = try optionalString("general.architecture") == "phi3"
+    }
+    let addsEnd = "tokenizer.ggml.add_eos_token"
+    if try optionalBool(addsEnd) == true {
+      // Behind a prompt it would end the answer before it begins.
+      throw .unsupported(path: path, what: "metadata '\(addsEnd)'", found: "true", supported: "false")
     }
     tokenizer.addBOS = try optionalBool("tokenizer.ggml.add_bos_token")
     tokenizer.addSpacePrefix = try optionalBool("tokenizer.ggml.add_space_prefix")

@@ -4,15 +4,15 @@ import StrictJSON
 func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
   let parts = try GGUFParts(path)
   let family = try parts.metadata.family()
-  let places = try parts.places(in: family)
+  let (places, strangers) = try parts.places(in: family)
   let config = GGUFConfig(
     parts.metadata, family: family, tensors: places.mapValues(\.tensor), divisors: try parts.rotaryDivisors())
   var configuration = try config.configuration(modelID: ModelConfiguration.modelID(fromPath: path))
   try configuration.check(path: path)
+  // After what the metadata say: a key that is refused explains a tensor that no such model has.
   let required = Set(configuration.requiredTensors.map(\.name))
-  for (name, place) in places.sorted(by: { $0.key < $1.key }) where !required.contains(name) {
-    throw parts.unknown(place.tensor.name, "those of \(family.name) models with \(configuration.layers) layers")
-  }
+  let others = places.filter { !required.contains($0.key) }.map(\.value.tensor.name) + strangers
+  if let name = others.min() { throw parts.unknown(name, in: family, configuration) }
   configuration = configuration.withQuantization { places[$0]?.tensor.type.rawValue }
   return try OpenModel(
     path: path, configuration: configuration,
@@ -23,13 +23,18 @@ func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
 }
 
 extension GGUFParts {
-  /// Where the tensors lie, by the names that they have in the family's checkpoints.
-  func places(in family: ModelFamily) throws(ModelFormatError) -> [String: GGUFTensors.Place] {
+  /// Where the tensors lie, by the names that they have in the family's checkpoints; and GGUF's names of those that have
+  /// none.
+  func places(
+    in family: ModelFamily
+  ) throws(ModelFormatError) -> (places: [String: GGUFTensors.Place], strangers: [String]) {
     var places: [String: GGUFTensors.Place] = [:]
+    var strangers: [String] = []
     for (number, part) in parts.enumerated() {
       for tensor in part.header.tensors where tensor.name != GGUFConfig.divisorsName {
         guard let name = family.huggingFaceName(ofGGUF: tensor.name) else {
-          throw unknown(tensor.name, "those of \(family.name) models")
+          strangers.append(tensor.name)
+          continue
         }
         guard places.updateValue(GGUFTensors.Place(file: number, tensor: tensor), forKey: name) == nil else {
           throw .malformed(
@@ -43,7 +48,7 @@ extension GGUFParts {
         }
       }
     }
-    return places
+    return (places, strangers)
   }
 
   /// What the frequencies of the rotation are divided by; nil where the file has no such tensor.
@@ -65,12 +70,13 @@ extension GGUFParts {
   }
 
   /// Of a tensor that the model does not have.
-  func unknown(_ name: String, _ supported: String) -> ModelFormatError {
+  func unknown(_ name: String, in family: ModelFamily, _ configuration: ModelConfiguration) -> ModelFormatError {
     let isFused = name.contains(".attn_qkv.")
     return .unsupported(
       path: metadata.path, what: "a tensor",
       found: "'\(name)'" + (isFused ? ", which has queries, keys and values in one" : ""),
-      supported: supported + (isFused ? "; convert the model without --fuse-qkv" : ""))
+      supported: "those of \(family.name) models with \(configuration.layers) layers"
+        + (isFused ? ", where they are attn_q, attn_k and attn_v; convert the model without --fuse-qkv" : ""))
   }
 }
 

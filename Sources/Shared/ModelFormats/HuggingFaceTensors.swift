@@ -171,6 +171,12 @@ final class HuggingFaceTensors: TensorStore {
         path: directory.path, found: "a model with the matrices of a LoRA adapter ('\(name)')",
         advice: "merge them first: merge_and_unload() of peft")
     }
+    if let module = name.split(separator: ".").dropLast().last, Self.fusedModules.contains(String(module)) {
+      return .unsupported(
+        path: directory.path, what: "a tensor", found: "'\(name)', which has several matrices in one",
+        supported: "in \(configuration.architecture) each by itself, as transformers saves them "
+          + "(q_proj, k_proj, v_proj, gate_proj, up_proj)")
+    }
     let known = WrapperPrefix(knownIn: names).map { "; all names have \($0), and do not fit without it either" } ?? ""
     return .unsupported(
       path: directory.path, what: "a tensor", found: "'\(name)'\(known)",
@@ -181,6 +187,11 @@ final class HuggingFaceTensors: TensorStore {
   private static let quantizedParts: Set<String> = [
     "qweight", "qzeros", "g_idx", "scales", "biases", "absmax", "quant_map", "SCB", "weight_packed", "weight_scale",
     "weight_scale_inv", "weight_zero_point",
+  ]
+
+  /// Queries, keys and values in one, or gate and up. In which order their rows lie only the program knows that fused them.
+  private static let fusedModules: Set<String> = [
+    "qkv_proj", "gate_up_proj", "query_key_value", "Wqkv", "W_pack", "wqkv", "c_attn", "qkv",
   ]
 
   private func tensor(_ name: String) -> SafetensorsFile.Tensor? {

@@ -94,22 +94,6 @@ import Testing
       return 1 / ((1 - smooth) / factor + smooth)
     }
   }
-
-  @Test func theEndsOfATwinAreThoseOfConversations() throws {
-    for (file, expected) in [
-      ("llama3.f32", ["<|eot_id|>", "<|eom_id|>"]), ("qwen2.f32", ["<|im_end|>"]), ("gemma3.f32", ["<end_of_turn>"]),
-    ] {
-      let twin = try openModel(at: fixtureGGUF(file))
-      let tokenizer = try parseJSON(
-        FileSystem.readAll(
-          fixtureModel(String(file.prefix { $0 != "." })) + "/tokenizer.json", maximumBytes: 1 << 20))
-      let ids = (tokenizer["added_tokens"]?.arrayValue ?? []).filter {
-        expected.contains($0["content"]?.stringValue ?? "")
-      }.compactMap { $0["id"]?.intValue }
-      #expect(ids.count == expected.count)
-      #expect(Set(ids).isSubset(of: twin.configuration.eosIDs), "\(file): \(twin.configuration.eosIDs)")
-    }
-  }
 }
 
 /// What README and t2d(8) say that loads.

@@ -251,12 +251,55 @@ import Testing
     file.add("blk.0.attn_qkv.weight", [8, 16], floats: [Float](repeating: 0, count: 128))
     #expect(
       problem(file)?.description.contains(
-        "'blk.0.attn_qkv.weight', which has queries, keys and values in one; supported: those of Llama models; convert "
-          + "the model without --fuse-qkv") == true)
+        "'blk.0.attn_qkv.weight', which has queries, keys and values in one; supported: those of Llama models with 1 layers, "
+          + "where they are attn_q, attn_k and attn_v; convert the model without --fuse-qkv") == true)
+    // The key says more than the tensor that comes with it.
+    file = SyntheticGGUF.tiny("phi3")
+    file.set("phi3.rope.scaling.type", "longrope")
+    file.add("rope_factors_long.weight", [2], floats: [1, 1])
+    #expect(
+      problem(file)?.description.contains("('phi3.rope.scaling.type') is \"longrope\"; supported: \"none\"") == true)
+    file.remove("phi3.rope.scaling.type")
+    #expect(
+      problem(file)?.description.contains("a tensor is 'rope_factors_long.weight'; supported: those of Phi-3") == true)
+    file = SyntheticGGUF.tinyLlama()
+    file.set("tokenizer.ggml.add_eos_token", true)
+    #expect(
+      problem(file)?.description.contains("metadata 'tokenizer.ggml.add_eos_token' is true; supported: false") == true)
     for key in ["llama.attention.sliding_window", "llama.expert_count", "llama.logit_scale"] {
       file = SyntheticGGUF.tinyLlama()
       file.set(key, UInt32(8))
       #expect(problem(file)?.description.contains("'\(key)' is 8; supported: ") == true, "\(key)")
+    }
+  }
+
+  /// Scalings, heads and experts of other models, by key, value and what is supported.
+  @Test(arguments: ["llama", "qwen2", "qwen3", "phi3", "smollm3"])
+  func keysOfOtherModelsAreRefusedInEveryArchitecture(architecture: String) {
+    let names: [(key: String, set: (inout SyntheticGGUF, String) -> Void, text: String)] = [
+      ("rope.scaling.type", { $0.set($1, "yarn") }, "is \"yarn\"; supported: \"none\""),
+      ("rope.scaling.type", { $0.set($1, "longrope") }, "is \"longrope\"; supported: \"none\""),
+      ("rope.scaling.factor", { $0.set($1, Float(4)) }, "rope.scaling.type') is \"linear\"; supported: \"none\""),
+      ("rope.dimension_count", { $0.set($1, UInt32(2)) }, "is 2; supported: the head size, which is 4"),
+      ("attention.value_length", { $0.set($1, UInt32(8)) }, "is 8; supported: the head size, which is 4"),
+      ("attention.key_length", { $0.set($1, UInt32(3)) }, "the head size is 3; supported: even sizes"),
+      ("attention.scale", { $0.set($1, Float(0.5)) }, "is 0.5; supported: 0 in "),
+      ("attention.clamp_kqv", { $0.set($1, Float(8)) }, "is 8.0; supported: 0 in "),
+      ("attention.causal", { $0.set($1, false) }, "is false; supported: true in "),
+      ("attn_logit_softcapping", { $0.set($1, Float(50)) }, "is 50.0; supported: 0 in "),
+      ("final_logit_softcapping", { $0.set($1, Float(30)) }, "is 30.0; supported: 0 in "),
+      ("expert_count", { $0.set($1, UInt32(8)) }, "is 8; supported: 0 in "),
+      ("residual_scale", { $0.set($1, Float(0.2)) }, "is 0.2"),
+      ("embedding_scale", { $0.set($1, Float(12)) }, "is 12.0"),
+      ("attention.layer_norm_rms_epsilon", { $0.set($1, Float.nan) }, "the norm's epsilon is nan"),
+      ("rope.freq_base", { $0.set($1, Float.infinity) }, "rope theta is inf"),
+    ]
+    for (key, set, text) in names {
+      var file = SyntheticGGUF.tiny(architecture)
+      file.remove("\(architecture).\(key)")
+      set(&file, "\(architecture).\(key)")
+      let found = problem(file)?.description ?? "no error"
+      #expect(found.contains(text), "\(key): \(found)")
     }
   }
 
@@ -286,13 +329,24 @@ import Testing
     #expect(try model.floats("model.layers.0.mlp.down_proj.bias") == [0, 1, 2, 3, 4, 5, 6, 7])
   }
 
-  @Test func tokensWhoseTextIsAnEndAreEnds() throws {
+  @Test func everyEndThatTheMetadataNameIsOne() throws {
     var file = SyntheticGGUF.tinyLlama()
-    file.remove("tokenizer.ggml.tokens")
-    let ends = ["<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>", "<|eom_id|>"]
-    file.set("tokenizer.ggml.tokens", (0..<11).map { "t\($0)" } + ends)
-    file.set("tokenizer.ggml.eot_token_id", UInt32(11))
-    #expect(try open(file.build()).configuration.eosIDs == [2, 11, 12, 13, 14, 15])
+    for (key, id) in [("eot", 11), ("eom", 2)] { file.set("tokenizer.ggml.\(key)_token_id", UInt32(id)) }
+    #expect(try open(file.build()).configuration.eosIDs == [2, 11])
+  }
+
+  /// A number that no type has stays one, whatever its lower bits are.
+  @Test func aTypeOfTokenBeyond32BitsIsNoType() throws {
+    var file = SyntheticGGUF.tinyLlama()
+    file.remove("tokenizer.ggml.token_type")
+    let types = (0..<16).flatMap { _ in SyntheticGGUF.bytes(Int64(1 << 32 + 1)) }
+    let (list, int64) = (SyntheticGGUF.bytes(UInt32(9)), SyntheticGGUF.bytes(UInt32(11)))
+    file.metadata.append(("tokenizer.ggml.token_type", list + int64 + SyntheticGGUF.bytes(UInt64(16)) + types))
+    guard case .gguf(let lists)? = try open(file.build()).tokenizerDescription?.kind else {
+      Issue.record("no tokenizer")
+      return
+    }
+    #expect(lists.types.allSatisfy { $0 == .max })
   }
 
   @Test func missingThingsAndWrongShapesAreNamed() {

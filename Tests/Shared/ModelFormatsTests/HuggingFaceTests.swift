@@ -168,6 +168,15 @@ import Testing
   @Test func tensorsThatWouldBeIgnoredAreRefused() throws {
     let extra = SafetensorsTensor(name: "model.layers.0.self_attn.q_norm.weight", shape: [4], values: [1, 1, 1, 1])
     #expect(try problem(tensors: tensors + [extra]).contains("'model.layers.0.self_attn.q_norm.weight'"))
+    for module in ["self_attn.qkv_proj", "mlp.gate_up_proj", "attention.query_key_value"] {
+      let fused = SafetensorsTensor(
+        name: "model.layers.0.\(module).weight", shape: [16, 8], values: [Float](repeating: 1, count: 128))
+      let text = try problem(tensors: tensors + [fused])
+      #expect(
+        text.contains(
+          "'model.layers.0.\(module).weight', which has several matrices in one; supported: in LlamaForCausalLM "),
+        "\(text)")
+    }
     let old = SafetensorsTensor(name: "model.layers.0.self_attn.rotary_emb.inv_freq", shape: [2], values: [1, 1])
     #expect(try problem(tensors: tensors + [old]) == "no error")
     let missing = tensors.filter { $0.name != "model.norm.weight" }

@@ -46,6 +46,15 @@ package struct SyntheticGGUF {
       ))
   }
 
+  package mutating func set(_ key: String, _ values: [Float]) {
+    metadata.append(
+      (
+        key,
+        Self.bytes(UInt32(9)) + Self.bytes(UInt32(6)) + Self.bytes(UInt64(values.count))
+          + values.flatMap { Self.bytes($0.bitPattern) }
+      ))
+  }
+
   package mutating func remove(_ key: String) { metadata.removeAll { $0.key == key } }
 
   /// A tensor in ggml's order of dimensions.
@@ -84,7 +93,7 @@ package struct SyntheticGGUF {
     file.set("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
     file.set("tokenizer.ggml.model", "gpt2")
     file.set("tokenizer.ggml.pre", "smollm")
-    file.set("tokenizer.ggml.tokens", (0..<16).map { "t\($0)" })
+    file.set("tokenizer.ggml.tokens", ["t", "1", "t1"] + (3..<16).map { "t\($0)" })
     file.set("tokenizer.ggml.token_type", [Int32](repeating: 1, count: 16))
     file.set("tokenizer.ggml.merges", ["t 1"])
     file.set("tokenizer.ggml.eos_token_id", UInt32(2))
@@ -101,7 +110,47 @@ package struct SyntheticGGUF {
     return file
   }
 
-  /// A Gemma 3 of 2 layers, 256 channels, one head of 2 and 16 tokens, with matrices of several quantised types. Its values
+  /// The tiny Llama as a model of another architecture, with what such models have besides.
+  package static func tiny(_ architecture: String) -> SyntheticGGUF {
+    var file = tinyLlama()
+    file.metadata = file.metadata.map { key, value in
+      (key.hasPrefix("llama.") ? architecture + key.dropFirst("llama".count) : key, value)
+    }
+    file.remove("general.architecture")
+    file.set("general.architecture", architecture)
+    func add(_ name: String, _ dimensions: [Int]) {
+      file.add("blk.0.\(name)", dimensions, floats: [Float](repeating: 1, count: dimensions.reduce(1, *)))
+    }
+    switch architecture {
+    case "qwen2": for (name, count) in [("attn_q", 8), ("attn_k", 4), ("attn_v", 4)] { add(name + ".bias", [count]) }
+    case "qwen3": for name in ["attn_q_norm", "attn_k_norm"] { add(name + ".weight", [4]) }
+    case "phi3":
+      let parts = ["attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"].map { "blk.0.\($0).weight" }
+      file.tensors.removeAll { parts.contains($0.name) }
+      add("attn_qkv.weight", [8, 16])
+      add("ffn_up.weight", [8, 24])
+      file.set("phi3.attention.sliding_window", UInt32(5))
+    default: break
+    }
+    return file
+  }
+
+  /// The tiny Llama with a tokenizer of SentencePiece, by scores.
+  package static func tinySentencePiece() -> SyntheticGGUF {
+    var file = tinyLlama()
+    for name in ["model", "pre", "tokens", "token_type", "merges"] { file.remove("tokenizer.ggml." + name) }
+    file.set("tokenizer.ggml.model", "llama")
+    file.set(
+      "tokenizer.ggml.tokens",
+      ["<unk>", "<s>", "</s>", "<0x0A>", "<0xC3>", "<w>", "\u{2581}", "a", "b", "1", "ab", "\u{2581}a", "\u{2581}ab"])
+    file.set("tokenizer.ggml.token_type", [2, 3, 3, 6, 6, 4, 1, 1, 1, 1, 1, 1, 1] as [Int32])
+    file.set("tokenizer.ggml.scores", (0..<13).map { -Float($0) })
+    file.set("tokenizer.ggml.bos_token_id", UInt32(1))
+    file.set("tokenizer.ggml.add_space_prefix", true)
+    return file
+  }
+
+  /// A Gemma 3 of 2 layers, 256 channels, one head of 2 and 16 tokens, with a matrix of each type that is read. Its values
   /// are zero.
   package static func tinyGemma() -> SyntheticGGUF {
     var file = SyntheticGGUF()
@@ -120,7 +169,9 @@ package struct SyntheticGGUF {
       ("gemma3.attention.sliding_window_pattern", bytes(UInt32(9)) + bytes(UInt32(7)) + bytes(UInt64(2)) + [1, 0]))
     // Type, values and bytes of a block.
     let types: [(type: UInt32, length: Int, size: Int)] = [
-      (12, 256, 144), (13, 256, 176), (11, 256, 110), (10, 256, 84), (23, 256, 136), (14, 256, 210),
+      (12, 256, 144), (13, 256, 176), (11, 256, 110), (10, 256, 84), (23, 256, 136),
+      (8, 32, 34), (2, 32, 18), (3, 32, 20), (6, 32, 22), (7, 32, 24),
+      (14, 256, 210), (20, 32, 18), (1, 1, 2), (30, 1, 2), (28, 1, 8), (0, 1, 4),
     ]
     func add(_ name: String, _ dimensions: [Int], _ type: Int?) {
       let count = dimensions.reduce(1, *)
@@ -128,16 +179,19 @@ package struct SyntheticGGUF {
       file.tensors.append(
         (name, dimensions.map { UInt64($0) }, code, [UInt8](repeating: 0, count: count / length * size)))
     }
-    add("token_embd.weight", [256, 16], 5)
+    add("token_embd.weight", [256, 16], 10)
+    add("output.weight", [256, 16], 11)
     for layer in 0..<2 {
       for norm in ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"] {
         add("blk.\(layer).\(norm).weight", [256], nil)
       }
       for norm in ["attn_q_norm", "attn_k_norm"] { add("blk.\(layer).\(norm).weight", [2], nil) }
       for (index, matrix) in ["attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"].enumerated() {
-        add("blk.\(layer).\(matrix).weight", [256, 2], index)
+        add("blk.\(layer).\(matrix).weight", [256, 2], 5 * layer + index)
       }
-      for matrix in ["attn_output", "ffn_down"] { add("blk.\(layer).\(matrix).weight", [2, 256], nil) }
+      for (index, matrix) in ["attn_output", "ffn_down"].enumerated() {
+        add("blk.\(layer).\(matrix).weight", [2, 256], 12 + 2 * layer + index)
+      }
     }
     add("output_norm.weight", [256], nil)
     return file
