@@ -142,12 +142,14 @@ extension HostileReader {
   // MARK: - Models
 
   /// What stands behind the samples: values are as good as any others, and zeros need not be kept.
-  private static let zeros = [UInt8](repeating: 0, count: 24 << 10)
+  private static let zeros = [UInt8](repeating: 0, count: 28 << 10)
 
   static let gguf = HostileReader(
     "gguf",
     samples: {
-      [("llama", SyntheticGGUF.tinyLlama().header().bytes), ("gemma-k", SyntheticGGUF.tinyGemma().header().bytes)]
+      [("llama", .tinyLlama()), ("gemma-k", .tinyGemma()), ("sentencepiece", .tinySentencePiece())].map {
+        (name: String, file: SyntheticGGUF) in (name, file.header().bytes)
+      } + ["qwen2", "qwen3", "phi3", "smollm3"].map { ($0, SyntheticGGUF.tiny($0).header().bytes) }
     },
     read: { try readModel(["m.gguf": $0 + zeros]) { $0 + "/m.gguf" } })
 
@@ -161,7 +163,7 @@ extension HostileReader {
       }
     })
 
-  private static func readModel(_ files: [String: [UInt8]], _ path: (String) -> String) throws {
+  static func readModel(_ files: [String: [UInt8]], _ path: (String) -> String) throws {
     // A model is mapped, so it stays after its names have gone.
     let model = try withTemporaryDirectory { directory in
       for (name, bytes) in files {
@@ -170,6 +172,7 @@ extension HostileReader {
       return try openModel(at: path(directory))
     }
     try promise(try model.digest() == model.digest(), "a model has two digests")
+    if case .gguf(let lists)? = model.tokenizerDescription?.kind { try useTokenizer(.gguf(lists)) }
     for name in model.tensorNames {
       let values = try model.floats(name)
       guard let shape = model.shape(of: name), shape.count == 2 else { continue }

@@ -31,9 +31,19 @@ extension HostileReader {
     + #"],"normalizer":null,"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":false},"post_processor":"#
     + template + "," + sentencePieceModel
 
+  private static let gemma =
+    head + special + "," + word
+    + #"],"normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"},"#
+    + #""pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious","invert":false},"post_processor":"#
+    + template + ","
+    + sentencePieceModel.replacing(#",{"type":"Strip","content":" ","start":1,"stop":0}"#, with: "")
+
+  static let tokenizer = HostileReader("tokenizer", texts: [byteLevel, legacy, metaspace, gemma]) { bytes in
+    try useTokenizer(.huggingFace(tokenizerJSON: bytes))
+  }
+
   /// What is read encodes and decodes any text, and says the same in pieces as at once.
-  static let tokenizer = HostileReader("tokenizer", texts: [byteLevel, legacy, metaspace]) { bytes in
-    let tokenizer = try Tokenizer.huggingFace(tokenizerJSON: bytes)
+  static func useTokenizer(_ tokenizer: Tokenizer) throws {
     let text = "<s> ab  e\u{301}\u{327}'S 1111\n<w>\u{2581}<w><s>"
     let ids = tokenizer.encode(PromptText.text(text, recognizeSpecial: true)) + tokenizer.continuation(text)
     for id in ids { try promise(id >= 0, "the text has the token \(id)") }

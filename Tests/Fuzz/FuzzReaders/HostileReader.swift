@@ -27,7 +27,8 @@ package struct HostileReader: Sendable {
   }
 
   package static let all = [
-    json, json5, safetensors, expert, expertIndex, gguf, ggufPart, torch, pickle, tokenizer, rows, settings, request,
+    json, json5, safetensors, expert, expertIndex, gguf, ggufPart, config, torch, pickle, tokenizer, rows, settings,
+    request,
     redo, workerRequest, workerReply, chatTemplate,
   ]
 }
