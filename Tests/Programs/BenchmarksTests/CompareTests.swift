@@ -197,6 +197,16 @@ import Testing
     #expect(BenchmarkMachine.processor(cpuinfo: "processor\t: 0\nBogoMIPS\t: 50\n") == "")
   }
 
+  @Test func waitingIsIdleAndGuestsAreCountedOnce() throws {
+    let before = try #require(ProcessorUse(statText: "cpu  10 2 3 100 5 1 1 3 7 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n"))
+    #expect(before.busy == 20 && before.idle == 105)
+    let after = try #require(ProcessorUse(statText: "cpu  30 2 3 150 15 1 1 3 27 0\n"))
+    #expect(after.share(since: before) == 0.25)
+    #expect(before.share(since: before).isNaN)
+    #expect(ProcessorUse(statText: "cpu0 1 2 3 4\n") == nil && ProcessorUse(statText: "cpu  1 2 x\n") == nil)
+    #expect(try #require(ProcessorUse.now()).idle > 0)
+  }
+
   @Test func theHelpNamesEveryBenchmark() {
     let outcome = run(["--help"], Self.broken)
     #expect(outcome.status == 0)
