@@ -255,7 +255,7 @@ import Testing
       for accumulate in [false, true] {
         var (found, expected) = (start, start)
         unsafe halves.withUnsafeBytes { bytes in
-          let start = unsafe bytes.baseAddress!
+          let start = bytes.baseAddress!
           unsafe multiply(
             rows: rows, columns: 0..<columns, inner: inner, x: x, xStride: inner,
             matrix: StoredRows(type: .f16, start: start, stride: 2 * stride), width: columns, y: &found,
