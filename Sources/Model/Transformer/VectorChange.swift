@@ -98,8 +98,8 @@ import struct Synchronization.Atomic
     for row in rows {
       unsafe storeHalves(product + (row - rows.lowerBound) * columns, target + row * r, count: columns)
     }
-    for column in 0..<rows.lowerBound {
-      for row in rows { unsafe target[column * r + row] = target[row * r + column] }
+    for row in rows {
+      for column in 0..<row { unsafe target[column * r + row] = target[row * r + column] }
     }
   }
 }
