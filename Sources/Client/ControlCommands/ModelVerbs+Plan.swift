@@ -20,7 +20,7 @@ extension Invocation {
       plan.keysAndValues.bytes)
     add("search of \(plan.search.experts) experts", plan.search.bytes)
     add("training, \(plan.training.tokens) tokens a step", plan.training.bytes)
-    add("factorizing on \(plan.factorizing.threads) threads, once", plan.factorizing.bytes)
+    add("factorizing, once (threads: \(plan.factorizing.threads))", plan.factorizing.bytes)
     add("a pass", plan.pass)
     add("held, keys and values, a pass, the largest job", plan.needed)
     print(parts, empty: "")

@@ -66,15 +66,19 @@ struct FactoredForms: Sendable {
     squares = layout.matrices.reduce(0) { $0 + $1.rank * $1.rank }
     changeMultiplications = layout.matrices.reduce(0) { $0 + VectorChange.multiplications(rank: $1.rank) }
     self.weightBytes = weightBytes
+    self.precision = precision
     factorBytes = precision.size * squares
     widestFactorBytes = layout.matrices.reduce(0) { max($0, precision.size * $1.rank * $1.rank) }
   }
 
+  /// Of Q.
+  let precision: FactorPrecision
   /// Of what the form of products multiplies by: Q, and A or B in floats.
   var productBytes: Int { factorBytes + float * values }
 
-  /// Whether some pass goes in the form of products: one of many rows does where they fit.
-  var mayHaveProducts: Bool { productBytes <= Self.productLimit }
+  /// Whether some pass goes in the form of products: one of many rows does where they fit. Not with Q in halves: what these
+  /// round would weigh on all of W there, and not only as much as multipliers differ from 1.
+  var mayHaveProducts: Bool { precision == .single && productBytes <= Self.productLimit }
 
   /// The form for a pass of so many factored rows.
   func form(rows: Int) -> FactoredForm {

@@ -23,8 +23,7 @@ extension MemoryPlan {
       held: Int64(memory.held), needed: Int64(needs.whole),
       types: StoredForm.allCases.map { form in
         let other = MemoryNeeds(
-          ModelMemory(configuration, precision: limits.factors) { form.type(of: $0, in: configuration) },
-          threads: threads)
+          ModelMemory(configuration, precision: limits.factors, type: form.types(of: configuration)), threads: threads)
         return OtherType(
           type: form.rawValue, weights: Int64(other.memory.weights), held: Int64(other.memory.held),
           needed: Int64(other.whole))

@@ -83,8 +83,24 @@ package enum StoredForm: String, Sendable, CaseIterable {
   case q8_0 = "Q8_0"
   case q4_K_M = "Q4_K_M"
 
-  /// The type of a tensor of the model, as llama.cpp's quantizer chooses it.
-  package func type(of tensor: String, in model: ModelConfiguration) -> ElementType {
+  /// The types of a model's tensors, as llama.cpp's quantizer chooses them: where rows are not whole blocks of a type, one
+  /// with shorter blocks.
+  package func types(of model: ModelConfiguration) -> (String) -> ElementType {
+    let columns = Dictionary(model.requiredTensors.map { ($0.name, $0.shape.last ?? 0) }) { first, _ in first }
+    return { name in
+      let wanted = type(of: name, in: model)
+      let choices: [ElementType] =
+        switch wanted {
+        case .q4_K: [.q4_K, .q5_0, .f16]
+        case .q6_K: [.q6_K, .q8_0, .f16]
+        case .q8_0: [.q8_0, .f16]
+        default: [wanted]
+        }
+      return choices.first { (columns[name] ?? 0) % $0.blockLength == 0 } ?? wanted
+    }
+  }
+
+  private func type(of tensor: String, in model: ModelConfiguration) -> ElementType {
     switch self {
     case .f32: .f32
     case .bf16: .bf16

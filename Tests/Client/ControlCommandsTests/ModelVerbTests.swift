@@ -44,7 +44,7 @@ import Testing
 
   @Test func aPlanIsShownByPartAndAddsNothing() throws {
     try withDaemon { _, reply in
-      reply.succeed(Self.plan())
+      reply.succeed(only: Self.plan())
     } _: { daemon, options, _ in
       let shown = run(["model", "add", "--plan", "/models/config.json"] + options)
       #expect(shown.status == 0)
@@ -69,7 +69,7 @@ import Testing
 
   @Test func aModelThatDoesNotFitIsNotAdded() throws {
     try withDaemon { _, reply in
-      reply.succeed(Self.plan(problem: "model 'x' needs 27051 MB"))
+      reply.succeed(only: Self.plan(problem: "model 'x' needs 27051 MB"))
     } _: { daemon, options, _ in
       let refused = run(["model", "add", "/models/x"] + options)
       #expect(refused.status == 1 && refused.error.contains("model 'x' needs 27051 MB"))
@@ -82,7 +82,7 @@ import Testing
   @Test func whatAModelNeedsIsSaidBeforeItIsAdded() throws {
     try withDaemon { request, reply in
       switch request.method.name {
-      case "model.plan": reply.succeed(Self.plan())
+      case "model.plan": reply.succeed(only: Self.plan())
       default: reply.succeed(["name": "x", "path": "/models/x", "state": "ready"])
       }
     } _: { daemon, options, _ in

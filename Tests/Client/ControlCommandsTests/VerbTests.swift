@@ -34,6 +34,7 @@ import Testing
       "system.hello client", "system.hello version", "system.sync timeout_ms", "job.wait timeout_ms",
       "mixture.get if_generation", "mixture.get pass_fd", "expert.export pass_fd", "generate messages",
       "events.subscribe follow", "expert.verify path", "task.verify path", "task.verify settings", "model.add path",
+      "model.plan path",
       "check.run kind", "dispatch.evaluate path", "system.backup path",
     ]
     for method in RPCMethod.all {

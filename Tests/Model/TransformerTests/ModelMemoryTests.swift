@@ -128,9 +128,9 @@ import Testing
     let requests = (0..<5).map { _ in GenerationRequest(prompt: numbers.tokens(30), maximumTokens: 30) }
     let expected = try model.generate(requests, priority: .job).map(\.tokens)
 
-    // Two of them, each in one block, which it has as soon as it begins; and none of the longest.
+    // One of them, in one block, which it has as soon as it begins; and none of the longest.
     let block = model.decodingBytes(positions: 60, sequences: 1)
-    given.set(2 * block)
+    given.set(block)
     let batch = DecodingBatch(model, priority: .job, prefillRows: 16)
     for request in requests { _ = try batch.add(request) }
     let tooLong = try batch.add(GenerationRequest(prompt: numbers.tokens(100), maximumTokens: 150))
@@ -142,11 +142,11 @@ import Testing
         switch event {
         case .began(let number):
           together.insert(number)
-          given.set((2 - together.count) * block)
+          given.set((1 - together.count) * block)
           most = max(most, together.count)
         case .ended(let number, let generation):
           together.remove(number)
-          given.set((2 - together.count) * block)
+          given.set((1 - together.count) * block)
           tokens[number] = generation.tokens
         case .failed(let number, let error):
           failed.append(number)
@@ -155,7 +155,7 @@ import Testing
         }
       }
     }
-    #expect(most == 2)
+    #expect(most == 1)
     #expect(failed == [tooLong])
     for (number, expected) in expected.enumerated() { #expect(tokens[number] == expected, "request \(number)") }
   }
@@ -200,7 +200,7 @@ import Testing
     let prompt = (0..<Int32(LanguageModel.batchRows + 100)).map { $0 % 8 }
     let item = ScoringItem(prompt: prompt, continuations: [[1, 2]])
     _ = try model.score([item], priority: .job)
-    given.set(model.shape.passBytes(rows: LanguageModel.batchRows))
+    given.set(model.shape.passBytes(rows: prompt.count))
     expectRefusal("a pass") { _ = try model.score([item], priority: .job) }
     // In pieces it goes.
     _ = try model.score(item, under: .base, inPiecesOf: 256, priority: .job)

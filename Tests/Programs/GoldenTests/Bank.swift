@@ -10,6 +10,7 @@ import TestSupport
 /// the daemon and the worker themselves, once. Each scene begins with it as it was then.
 ///
 ///     DIRECTORY/model    the model `tiny`: random, two layers, a tokenizer of bytes
+///     DIRECTORY/large    the config.json of a model of 8 billion parameters
 ///     DIRECTORY/plain    the model `plain`: other shapes, no tokenizer
 ///     DIRECTORY/prefix   the daemon's prefix; /prefix in the scripts
 ///     DIRECTORY/saved    its state as the first daemon left it, copied over the prefix before each scene
@@ -47,9 +48,19 @@ final class Bank {
     _ = try SyntheticModel(in: directory)
     try copyTree("\(repository)/Tests/Model/TransformerTests/Fixtures/tiny", to: directory + "/plain")
     try FileSystem.createDirectories(prefix + "/etc/t2d")
+    try FileSystem.createDirectories(directory + "/large")
+    try FileSystem.writeAtomically(directory + "/large/config.json", Self.large.serialized(), mode: 0o644)
     // The built-in text is longer than the context of a model whose tokens are bytes.
     try FileSystem.writeAtomically(template, Array("One of {labels}.\n{prompt}\nIt is ".utf8), mode: 0o644)
   }
+
+  /// What people have, without its weights.
+  private static let large: JSONValue = [
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 128_256, "hidden_size": 4096,
+    "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "max_position_embeddings": 8192, "rope_theta": 500_000.0, "rms_norm_eps": 1e-5, "tie_word_embeddings": false,
+    "torch_dtype": "bfloat16",
+  ]
 
   // MARK: - The bank
 

@@ -40,7 +40,7 @@ import Testing
     try withTemporaryDirectory { directory in
       let path = directory + "/config.json"
       for (changes, said) in [
-        (["torch_dtype": "float8_e4m3fn"], "\"torch_dtype\""), (["hidden_size": 7], "attention heads"),
+        (["torch_dtype": "float8_e4m3fn"], "\"torch_dtype\""), (["num_key_value_heads": 3], "attention heads"),
         (["architectures": ["MambaForCausalLM"]], "LlamaForCausalLM"),
       ] as [([String: JSONValue], String)] {
         try FileSystem.writeAtomically(path, configuration(changes))
@@ -59,7 +59,7 @@ import Testing
     for (file, form) in [("q4_k_m", StoredForm.q4_K_M), ("q8_0", .q8_0)] {
       let model = try ModelDescription(at: Self.fixtures + "quants/models/wide.\(file).gguf")
       for tensor in model.configuration.requiredTensors where tensor.shape.count == 2 {
-        #expect(model.type(of: tensor.name) == form.type(of: tensor.name, in: model.configuration), "\(tensor.name)")
+        #expect(model.type(of: tensor.name) == form.types(of: model.configuration)(tensor.name), "\(tensor.name)")
       }
     }
   }
@@ -70,12 +70,23 @@ import Testing
       modelID: "8B", layers: 32, hidden: 4096, intermediate: 14336, heads: 32, kvHeads: 8, headDim: 128,
       vocabulary: 128_256, contextLength: 8192, ropeTheta: 5e5, rmsEpsilon: 1e-5, tiedEmbeddings: false)
     let favoured = (0..<32).filter {
-      StoredForm.q4_K_M.type(of: "model.layers.\($0).mlp.down_proj.weight", in: model) == .q6_K
+      StoredForm.q4_K_M.types(of: model)("model.layers.\($0).mlp.down_proj.weight") == .q6_K
     }
     #expect(favoured == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31])
-    #expect(StoredForm.q4_K_M.type(of: "model.layers.0.mlp.up_proj.weight", in: model) == .q4_K)
-    #expect(StoredForm.q4_K_M.type(of: "lm_head.weight", in: model) == .q6_K)
-    #expect(StoredForm.q4_K_M.type(of: "model.embed_tokens.weight", in: model) == .q4_K)
-    #expect(StoredForm.q8_0.type(of: "lm_head.weight", in: model) == .q8_0)
+    #expect(StoredForm.q4_K_M.types(of: model)("model.layers.0.mlp.up_proj.weight") == .q4_K)
+    #expect(StoredForm.q4_K_M.types(of: model)("lm_head.weight") == .q6_K)
+    #expect(StoredForm.q4_K_M.types(of: model)("model.embed_tokens.weight") == .q4_K)
+    #expect(StoredForm.q8_0.types(of: model)("lm_head.weight") == .q8_0)
+  }
+
+  /// Gemma's rows of 640 are not whole super-blocks.
+  @Test func rowsThatAreNoWholeBlocksAreStoredInShorterOnes() {
+    let model = ModelConfiguration(
+      modelID: "270M", layers: 18, hidden: 640, intermediate: 2048, heads: 4, kvHeads: 1, headDim: 256,
+      vocabulary: 1000, contextLength: 8192, ropeTheta: 1e6, rmsEpsilon: 1e-6, tiedEmbeddings: true)
+    let types = StoredForm.q4_K_M.types(of: model)
+    #expect(types("model.layers.3.mlp.up_proj.weight") == .q5_0)
+    #expect(types("model.layers.3.mlp.down_proj.weight") == .q4_K, "its rows have 2048 values")
+    #expect(types("model.embed_tokens.weight") == .q8_0, "it is the head")
   }
 }
