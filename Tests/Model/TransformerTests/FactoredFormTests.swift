@@ -141,14 +141,6 @@ import Testing
     #expect(unsafe model.factorization[matrix].product[0].isFinite)
   }
 
-  @Test func theHeightOfAGradientCountsWhatItsFormHolds() throws {
-    let model = try AnyShape.plain.load()
-    let heights = FactoredForm.allCases.map { model.always($0).gradientBytes(rows: 64) }
-    // A and B of all matrices, against another intermediate of a pass.
-    let products = model.layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
-    #expect(heights[0] - heights[1] == 4 * (products - 64 * model.shape.widestFactors))
-  }
-
   /// Cut anywhere, products are those of the whole, for few rows and for many.
   @Test(arguments: [0, 5], [1, 4, 30]) func partsOfAProductGiveTheWhole(number: Int, rows: Int) throws {
     let model = try AnyShape.plain.load()
