@@ -85,16 +85,8 @@ package func materialize(
     for i in 0..<r { unsafe target[i] = source[i] * (s[i] - 1) }
   }
   let change = unsafe scratch.floats(slot + 1, count: r * r)
-  // M is symmetric: some rows at a time up to the diagonal, and what lies across it.
-  for first in stride(from: 0, to: r, by: 128) {
-    let end = min(first + 128, r)
-    unsafe BLAS.gemm(
-      transposeA: false, transposeB: true, m: end - first, n: end, k: r, a: scaled + first * r, lda: r, b: q, ldb: r,
-      c: change + first * r, ldc: r)
-    for row in 0..<first {
-      for column in first..<end { unsafe change[row * r + column] = change[column * r + row] }
-    }
-  }
+  unsafe BLAS.gemm(
+    transposeA: false, transposeB: true, m: r, n: r, k: r, a: scaled, lda: r, b: q, ldb: r, c: change, ldc: r)
   switch f.side {
   case .left:
     unsafe BLAS.gemm(
