@@ -34,7 +34,7 @@ import Testing
       let path = try factorization(daemon)
       let before = try restarts(client)
 
-      let job = try search(client, population: Self.population * 8)
+      let job = try search(client, population: Self.population * 2)
       for attempt in 1...3 {
         try waitUntilItComputes(job, attempt: Int64(attempt), client)
         try cut(path)
@@ -116,7 +116,7 @@ import Testing
 
   /// Candidates of a search that takes some seconds in either build.
   #if DEBUG
-    private static let population = 16
+    private static let population = 160
   #else
     private static let population = 512
   #endif
