@@ -220,22 +220,39 @@ extension ForwardPass {
     }
     // On the right side the inputs have been changed: as with weights.
     let isChanged = unsafe factoredRows.change(shape.index(layer, matrix)) != nil
-    switch (isChanged ? .weights : factoredRows.form, f.side) {
+    unsafe weights.finish(
+      isChanged ? .weights : factoredRows.form, f, layer, stage, matrix, outputs: outputs, rows: rows.count, t: t, z: z,
+      to: y, stride: stride, accumulate: accumulate, scratch)
+  }
+}
+
+extension ModelWeights {
+  /// The last phase of a form, of every pass: y (rows, some outputs of a matrix), or y +=.
+  /// - Parameters:
+  ///   - t: what the phases before left in `factors`, (rows, r); rows are the stage's factors apart.
+  ///   - z: what they left in `between`, likewise.
+  func finish(
+    _ form: FactoredForm, _ f: FactoredMatrix, _ layer: Int, _ stage: Stage, _ matrix: Stage.Matrix,
+    outputs: Range<Int>, rows: Int, t: UnsafePointer<Float>, z: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>,
+    stride: Int, accumulate: Bool, _ scratch: Scratch
+  ) {
+    let first = outputs.lowerBound - matrix.outputs.lowerBound
+    let part = first..<first + outputs.count
+    switch (form, f.side) {
     case (.products, .left):
       unsafe f.expand(
-        part, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate, scratch)
+        part, rows: rows, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate, scratch)
     case (.products, .right):
       unsafe f.multiplyProduct(
-        part, rows: rows.count, x: t, xStride: stage.factors, to: y, yStride: stride, accumulate: accumulate)
+        part, rows: rows, x: t, xStride: stage.factors, to: y, yStride: stride, accumulate: accumulate)
     case (.weights, .left):
       unsafe put(
-        z + first, stride: stage.factors, into: y, stride: stride, rows: rows.count, count: part.count,
+        z + first, stride: stage.factors, into: y, stride: stride, rows: rows, count: part.count,
         accumulate: accumulate)
-      unsafe f.expand(
-        part, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: true, scratch)
+      unsafe f.expand(part, rows: rows, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: true, scratch)
     case (.weights, .right):
-      unsafe weights.multiply(
-        layer, stage, outputs: outputs, rows: rows.count, x: z, xStride: stage.factors, to: y, yStride: stride,
+      unsafe multiply(
+        layer, stage, outputs: outputs, rows: rows, x: z, xStride: stage.factors, to: y, yStride: stride,
         accumulate: accumulate, scratch)
     }
   }

@@ -136,31 +136,11 @@ extension RecordedPass {
     for matrix in stage.matrices {
       let part = outputs.clamped(to: matrix.outputs)
       guard !part.isEmpty else { continue }
-      let first = part.lowerBound - matrix.outputs.lowerBound
-      let range = first..<first + part.count
-      let f = table.factorization[shape.index(layer, matrix)]
       let corner = rows.lowerBound * stage.factors + matrix.factors.lowerBound
-      let (t, z) = unsafe (space.factors.pointer + corner, space.between.pointer + corner)
-      let y = unsafe y + (part.lowerBound - outputs.lowerBound)
-      switch (form, f.side) {
-      case (.products, .left):
-        unsafe f.expand(
-          range, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: accumulate,
-          scratch)
-      case (.products, .right):
-        unsafe f.multiplyProduct(
-          range, rows: rows.count, x: t, xStride: stage.factors, to: y, yStride: stride, accumulate: accumulate)
-      case (.weights, .left):
-        unsafe put(
-          z + first, stride: stage.factors, into: y, stride: stride, rows: rows.count, count: range.count,
-          accumulate: accumulate)
-        unsafe f.expand(
-          range, rows: rows.count, t: t, tStride: stage.factors, to: y, yStride: stride, accumulate: true, scratch)
-      case (.weights, .right):
-        unsafe weights.multiply(
-          layer, stage, outputs: part, rows: rows.count, x: z, xStride: stage.factors, to: y, yStride: stride,
-          accumulate: accumulate, scratch)
-      }
+      unsafe weights.finish(
+        form, table.factorization[shape.index(layer, matrix)], layer, stage, matrix, outputs: part, rows: rows.count,
+        t: space.factors.pointer + corner, z: space.between.pointer + corner,
+        to: y + (part.lowerBound - outputs.lowerBound), stride: stride, accumulate: accumulate, scratch)
     }
     guard let bias = unsafe weights.bias(layer, stage) else { return }
     for row in 0..<rows.count {
