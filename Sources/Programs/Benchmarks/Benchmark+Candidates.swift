@@ -25,7 +25,13 @@ private func measureCandidates(_ context: borrowing BenchmarkContext) throws -> 
 
   context.say("  the experts' matrices")
   var built: ExpertBasis?
-  let basisSeconds = try context.seconds { built = try ExpertBasis(model: model, experts: experts) }
+  // A machine that has lent its memory elsewhere gives it back page by page the first time.
+  var basisSeconds = Double.infinity
+  for _ in 0..<max(context.options.repetitions, 2) {
+    built = nil
+    basisSeconds = min(
+      basisSeconds, try context.seconds { built = try ExpertBasis(model: model, experts: experts) })
+  }
   guard let basis = built else { throw BenchmarkError("no basis was built") }
   context.say("  the population")
   let population = try coefficients.map { Candidate(try mixer.blend($0), shots) }
