@@ -232,7 +232,7 @@ package final class DecodingBatch {
     }
     let pass = ForwardPass(
       weights: model.weights, batch: batch, factored: model.factored(multipliers, batch, change: change(parts)),
-      cut: .pooled)
+      cut: model.cut)
     let logits = model.fullLogits(pass, priority)
     for part in parts { part.sequence.cache.count += part.tokens.count }
     return logits

@@ -215,7 +215,7 @@ extension LanguageModel {
   ) -> [Double] {
     let batch = ItemBatch(items, views: items.map { _ in -1 })
     let pass = ForwardPass(
-      weights: weights, batch: batch.batch, temperature: recorded.temperature, cut: .pooled)
+      weights: weights, batch: batch.batch, temperature: recorded.temperature, cut: cut)
     let head = OutputHead(pass: pass, targets: batch.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     let divergence = HeadDivergence(

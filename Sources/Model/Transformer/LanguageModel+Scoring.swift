@@ -5,6 +5,9 @@ extension LanguageModel {
   /// Rows of one batch at most: bounds its memory; more rows no longer make products faster.
   package static let batchRows = 1024
 
+  /// How passes for all threads are cut.
+  var cut: TileShape { .pooled(threads: pool.threadCount) }
+
   /// The log-probability of every token of every continuation, (items, continuations), each item under its own weights.
   ///
   /// Items that see the same weights share the beginning that their prompts have in common. What is computed together
@@ -47,7 +50,7 @@ extension LanguageModel {
   ) -> [[ContinuationScore]] {
     guard !items.targets.isEmpty else { return items.scores([]) }
     let pass = ForwardPass(
-      weights: weights, batch: items.batch, source: source, factored: factored(multipliers, items.batch), cut: .pooled)
+      weights: weights, batch: items.batch, source: source, factored: factored(multipliers, items.batch), cut: cut)
     let head = OutputHead(pass: pass, targets: items.targets)
     run(pass, then: Phase(tiles: head.tileCount) { tile, scratch in head.run(tile: tile, scratch) }, priority)
     return items.scores(head.logprobs())
@@ -87,7 +90,7 @@ extension LanguageModel {
       _ = batch.append(piece, start: cache.count, outputCount: 1, view: view, cache: 0)
       batch.caches = [cache]
       let pass = ForwardPass(
-        weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
+        weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: cut)
       _ = fullLogits(pass, priority)
       cache.count += piece.count
     }
@@ -117,7 +120,7 @@ extension LanguageModel {
       _ = batch.append(prompt, outputCount: 1, view: indices[0])
     }
     let pass = ForwardPass(
-      weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: .pooled)
+      weights: weights, batch: batch, source: source, factored: factored(multipliers, batch), cut: cut)
     let logits = fullLogits(pass, priority)
     guard unsafe allFinite(logits.pointer, count: shape.vocabulary) else { throw .overflow(item: 0) }
     return unsafe Array(UnsafeBufferPointer(start: logits.pointer, count: shape.vocabulary))

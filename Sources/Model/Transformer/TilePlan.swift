@@ -7,8 +7,8 @@ struct Tile: Sendable, Equatable {
 
 /// How finely a pass is cut.
 enum TileShape: Sendable {
-  /// For the threads of a pool: every product in pieces, small enough that two threads end at about the same time.
-  case pooled
+  /// For the threads of a pool: every product in pieces, small enough that they end at about the same time.
+  case pooled(threads: Int)
   /// For one thread that runs the whole pass: every product at once.
   case whole
 }
@@ -22,7 +22,8 @@ struct StageTiles: Sendable {
   let factored: [Tile]
 }
 
-/// The tiles of a pass's products for one set of rows, cut by shape alone.
+/// The tiles of a pass's products for one set of rows. Those of many rows are cut by shape alone, since OpenBLAS adds up
+/// otherwise at the edges of a tile; of few rows each output is the same in every tile.
 struct TilePlan: Sendable {
   /// Blocks of rows for elementwise work.
   let elementwise: [Range<Int>]
@@ -35,7 +36,11 @@ struct TilePlan: Sendable {
     let dense = groups.filter { !$0.factored }
     let factored = groups.filter(\.factored)
     let rowCount = groups.map(\.rows.upperBound).max() ?? 0
-    elementwise = cut == .whole ? [0..<rowCount] : blocks(rowCount, max((rowCount + 63) / 64, min(rowCount, 2)))
+    elementwise =
+      switch cut {
+      case .whole: [0..<rowCount]
+      case .pooled: blocks(rowCount, max((rowCount + 63) / 64, min(rowCount, 2)))
+      }
     func stage(_ stage: Stage, units: Int, columnsOfUnit: Int = 1) -> StageTiles {
       StageTiles(
         dense: tiles(dense, units: units, columnsOfUnit: columnsOfUnit, cut),
@@ -59,17 +64,21 @@ func blocks(_ count: Int, _ parts: Int) -> [Range<Int>] {
 private let rowLimit = 512
 /// Tiles of a product at least, where its shape allows: two threads then end within an eighth of each other.
 private let tileGoal = 8
+/// Tiles for each thread of a product of few rows, which takes some ten microseconds: to hand one out takes a half.
+private let tilesOfThread = 2
 
 /// - Parameters:
 ///   - units: columns are cut between units only.
 ///   - columnsOfUnit: outputs that a unit stands for.
 private func tiles(_ groups: [RowGroup], units: Int, columnsOfUnit: Int, _ cut: TileShape) -> [Tile] {
   groups.flatMap { group in
-    guard cut == .pooled else { return [Tile(rows: group.rows, columns: 0..<units)] }
+    guard case .pooled(let threads) = cut else { return [Tile(rows: group.rows, columns: 0..<units)] }
     // A unit of one output is counted in sixteens: a cache line of results.
     let width = columnsOfUnit == 1 ? 16 : 1
     let pieces = (units + width - 1) / width
-    let (rowParts, columnParts) = parts(rows: group.rows.count, pieces: pieces, width: width * columnsOfUnit)
+    let (rowParts, columnParts) =
+      group.rows.count <= fewRowsLimit
+      ? (1, tilesOfThread * threads) : parts(rows: group.rows.count, pieces: pieces, width: width * columnsOfUnit)
     return blocks(group.rows.count, rowParts).flatMap { rows in
       blocks(pieces, columnParts).map { columns in
         Tile(

@@ -74,7 +74,7 @@ import Testing
         let table = MultiplierTable([vector], factorization: model.factorization)
         let pass = ForwardPass(
           weights: model.weights, batch: batch, factored: changing.factored(table, rows: 7, change: change),
-          cut: .pooled)
+          cut: model.cut)
         let logits = model.fullLogits(pass, .job)
         let row = unsafe Array(logits.buffer[..<model.shape.vocabulary])
         #expect(distance(row, whole) < 1e-2)
