@@ -1,3 +1,4 @@
+internal import CKernels
 internal import LinearAlgebra
 internal import ModelFormats
 internal import SVF
@@ -9,7 +10,7 @@ internal import SVF
 
 extension FactoredMatrix {
   private var q: StoredRows {
-    unsafe StoredRows(type: precision == .single ? .f32 : .f16, start: storedQ, inner: rank)
+    unsafe StoredRows(type: precision == .single ? T2_F32 : T2_F16, start: storedQ, inner: rank)
   }
 
   /// y = x Q for some of the r components: Qᵀ of each row. `y` is where the first of these components goes.

@@ -1,3 +1,4 @@
+internal import CKernels
 internal import LinearAlgebra
 internal import ModelFormats
 
@@ -34,7 +35,7 @@ final class ModelWeights: Sendable {
   func matrix(_ index: Int) -> StoredRows { unsafe rows(places.targets[index]) }
 
   private func rows(_ place: Places.Matrix) -> StoredRows {
-    unsafe StoredRows(type: place.type, start: UnsafeRawPointer(memory.pointer + place.start), inner: place.columns)
+    unsafe StoredRows(type: place.type, start: UnsafeRawPointer(memory.pointer + place.start), stride: place.stride)
   }
 
   /// The block of a layer's vectors.
@@ -113,11 +114,13 @@ enum LayerNorm {
 /// Where the tensors of a model begin in its block, in floats; each at a cache line.
 private struct Places {
   struct Matrix {
-    let type: ElementType
+    let type: t2_weight_type
     let start: Int
     let rows: Int
     let columns: Int
-    let byteCount: Int
+    /// Bytes of a row.
+    let stride: Int
+    var byteCount: Int { rows * stride }
   }
 
   let embedding: Matrix
@@ -147,7 +150,7 @@ private struct Places {
         preconditionFailure("rows of '\(name)' are not whole blocks of \(type.rawValue)")
       }
       let start = take((rows * bytes + MemoryLayout<Float>.stride - 1) / MemoryLayout<Float>.stride)
-      return Matrix(type: type, start: start, rows: rows, columns: columns, byteCount: rows * bytes)
+      return Matrix(type: type.kernelType, start: start, rows: rows, columns: columns, stride: bytes)
     }
     embedding = matrix(ModelConfiguration.embeddingName, shape.vocabulary, shape.hidden)
     head =

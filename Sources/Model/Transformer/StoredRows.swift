@@ -10,26 +10,23 @@ internal import ModelFormats
   /// Bytes from one row to the next.
   let stride: Int
 
-  init(type: ElementType, start: UnsafeRawPointer, stride: Int) {
-    unsafe (self.type, self.start, self.stride) = (type.kernelType, start, stride)
-  }
-
-  /// Rows of `inner` values, a multiple of the block's length, without gaps.
-  init(type: ElementType, start: UnsafeRawPointer, inner: Int) {
-    precondition(inner % type.blockLength == 0, "rows of \(inner) values are not whole blocks of \(type.rawValue)")
-    unsafe self.init(type: type, start: start, stride: inner / type.blockLength * type.blockSize)
-  }
-
-  private init(_ type: t2_weight_type, _ start: UnsafeRawPointer, _ stride: Int) {
+  init(type: t2_weight_type, start: UnsafeRawPointer, stride: Int) {
     unsafe (self.type, self.start, self.stride) = (type, start, stride)
   }
 
+  /// Rows of `inner` values, a multiple of the block's length, without gaps.
+  init(type: t2_weight_type, start: UnsafeRawPointer, inner: Int) {
+    precondition(inner % t2_block_values(type) == 0, "rows of \(inner) values are not whole blocks")
+    unsafe self.init(type: type, start: start, stride: inner / t2_block_values(type) * t2_block_bytes(type))
+  }
+
   /// Those from `row` on.
-  func from(_ row: Int) -> StoredRows { unsafe StoredRows(type, start + row * stride, stride) }
+  func from(_ row: Int) -> StoredRows { unsafe StoredRows(type: type, start: start + row * stride, stride: stride) }
 
   /// Those from a column on, where a block begins.
   func fromColumn(_ column: Int) -> StoredRows {
-    unsafe StoredRows(type, start + column / t2_block_values(type) * t2_block_bytes(type), stride)
+    unsafe StoredRows(
+      type: type, start: start + column / t2_block_values(type) * t2_block_bytes(type), stride: stride)
   }
 
   /// The columns of all blocks that some columns are in.
@@ -54,7 +51,7 @@ internal import ModelFormats
 }
 
 extension ElementType {
-  /// What the kernels call it; they know every type.
+  /// What the kernels call it; they know every type. Looked up once for a tensor, not for a tile.
   var kernelType: t2_weight_type {
     guard let type = kernelTypes[rawValue] else { preconditionFailure("no kernel reads \(rawValue)") }
     return type

@@ -1,3 +1,4 @@
+internal import CKernels
 internal import LinearAlgebra
 internal import ModelFormats
 internal import Multipliers
@@ -50,7 +51,7 @@ import struct Synchronization.Atomic
   /// M of a matrix, row by row.
   func rows(_ matrix: Int) -> StoredRows {
     let rank = factorization.layout.matrices[matrix].rank
-    return unsafe StoredRows(type: .f16, start: UnsafeRawPointer(halves(matrix)), inner: rank)
+    return unsafe StoredRows(type: T2_F16, start: UnsafeRawPointer(halves(matrix)), inner: rank)
   }
 
   private func halves(_ matrix: Int) -> UnsafeMutablePointer<UInt16> {

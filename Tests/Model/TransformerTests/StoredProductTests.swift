@@ -196,7 +196,7 @@ import Testing
         let scratch = Scratch()
         var (found, expected) = (start, start)
         unsafe bytes.withUnsafeBytes {
-          let stored = unsafe StoredRows(type: type, start: $0.baseAddress! + 1, inner: inner)
+          let stored = unsafe StoredRows(type: type.kernelType, start: $0.baseAddress! + 1, inner: inner)
           let values = widened(
             T2_UNIT_BASELINE, type.kernelType, rows: columns, inner: inner, bytes, from: 1, stride: unsafe stored.stride
           )
@@ -225,7 +225,7 @@ import Testing
         var (found, expected) = (start, start)
         unsafe bytes.withUnsafeBytes {
           // An even address, which halves need.
-          let stored = unsafe StoredRows(type: type, start: $0.baseAddress!, inner: width)
+          let stored = unsafe StoredRows(type: type.kernelType, start: $0.baseAddress!, inner: width)
           let values = widened(
             T2_UNIT_BASELINE, type.kernelType, rows: inner, inner: width, bytes, from: 0, stride: unsafe stored.stride)
           unsafe multiply(
@@ -258,7 +258,7 @@ import Testing
           let start = bytes.baseAddress!
           unsafe multiply(
             rows: rows, columns: 0..<columns, inner: inner, x: x, xStride: inner,
-            matrix: StoredRows(type: .f16, start: start, stride: 2 * stride), width: columns, y: &found,
+            matrix: StoredRows(type: T2_F16, start: start, stride: 2 * stride), width: columns, y: &found,
             yStride: columns, accumulate: accumulate, scratch: Scratch())
         }
         unsafe multiply(
