@@ -155,6 +155,8 @@ extension ModelConfiguration {
     return name
   }
 
+  private static let maximumParameters = 1 << 42
+
   /// Bounds what a configuration may say before anything is computed from it.
   func check(path: String) throws(ModelFormatError) {
     let bounds: [(String, Int, ClosedRange<Int>)] = [
@@ -175,6 +177,13 @@ extension ModelConfiguration {
     }
     guard headDim % 2 == 0 else {
       throw .unsupported(path: path, what: "the head size", found: "\(headDim)", supported: "even sizes")
+    }
+    // What is computed from the shapes, Σ r³ over all matrices above all, must stay below 2^63.
+    let parameters = requiredTensors.reduce(0.0) { $0 + $1.shape.reduce(1.0) { $0 * Double($1) } }
+    guard parameters <= Double(Self.maximumParameters) else {
+      throw .unsupported(
+        path: path, what: "the number of parameters", found: "\(Int(parameters / 1e9)) billion",
+        supported: "up to \(Self.maximumParameters / 1_000_000_000) billion")
     }
     try checkPass(path: path)
   }

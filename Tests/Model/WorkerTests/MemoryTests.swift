@@ -147,6 +147,14 @@ import WorkerProtocol
       #expect(small.advice?.memoryBudget.map { $0 > small.held } == true)
       #expect(small.advice?.memoryMax?.hasSuffix("G") == true)
 
+      // As large as a configuration may be: sums of r³ come near the end of 64 bits.
+      let largest = try plan(hidden: 1 << 20, intermediate: 1 << 19, layers: 1, heads: 64)
+      #expect(largest.parameters > 1 << 41 && largest.needed > largest.held)
+      let tooLarge = #expect(throws: WorkerFault.self) {
+        try plan(hidden: 1 << 20, intermediate: 1 << 22, layers: 4096, heads: 64)
+      }
+      #expect(tooLarge?.message.contains("number of parameters") == true, "\(tooLarge?.message ?? "")")
+
       let large = try plan(hidden: 8192, intermediate: 28672, layers: 80, heads: 64)
       #expect(tenths(large.factors.bytes) == 54.0 && large.layers == 80)
       #expect(large.types.allSatisfy { $0.needed > large.limits.machine })

@@ -42,6 +42,12 @@ import Testing
       for (changes, said) in [
         (["torch_dtype": "float8_e4m3fn"], "\"torch_dtype\""), (["num_key_value_heads": 3], "attention heads"),
         (["architectures": ["MambaForCausalLM"]], "LlamaForCausalLM"),
+        (
+          [
+            "num_hidden_layers": 4096, "hidden_size": JSONValue(1 << 20), "intermediate_size": JSONValue(1 << 22),
+            "num_attention_heads": 65536, "num_key_value_heads": 65536, "head_dim": 65536, "vocab_size": 16_777_216,
+          ], "the number of parameters is "
+        ),
       ] as [([String: JSONValue], String)] {
         try FileSystem.writeAtomically(path, configuration(changes))
         let error = #expect(throws: ModelFormatError.self) { try ModelDescription(at: path) }
