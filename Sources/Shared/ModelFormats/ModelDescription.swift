@@ -117,7 +117,7 @@ package enum StoredForm: String, Sendable, CaseIterable {
     let parts = tensor.split(separator: ".")
     let layer = parts.count > 2 ? Int(parts[2]) ?? 0 : 0
     let eighth = model.layers / 8
-    let isFavoured = layer < eighth || layer >= 7 * eighth || (layer - eighth) % 3 == 2
+    let isFavoured = layer < eighth || layer >= 7 * model.layers / 8 || (layer - eighth) % 3 == 2
     let isCostly = tensor.contains(".v_proj.") || tensor.contains(".down_proj.")
     return isHead || isCostly && isFavoured ? .q6_K : .q4_K
   }

@@ -79,6 +79,12 @@ import Testing
       StoredForm.q4_K_M.types(of: model)("model.layers.\($0).mlp.down_proj.weight") == .q6_K
     }
     #expect(favoured == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31])
+    // 28 are no whole eighths: the last seven eighths begin at 24, as llama.cpp counts them.
+    var smaller = model
+    smaller.layers = 28
+    let types = StoredForm.q4_K_M.types(of: smaller)
+    let inSmaller = (0..<28).filter { types("model.layers.\($0).self_attn.v_proj.weight") == .q6_K }
+    #expect(inSmaller == [0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27])
     #expect(StoredForm.q4_K_M.types(of: model)("model.layers.0.mlp.up_proj.weight") == .q4_K)
     #expect(StoredForm.q4_K_M.types(of: model)("lm_head.weight") == .q6_K)
     #expect(StoredForm.q4_K_M.types(of: model)("model.embed_tokens.weight") == .q4_K)
