@@ -201,7 +201,7 @@ final class GGUFConfig {
 extension GGUFMetadata {
   func family() throws(ModelFormatError) -> ModelFamily {
     let architecture = try string("general.architecture")
-    guard let family = ModelFamily.all.first(where: { $0.ggufArchitecture == architecture }) else {
+    guard let family = ModelFamily.named(inGGUF: architecture) else {
       throw .unsupported(
         path: path, what: "the architecture", found: "\"\(architecture.excerpt)\"",
         supported: ModelFamily.all.compactMap(\.ggufArchitecture).map { "\"\($0)\"" }.joined(separator: ", "))

@@ -41,7 +41,8 @@ struct GGUFMetadata {
       tokenizer.merges = merges
     } else {
       tokenizer.scores = try scores(of: tokens.count)
-      tokenizer.marksTakeBlanks = try optionalString("general.architecture") == "phi3"
+      let family = try optionalString("general.architecture").flatMap(ModelFamily.named(inGGUF:))
+      tokenizer.marksTakeBlanks = family?.marksTakeBlanksInGGUF ?? false
     }
     let addsEnd = "tokenizer.ggml.add_eos_token"
     if try optionalBool(addsEnd) == true {

@@ -15,6 +15,8 @@ struct ModelFamily: Sendable {
   var isPermutedInGGUF = false
   /// GGUF's names within a layer that mean another module than in most families.
   var ggufModules: [String: String] = [:]
+  /// See ``GGUFTokenizer/marksTakeBlanks``.
+  var marksTakeBlanksInGGUF = false
   var defaults = Defaults()
   /// The name of the activation in config.json; others are refused.
   var activation = "silu"
@@ -46,6 +48,9 @@ struct ModelFamily: Sendable {
 
   /// The family that computes a class of transformers.
   static func named(_ architecture: String) -> ModelFamily? { all.first { $0.architecture == architecture } }
+
+  /// The family that GGUF files of an architecture are of.
+  static func named(inGGUF architecture: String) -> ModelFamily? { all.first { $0.ggufArchitecture == architecture } }
 
   /// The checkpoint's name of a tensor of llama.cpp's converter; nil where the family has none such.
   func huggingFaceName(ofGGUF name: String) -> String? {

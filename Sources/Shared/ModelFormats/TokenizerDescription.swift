@@ -36,7 +36,7 @@ package struct GGUFTokenizer: Sendable, Equatable {
   package var unknown: Int?
   package var addBOS: Bool?
   package var addSpacePrefix: Bool?
-  /// Phi-3's: the blanks behind a mark of its template belong to the mark, which no key says. Its marks are `<|user|>` and
+  /// The blanks behind a mark of the template belong to the mark, which no key says: in Phi-3. Marks are `<|user|>` and
   /// others of that form.
   package var marksTakeBlanks: Bool
 
