@@ -174,9 +174,10 @@ final class GGUFConfig {
     guard case .integers(let numbers)? = value(name), let first = numbers.first else {
       return try metadata.optionalInteger(key(name))
     }
-    guard first >= 0, numbers.allSatisfy({ $0 == first }) else {
+    guard numbers.allSatisfy({ $0 == first }) else {
       throw unsupported(name, "a list of \(numbers.count) numbers that differ", "the same number for all layers")
     }
+    guard first >= 0 else { throw unsupported(name, "\(first) for all layers", "a count") }
     return Int(first)
   }
 

@@ -132,7 +132,8 @@ import Testing
     ),
     ("qwen3", "mlp_bias", true, "\"mlp_bias\" is true; supported: false in Qwen3 models"),
     ("llama2", "head_dim", 15, "the head size is 15; supported: even sizes"),
-    ("gemma3", "query_pre_attn_scalar", 0, "the scale of attention is inf; supported: numbers above 0"),
+    ("gemma3", "query_pre_attn_scalar", 0, "\"query_pre_attn_scalar\" is 0; supported: a number above 0"),
+    ("gemma3", "query_pre_attn_scalar", -256, "\"query_pre_attn_scalar\" is -256; supported: a number above 0"),
     ("gemma3", "final_logit_softcapping", 0.0, "the bound of the logits is 0.0; supported: numbers above 0"),
     (
       "gemma3", "rope_parameters", ["rope_theta": 10000.0, "rope_type": "default"],

@@ -370,5 +370,13 @@ import Testing
     file.remove("llama.attention.head_count_kv")
     file.set("llama.attention.head_count_kv", UInt32(0))
     #expect(problem(file)?.description.contains("key/value heads is 0") == true)
+    for (numbers, said) in [
+      ([-1, -1], "is -1 for all layers; supported: a count"), ([1, 2], "2 numbers that differ"),
+    ] {
+      file.remove("llama.attention.head_count_kv")
+      file.set("llama.attention.head_count_kv", numbers.map { Int32($0) })
+      #expect(problem(file)?.description.contains("'llama.attention.head_count_kv' is ") == true)
+      #expect(problem(file)?.description.contains(said) == true, "\(numbers)")
+    }
   }
 }

@@ -20,7 +20,9 @@ extension ModelFamily {
         try config.rotation(theta: 1_000_000, scalings: [.linear], of: .full),
         try config.rotation(theta: 10000, of: .sliding),
       ]
-      model.attentionScale = inverseRoot(try config.optionalNumber("query_pre_attn_scalar") ?? 256)
+      let scalar = try config.optionalNumber("query_pre_attn_scalar") ?? 256
+      guard scalar > 0 else { throw config.unsupported("query_pre_attn_scalar", "a number above 0") }
+      model.attentionScale = inverseRoot(scalar)
       model.logitCap = try config.optionalNumber("final_logit_softcapping").map { Float($0) }
       let period = try config.windowPeriod() ?? 6
       try config.slide(&model, by: config.window(ifMissing: 4096)) { ($0 + 1) % period != 0 }
