@@ -40,10 +40,12 @@ package struct ChoiceTrainee: TrainedModel {
   package var rewardIsSampled: Bool { false }
 
   package func cost(of rows: [Int]) -> TrainingCost {
-    let tokens = rows.reduce(0) { sum, row in
-      examples[row].item.continuations.reduce(sum + examples[row].item.prompt.count) { $0 + $1.count }
+    let each = rows.map { row in
+      examples[row].item.continuations.reduce(examples[row].item.prompt.count) { $0 + $1.count }
     }
-    return TrainingCost(tokens: tokens, memoryBytes: weights.model.gradientBytes(rows: tokens))
+    let tokens = each.reduce(0, +)
+    return TrainingCost(
+      tokens: tokens, memoryBytes: weights.model.gradientBytes(rows: tokens, longest: each.max() ?? 0))
   }
 
   package func gradient(

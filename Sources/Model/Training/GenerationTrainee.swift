@@ -61,13 +61,15 @@ package struct GenerationTrainee: TrainedModel {
   package func cost(of rows: [Int]) -> TrainingCost {
     let longest = rows.map { self.rows[$0].prompt.count }.max() ?? 0
     let limit = task.settings.maximumTokens
-    let tokens = rows.reduce(0) { sum, row in
+    let each = rows.map { row in
       let behind = settings.objective == .reinforce ? settings.samples * limit : solutions[row].count
-      return sum + self.rows[row].prompt.count + behind
+      return self.rows[row].prompt.count + behind
     }
+    let tokens = each.reduce(0, +)
     return TrainingCost(
       tokens: tokens,
-      memoryBytes: weights.model.gradientBytes(rows: min(tokens, Self.recordedTogether))
+      memoryBytes: weights.model.gradientBytes(
+        rows: min(tokens, Self.recordedTogether), longest: each.max() ?? 0)
         + weights.model.decodingBytes(positions: longest + limit, sequences: max(rows.count, settings.validationRows)))
   }
 

@@ -173,8 +173,9 @@ extension LanguageModel {
     // The factored form even of a vector of ones: the gradient there is as good as anywhere.
     let table = MultiplierTable([multipliers], factorization: factorization)
     let rows = items.reduce(0) { $0 + $1.rowCount }
-    let least = shape.gradientBytes(rows: rows, memory: 0)
-    try room.require(least, for: "a gradient over \(rows) tokens")
+    let longest = items.reduce(0) { max($0, $1.rowCount) }
+    let least = shape.gradientBytes(rows: rows, longest: longest, memory: 0)
+    try room.require(least, for: "a gradient over \(rows) tokens, \(longest) of one row")
     // What is not kept is computed again.
     var left = min(memory, room.bytes - least)
     var parts: [GradientTape.Part] = []

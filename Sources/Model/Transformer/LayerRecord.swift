@@ -89,4 +89,19 @@ final class RecordSpace: Sendable {
     probabilities = FloatBuffer(count: scores)
     scoreGradient = FloatBuffer(count: scores)
   }
+
+  /// Of one that has been used for all that it is for.
+  static func byteCount(shape: ModelShape, rows: Int, scores: Int) -> Int {
+    let columns =
+      2 * shape.hidden + 2 * shape.widestFactors + 2 * shape.queryWidth + 3 * shape.intermediate + shape.headUnits
+      * shape.headDimension
+    return (rows * columns + 2 * scores) * MemoryLayout<Float>.stride
+  }
+
+  var byteCount: Int {
+    [
+      normed, factors, between, attended, activated, gateUpGradient, hiddenGradient, headGradient, outGradient,
+      probabilities, scoreGradient,
+    ].reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride }
+  }
 }

@@ -82,16 +82,25 @@ extension ModelShape {
   /// kept for the way back, and what a pass works in.
   /// - Parameters:
   ///   - rows: of one tape, of which every one may need logits.
+  ///   - longest: rows of its longest item, which is not cut.
   ///   - memory: for activations and logits that are kept; see ``GradientTape/standardMemory``.
-  package func gradientBytes(rows: Int, memory: Int) -> Int {
-    let pass = min(rows, LanguageModel.batchRows)
+  package func gradientBytes(rows: Int, longest: Int, memory: Int) -> Int {
+    let pass = max(min(rows, LanguageModel.batchRows), longest)
     let kept = min(
       memory, layers * LayerRecord.byteCount(shape: self, rows: rows, rest: rows) + rows * vocabulary * float)
-    // See RecordSpace and BackwardState.
-    let width = 4 * hidden + 2 * widestFactors + 3 * intermediate + 2 * queryWidth + headUnits * headDimension
+    // See BackwardState.
     let multipliers = 2 * layers * stages.reduce(0) { $0 + $1.factors }
     return kept + LayerRecord.byteCount(shape: self, rows: pass, rest: pass)
-      + (layers * rows * hidden + pass * width + multipliers) * float + RecordedHead.groupBytes
+      + RecordSpace.byteCount(shape: self, rows: pass, scores: scoreCount(rows: pass))
+      + (layers * rows * hidden + 2 * pass * hidden + multipliers) * float + RecordedHead.groupBytes
+  }
+
+  /// Scores of attention of so many rows at most: of one sequence, whose blocks see all before them as far as the widest
+  /// window reaches.
+  private func scoreCount(rows: Int) -> Int {
+    let block = AttentionBlock.rowLimit
+    let window = windows.contains(nil) ? rows : windows.reduce(0) { max($0, $1 ?? 0) }
+    return heads * rows * min((rows + block + 1) / 2, window + block)
   }
 
   /// Whether the matrices of so many experts stay, with that much for them.

@@ -95,7 +95,8 @@ struct MemoryNeeds {
     self.memory = memory
     decoding = shape.decodingBytes(positions: min(Self.positions, shape.context), sequences: Self.sequences)
     search = shape.searchBytes(experts: Self.experts, threads: threads)
-    training = shape.gradientBytes(rows: Self.trainedTokens, memory: GradientTape.standardMemory)
+    training = shape.gradientBytes(
+      rows: Self.trainedTokens, longest: Self.trainedTokens, memory: GradientTape.standardMemory)
     factorizing = memory.factorizingPerThread * threads
   }
 
