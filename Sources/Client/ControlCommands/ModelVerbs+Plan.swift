@@ -15,14 +15,14 @@ extension Invocation {
     add("singular vectors, \(plan.factors.precision) precision (mapped)", plan.factors.bytes)
     if plan.products > 0 { add("their products with the weights", plan.products) }
     add("held", plan.held)
-    add(
-      "keys and values of \(plan.keysAndValues.sequences) x \(plan.keysAndValues.positions) tokens",
-      plan.keysAndValues.bytes)
-    add("search of \(plan.search.experts) experts", plan.search.bytes)
-    add("training, \(plan.training.tokens) tokens a step", plan.training.bytes)
-    add("factorizing, once (threads: \(plan.factorizing.threads))", plan.factorizing.bytes)
+    let workload = plan.workload
+    add("keys and values of \(workload.sequences) x \(workload.positions) tokens", plan.keysAndValues)
+    if plan.vectorChanges > 0 { add("what mixtures change, kept for long answers", plan.vectorChanges) }
     add("a pass", plan.pass)
-    add("held, keys and values, a pass, the largest job", plan.needed)
+    add("search of \(workload.experts) experts", plan.search)
+    add("training, \(workload.tokens) tokens a step", plan.training)
+    add("factorizing, once (threads: \(workload.threads))", plan.factorizing)
+    add("held, what answers take, the largest job", plan.needed)
     print(parts, empty: "")
     console.print("")
     var types = Table(("STORED AS", .left), ("WEIGHTS", .right), ("HELD", .right), ("WITH ALL", .right))
@@ -55,7 +55,7 @@ extension Invocation {
     console.note(
       "memory: weights \(bytesText(plan.weights.total)), singular vectors \(bytesText(plan.factors.bytes)), "
         + (plan.products > 0 ? "products \(bytesText(plan.products)), " : "")
-        + "keys and values \(bytesText(plan.keysAndValues.bytes)), search \(bytesText(plan.search.bytes)); "
+        + "keys and values \(bytesText(plan.keysAndValues)), search \(bytesText(plan.search)); "
         + "in all up to \(bytesText(plan.needed)) (--plan says more)")
     note(plan)
   }

@@ -16,6 +16,8 @@ package struct ModelMemory: Sendable {
   package let precision: String
   /// Products of it and the weights, which are made when a mixture first needs them; 0 where they are not.
   package let products: Int
+  /// What the vectors of long answers change, as far as it is kept (``KeptChanges``), gaps aside; 0 where it is not made.
+  package let vectorChanges: Int
   /// What one compute thread works in while matrices are factored.
   package let factorizingPerThread: Int
 
@@ -42,9 +44,11 @@ package struct ModelMemory: Sendable {
     let chosen = precision ?? .standard(for: layout)
     factors = Factorization.byteCount(of: layout, precision: chosen)
     self.precision = chosen.rawValue
-    products =
-      FactoredForms(layout, weightBytes: targets, precision: chosen).mayHaveProducts
-      ? Factorization.productBytes(of: layout) : 0
+    let forms = FactoredForms(layout, weightBytes: targets, precision: chosen)
+    products = forms.mayHaveProducts ? Factorization.productBytes(of: layout) : 0
+    let change = MemoryLayout<Float16>.stride * forms.squares
+    vectorChanges =
+      forms.changePays(tokens: shape.context) ? min(KeptChanges.countLimit, KeptChanges.byteLimit / change) * change : 0
     factorizingPerThread = layout.matrices.reduce(0) { largest, target in
       // What is not stored as floats is widened first.
       let widened = type(target.name) == .f32 ? 0 : target.rows * target.columns * MemoryLayout<Float>.stride

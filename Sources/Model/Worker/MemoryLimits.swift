@@ -80,27 +80,29 @@ struct MemoryLimits: Sendable {
 /// A model, and what is done with it: each beside it, one job at a time.
 struct MemoryNeeds {
   let memory: ModelMemory
+  let workload: MemoryPlan.Workload
   let decoding: Int
   let search: Int
   let training: Int
   let factorizing: Int
 
-  // What it reckons with.
-  static let (sequences, positions, experts, trainedTokens) = (4, 2048, 3, 1024)
   /// The program without a model, its threads and libraries.
   private static let program = 128 << 20
 
   init(_ memory: ModelMemory, threads: Int) {
     let shape = memory.shape
+    var workload = MemoryPlan.Workload(threads: threads)
+    workload.positions = min(workload.positions, shape.context)
     self.memory = memory
-    decoding = shape.decodingBytes(positions: min(Self.positions, shape.context), sequences: Self.sequences)
-    search = shape.searchBytes(experts: Self.experts, threads: threads)
+    self.workload = workload
+    decoding = shape.decodingBytes(positions: workload.positions, sequences: workload.sequences)
+    search = shape.searchBytes(experts: workload.experts, threads: threads)
     training = shape.gradientBytes(
-      rows: Self.trainedTokens, longest: Self.trainedTokens, memory: GradientTape.standardMemory)
+      rows: workload.tokens, longest: workload.tokens, memory: GradientTape.standardMemory)
     factorizing = memory.factorizingPerThread * threads
   }
 
   /// Answers are decoded while a job runs.
-  var beside: Int { max(search, training, factorizing) + decoding + memory.pass }
+  var beside: Int { max(search, training, factorizing) + decoding + memory.vectorChanges + memory.pass }
   var whole: Int { memory.held + beside + Self.program }
 }

@@ -14,13 +14,9 @@ extension MemoryPlan {
         type: configuration.quantization, targets: Int64(memory.targets), embedding: Int64(memory.embedding),
         rest: Int64(memory.rest)),
       factors: Factors(precision: memory.precision, bytes: Int64(memory.factors)), products: Int64(memory.products),
-      keysAndValues: KeysAndValues(
-        sequences: MemoryNeeds.sequences, positions: min(MemoryNeeds.positions, memory.shape.context),
-        bytes: Int64(needs.decoding)),
-      search: Search(experts: MemoryNeeds.experts, bytes: Int64(needs.search)),
-      training: Training(tokens: MemoryNeeds.trainedTokens, bytes: Int64(needs.training)),
-      factorizing: Factorizing(threads: threads, bytes: Int64(needs.factorizing)), pass: Int64(memory.pass),
-      held: Int64(memory.held), needed: Int64(needs.whole),
+      keysAndValues: Int64(needs.decoding), vectorChanges: Int64(memory.vectorChanges), search: Int64(needs.search),
+      training: Int64(needs.training), factorizing: Int64(needs.factorizing), pass: Int64(memory.pass),
+      held: Int64(memory.held), needed: Int64(needs.whole), workload: needs.workload,
       types: StoredForm.allCases.map { form in
         let other = MemoryNeeds(
           ModelMemory(configuration, precision: limits.factors, type: form.types(of: configuration)), threads: threads)

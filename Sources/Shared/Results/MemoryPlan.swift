@@ -11,16 +11,22 @@ package struct MemoryPlan: Codable, Sendable, Equatable {
   package var factors: Factors
   /// Products of those and the weights; 0 where they are not made.
   package var products: Int64
-  package var keysAndValues: KeysAndValues
-  package var search: Search
-  package var training: Training
-  package var factorizing: Factorizing
+  /// Of the texts that are decoded together.
+  package var keysAndValues: Int64
+  /// What the vectors of the last long answers change, once those were asked for; 0 where it is not made.
+  package var vectorChanges: Int64
+  package var search: Int64
+  /// A step.
+  package var training: Int64
+  package var factorizing: Int64
   /// What one pass works in.
   package var pass: Int64
   /// Weights, factors and products: what `memory_budget` counts.
   package var held: Int64
-  /// With the largest of what is done with it.
+  /// With what answers take and the largest of the jobs.
   package var needed: Int64
+  /// What it is reckoned for.
+  package var workload: Workload
   /// The same model in other types.
   package var types: [OtherType]
   package var limits: Limits
@@ -31,14 +37,15 @@ package struct MemoryPlan: Codable, Sendable, Equatable {
 
   package init(
     modelID: String, architecture: String, parameters: Int64, layers: Int, weights: Weights, factors: Factors,
-    products: Int64, keysAndValues: KeysAndValues, search: Search, training: Training, factorizing: Factorizing,
-    pass: Int64, held: Int64, needed: Int64, types: [OtherType], limits: Limits, problem: String? = nil,
-    advice: Advice? = nil
+    products: Int64, keysAndValues: Int64, vectorChanges: Int64, search: Int64, training: Int64, factorizing: Int64,
+    pass: Int64, held: Int64, needed: Int64, workload: Workload, types: [OtherType], limits: Limits,
+    problem: String? = nil, advice: Advice? = nil
   ) {
     (self.modelID, self.architecture, self.parameters, self.layers) = (modelID, architecture, parameters, layers)
     (self.weights, self.factors, self.products, self.keysAndValues) = (weights, factors, products, keysAndValues)
-    (self.search, self.training, self.factorizing, self.pass) = (search, training, factorizing, pass)
-    (self.held, self.needed, self.types, self.limits) = (held, needed, types, limits)
+    (self.vectorChanges, self.search, self.training) = (vectorChanges, search, training)
+    (self.factorizing, self.pass, self.held, self.needed) = (factorizing, pass, held, needed)
+    (self.workload, self.types, self.limits) = (workload, types, limits)
     (self.problem, self.advice) = (problem, advice)
   }
 
@@ -67,36 +74,21 @@ package struct MemoryPlan: Codable, Sendable, Equatable {
     package init(precision: String, bytes: Int64) { (self.precision, self.bytes) = (precision, bytes) }
   }
 
-  package struct KeysAndValues: Codable, Sendable, Equatable {
+  package struct Workload: Codable, Sendable, Equatable {
+    /// Decoded together.
     package var sequences: Int
+    /// Tokens of each of them.
     package var positions: Int
-    package var bytes: Int64
-
-    package init(sequences: Int, positions: Int, bytes: Int64) {
-      (self.sequences, self.positions, self.bytes) = (sequences, positions, bytes)
-    }
-  }
-
-  package struct Search: Codable, Sendable, Equatable {
+    /// Of a search.
     package var experts: Int
-    package var bytes: Int64
-
-    package init(experts: Int, bytes: Int64) { (self.experts, self.bytes) = (experts, bytes) }
-  }
-
-  package struct Training: Codable, Sendable, Equatable {
-    /// Tokens of one step.
+    /// Of a step of training.
     package var tokens: Int
-    package var bytes: Int64
-
-    package init(tokens: Int, bytes: Int64) { (self.tokens, self.bytes) = (tokens, bytes) }
-  }
-
-  package struct Factorizing: Codable, Sendable, Equatable {
     package var threads: Int
-    package var bytes: Int64
 
-    package init(threads: Int, bytes: Int64) { (self.threads, self.bytes) = (threads, bytes) }
+    package init(sequences: Int = 4, positions: Int = 2048, experts: Int = 3, tokens: Int = 1024, threads: Int) {
+      (self.sequences, self.positions, self.experts) = (sequences, positions, experts)
+      (self.tokens, self.threads) = (tokens, threads)
+    }
   }
 
   package struct OtherType: Codable, Sendable, Equatable {

@@ -439,9 +439,9 @@ enum TinyModel {
       modelID: facts.modelID, architecture: facts.architecture, parameters: facts.parameters, layers: facts.layers,
       weights: .init(type: facts.quantization, targets: 192, embedding: 128, rest: 16),
       factors: .init(precision: "single", bytes: 4096), products: 192,
-      keysAndValues: .init(sequences: 4, positions: 16, bytes: 1024), search: .init(experts: 3, bytes: 600),
-      training: .init(tokens: 1024, bytes: 5000), factorizing: .init(threads: 2, bytes: 700), pass: 300, held: 4624,
-      needed: 10948, types: [.init(type: "F32", weights: 336, held: 4624, needed: 10948)],
+      keysAndValues: 1024, vectorChanges: 0, search: 600, training: 5000, factorizing: 700, pass: 300, held: 4624,
+      needed: 10948, workload: .init(positions: 16, threads: 2),
+      types: [.init(type: "F32", weights: 336, held: 4624, needed: 10948)],
       limits: .init(budget: 1 << 31, data: nil, group: nil, machine: 1 << 34))
   }
 

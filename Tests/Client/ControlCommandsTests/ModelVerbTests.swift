@@ -30,10 +30,10 @@ import Testing
         "model_id": "Llama-3-8B", "architecture": "LlamaForCausalLM", "parameters": 8_030_261_248, "layers": 32,
         "weights": ["type": "BF16", "targets": 13_959_000_000, "embedding": 2_101_000_000, "rest": 1_000_000],
         "factors": ["precision": "half", "bytes": 5_500_000_000], "products": 0,
-        "keys_and_values": ["sequences": 4, "positions": 2048, "bytes": 2_147_000_000],
-        "search": ["experts": 3, "bytes": 3_900_000_000], "training": ["tokens": 1024, "bytes": 3_000_000_000],
-        "factorizing": ["threads": 2, "bytes": 1_500_000_000], "pass": 300_000_000, "held": 27_051_000_000,
-        "needed": 33_500_000_000,
+        "keys_and_values": 2_147_000_000, "vector_changes": 990_000_000, "search": 3_900_000_000,
+        "training": 3_000_000_000, "factorizing": 1_500_000_000, "pass": 300_000_000, "held": 27_051_000_000,
+        "needed": 34_500_000_000,
+        "workload": ["sequences": 4, "positions": 2048, "experts": 3, "tokens": 1024, "threads": 2],
         "types": [["type": "Q4_K_M", "weights": 4_900_000_000, "held": 15_900_000_000, "needed": 22_400_000_000]],
         "limits": ["budget": 2_147_483_648, "data": nil, "group": nil, "machine": 25_000_000_000],
         "advice": ["memory_budget": 28_500_000_000, "memory_max": "32G"],
@@ -52,6 +52,8 @@ import Testing
       for (part, bytes) in [
         ("weights of the target matrices, BF16", "14 GB"), ("singular vectors, half precision (mapped)", "5.5 GB"),
         ("held", "27 GB"), ("keys and values of 4 x 2048 tokens", "2.1 GB"), ("search of 3 experts", "3.9 GB"),
+        ("what mixtures change, kept for long answers", "990 MB"), ("training, 1024 tokens a step", "3.0 GB"),
+        ("factorizing, once (threads: 2)", "1.5 GB"),
       ] {
         #expect(shown.lines.contains { $0.hasPrefix(part) && $0.hasSuffix(bytes) }, "\(part)")
       }

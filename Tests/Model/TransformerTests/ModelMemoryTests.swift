@@ -20,6 +20,9 @@ import Testing
     #expect(model.factorization.productBytes == 0, "they are made when they are used")
     model.makeProducts()
     #expect(memory.products == model.factorization.productBytes)
+    let change = try #require(VectorChange(.ones(model.layout.count), model.factorization))
+    let changes = KeptChanges.countLimit * change.byteCount
+    #expect((changes - gaps * KeptChanges.countLimit...changes).contains(memory.vectorChanges))
   }
 
   @Test func whatIsWorkedInIsAsLargeAsPlanned() throws {
@@ -87,6 +90,8 @@ import Testing
     #expect(tenths(memory.factors) == model.expected.factors)
     let isSmall = model.configuration.hidden < 2048
     #expect(tenths(memory.products) == (isSmall ? model.expected.products : 0))
+    // In halves; of the last two vectors, or of one where two are beyond a gigabyte, or of none.
+    #expect(tenths(memory.vectorChanges) == ["Llama-3.2-1B": 0.7, "Gemma-3-270M": 0.2][model.testDescription] ?? 0)
     #expect(memory.shape.decodingBytes(positions: 64, sequences: 1) == 64 * model.kib << 10)
     #expect(memory.held == memory.weights + memory.factors + memory.products)
   }

@@ -92,7 +92,10 @@ import WorkerProtocol
         plan.factors == .init(precision: "single", bytes: Int64(memory.factors))
           && plan.products == Int64(memory.products))
       #expect(plan.held == Int64(memory.held) && plan.needed > plan.held)
-      #expect(plan.keysAndValues.positions == 256, "its context")
+      #expect(plan.workload.positions == 256, "its context")
+      #expect(plan.vectorChanges == Int64(memory.vectorChanges) && plan.vectorChanges > 0)
+      let jobs = max(plan.search, plan.training, plan.factorizing)
+      #expect(plan.needed > plan.held + plan.keysAndValues + plan.vectorChanges + plan.pass + jobs)
       #expect(plan.types.map(\.type) == ["F32", "BF16", "Q8_0", "Q4_K_M"])
       #expect(plan.types[0].held == plan.held && plan.types[0].needed == plan.needed)
       #expect(plan.limits == .init(budget: 1000, data: nil, group: 1 << 40, machine: 1 << 34))
@@ -141,7 +144,7 @@ import WorkerProtocol
       #expect(small.parameters == 8_030_261_248)
       #expect(
         small.products == 0 && small.factors.precision == "half" && tenths(small.factors.bytes) == 5.5
-          && tenths(small.keysAndValues.bytes) == 2.1)
+          && tenths(small.keysAndValues) == 2.1 && small.vectorChanges == 0)
       #expect(small.types.map { tenths($0.weights) } == [32.1, 16.1, 8.5, 4.9])
       #expect(small.problem != nil)
       #expect(small.advice?.memoryBudget.map { $0 > small.held } == true)
