@@ -28,6 +28,12 @@ extension LanguageModel {
     shouldStop: () -> Bool = { false }
   ) throws(TransformerError) -> [[[ContinuationScore]]] {
     precondition(basis.model === self, "the basis belongs to another model")
+    let lengths = candidates.flatMap { $0.items.map(\.rowCount) }
+    let rows = lengths.reduce(0, +)
+    let longest = max(min(rows, Self.unitRows), lengths.max() ?? 0)
+    try room.require(
+      2 * rows * shape.hidden * MemoryLayout<Float>.stride + pool.threadCount * shape.passBytes(rows: longest),
+      for: "scoring \(candidates.count) mixtures over \(rows) tokens together")
     var units: [CandidateUnit] = []
     for (number, candidate) in candidates.enumerated() {
       try check(candidate, experts: basis.experts.count)

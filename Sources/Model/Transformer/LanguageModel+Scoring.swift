@@ -58,7 +58,7 @@ extension LanguageModel {
 
   /// As ``score(_:under:priority:)-swift.method`` for one item, in passes of about `pieceRows` rows: for requests that
   /// others do not wait long for. A long prompt is computed piece by piece into a cache, and its continuations after the
-  /// last piece.
+  /// last piece, at once.
   package func score(
     _ item: ScoringItem, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
   ) throws(TransformerError) -> [ContinuationScore] {
@@ -70,6 +70,7 @@ extension LanguageModel {
     // The last piece is left to the pass that answers: it ends the prompt.
     let cache = try keep(item.prompt, upTo: pieceRows, views[0], multipliers, source, priority)
     let last = ItemBatch(item, after: cache, view: views[0])
+    try require(passOf: last.batch)
     let scores = score(last, multipliers, source, priority)[0]
     guard scores.allSatisfy({ $0.logprobs.allSatisfy(\.isFinite) }) else { throw .overflow(item: 0) }
     return scores

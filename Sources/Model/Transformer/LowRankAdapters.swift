@@ -61,6 +61,11 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
     model.pool.run([build], priority: priority)
   }
 
+  /// Bytes of one, of any adapters.
+  package static func byteCount(_ model: LanguageModel) -> Int {
+    model.shape.layers * model.shape.headStage.size * MemoryLayout<Float>.stride
+  }
+
   /// The matrices of a layer, one after the other.
   func layer(_ layer: Int) -> UnsafePointer<Float> { unsafe UnsafePointer(heads.pointer + layer * layerSize) }
 

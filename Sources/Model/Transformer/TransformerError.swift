@@ -73,7 +73,7 @@ package enum TransformerError: Error, CustomStringConvertible {
 
 extension MemoryRoom {
   /// Refuses what would end the process: nothing of it has been taken yet.
-  func require(_ bytes: Int, for what: String) throws(TransformerError) {
+  package func require(_ bytes: Int, for what: String) throws(TransformerError) {
     guard has(bytes) else { throw .notEnoughMemory(what: what, needed: bytes, room: self.bytes, advice: advice) }
   }
 }

@@ -16,6 +16,12 @@ extension TrainJob {
         .badRequest,
         "lora is for q_proj, k_proj and v_proj, and '\(model.model.layout.matrices[other].name)' is none of them")
     }
+    do throws(TransformerError) {
+      try model.model.room.require(
+        LowRankWeights.byteCount(model.model), for: "LoRA, which is scored with matrices of its own,")
+    } catch {
+      throw WorkerFault(error)
+    }
     return TrainedAdapters(
       model.model, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
   }

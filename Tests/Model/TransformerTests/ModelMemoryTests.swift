@@ -204,6 +204,20 @@ import Testing
     expectRefusal("a basis") { _ = try ExpertBasis(model: model, experts: experts) }
   }
 
+  @Test func mixturesWhoseStreamsDoNotFitAreNotScored() throws {
+    let given = Given(.max)
+    let model = try load(given)
+    var numbers = Numbers(87)
+    let basis = try ExpertBasis(model: model, experts: [numbers.vector(model.layout.count)])
+    let blend = BlendCoefficients(
+      base: [Float](repeating: 1, count: model.layout.matrices.count),
+      experts: [[Float]](repeating: [0], count: model.layout.matrices.count))
+    let candidates = [Candidate(blend, numbers.items(4))]
+    _ = try model.scoreCandidates(basis: basis, candidates, priority: .job)
+    given.set(1000)
+    expectRefusal("a population") { _ = try model.scoreCandidates(basis: basis, candidates, priority: .job) }
+  }
+
   @Test func aGradientKeepsWhatFitsAndIsTheSame() throws {
     let given = Given(.max)
     let model = try load(given)
@@ -236,6 +250,14 @@ import Testing
     // In pieces it goes.
     _ = try model.score(item, under: .base, inPiecesOf: 256, priority: .job)
     _ = try model.logits(prompt: prompt, inPiecesOf: 256)
+    // A continuation is in one piece.
+    given.set(.max)
+    let long = ScoringItem(prompt: Array(prompt.prefix(300)), continuations: [prompt])
+    _ = try model.score(long, under: .base, inPiecesOf: 256, priority: .job)
+    given.set(model.shape.passBytes(rows: prompt.count))
+    expectRefusal("a long continuation") {
+      _ = try model.score(long, under: .base, inPiecesOf: 256, priority: .job)
+    }
     given.set(1000)
     expectRefusal("keys and values") { _ = try model.logits(prompt: prompt, inPiecesOf: 256) }
   }

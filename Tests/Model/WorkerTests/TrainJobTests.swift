@@ -14,6 +14,8 @@ import Training
 import Transformer
 import WorkerProtocol
 
+@testable import Worker
+
 /// Trainings of the worker on the synthetic model.
 @Suite struct TrainJobTests {
   static func spec(
@@ -127,6 +129,25 @@ import WorkerProtocol
       #expect(mixtures[0]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["base"]?["acc"])
       #expect(mixtures[1]["scores"]?.arrayValue?.first?["acc"] == result["eval"]?["lora"]?["acc"])
       #expect(Set(run.journal.compactMap { $0["training"]?.intValue }) == [0, 1])
+    }
+  }
+
+  @Test func loraIsRefusedWhereItsMatricesDoNotFit() throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model, lesson: .task(try model.trainingTask("letters", rows: 32))) {
+        $0.method = .lora
+        $0.modules = ["q_proj"]
+      }
+      let bytes = Mutex(Int.max)
+      let worker = try TestWorker(
+        limits: MemoryLimits(room: MemoryRoom(advice: "raise the limit") { bytes.withLock { $0 } }))
+      #expect(throws: Never.self) {
+        try worker.answer(.tokenize(model: model.reference, text: "a", special: false)).get()
+      }
+      bytes.withLock { $0 = 1000 }
+      let fault = try worker.run(spec).ending.fault()
+      #expect(fault.kind == .notEnoughMemory && fault.message.hasPrefix("LoRA, "), "\(fault.message)")
     }
   }
 
