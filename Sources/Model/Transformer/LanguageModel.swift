@@ -92,8 +92,7 @@ package final class LanguageModel: Sendable {
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
     return try load(
       file, factorizationDirectory: factorizationDirectory, precision: precision, pool: pool, room: room,
-      shouldStop: shouldStop,
-      progress: progress)
+      shouldStop: shouldStop, progress: progress)
   }
 
   /// Reads a model, its matrices as they are stored, and its factorization, which is computed once and kept in
@@ -183,9 +182,8 @@ package final class LanguageModel: Sendable {
       for: "factorizing model '\(model)'")
     do throws(SVFError) {
       let computed = try unsafe Factorization.compute(
-        layout: layout,
-        weights: { unsafe weights.widened($0, $1) }, digest: digest, precision: precision, into: cacheFile, pool: pool,
-        shouldStop: shouldStop,
+        layout: layout, weights: { unsafe weights.widened($0, $1) }, digest: digest, precision: precision,
+        into: cacheFile, pool: pool, shouldStop: shouldStop,
         progress: { progress(.factorizing(done: $0.done, of: $0.count, found: $0.found, share: $0.share)) })
       return (computed, damage)
     } catch {
@@ -233,7 +231,7 @@ extension LanguageModel {
   /// Tokens after which a generation ends: those that the configuration says, and those that end a turn by their name.
   package var endIDs: [Int32] {
     let named = tokenizer?.endOfTurn ?? []
-    return named + configuration.eosIDs.map { Int32(truncatingIfNeeded: $0) }.filter { !named.contains($0) }
+    return named + configuration.eosIDs.compactMap { Int32(exactly: $0) }.filter { !named.contains($0) }
   }
 
   /// The token that ends an answer in a chat: the first of those that the template writes behind one; nil where it writes none.

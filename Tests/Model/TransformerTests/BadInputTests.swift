@@ -1,5 +1,6 @@
 import Foundation
 import LinearAlgebra
+import ModelFormats
 import Multipliers
 import Testing
 
@@ -7,6 +8,14 @@ import Testing
 
 /// What is wrong is an error that says where, never a trap.
 @Suite struct BadInputTests {
+  /// It would be token 3 without its upper half.
+  @Test func anEndThatNoTokenCanBeEndsNothing() throws {
+    let file = try openModel(at: TinyModel.path)
+    var configuration = file.configuration
+    configuration.eosIDs = [1 << 32 + 3, 5]
+    #expect(try RandomModel.load(configuration).endIDs == [5])
+  }
+
   private func message(_ body: () throws -> Void) -> String {
     do {
       try body()
