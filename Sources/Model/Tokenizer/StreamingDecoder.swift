@@ -1,8 +1,7 @@
 /// Decodes ids as they are generated and gives text only when its characters are complete.
 ///
 /// A token may end in the middle of a character; its bytes wait for the next token. SentencePiece's blank in front is dropped
-/// from the first. What is given out in pieces is, joined, exactly
-/// what `Tokenizer.decode` gives for all ids at once.
+/// from the first. What is given out in pieces is, joined, exactly what `Tokenizer.decode` gives for all ids at once.
 package struct StreamingDecoder {
   private let tokenizer: Tokenizer
   private let skipSpecial: Bool

@@ -1,5 +1,6 @@
 extension Tokenizer {
-  /// The ids of `text` as it is: no template, no added tokens. The text of a control token is plain text unless `recognizeSpecial`.
+  /// The ids of `text` as it is: no template, and nothing put in front. The text of a control token is plain text unless
+  /// `recognizeSpecial`; that of other added tokens means them.
   package func encode(_ text: String, recognizeSpecial: Bool = false) -> [Int32] {
     var encoding = Encoding(self)
     encoding.add([TextPiece(text, recognizeSpecial: recognizeSpecial)])

@@ -39,32 +39,16 @@ struct RecordPlan: Sendable {
   }
 }
 
-/// Rows of a tile at most: it takes some 10 ms then, and short requests get in between.
-private let rowLimit = 512
-/// Tiles of a product at least, where its shape allows: two threads then end within an eighth of each other.
-private let tileGoal = 8
-
-/// Cuts rows x units into the squarest tiles that are enough: OpenBLAS packs both operands of every tile anew.
+/// Cuts rows x units into tiles.
 /// - Parameters:
 ///   - width: units that stay together: a cache line of results.
 ///   - columnsOfUnit: outputs that a unit stands for.
 private func recordTiles(rows: Int, units: Int, width: Int, columnsOfUnit: Int) -> [RecordTile] {
   guard rows > 0 else { return [] }
   let pieces = (units + width - 1) / width
-  let fewest = (rows + rowLimit - 1) / rowLimit
-  var best = (rows: fewest, columns: min(pieces, (tileGoal + fewest - 1) / fewest))
-  func cost(_ parts: (rows: Int, columns: Int)) -> Double {
-    Double(parts.rows) / Double(rows) + Double(parts.columns) / Double(pieces * width * columnsOfUnit)
-  }
-  // With few rows the weights are all the work, and cutting rows would read them twice.
-  if rows >= 64 {
-    for rowParts in fewest...max(fewest, tileGoal) {
-      let other = (rows: rowParts, columns: min(pieces, (tileGoal + rowParts - 1) / rowParts))
-      if cost(other) < cost(best) { best = other }
-    }
-  }
-  return blocks(rows, best.rows).enumerated().flatMap { part, rows in
-    blocks(pieces, best.columns).map { columns in
+  let (rowParts, columnParts) = parts(rows: rows, pieces: pieces, width: width * columnsOfUnit)
+  return blocks(rows, rowParts).enumerated().flatMap { part, rows in
+    blocks(pieces, columnParts).map { columns in
       RecordTile(
         rows: rows, columns: columns.lowerBound * width..<min(columns.upperBound * width, units), part: part)
     }

@@ -90,8 +90,9 @@ private func tiles(_ groups: [RowGroup], units: Int, columnsOfUnit: Int, _ cut: 
 }
 
 /// Into how many blocks of rows and of columns a product is cut. OpenBLAS packs both operands of every tile anew, so of
-/// the cuts that give enough tiles the squarest is the cheapest.
-private func parts(rows: Int, pieces: Int, width: Int) -> (rows: Int, columns: Int) {
+/// the cuts that give enough tiles the squarest is the cheapest. `pieces` are what columns are cut between, `width` of them
+/// each.
+func parts(rows: Int, pieces: Int, width: Int) -> (rows: Int, columns: Int) {
   let fewest = (rows + rowLimit - 1) / rowLimit
   var best = (rows: fewest, columns: min(pieces, (tileGoal + fewest - 1) / fewest))
   // With few rows the weights are all the work, and cutting rows would read them twice.

@@ -1,4 +1,3 @@
-import Glibc
 import LinearAlgebra
 import StrictJSON
 import SystemSupport
@@ -17,7 +16,7 @@ struct BenchmarkMachine: Sendable {
     let cpuinfo = (try? FileSystem.readVirtual("/proc/cpuinfo")).map { String(decoding: $0, as: UTF8.self) } ?? ""
     return BenchmarkMachine(
       processor: processor(cpuinfo: cpuinfo),
-      memoryBytes: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)),
+      memoryBytes: machineMemory,
       system: systemName(), versions: [("t2d", programVersion), ("openblas", BLAS.library)])
   }
 

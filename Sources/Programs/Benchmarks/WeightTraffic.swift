@@ -10,7 +10,8 @@ struct WeightTraffic {
 
   init(_ model: LanguageModel) throws {
     let file = try openModel(at: model.path)
-    let head = model.configuration.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"
+    let head =
+      model.configuration.tiedEmbeddings ? ModelConfiguration.embeddingName : ModelConfiguration.headName
     weights = try (model.layout.matrices.map(\.name) + [head]).reduce(0) { sum, name in
       guard let values = file.shape(of: name)?.reduce(1, *),
         let bytes = file.elementType(of: name)?.byteCount(of: values)

@@ -309,15 +309,13 @@ final class TemplateRun {
     scopes = [outer[0], [:]]
     defer { scopes = outer }
     for (index, parameter) in macro.parameters.enumerated() {
-      let value: TemplateValue =
-        if index < arguments.positional.count {
-          arguments.positional[index]
-        } else if let given = arguments.named[
-          parameter.name]
-        { given } else if let standard = parameter.standard { try evaluate(standard) } else {
-          .undefined(parameter.name)
-        }
-      scopes[1][parameter.name] = value
+      if let given = arguments.value(index, parameter.name) {
+        scopes[1][parameter.name] = given
+      } else if let standard = parameter.standard {
+        scopes[1][parameter.name] = try evaluate(standard)
+      } else {
+        scopes[1][parameter.name] = .undefined(parameter.name)
+      }
     }
     return .text(try captured { () throws(ChatTemplateError) in _ = try execute(macro.body) })
   }

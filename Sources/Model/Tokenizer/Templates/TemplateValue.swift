@@ -188,9 +188,7 @@ extension TemplateRun {
   }
 
   func join(_ parts: [TemplateText], by separator: String) throws(ChatTemplateError) -> TemplateText {
-    let separator = TemplateText(separator)
-    try step(characters: parts.reduce(0) { $0 + $1.count + separator.count })
-    return separator.joining(parts)
+    try join(parts, by: TemplateText(separator))
   }
 
   private func pythonLiteral(_ text: TemplateText) throws(ChatTemplateError) -> TemplateText {
