@@ -17,7 +17,7 @@ extension Invocation {
     add("held", plan.held)
     let workload = plan.workload
     add("keys and values of \(workload.sequences) x \(workload.positions) tokens", plan.keysAndValues)
-    if plan.vectorChanges > 0 { add("what mixtures change, kept for long answers", plan.vectorChanges) }
+    if plan.vectorChanges > 0 { add("vector changes, kept for long answers", plan.vectorChanges) }
     add("a pass", plan.pass)
     add("search of \(workload.experts) experts", plan.search)
     add("training, \(workload.tokens) tokens a step", plan.training)

@@ -41,7 +41,8 @@ import SystemSupport
 
   var byteCount: Int { unsafe address.load(ordering: .relaxed) == nil ? 0 : count * MemoryLayout<Float>.stride }
 
-  /// `make` writes the product of one matrix; on compute threads, several at once.
+  /// `make` writes the product of one matrix; on compute threads, several at once. The lock is held meanwhile: whoever comes
+  /// then needs the products too, and no compute thread ever asks for them to be made.
   func make(
     pool: ComputePool, priority: ComputePool.Priority,
     _ make: @escaping @Sendable (Int, UnsafeMutablePointer<Float>, Scratch) -> Void

@@ -97,7 +97,7 @@ extension Factorization {
   ) throws(SVFError) {
     let layout = written.layout
     let met = RepeatedMatrices()
-    // The dearest first: the last tiles to run are then short ones, and no thread waits long for another at the end.
+    // The most expensive first: the last tiles to run are then short ones, and no thread waits long for another at the end.
     let order = matrices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
     let start = FactorizationProgress(layout.matrices.map(cost), missing: matrices)
     progress(start)

@@ -4,8 +4,8 @@ package import LinearAlgebra
 package import Multipliers
 package import SystemSupport
 
-/// Every target matrix of a model in factored form: computed once, kept in a file under the model's digest, and mapped,
-/// not read, afterwards.
+/// Every target matrix of a model in factored form: computed once, kept in a file under the model's digest, and mapped
+/// afterwards, once its checksums were compared.
 ///
 /// `@unchecked Sendable`: nothing changes after the initializer; the mapped memory is never written.
 package final class Factorization: @unchecked Sendable {

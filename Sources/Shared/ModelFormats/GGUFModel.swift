@@ -4,15 +4,15 @@ import StrictJSON
 func openGGUF(_ path: String) throws(ModelFormatError) -> OpenModel {
   let parts = try GGUFParts(path)
   let family = try parts.metadata.family()
-  let (places, strangers) = try parts.places(in: family)
+  let (places, unknown) = try parts.places(in: family)
   let config = GGUFConfig(
     parts.metadata, family: family, tensors: places.mapValues(\.tensor), divisors: try parts.rotaryDivisors())
   var configuration = try config.configuration(modelID: ModelConfiguration.modelID(fromPath: path))
   try configuration.check(path: path)
   // After what the metadata say: a key that is refused explains a tensor that no such model has.
   let required = Set(configuration.requiredTensors.map(\.name))
-  let others = places.filter { !required.contains($0.key) }.map(\.value.tensor.name) + strangers
-  if let name = others.min() { throw parts.unknown(name, in: family, configuration) }
+  let others = places.filter { !required.contains($0.key) }.map(\.value.tensor.name) + unknown
+  if let name = others.min() { throw parts.unknownTensor(name, in: family, configuration) }
   configuration = configuration.withQuantization { places[$0]?.tensor.type.rawValue }
   return try OpenModel(
     path: path, configuration: configuration,
@@ -27,13 +27,13 @@ extension GGUFParts {
   /// none.
   func places(
     in family: ModelFamily
-  ) throws(ModelFormatError) -> (places: [String: GGUFTensors.Place], strangers: [String]) {
+  ) throws(ModelFormatError) -> (places: [String: GGUFTensors.Place], unknown: [String]) {
     var places: [String: GGUFTensors.Place] = [:]
-    var strangers: [String] = []
+    var unknown: [String] = []
     for (number, part) in parts.enumerated() {
       for tensor in part.header.tensors where tensor.name != GGUFConfig.divisorsName {
         guard let name = family.huggingFaceName(ofGGUF: tensor.name) else {
-          strangers.append(tensor.name)
+          unknown.append(tensor.name)
           continue
         }
         guard places.updateValue(GGUFTensors.Place(file: number, tensor: tensor), forKey: name) == nil else {
@@ -48,7 +48,7 @@ extension GGUFParts {
         }
       }
     }
-    return (places, strangers)
+    return (places, unknown)
   }
 
   /// What the frequencies of the rotation are divided by; nil where the file has no such tensor.
@@ -70,7 +70,7 @@ extension GGUFParts {
   }
 
   /// Of a tensor that the model does not have.
-  func unknown(_ name: String, in family: ModelFamily, _ configuration: ModelConfiguration) -> ModelFormatError {
+  func unknownTensor(_ name: String, in family: ModelFamily, _ configuration: ModelConfiguration) -> ModelFormatError {
     let isFused = name.contains(".attn_qkv.")
     return .unsupported(
       path: metadata.path, what: "a tensor",

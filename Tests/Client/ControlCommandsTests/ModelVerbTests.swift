@@ -52,7 +52,7 @@ import Testing
       for (part, bytes) in [
         ("weights of the target matrices, BF16", "14 GB"), ("singular vectors, half precision (mapped)", "5.5 GB"),
         ("held", "27 GB"), ("keys and values of 4 x 2048 tokens", "2.1 GB"), ("search of 3 experts", "3.9 GB"),
-        ("what mixtures change, kept for long answers", "990 MB"), ("training, 1024 tokens a step", "3.0 GB"),
+        ("vector changes, kept for long answers", "990 MB"), ("training, 1024 tokens a step", "3.0 GB"),
         ("factorizing, once (threads: 2)", "1.5 GB"),
       ] {
         #expect(shown.lines.contains { $0.hasPrefix(part) && $0.hasSuffix(bytes) }, "\(part)")

@@ -1,5 +1,5 @@
 extension ModelFamily {
-  /// Gemma 3's language models, without their eyes: norms before and behind, two rotations, most layers with a window.
+  /// Gemma 3's language models, without the part for pictures: norms before and behind, two rotations, most layers with a window.
   static let gemma3 = ModelFamily(
     name: "Gemma 3", architecture: "Gemma3ForCausalLM", modelType: "gemma3_text", ggufArchitecture: "gemma3",
     ggufModules: [
