@@ -92,9 +92,8 @@ package final class DecodingBatch {
       for (sequence, view) in zip(active, views) {
         sequence.view = view
         // Searches, checks and training find the same each time: what a vector changes may be kept from earlier, or not.
-        if priority == .interactive, sequence.change == nil, view >= 0, let vector = table?.vectors[view] {
-          sequence.change = model.change(of: vector, tokens: sequence.request.maximumTokens)
-        }
+        sequence.wantsChange =
+          priority == .interactive && view >= 0 && model.forms.changePays(tokens: sequence.request.maximumTokens)
       }
       multipliers = table
     } catch {
@@ -116,21 +115,24 @@ package final class DecodingBatch {
   }
 
   private func bytes(_ sequence: Sequence) -> Int {
-    let positions = min(
-      model.shape.context, sequence.request.prompt.count + min(sequence.request.maximumTokens, model.shape.context))
-    return KeyValueCache.byteCount(shape: model.shape, positions: positions)
+    KeyValueCache.byteCount(shape: model.shape, positions: positions(sequence))
+  }
+
+  /// That it may come to.
+  private func positions(_ sequence: Sequence) -> Int {
+    let context = model.shape.context
+    return min(context, sequence.request.prompt.count + min(sequence.request.maximumTokens, context))
   }
 
   /// The first that waits, where it waits for nobody.
   private func failWhatNeverFits(_ handle: (Event) -> Void) {
     guard active.isEmpty, let first = waiting.first else { return }
     waiting.removeFirst()
-    let positions = first.request.prompt.count + first.request.maximumTokens
     handle(
       .failed(
         first.number,
         .notEnoughMemory(
-          what: "a text of up to \(min(positions, model.shape.context)) tokens", needed: bytes(first),
+          what: "a text of up to \(positions(first)) tokens", needed: bytes(first),
           room: model.room.bytes, advice: model.room.advice)))
   }
 
@@ -186,11 +188,18 @@ package final class DecodingBatch {
     advance(parts, handle)
   }
 
-  /// What the one vector of all parts that see any changes, if it is worth it for one of them.
+  /// What the one vector of all parts that see any changes, if it is worth it for one of them and there is memory for it.
   private func change(_ parts: [Part]) -> VectorChange? {
     let factored = parts.map(\.sequence).filter { $0.view >= 0 }
-    guard let first = factored.first, factored.allSatisfy({ $0.view == first.view }) else { return nil }
-    return factored.lazy.compactMap(\.change).first
+    guard let view = factored.first?.view, factored.allSatisfy({ $0.view == view }),
+      factored.contains(where: \.wantsChange), let vector = multipliers?.vectors[view]
+    else { return nil }
+    guard let change = model.change(of: vector) else {
+      // Not asked again at every step.
+      for sequence in factored { sequence.wantsChange = false }
+      return nil
+    }
+    return change
   }
 
   /// Computes the parts in one pass; where that ends a prompt or follows a token, the next token is chosen.
@@ -246,8 +255,8 @@ private final class Sequence {
   let cache: KeyValueCache
   /// -1 for the base, else the index of its vector among the batch's.
   var view = -1
-  /// What its vector changes, where making that pays for the tokens that are asked for.
-  var change: VectorChange?
+  /// Whether making what its vector changes pays for the tokens that are asked for.
+  var wantsChange = false
   private(set) var tokens: [Int32] = []
   private(set) var ending: Generation.Ending?
   private var text = ""

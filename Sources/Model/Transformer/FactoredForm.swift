@@ -45,6 +45,8 @@ struct FactoredForms: Sendable {
   let weightBytes: Int
   let factorBytes: Int
   let widestFactorBytes: Int
+  /// Of Q.
+  let precision: FactorPrecision
   /// The form of every pass, whatever it costs.
   var only: FactoredForm?
   /// Whether every pass under one vector takes what it changes, made at once and whole, whatever that costs.
@@ -71,8 +73,6 @@ struct FactoredForms: Sendable {
     widestFactorBytes = layout.matrices.reduce(0) { max($0, precision.size * $1.rank * $1.rank) }
   }
 
-  /// Of Q.
-  let precision: FactorPrecision
   /// Of what the form of products multiplies by: Q, and A or B in floats.
   var productBytes: Int { factorBytes + float * values }
 
@@ -157,9 +157,9 @@ extension LanguageModel {
     return FactoredRows(table: vectors, form: form, change: taken)
   }
 
-  /// What a vector changes, for answers of so many tokens; nil where it does not pay, or there is no memory for it.
-  func change(of vector: MultiplierVector, tokens: Int) -> VectorChange? {
-    guard forms.changePays(tokens: tokens), !vector.isIdentity, room.has(half * forms.squares) else { return nil }
+  /// What a vector changes, kept or to be made; nil where there is no memory for it.
+  func change(of vector: MultiplierVector) -> VectorChange? {
+    guard keptChanges.has(vector) || room.has(half * forms.squares) else { return nil }
     return keptChanges.change(of: vector, factorization)
   }
 

@@ -45,7 +45,7 @@ package final class LanguageModel: Sendable {
   let weights: ModelWeights
   let spaces: WorkspacePool
   let forms: FactoredForms
-  let keptChanges = KeptChanges()
+  let keptChanges: KeptChanges
 
   private init(
     path: String, configuration: ModelConfiguration, layout: MultiplierLayout, digest: String,
@@ -64,7 +64,9 @@ package final class LanguageModel: Sendable {
     self.warnings = warnings
     self.pool = pool
     self.memory = memory
-    self.room = room
+    let keptChanges = KeptChanges()
+    self.keptChanges = keptChanges
+    self.room = room.sparing { keptChanges.removeAll() }
     self.weights = weights
     self.forms = forms
     shape = weights.shape

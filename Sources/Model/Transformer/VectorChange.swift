@@ -126,5 +126,11 @@ final class KeptChanges: Sendable {
     }
   }
 
+  /// Whether that of a vector is there.
+  func has(_ vector: MultiplierVector) -> Bool { kept.withLock { $0.contains { $0.vector == vector } } }
+
+  /// What is in use lives until its pass has ended.
+  func removeAll() { kept.withLock { $0 = [] } }
+
   var count: Int { kept.withLock { $0.count } }
 }

@@ -13,6 +13,8 @@ package struct MemoryRoom: Sendable {
   package let advice: String
   /// Bytes that may still be taken; nil without a limit.
   private let measure: @Sendable () -> Int?
+  /// Lets go of what only saves time.
+  private var spare: @Sendable () -> Void = {}
 
   package init(advice: String, measure: @escaping @Sendable () -> Int?) {
     self.advice = advice
@@ -35,7 +37,19 @@ package struct MemoryRoom: Sendable {
   /// Bytes that may still be taken: none where the limit is passed, `Int.max` where there is none.
   package var bytes: Int { measure().map { max(0, $0) } ?? .max }
 
-  package func has(_ needed: Int) -> Bool { measure().map { needed <= max(0, $0) } ?? true }
+  /// Where there is too little, what can be spared is let go first.
+  package func has(_ needed: Int) -> Bool {
+    if needed <= bytes { return true }
+    spare()
+    return needed <= bytes
+  }
+
+  /// The same room, for one who holds memory that others may need more.
+  package func sparing(_ spare: @escaping @Sendable () -> Void) -> MemoryRoom {
+    var room = self
+    room.spare = spare
+    return room
+  }
 }
 
 /// The control group of a process, version 2, and those that hold it.

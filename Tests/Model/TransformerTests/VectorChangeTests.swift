@@ -1,6 +1,7 @@
 import LinearAlgebra
 import ModelFormats
 import Multipliers
+import SystemSupport
 import Testing
 
 @testable import SVF
@@ -154,6 +155,27 @@ import Testing
     _ = kept.change(of: vectors[1], model.factorization)
     _ = kept.change(of: vectors[2], model.factorization)
     #expect(kept.change(of: vectors[0], model.factorization) !== first)
+  }
+
+  @Test func whatIsKeptGivesWayToWhatIsNeeded() throws {
+    // Who fills the room: nobody at first, then what is kept as long as there is any, then somebody else.
+    let filling = Mutex<@Sendable () -> Bool>({ false })
+    let room = MemoryRoom(advice: "") { filling.withLock { $0() } ? 1000 : 1_000_000_000 }
+    let model = try RandomModel.load(AnyShape.plain.configuration, room: room)
+    var numbers = Numbers(47)
+    let vectors = (0..<2).map { _ in numbers.vector(model.layout.count) }
+    let kept = model.keptChanges
+    #expect(model.change(of: vectors[0]) != nil)
+    filling.withLock { $0 = { kept.count > 0 } }
+    #expect(model.change(of: vectors[0]) != nil, "it is there, and takes nothing more")
+    #expect(kept.count == 1)
+    #expect(model.room.has(1_000_000))
+    #expect(kept.count == 0)
+
+    filling.withLock { $0 = { true } }
+    #expect(!model.room.has(1_000_000))
+    #expect(model.change(of: vectors[1]) == nil)
+    #expect(kept.count == 0)
   }
 
   @Test func whatHalvesDoNotHoldIsNotMade() throws {
