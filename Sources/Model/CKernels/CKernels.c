@@ -16,6 +16,9 @@ typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef int8_t signed16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint8_t bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
 typedef uint32_t words __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t bytes64 __attribute__((vector_size(64), aligned(1), may_alias));
+typedef uint32_t words8 __attribute__((vector_size(32), aligned(1), may_alias));
+typedef uint32_t words16 __attribute__((vector_size(64), aligned(1), may_alias));
 
 #define WIDTH 4
 #define WEIGHT_ROWS 2

@@ -8,19 +8,29 @@
 // moves a logit by 0.3.
 //
 // What limits one row is as often the ports of the vector unit as memory, so every instruction counts:
-//   - Scales of several blocks are made floats together, ahead, and come from the first cache as broadcast operands.
-//   - Levels are unpacked as bytes, 32 at a time, before they are extended to words.
+//   - What a block needs before its values can be computed, scales as floats and levels as bytes, is made ready one piece
+//     ahead and waits in the first cache: made where it is used, all else would wait for it.
+//   - Scales of several blocks are made floats together, and come from the first cache as broadcast operands.
+//   - Levels are unpacked as bytes, 32 or 64 at a time, before they are extended to words.
 //   - With 16 floats in a register a level of 4 bits is looked up in a table of scale * level + minimum: one instruction
 //     for "and", "extend", "convert", "multiply" and "add", since it ignores what is above the fourth bit.
-//   - Four rows of weights go together: four chains of sums, and x is loaded once.
+//   - Four rows of weights go together, sixteen values of each in turn: four chains of sums, and x is loaded once. They are
+//     the next rows of the four quarters of W, so that four streams run through memory without a jump, as `read` has them:
+//     four neighbouring rows come at two thirds of the speed, whatever is asked for ahead.
 
 #define ROWS_OF_ONE 4
 #define SPAN 16  // Blocks of 32 whose scales are made together: a vector of pairs.
+#define AHEAD 2048  // Bytes before its use that a line is asked for.
 
 typedef float NAME(sixteen) __attribute__((vector_size(64), aligned(4), may_alias));
 
 INLINE I NAME(signed_bytes)(const void *p) {
   typedef int8_t bytes __attribute__((vector_size(WIDTH), aligned(1), may_alias));
+  return __builtin_convertvector(*(const bytes *)p, I);
+}
+
+INLINE I NAME(unsigned_bytes)(const void *p) {
+  typedef uint8_t bytes __attribute__((vector_size(WIDTH), aligned(1), may_alias));
   return __builtin_convertvector(*(const bytes *)p, I);
 }
 
@@ -34,9 +44,15 @@ INLINE V NAME(floats)(I values) { return __builtin_convertvector(values, V); }
 
 // MARK: Scales
 
-// The two halves at the beginning of `count` <= SPAN blocks: a scale, and a minimum or what nobody looks at. Copied one by
-// one: the compiler would gather them by shuffles, for which the port that looks up and extends has no time.
-INLINE void NAME(scales_of_blocks)(const uint8_t *w, long bytes, long count, float *scales) {
+// What is made ready of some blocks of a row: their scales and minimums, and their levels as bytes where those are not
+// read as they are stored.
+typedef struct {
+  float scales[2 * SPAN] __attribute__((aligned(64)));
+  uint8_t levels[SPAN * 32];
+} NAME(piece);
+
+// The two halves at the beginning of `count` <= SPAN blocks: a scale, and a minimum or what nobody looks at.
+INLINE void NAME(scales_of_blocks)(const uint8_t *w, const int bytes, long count, float *scales) {
   if (count < SPAN) {
     for (long i = 0; i < count; i++) {
       scales[2 * i] = NAME(half)(w + i * bytes);
@@ -46,23 +62,55 @@ INLINE void NAME(scales_of_blocks)(const uint8_t *w, long bytes, long count, flo
     return;
   }
   uint16_t raw[SPAN * 2] __attribute__((aligned(64)));
+#if WIDTH == 16
+  // Picked from 64 bytes at a time: one instruction for three or four blocks.
+  typedef uint16_t picks __attribute__((vector_size(64)));
+  __m512i picked = _mm512_setzero_si512();
+  UNROLL for (int line = 0; line < SPAN * bytes; line += 64) {
+    const int start = line + 64 <= SPAN * bytes ? line : SPAN * bytes - 64;
+    picks from = {0};
+    uint32_t here = 0;
+    UNROLL for (int i = 0; i < 2 * SPAN; i++) {
+      const int place = i / 2 * bytes + i % 2 * 2;
+      if (place >= line && place < line + 64) {
+        here |= 1u << i;
+        from[i] = (uint16_t)((place - start) / 2);
+      }
+    }
+    picked = _mm512_mask_permutexvar_epi16(picked, here, (__m512i)from, _mm512_loadu_si512(w + start));
+  }
+  _mm512_store_si512(raw, picked);
+#else
   UNROLL for (long i = 0; i < SPAN; i++) {
     memcpy(raw + 2 * i, w + i * bytes, 4);
     ONE_BY_ONE;
   }
+#endif
   UNROLL for (int i = 0; i < 2 * SPAN; i += WIDTH) *(V *)(scales + i) = NAME(halves)(raw + i);
 }
 
-// Eight scales of six bits for d, then eight for -dmin, in twelve bytes as Q4_K and Q5_K have them.
-INLINE void NAME(scales_of_sixes)(const uint8_t *block, float *scales) {
-  const words u = *(const words *)(block + 4);  // Three words, and one of what follows.
-  const words whole = (__builtin_shufflevector(u, u, 0, 0, 1, 1) >> (words){0, 2, 0, 2}) &
-                      (words){0x3f3f3f3f, 0x30303030, 0x3f3f3f3f, 0x30303030};
-  const words sixes = whole | ((__builtin_shufflevector(u, u, 2, 2, 2, 2) >> (words){0, 0, 0, 4}) &
-                               (words){0, 0x0f0f0f0f, 0, 0x0f0f0f0f});
-  const float d = NAME(half)(block), m = -NAME(half)(block + 2);
-  const NAME(sixteen) factors = {d, d, d, d, d, d, d, d, m, m, m, m, m, m, m, m};
-  *(NAME(sixteen) *)scales = __builtin_convertvector((bytes16)sixes, NAME(sixteen)) * factors;
+// Eight scales of six bits for d, then eight for dmin, in the twelve bytes behind these two, as Q4_K and Q5_K have them: of
+// one block in each of `nw` rows, whose bits are taken apart together.
+INLINE void NAME(scales_of_sixes)(const int nw, const uint8_t *block, long stride, NAME(piece) *pieces) {
+  words headers[4] = {0};
+  UNROLL for (int a = 0; a < nw; a++) headers[a] = *(const words *)(block + a * stride);
+  const words16 u = *(const words16 *)headers;
+#define OF_EACH(A, B, C, D) ((words16){A, B, C, D, A, B, C, D, A, B, C, D, A, B, C, D})
+  const words16 whole =
+      (__builtin_shufflevector(u, u, 1, 1, 2, 2, 5, 5, 6, 6, 9, 9, 10, 10, 13, 13, 14, 14) >> OF_EACH(0, 2, 0, 2)) &
+      OF_EACH(0x3f3f3f3f, 0x30303030, 0x3f3f3f3f, 0x30303030);
+  const words16 rest =
+      (__builtin_shufflevector(u, u, 3, 3, 3, 3, 7, 7, 7, 7, 11, 11, 11, 11, 15, 15, 15, 15) >> OF_EACH(0, 0, 0, 4)) &
+      OF_EACH(0, 0x0f0f0f0f, 0, 0x0f0f0f0f);
+#undef OF_EACH
+  const words16 sixes = whole | rest;
+  const bytes16 *bytes = (const bytes16 *)&sixes;
+  THROUGH_MEMORY(bytes);
+  UNROLL for (int a = 0; a < nw; a++) {
+    const V both = NAME(halves)(block + a * stride);  // And some numbers behind the two.
+    const NAME(sixteen) factors = __builtin_shufflevector(both, both, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    *(NAME(sixteen) *)pieces[a].scales = __builtin_convertvector(bytes[a], NAME(sixteen)) * factors;
+  }
 }
 
 // The scales and minimums of `count` blocks at `w`, for `scale` and `minimum`.
@@ -78,7 +126,7 @@ INLINE void NAME(prepare)(const enum t2_weight_type type, const uint8_t *w, long
     case T2_Q2_K: {
       const bytes16 pairs = *(const bytes16 *)w;
       *first = __builtin_convertvector(pairs & 15, NAME(sixteen)) * NAME(half)(w + 80);
-      *second = __builtin_convertvector(pairs >> 4, NAME(sixteen)) * -NAME(half)(w + 82);
+      *second = __builtin_convertvector(pairs >> 4, NAME(sixteen)) * NAME(half)(w + 82);
       break;
     }
     case T2_Q3_K: {
@@ -90,7 +138,7 @@ INLINE void NAME(prepare)(const enum t2_weight_type type, const uint8_t *w, long
       *first = (__builtin_convertvector((bytes16)sixes, NAME(sixteen)) - 32.0f) * NAME(half)(w + 108);
       break;
     }
-    case T2_Q4_K: case T2_Q5_K: NAME(scales_of_sixes)(w, scales); break;
+    case T2_Q4_K: case T2_Q5_K: break;  // `scales_of_sixes`, for several rows together.
     case T2_Q6_K:
       *first = __builtin_convertvector(*(const signed16 *)(w + 192), NAME(sixteen)) * NAME(half)(w + 208);
       break;
@@ -104,11 +152,6 @@ INLINE void NAME(prepare)(const enum t2_weight_type type, const uint8_t *w, long
   }
 }
 
-// Whether a value is scale * level + minimum, and not scale * level.
-INLINE bool NAME(has_minimum)(const enum t2_weight_type type) {
-  return type == T2_Q4_1 || type == T2_Q5_1 || type == T2_Q2_K || type == T2_Q4_K || type == T2_Q5_K;
-}
-
 // The scale and the minimum for the values from the `i`-th on of the `step`-th part, which has `count`.
 INLINE float NAME(scale)(const enum t2_weight_type type, const float *scales, long step, const int count, const int i) {
   switch (type) {
@@ -118,44 +161,66 @@ INLINE float NAME(scale)(const enum t2_weight_type type, const float *scales, lo
   }
 }
 
-INLINE float NAME(minimum)(
-    const enum t2_weight_type type, const float *scales, long step, const int count, const int i) {
+// Whether a type has minimums; its levels are not negative then.
+INLINE bool NAME(has_minimum)(const enum t2_weight_type type) {
+  return type == T2_Q4_1 || type == T2_Q5_1 || type == T2_Q2_K || type == T2_Q4_K || type == T2_Q5_K;
+}
+
+// What levels stand for: scale * level, and the minimum added, or taken away in K-quants.
+INLINE V NAME(scaled)(
+    const enum t2_weight_type type, V levels, const float *scales, long step, const int count, const int i) {
+  const V product = levels * NAME(scale)(type, scales, step, count, i);
+  if (!NAME(has_minimum)(type)) return product;
   const int offset = type == T2_Q2_K ? 16 : type == T2_Q4_K || type == T2_Q5_K ? 8 : 1;
-  return NAME(scale)(type, scales + offset, step, count, i);
+  const float minimum = NAME(scale)(type, scales + offset, step, count, i);
+  return offset > 1 ? product - minimum : product + minimum;
 }
 
 // MARK: Levels
 
-// Values that `decode` gives at a time.
+// Values that are computed in one turn of a loop.
 INLINE int NAME(step)(const enum t2_weight_type type) {
   switch (type) {
     case T2_F32: case T2_F16: case T2_BF16: case T2_F64: return WIDTH;
-    case T2_Q4_K: case T2_Q5_K: return 64;
-    case T2_Q2_K: case T2_Q3_K: case T2_Q6_K: return 128;
+    case T2_Q4_K: return 64;
+    case T2_Q2_K: case T2_Q3_K: case T2_Q5_K: case T2_Q6_K: return 128;
     default: return 32;
   }
 }
 
 // Sixteen bytes hold 32 levels: the low halves first, then the high ones.
 INLINE bytes32 NAME(nibbles)(const uint8_t *p) {
+  typedef uint64_t quads __attribute__((vector_size(32)));
   const bytes16 pairs = *(const bytes16 *)p;
-  return __builtin_shufflevector(
-             pairs, pairs >> 4, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
-             26, 27, 28, 29, 30, 31) & 15;
+  const quads twice = (quads)__builtin_shufflevector(
+      pairs, pairs, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+      15);
+  return (bytes32)(twice >> (quads){0, 0, 4, 4}) & 15;
 }
 
 // All bits where the bit of the word at `p` is set, in bytes.
 INLINE bytes32 NAME(where_set)(const uint8_t *p) {
-  typedef uint32_t words8 __attribute__((vector_size(32)));
   uint32_t word;
   memcpy(&word, p, 4);
+#if WIDTH == 16
+  return (bytes32)_mm256_movm_epi8(word);
+#else
+  typedef uint32_t words8 __attribute__((vector_size(32)));
   const bytes32 spread = (bytes32)((words8){0} + word);
   const bytes32 bytes = __builtin_shufflevector(
       spread, spread, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
   const bytes32 bits = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128,
                         1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   return (bytes32)((bytes & bits) != 0);
+#endif
 }
+
+// The 32 bytes at `p` twice, as words; each half is shifted by its own number.
+INLINE words16 NAME(twice)(const uint8_t *p) {
+  const words8 once = *(const words8 *)p;
+  return __builtin_shufflevector(once, once, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+#define EACH_HALF(A, B) ((words16){A, A, A, A, A, A, A, A, B, B, B, B, B, B, B, B})
 
 INLINE bytes32 NAME(of_codebook)(bytes32 levels) {
 #if WIDTH >= 8
@@ -169,129 +234,139 @@ INLINE bytes32 NAME(of_codebook)(bytes32 levels) {
 #endif
 }
 
-// The levels, as signed bytes, of the `step`-th part of the blocks at `w`.
-INLINE void NAME(unpack)(const enum t2_weight_type type, const uint8_t *w, long step, bytes32 *levels) {
+// The levels of the block at `w`, as signed bytes.
+INLINE void NAME(unpack)(const enum t2_weight_type type, const uint8_t *w, uint8_t *out) {
 #define BYTES(p) (*(const bytes32 *)(p))
+#define PAIRS(p) (*(const bytes64 *)(p))
+  bytes32 *levels = (bytes32 *)out;
+  bytes64 *wide = (bytes64 *)out;
   switch (type) {
     case T2_F32: case T2_F16: case T2_BF16: case T2_F64: break;
-    case T2_Q8_0: *levels = BYTES(w + 34 * step + 2); break;
-    case T2_Q4_0: *levels = NAME(nibbles)(w + 18 * step + 2) - 8; break;
-    case T2_Q4_1: *levels = NAME(nibbles)(w + 20 * step + 4); break;
-    case T2_Q5_0: *levels = NAME(nibbles)(w + 22 * step + 6) | (~NAME(where_set)(w + 22 * step + 2) & 0xf0); break;
-    case T2_Q5_1: *levels = NAME(nibbles)(w + 24 * step + 8) | (NAME(where_set)(w + 24 * step + 4) & 16); break;
-    case T2_IQ4_NL: *levels = NAME(of_codebook)(NAME(nibbles)(w + 18 * step + 2)); break;
-    case T2_IQ4_XS: *levels = NAME(of_codebook)(NAME(nibbles)(w + 16 * step + 8)); break;
-    case T2_Q4_K: {
-      const bytes32 pairs = BYTES(w + 16 + 32 * step);
-      levels[0] = pairs & 15, levels[1] = pairs >> 4;
+    case T2_Q8_0: *levels = BYTES(w + 2); break;
+    case T2_Q4_0: *levels = NAME(nibbles)(w + 2) - 8; break;
+    case T2_Q4_1: *levels = NAME(nibbles)(w + 4); break;
+    case T2_Q5_0: *levels = NAME(nibbles)(w + 6) | (~NAME(where_set)(w + 2) & 0xf0); break;
+    case T2_Q5_1: *levels = NAME(nibbles)(w + 8) | (NAME(where_set)(w + 4) & 16); break;
+    case T2_IQ4_NL: *levels = NAME(of_codebook)(NAME(nibbles)(w + 2)); break;
+    case T2_IQ4_XS:
+      UNROLL for (int k = 0; k < 8; k++) levels[k] = NAME(of_codebook)(NAME(nibbles)(w + 16 * k + 8));
       break;
-    }
+    case T2_Q4_K:
+      UNROLL for (int k = 0; k < 4; k++) {
+        const bytes32 pairs = BYTES(w + 16 + 32 * k);
+        levels[2 * k] = pairs & 15, levels[2 * k + 1] = pairs >> 4;
+      }
+      break;
+    // As Q4_K; byte j of 32 has the fifth bits of the values j, j + 32, j + 64, ...
     case T2_Q5_K: {
-      const bytes32 pairs = BYTES(w + 48 + 32 * step), fifths = BYTES(w + 16);
-      const uint8_t bit = (uint8_t)(1 << (2 * step));
-      levels[0] = (pairs & 15) | ((bytes32)((fifths & bit) != 0) & 16);
-      levels[1] = (pairs >> 4) | ((bytes32)((fifths & (uint8_t)(2 * bit)) != 0) & 16);
+      const words16 fifths = NAME(twice)(w + 16);
+      const words16 places[4] = {
+          fifths << EACH_HALF(4, 2), fifths << EACH_HALF(3, 1), fifths >> EACH_HALF(0, 2), fifths >> EACH_HALF(1, 3)};
+      UNROLL for (int k = 0; k < 2; k++) {
+        const bytes64 pairs = PAIRS(w + 48 + 64 * k);
+        const bytes64 low = (pairs & 15) | ((bytes64)places[2 * k] & 16);
+        const bytes64 high = (pairs >> 4) | ((bytes64)places[2 * k + 1] & 16);
+        UNROLL for (int half = 0; half < 2; half++) {
+          levels[4 * k + 2 * half] = ((const bytes32 *)&low)[half];
+          levels[4 * k + 2 * half + 1] = ((const bytes32 *)&high)[half];
+        }
+      }
       break;
     }
     // Byte j of 32 has value j in its lowest two bits, then j + 32, j + 64 and j + 96.
-    case T2_Q2_K: {
-      const bytes32 fours = BYTES(w + 16 + 32 * step);
-      UNROLL for (int k = 0; k < 4; k++) levels[k] = (fours >> (2 * k)) & 3;
+    case T2_Q2_K:
+      UNROLL for (int k = 0; k < 8; k++) levels[k] = (BYTES(w + 16 + k / 4 * 32) >> (k % 4 * 2)) & 3;
       break;
-    }
-    case T2_Q3_K: {
-      const bytes32 fours = BYTES(w + 32 + 32 * step), thirds = BYTES(w);
-      UNROLL for (int k = 0; k < 4; k++) {
-        const uint8_t bit = (uint8_t)(1 << (4 * step + k));
-        levels[k] = ((fours >> (2 * k)) & 3) - ((bytes32)((thirds & bit) == 0) & 4);
+    // The same, and byte j of 32 has the third bits of the values j, j + 32, j + 64, ...
+    case T2_Q3_K:
+      UNROLL for (int k = 0; k < 8; k++) {
+        const bytes32 lacks = (bytes32)((BYTES(w) & (uint8_t)(1 << k)) == 0);
+        levels[k] = ((BYTES(w + 32 + k / 4 * 32) >> (k % 4 * 2)) & 3) - (lacks & 4);
       }
       break;
-    }
     // Byte j of 64 has value j in its low half and j + 64 in the high one; byte j of 32 two bits of j, j + 32, ...
-    case T2_Q6_K: {
-      const bytes32 fours = BYTES(w + 128 + 32 * step);
+    case T2_Q6_K:
       UNROLL for (int k = 0; k < 2; k++) {
-        const bytes32 pairs = BYTES(w + 64 * step + 32 * k);
-        levels[k] = ((pairs & 15) | ((fours << (4 - 2 * k)) & 48)) - 32;
-        levels[k + 2] = ((pairs >> 4) | ((fours >> (2 * k)) & 48)) - 32;
+        const bytes64 pairs = PAIRS(w + 64 * k);
+        const words16 fours = NAME(twice)(w + 128 + 32 * k);
+        wide[2 * k] = ((pairs & 15) | ((bytes64)(fours << EACH_HALF(4, 2)) & 48)) - 32;
+        wide[2 * k + 1] = ((pairs >> 4) | ((bytes64)(fours >> EACH_HALF(0, 2)) & 48)) - 32;
       }
       break;
-    }
   }
 #undef BYTES
+#undef PAIRS
 }
 
-#if WIDTH == 16
-// The bytes of the step's four-bit levels; none where a type has others.
+// MARK: Values
+
+// The bytes of the `step`-th part's four-bit levels, where these are read as they are stored; 0 where they are not.
 INLINE const uint8_t *NAME(pairs)(const enum t2_weight_type type, const uint8_t *w, long step) {
+  if (WIDTH == 8) return 0;
   switch (type) {
-    case T2_Q4_0: case T2_IQ4_NL: return w + 18 * step + 2;
+    case T2_Q4_0: return w + 18 * step + 2;
     case T2_Q4_1: return w + 20 * step + 4;
-    case T2_IQ4_XS: return w + 16 * step + 8;
     case T2_Q4_K: return w + 32 * step + 16;
+    case T2_IQ4_NL: return WIDTH == 16 ? w + 18 * step + 2 : 0;
+    case T2_IQ4_XS: return WIDTH == 16 ? w + 16 * step + 8 : 0;
     default: return 0;
   }
 }
 
-// The values of the levels 0 to 15.
+// Makes `count` blocks ready in each of `nw` rows.
+INLINE void NAME(make_ready)(
+    const enum t2_weight_type type, const int values, const int bytes, const int nw, const uint8_t *w, long w_stride,
+    long count, NAME(piece) *pieces) {
+  if (type == T2_Q4_K || type == T2_Q5_K) NAME(scales_of_sixes)(nw, w, w_stride, pieces);
+  UNROLL for (int a = 0; a < nw; a++, w += w_stride) {
+    NAME(prepare)(type, w, count, pieces[a].scales);
+    if (type == T2_Q8_0 || NAME(pairs)(type, w, 0)) continue;
+    for (long i = 0; i < count; i++) NAME(unpack)(type, w + i * bytes, pieces[a].levels + i * values);
+  }
+}
+
+// The values of the levels 0 to 15, for those from the `i`-th on.
 INLINE V NAME(table)(const enum t2_weight_type type, const float *scales, long step, const int count, const int i) {
   const bool hasCodebook = type == T2_IQ4_NL || type == T2_IQ4_XS;
   V levels = NAME(floats)(NAME(signed_bytes)(hasCodebook ? codebook : counting));
   if (type == T2_Q4_0) levels -= 8.0f;
-  const V table = levels * NAME(scale)(type, scales, step, count, i);
-  return NAME(has_minimum)(type) ? table + NAME(minimum)(type, scales, step, count, i) : table;
+  return NAME(scaled)(type, levels, scales, step, count, i);
 }
-#endif
 
-// MARK: Values
-
-// The values of the `step`-th part of what `scales` was prepared for: `w` is the beginning of all that.
-INLINE void NAME(decode)(const enum t2_weight_type type, const uint8_t *w, const float *scales, long step, V *out) {
+// A vector of the values of the blocks at `w`, of which `piece` was made: from the `i`-th value of the `step`-th part on.
+INLINE V NAME(value)(
+    const enum t2_weight_type type, const uint8_t *w, const NAME(piece) *piece, long step, const int i) {
   const int count = NAME(step)(type);
   switch (type) {
     case T2_F32: {
       typedef float unaligned __attribute__((vector_size(WIDTH * 4), aligned(1), may_alias));
-      *out = *(const unaligned *)(w + step * WIDTH * 4);
-      return;
+      return *(const unaligned *)(w + step * WIDTH * 4);
     }
-    case T2_F16: *out = NAME(halves)(w + step * WIDTH * 2); return;
+    case T2_F16: return NAME(halves)(w + step * WIDTH * 2);
     case T2_BF16: {
       typedef uint16_t bits __attribute__((vector_size(WIDTH * 2), aligned(1), may_alias));
-      *out = (V)(__builtin_convertvector(*(const bits *)(w + step * WIDTH * 2), I) << 16);
-      return;
+      return (V)(__builtin_convertvector(*(const bits *)(w + step * WIDTH * 2), I) << 16);
     }
     case T2_F64: {
       typedef double doubles __attribute__((vector_size(WIDTH * 8), aligned(1), may_alias));
-      *out = __builtin_convertvector(*(const doubles *)(w + step * WIDTH * 8), V);
-      return;
+      return __builtin_convertvector(*(const doubles *)(w + step * WIDTH * 8), V);
     }
     default: break;
   }
-#if WIDTH == 16
+  const float *scales = piece->scales;
   const uint8_t *pairs = NAME(pairs)(type, w, step);
   if (pairs) {
-    typedef uint8_t bytes __attribute__((vector_size(WIDTH), aligned(1), may_alias));
-    const V low = NAME(table)(type, scales, step, count, 0);
-    const V high = count == 64 ? NAME(table)(type, scales, step, count, 32) : low;
-    UNROLL for (int i = 0; i < count / 32; i++) {
-      const I both = __builtin_convertvector(*(const bytes *)(pairs + i * WIDTH), I);
-      out[i] = (V)_mm512_permutexvar_ps((__m512i)both, (__m512)low);
-      out[count / 32 + i] = (V)_mm512_permutexvar_ps((__m512i)(both >> 4), (__m512)high);
-    }
-    return;
-  }
+    const int half = count / 2;
+    const I both = NAME(unsigned_bytes)(pairs + i % half), level = i < half ? both : both >> 4;
+#if WIDTH == 16
+    return (V)_mm512_permutexvar_ps((__m512i)level, (__m512)NAME(table)(type, scales, step, count, i));
+#else
+    return NAME(scaled)(type, NAME(floats)((level & 15) - (type == T2_Q4_0 ? 8 : 0)), scales, step, count, i);
 #endif
-  bytes32 levels[4] __attribute__((aligned(64)));
-  const uint8_t *level = (const uint8_t *)levels;
-  if (type == T2_Q8_0) {
-    level = w + 34 * step + 2;
-  } else {
-    NAME(unpack)(type, w, step, levels);
   }
-  UNROLL for (int i = 0; i < count; i += WIDTH) {
-    const V product = NAME(floats)(NAME(signed_bytes)(level + i)) * NAME(scale)(type, scales, step, count, i);
-    out[i / WIDTH] = NAME(has_minimum)(type) ? product + NAME(minimum)(type, scales, step, count, i) : product;
-  }
+  const uint8_t *levels = (type == T2_Q8_0 ? w + 34 * step + 2 : piece->levels + step * count) + i;
+  const I level = NAME(has_minimum)(type) ? NAME(unsigned_bytes)(levels) : NAME(signed_bytes)(levels);
+  return NAME(scaled)(type, NAME(floats)(level), scales, step, count, i);
 }
 
 // The one number at `w`, of the types that have no blocks.
@@ -321,76 +396,106 @@ INLINE long NAME(span_start)(long block, long blocks) {
   return left > 4 && left < SPAN && blocks >= SPAN ? blocks - SPAN : block;
 }
 
-// The `count` values at `w`, whole blocks.
+// The `count` values at `w`, whole blocks. `restrict`, or a table would be made anew after each vector that is written.
 INLINE void NAME(widen_of)(
-    const enum t2_weight_type type, const int values, const int bytes, const uint8_t *w, long count, float *out) {
+    const enum t2_weight_type type, const int values, const int bytes, const uint8_t *w, long count,
+    float *restrict out) {
   const int step = NAME(step)(type);
   if (values == 1) {
     const long steps = count / step;
-    for (long i = 0; i < steps; i++) NAME(decode)(type, w, 0, i, (V *)out + i);
+    for (long i = 0; i < steps; i++) ((V *)out)[i] = NAME(value)(type, w, 0, i, 0);
     for (long i = steps * step; i < count; i++) out[i] = NAME(element)(type, w + i * bytes);
     return;
   }
-  float scales[2 * SPAN] __attribute__((aligned(64)));
+  NAME(piece) piece;
+  const NAME(piece) *ready = &piece;
   const long blocks = count / values, span = values == 32 ? SPAN : 1;
   for (long block = 0; block < blocks; block += span) {
     const long start = values == 32 ? NAME(span_start)(block, blocks) : block;
     const long end = blocks - block < span ? blocks : block + span;
-    NAME(prepare)(type, w + start * bytes, end - start, scales);
-    for (long i = (block - start) * (values / step); i < (end - start) * (values / step); i++, out += step)
-      NAME(decode)(type, w + start * bytes, scales, i, (V *)out);
+    NAME(make_ready)(type, values, bytes, 1, w + start * bytes, 0, end - start, &piece);
+    THROUGH_MEMORY(ready);
+    for (long i = (block - start) * values / step; i < (end - start) * values / step; i++, out += step)
+      UNROLL for (int v = 0; v < step; v += WIDTH) *(V *)(out + v) = NAME(value)(type, w + start * bytes, ready, i, v);
   }
 }
 
-// Products of one row of x with `nw` rows of weights. `ahead` is the distance in bytes to the weights that come after.
-INLINE void NAME(one_row_block)(
+// Adds the products of one row of x with `nw` rows of weights, for types without blocks; what is left below a vector is not
+// among them.
+INLINE void NAME(add_numbers)(
+    const enum t2_weight_type type, const int bytes, const int nw, long inner, const float *x, const uint8_t *w,
+    long w_stride, V sums[ROWS_OF_ONE]) {
+  for (long i = 0; i < inner / WIDTH; i++)
+    UNROLL for (int a = 0; a < nw; a++) {
+      const uint8_t *row = w + a * w_stride;
+      UNROLL for (int line = 0; line < WIDTH * bytes; line += 64)
+        __builtin_prefetch(row + AHEAD + i * WIDTH * bytes + line, 0, 2);
+      sums[a] += NAME(value)(type, row, 0, i, 0) * LOAD(x + i * WIDTH);
+    }
+}
+
+// The same for blocks.
+INLINE void NAME(add_blocks)(
     const enum t2_weight_type type, const int values, const int bytes, const int nw, long inner, const float *x,
-    const uint8_t *w, long w_stride, long ahead, float *y, bool accumulate) {
+    const uint8_t *w, long w_stride, V sums[ROWS_OF_ONE]) {
   const int step = NAME(step)(type), step_bytes = step * bytes / values;
-  V sums[ROWS_OF_ONE] = {0};
-  V out[128 / WIDTH];
-  float scales[ROWS_OF_ONE][2 * SPAN] __attribute__((aligned(64)));
-  const float *prepared = scales[0];
-  const long blocks = values == 1 ? inner / step : inner / values, span = values == 32 ? SPAN : values == 1 ? blocks : 1;
-  long done = 0;  // Of x.
-  for (long block = 0; block < blocks; block += span) {
+  const int together = WIDTH == 4 ? step : 16;  // With four floats in a register, to spread a scale costs the most.
+  const long blocks = inner / values, span = values == 32 ? SPAN : 1;
+  NAME(piece) pieces[2][ROWS_OF_ONE];
+  int turn = 0;
+  for (long block = -span; block < blocks; block += span, turn ^= 1) {
+    const long next = block + span;
+    if (next < blocks) {
+      const long start = values == 32 ? NAME(span_start)(next, blocks) : next;
+      const long end = blocks - next < span ? blocks : next + span;
+      NAME(make_ready)(type, values, bytes, nw, w + start * bytes, w_stride, end - start, pieces[turn]);
+    }
+    if (block < 0) continue;
+    const NAME(piece) *ready = pieces[turn ^ 1];
+    THROUGH_MEMORY(ready);
     const long start = values == 32 ? NAME(span_start)(block, blocks) : block;
     const long end = blocks - block < span ? blocks : block + span;
-    const long steps = values == 1 ? 1 : values / step;  // In a block.
-    const uint8_t *base = values == 1 ? w : w + start * bytes;
-    if (values > 1) {
-      UNROLL for (int a = 0; a < nw; a++) NAME(prepare)(type, base + a * w_stride, end - start, scales[a]);
-      THROUGH_MEMORY(prepared);
-    }
-    for (long i = (block - start) * steps; i < (end - start) * steps; i++, done += step) {
-      UNROLL for (int a = 0; a < nw; a++) {
-        const uint8_t *row = base + a * w_stride;
+    const float *xs = x + start * values;
+    const uint8_t *base = w + start * bytes;
+    for (long i = (block - start) * values / step; i < (end - start) * values / step; i++) {
+      UNROLL for (int a = 0; a < nw; a++)
         UNROLL for (int line = 0; line < step_bytes; line += 64)
-          __builtin_prefetch(row + ahead + i * step_bytes + line, 0, 2);
-        NAME(decode)(type, row, prepared + a * 2 * SPAN, i, out);
-        UNROLL for (int v = 0; v < step / WIDTH; v++) sums[a] += out[v] * LOAD(x + done + v * WIDTH);
-      }
+          __builtin_prefetch(base + a * w_stride + AHEAD + i * step_bytes + line, 0, 2);
+      UNROLL for (int v = 0; v < step; v += together)
+        UNROLL for (int a = 0; a < nw; a++)
+          UNROLL for (int u = v; u < v + together; u += WIDTH)
+            sums[a] += NAME(value)(type, base + a * w_stride, ready + a, i, u) * LOAD(xs + i * step + u);
     }
   }
+}
+
+// Products of one row of x with `nw` rows of weights.
+INLINE void NAME(one_row_block)(
+    const enum t2_weight_type type, const int values, const int bytes, const int nw, long inner, const float *x,
+    const uint8_t *w, long w_stride, float *y, long y_stride, bool accumulate) {
+  V sums[ROWS_OF_ONE] = {0};
+  const long whole = values == 1 ? inner & -WIDTH : inner;
+  if (values == 1)
+    NAME(add_numbers)(type, bytes, nw, inner, x, w, w_stride, sums);
+  else
+    NAME(add_blocks)(type, values, bytes, nw, inner, x, w, w_stride, sums);
   UNROLL for (int a = 0; a < nw; a++) {
     float total = NAME(sum)(sums[a]);
-    if (values == 1)
-      for (long j = done; j < inner; j++) total += NAME(element)(type, w + a * w_stride + j * bytes) * x[j];
-    y[a] = accumulate ? y[a] + total : total;
+    for (long j = whole; j < inner; j++) total += NAME(element)(type, w + a * w_stride + j * bytes) * x[j];
+    y[a * y_stride] = accumulate ? y[a * y_stride] + total : total;
   }
 }
 
 INLINE void NAME(one_row_of)(
     const enum t2_weight_type type, const int values, const int bytes, long columns, long inner, const float *x,
     const uint8_t *w, long w_stride, float *y, bool accumulate) {
-  // Asked for some pages ahead where rows are short: the next four would come too late.
-  const long four = ROWS_OF_ONE * w_stride, ahead = four * (four < 8192 ? 8192 / (four + 1) + 1 : 1);
-  long column = 0;
-  for (; column + ROWS_OF_ONE <= columns; column += ROWS_OF_ONE)
+  const long quarter = columns / ROWS_OF_ONE;
+  for (long column = 0; column < quarter; column++)
     NAME(one_row_block)
-    (type, values, bytes, ROWS_OF_ONE, inner, x, w + column * w_stride, w_stride, ahead, y + column, accumulate);
-  for (; column < columns; column++)
-    NAME(one_row_block)(type, values, bytes, 1, inner, x, w + column * w_stride, w_stride, 0, y + column, accumulate);
+    (type, values, bytes, ROWS_OF_ONE, inner, x, w + column * w_stride, quarter * w_stride, y + column, quarter,
+     accumulate);
+  for (long column = quarter * ROWS_OF_ONE; column < columns; column++)
+    NAME(one_row_block)(type, values, bytes, 1, inner, x, w + column * w_stride, 0, y + column, 0, accumulate);
 }
 
 #define T2_INSTANCE(T, VALUES, BYTES)                                                                            \

@@ -11,6 +11,9 @@
 #undef DISPATCH
 #undef ROWS_OF_ONE
 #undef SPAN
+#undef AHEAD
+#undef ONE_BY_ONE
+#undef EACH_HALF
 #undef THROUGH_MEMORY
 #undef SHARING
 #undef CHUNK
