@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import LinearAlgebra
 import SystemSupport
 import TestSupport
@@ -178,6 +179,30 @@ import Testing
         unsafe t2_few_rows_plain(unit, rows, columns, inner, x, inner, values, stride, &plain, columns, accumulate)
         #expect(distance(found, expected) < 1e-5, "unit \(unit.rawValue)")
         #expect(sameBits(found, plain), "unit \(unit.rawValue)")
+      }
+    }
+  }
+
+  /// Zeros between two pages that nobody may read: a byte beyond either end would end the process.
+  @Test(arguments: weightTypes)
+  func productsReadNoByteOutsideTheWeights(type: t2_weight_type) throws {
+    let (page, room) = (sysconf(Int32(_SC_PAGESIZE)), 1 << 18)
+    let mapped = unsafe mmap(nil, room + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    let memory = try unsafe #require(mapped == MAP_FAILED ? nil : mapped)
+    defer { unsafe munmap(memory, room + 2 * page) }
+    try #require(unsafe mprotect(memory, page, PROT_NONE) == 0)
+    try #require(unsafe mprotect(memory + page + room, page, PROT_NONE) == 0)
+    for (columns, values) in [(1, 1), (3, 256), (4, 512), (9, 1280), (8, 4096)] {
+      let inner = max(values / type.blockValues, 1) * type.blockValues
+      let stride = inner / type.blockValues * type.blockBytes
+      let x = [Float](repeating: 0, count: 3 * inner)
+      for (unit, rows) in vectorUnits.flatMap({ unit in [1, 3].map { (unit, $0) } }) {
+        for place in [page, page + room - columns * stride] {
+          var found = [Float](repeating: .nan, count: rows * columns)
+          unsafe t2_few_rows_stored(
+            unit, type, rows, columns, inner, x, inner, memory + place, stride, &found, columns, false)
+          #expect(found.allSatisfy { $0 == 0 }, "unit \(unit.rawValue), \(columns) columns of \(inner)")
+        }
       }
     }
   }
