@@ -233,7 +233,13 @@ extension Snapshot {
     }
     guard version.state == .active, facts.digest != version.modelDigest, let home = self.model(version.model)?.facts
     else { return nil }
-    return firstDifference(home.targets, facts.targets) == nil ? .transfer : nil
+    guard firstDifference(home.targets, facts.targets) == nil else { return nil }
+    // What its vectors are of is not known here: by itself only what fits whatever they are of.
+    let factored = MultiplierLayout(facts.targets)
+    let fits = home.targets.allSatisfy { target in
+      !target.isFactored || factored.index(of: target.name).map { factored.matrices[$0].isFactored } ?? false
+    }
+    return fits ? .transfer : nil
   }
 
   /// Whether a transfer check has shown that a version may be used on a model.

@@ -175,7 +175,8 @@ extension Coordinator {
   }
 
   func reference(_ model: ModelRecord) -> ModelReference {
-    ModelReference(path: model.path, digest: model.facts?.digest ?? "", cacheDirectory: store.factorizations)
+    ModelReference(
+      path: model.path, digest: model.facts?.digest ?? "", cacheDirectory: store.factorizations, modules: model.modules)
   }
 
   func reference(_ task: TaskRecord) -> TaskReference {

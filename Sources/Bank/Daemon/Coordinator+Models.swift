@@ -1,5 +1,6 @@
 import Digests
 import ModelFormats
+import Multipliers
 import Registry
 import RPCProtocol
 import StrictJSON
@@ -8,7 +9,10 @@ import WorkerProtocol
 
 extension Coordinator {
   /// Registers a model, or looks at one again. Returns the job that inspects it, nil where it is known and unchanged.
-  func addModel(name: String, path: String, who: String) throws(RPCError) -> (ModelRecord, job: Int64?) {
+  /// - Parameter modules: of which the matrices are factored; none: all.
+  func addModel(
+    name: String, path: String, modules: [String], who: String
+  ) throws(RPCError) -> (ModelRecord, job: Int64?) {
     guard let identity = modelIdentity(path) else {
       throw RPCError(
         .fileNotReadable, "cannot read the model '\(path)'",
@@ -19,18 +23,26 @@ extension Coordinator {
         throw RPCError(
           .conflict, "there is a model '\(name)' already, at '\(known.path)'", hint: "choose another name with --name")
       }
+      if known.state != .failed, !known.factors(modules) {
+        throw RPCError(
+          .conflict, "there is a model '\(name)' already, of which \(known.factoredText) are factored",
+          hint: "remove it and add it again (t2ctl model remove \(name)), or add it a second time with --name")
+      }
       if known.state == .ready, known.identity == identity { return (known, nil) }
     }
     var model = ModelRecord(
-      name: name, path: path, identity: identity, state: .inspecting, facts: nil, problem: nil, added: .now,
-      addedBy: who)
+      name: name, path: path, identity: identity, modules: modules, state: .inspecting, facts: nil, problem: nil,
+      added: .now, addedBy: who)
     if let known = snapshot.model(name) {
       // What it was is served until it is known what it has become.
       model = known
       model.path = path
       model.identity = identity
       model.problem = nil
-      if known.state != .ready { model.state = .inspecting }
+      if known.state != .ready {
+        model.state = .inspecting
+        model.modules = modules
+      }
     }
     do throws(RegistryError) {
       return (model, try inspect(model, who: who, why: "model.add"))
@@ -46,8 +58,9 @@ extension Coordinator {
     }
     return try jobs.submit(
       JobRecord(
-        InspectSpec(path: model.path, cacheDirectory: store.factorizations),
-        key: "\(Self.target(model))\0\(model.path)\0\(model.identity)", target: Self.target(model),
+        InspectSpec(path: model.path, cacheDirectory: store.factorizations, modules: model.modules),
+        key: "\(Self.target(model))\0\(model.path)\0\(model.identity)\0\(model.modules.joined(separator: ","))",
+        target: Self.target(model),
         inputs: model.identity, priority: 10, task: nil, model: model.name, who: who, reason: why, created: .now))
   }
 
@@ -133,6 +146,21 @@ extension Coordinator {
       return digest(of: names.sorted(), in: path)
     case .symbolicLink, .fifo, .socket, .device: return nil
     }
+  }
+}
+
+extension ModelRecord {
+  /// Whether a list of modules means the matrices that are factored: in other words too, once these are known.
+  fileprivate func factors(_ asked: [String]) -> Bool {
+    guard let facts else { return Set(asked) == Set(modules) }
+    let layout = MultiplierLayout(facts.targets)
+    return (try? layout.matrices(ofModules: asked)) == layout.factored
+  }
+
+  /// What of it is factored, for people.
+  fileprivate var factoredText: String {
+    guard let facts else { return modules.isEmpty ? "all matrices" : modules.joined(separator: ", ") }
+    return MultiplierLayout(facts.targets).factoredModules?.joined(separator: ", ") ?? "all matrices"
   }
 }
 

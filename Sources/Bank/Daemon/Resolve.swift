@@ -138,15 +138,16 @@ extension Service {
     guard counts.count == 1, let count = counts.first, let facts = model.facts else {
       throw RPCError(.badMixture, "the experts have \(counts.sorted()) coefficients; each needs the same number")
     }
+    let matrices = facts.targets.count(where: \.isFactored)
     let granularity: Granularity
     switch count {
     case 1: granularity = .vector
     case facts.layers: granularity = .layer
-    case facts.targets.count: granularity = .matrix
+    case matrices: granularity = .matrix
     default:
       throw RPCError(
         .badMixture,
-        "\(count) coefficients per expert fit neither the \(facts.layers) layers nor the \(facts.targets.count) matrices "
+        "\(count) coefficients per expert fit neither the \(facts.layers) layers nor the \(matrices) factored matrices "
           + "of model '\(model.name)'")
     }
     let rescale = try rescale(of: versions)

@@ -13,7 +13,8 @@ extension ModelRecord {
     ModelRow(
       name: name, state: state.rawValue, architecture: facts?.architecture, parameters: facts?.parameters,
       layers: facts?.layers, context: facts?.contextLength, quantization: facts?.quantization, digest: facts?.digest,
-      path: path, experts: experts, problem: problem, warnings: facts?.warnings)
+      path: path, modules: modules.isEmpty ? nil : modules, experts: experts, problem: problem,
+      warnings: facts?.warnings)
   }
 }
 

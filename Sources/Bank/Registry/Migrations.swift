@@ -12,5 +12,6 @@ extension Catalogue {
     Migration("the position in the redo log", positionTables.joined(separator: ";\n")),
     Migration("damage of stored files", damageTables.joined(separator: ";\n")),
     Migration("removals", removalTables.joined(separator: ";\n")),
+    Migration("which matrices of a model are factored", moduleTables.joined(separator: ";\n")),
   ]
 }

@@ -16,6 +16,9 @@ package struct ModelRecord: Sendable, Equatable {
   package var path: String
   /// Of the file or directory when it was inspected: a change of it makes the model be inspected again.
   package var identity: String
+  /// Of which its matrices are factored: `mlp`, `attention`, projections by their names. None: all. Another choice is
+  /// another factorization, so it stays what it was when the model was added.
+  package var modules: [String]
   package var state: ModelState
   package var facts: ModelFacts?
   package var problem: String?
@@ -23,12 +26,13 @@ package struct ModelRecord: Sendable, Equatable {
   package var addedBy: String
 
   package init(
-    name: String, path: String, identity: String, state: ModelState, facts: ModelFacts?, problem: String?,
-    added: Timestamp, addedBy: String
+    name: String, path: String, identity: String, modules: [String] = [], state: ModelState, facts: ModelFacts?,
+    problem: String?, added: Timestamp, addedBy: String
   ) {
     self.name = name
     self.path = path
     self.identity = identity
+    self.modules = modules
     self.state = state
     self.facts = facts
     self.problem = problem
@@ -56,18 +60,26 @@ extension Catalogue {
     """
   ]
 
+  static let moduleTables = [
+    // A list of texts, as JSON.
+    "ALTER TABLE models ADD COLUMN modules TEXT NOT NULL DEFAULT '[]'"
+  ]
+
   /// Those that are not removed.
   package func models() throws(RegistryError) -> [ModelRecord] {
     try rows(
-      "SELECT name, path, identity, state, facts, problem, added, added_by FROM models WHERE removal IS NULL ORDER BY name"
-    ) {
-      (row) throws(RegistryError) in
+      """
+      SELECT name, path, identity, state, facts, problem, added, added_by, modules FROM models
+      WHERE removal IS NULL ORDER BY name
+      """
+    ) { (row) throws(RegistryError) in
       var facts: ModelFacts?
       if let text = row.optionalText(4) {
         facts = try stored(text, table: "models", as: StoredModelFacts.self).facts
       }
       return ModelRecord(
         name: row.text(0), path: row.text(1), identity: row.text(2),
+        modules: try stored(row.text(8), table: "models"),
         state: try storedName(row.text(3), table: "models"), facts: facts, problem: row.optionalText(5),
         added: Timestamp(milliseconds: row.integer(6)), addedBy: row.text(7))
     }
@@ -78,11 +90,12 @@ extension Catalogue {
     changes.models = true
     try run(
       """
-      INSERT INTO models (name, path, identity, state, facts, problem, added, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO models (name, path, identity, state, facts, problem, added, added_by, modules)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET path = excluded.path, identity = excluded.identity, state = excluded.state,
-        facts = excluded.facts, problem = excluded.problem
+        facts = excluded.facts, problem = excluded.problem, modules = excluded.modules
       """, model.name, model.path, model.identity, model.state.rawValue,
       model.facts.map { RecordWriter.json(StoredModelFacts($0)).jsonText }, model.problem,
-      model.added.milliseconds, model.addedBy)
+      model.added.milliseconds, model.addedBy, JSONValue.array(model.modules.map { .string($0) }).jsonText)
   }
 }

@@ -1,4 +1,4 @@
-import Digests
+import Multipliers
 import SQLite
 package import Settings
 
@@ -274,19 +274,19 @@ extension Catalogue {
     }
   }
 
-  /// The digests of models that are removed for good, or in `removed`, and of no other model: nobody reads what is kept of
-  /// them.
-  func digestsGivenUp(with removed: [Removal]) throws(RegistryError) -> Set<Digest> {
+  /// The names of the factorizations of models that are removed for good, or in `removed`, and of no other model: nobody
+  /// reads them.
+  func factorizationsGivenUp(with removed: [Removal]) throws(RegistryError) -> Set<String> {
     let going = Set(removed.map(\.id))
-    var (gone, kept): (Set<Digest>, Set<Digest>) = ([], [])
+    var (gone, kept): (Set<String>, Set<String>) = ([], [])
     for (text, id, state) in try rows(
       "SELECT m.facts, r.id, r.state FROM models m LEFT JOIN removals r ON r.id = m.removal WHERE m.facts IS NOT NULL",
       read: { ($0.text(0), $0.optionalInteger(1), $0.optionalText(2)) })
     {
-      let facts = try stored(text, table: "models", as: StoredModelFacts.self)
-      guard let digest = Digest(description: facts.digest) else { continue }
+      let facts = try stored(text, table: "models", as: StoredModelFacts.self).facts
+      let name = MultiplierLayout(facts.targets).factorizationFileName(ofModel: facts.digest)
       let isGone = state == RemovalState.purged.rawValue || id.map { going.contains($0) } ?? false
-      if isGone { gone.insert(digest) } else { kept.insert(digest) }
+      if isGone { gone.insert(name) } else { kept.insert(name) }
     }
     return gone.subtracting(kept)
   }

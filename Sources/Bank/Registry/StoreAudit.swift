@@ -1,4 +1,3 @@
-import Digests
 import StrictJSON
 import SystemSupport
 
@@ -64,7 +63,7 @@ package struct StoreAudit: Sendable {
       tasks.insert(FileSystem.split(path).directory)
       if ((try? FileSystem.status(path)) ?? nil) == nil { add(.missing, path, subject, "it is not there") }
     }
-    let digests = try catalogue.digestsGivenUp(with: removed)
+    let factorizations = try catalogue.factorizationsGivenUp(with: removed)
     try RedoLog.files { () throws(SystemCallError) in
       for directory in try Self.paths(in: store.blobs) {
         for path in try Self.paths(in: directory) where blobs[path] == nil { try addUnnamed(path, "a blob") }
@@ -73,7 +72,9 @@ package struct StoreAudit: Sendable {
         for path in try Self.paths(in: directory) where !tasks.contains(path) { try addUnnamed(path, "a task's copy") }
       }
       // Of other models it is kept, named or not: it takes long to make.
-      for path in try Self.paths(in: store.factorizations) where digests.contains(where: { path.contains($0.hex) }) {
+      for path in try Self.paths(in: store.factorizations) {
+        let name = FileSystem.split(path).name
+        guard factorizations.contains(where: { name.hasPrefix($0) }) else { continue }
         try addUnnamed(path, "the factorization of a model that was removed")
       }
     }

@@ -23,6 +23,8 @@ struct StoredModelFacts: StoredRecord {
     @Setting("outputs", 1...Int.max) var rows: Int
     @Setting("inputs", 1...Int.max) var columns: Int
     @Setting() var layer: Int?
+    /// False where it is not.
+    @Setting() var factored: Bool?
     init() {}
   }
 
@@ -54,6 +56,7 @@ struct StoredModelFacts: StoredRecord {
     targets = facts.targets.map {
       var target = Target()
       (target.name, target.rows, target.columns, target.layer) = ($0.name, $0.rows, $0.columns, $0.layer)
+      if !$0.isFactored { target.factored = false }
       return target
     }
     modelID = facts.modelID
@@ -76,7 +79,10 @@ struct StoredModelFacts: StoredRecord {
       hidden: hidden, vocabulary: vocabulary, contextLength: contextLength, quantization: quantization,
       hasTokenizer: hasTokenizer, chatTemplate: chatTemplate, chatTemplateProblem: chatTemplateProblem,
       warnings: warnings,
-      targets: targets.map { TargetMatrix(name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer) },
+      targets: targets.map {
+        TargetMatrix(
+          name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer, isFactored: $0.factored ?? true)
+      },
       factorizationSeconds: factorizationSeconds)
   }
 }

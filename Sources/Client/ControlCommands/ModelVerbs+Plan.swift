@@ -12,7 +12,8 @@ extension Invocation {
     add("weights of the target matrices, \(plan.weights.type)", plan.weights.targets)
     add("embedding and head", plan.weights.embedding)
     add("norms and biases", plan.weights.rest)
-    add("singular vectors, \(plan.factors.precision) precision (mapped)", plan.factors.bytes)
+    let modules = plan.factors.modules.map { " of " + $0.joined(separator: ", ") } ?? ""
+    add("singular vectors\(modules), \(plan.factors.precision) precision (mapped)", plan.factors.bytes)
     if plan.products > 0 { add("their products with the weights", plan.products) }
     add("held", plan.held)
     let workload = plan.workload
@@ -53,7 +54,9 @@ extension Invocation {
   func announce(_ plan: MemoryPlan) throws(ControlError) {
     if let problem = plan.problem { throw .failed(escaped(problem)) }
     console.note(
-      "memory: weights \(bytesText(plan.weights.total)), singular vectors \(bytesText(plan.factors.bytes)), "
+      "memory: weights \(bytesText(plan.weights.total)), singular vectors"
+        + (plan.factors.modules.map { " of \($0.joined(separator: ", "))" } ?? "")
+        + " \(bytesText(plan.factors.bytes)), "
         + (plan.products > 0 ? "products \(bytesText(plan.products)), " : "")
         + "keys and values \(bytesText(plan.keysAndValues)), search \(bytesText(plan.search)); "
         + "in all up to \(bytesText(plan.needed)) (--plan says more)")

@@ -9,6 +9,7 @@ extension Verb {
       "model add", [.one("PATH")],
       [
         .value("--name", "N", "name", "its name here; default: the file's name"),
+        .value("--modules", "M,...", "modules"),
         .flag(
           "--plan", nil, "add nothing; say by part what it needs of memory, what the worker may have, and what to set"),
       ],
@@ -17,18 +18,21 @@ extension Verb {
         "PATH is a .gguf file or a Hugging Face directory, and is read by the daemon; with --plan also a config.json "
         + "alone. The first time the model is digested and factorized, which is a job; the command waits for it and shows "
         + "the time that is left. Where that is ended, what was factored stays, and adding the model again goes on there. "
-        + "What the model needs of memory is said beforehand, and one that does not fit is refused."
+        + "What the model needs of memory is said beforehand, and one that does not fit is refused. With --modules it takes less "
+        + "time, disk and memory by what the other matrices would; experts with multipliers for those are refused."
     ) { invocation throws(ControlError) in
       var params = try invocation.parameters(for: ModelAdd.self)
       let path = JSONValue.string(try invocation.absolutePath(invocation.argument(0)))
+      var planned: JSONObject = ["path": path]
+      planned["modules"] = params["modules"]
       if invocation.command.has("--plan") {
-        let plan = try invocation.call(ModelPlan.self, ["path": path], timeout: .seconds(120))
+        let plan = try invocation.call(ModelPlan.self, planned, timeout: .seconds(120))
         invocation.answer(plan) { invocation.show($0) }
         if let problem = plan.problem { throw .bad(escaped(problem)) }
         return
       }
       // What cannot be read is the job's to say, as of a model that is looked at again.
-      if let plan = try? invocation.call(ModelPlan.self, ["path": path], timeout: .seconds(120)) {
+      if let plan = try? invocation.call(ModelPlan.self, planned, timeout: .seconds(120)) {
         try invocation.announce(plan.value)
       }
       params["path"] = path
@@ -65,13 +69,13 @@ extension Invocation {
     var table = Table(
       [
         ("NAME", .left), ("STATE", .left), ("ARCHITECTURE", .left), ("PARAMETERS", .right), ("LAYERS", .right),
-        ("CONTEXT", .right), ("WEIGHTS", .left), ("EXPERTS", .right), ("PATH", .left),
+        ("CONTEXT", .right), ("WEIGHTS", .left), ("FACTORED", .left), ("EXPERTS", .right), ("PATH", .left),
       ], keys: 1)
     for model in models {
       let parameters = model.parameters.map { fixed(Double($0) / 1e6, 1) + " M" } ?? "-"
       table.add([
         model.name, model.state, model.architecture ?? "-", parameters, cell(model.layers), cell(model.context),
-        model.quantization ?? "-", "\(model.experts)", model.path,
+        model.quantization ?? "-", model.modules?.joined(separator: ",") ?? "all", "\(model.experts)", model.path,
       ])
     }
     print(table, empty: "no model is registered; add one with: t2ctl model add PATH")

@@ -26,6 +26,7 @@ import SystemSupport
     var end = 0
     for matrix in layout.matrices {
       offsets.append(end)
+      guard matrix.isFactored else { continue }
       end += (matrix.rows * matrix.columns + alignment - 1) / alignment * alignment
     }
     return (offsets, end)
@@ -64,6 +65,7 @@ extension Factorization {
   package func makeProducts(weights: @escaping MatrixReader, pool: ComputePool, priority: ComputePool.Priority) {
     unsafe products.make(pool: pool, priority: priority) { [self] index, target, scratch in
       let factored = self[index]
+      guard factored.target.isFactored else { return }
       unsafe multiplyFactor(
         factored.target, q: factored.q(scratch, slot: 0), weight: weights(index, scratch), into: target)
     }

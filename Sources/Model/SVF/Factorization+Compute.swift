@@ -28,7 +28,7 @@ extension Factorization {
     guard let file = FactorizationFile(digest: digest, layout: layout, precision: precision) else {
       throw .tooLarge(matrices: layout.matrices.count)
     }
-    let all = Array(layout.matrices.indices)
+    let all = layout.factored
     guard let cacheFile else {
       let memory = try keeping { () throws(SystemCallError) in try MappedFile(anonymous: file.byteCount) }
       let written = Factorization(layout: layout, file: file, memory: memory, isCached: false)
@@ -99,7 +99,8 @@ extension Factorization {
     let met = RepeatedMatrices()
     // The most expensive first: the last tiles to run are then short ones, and no thread waits long for another at the end.
     let order = matrices.sorted { cost(layout.matrices[$0]) > cost(layout.matrices[$1]) }
-    let start = FactorizationProgress(layout.matrices.map(cost), missing: matrices)
+    let all = layout.factored.map { cost(layout.matrices[$0]) }
+    let start = FactorizationProgress(all, missing: matrices.map { cost(layout.matrices[$0]) })
     progress(start)
     let state = Mutex((progress: start, failure: SVFError?.none))
     pool.forEach(order.count, priority: .job) { tile, scratch in

@@ -69,7 +69,7 @@ package final class Factorization: @unchecked Sendable {
   func damagedMatrices(_ pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool = { false }) -> Set<Int> {
     let damaged = Mutex<Set<Int>>([])
     pool.forEach(layout.matrices.count, priority: .job) { [self] index, _ in
-      guard !shouldStop() else { return }
+      guard !shouldStop(), layout.matrices[index].isFactored else { return }
       let stored = unsafe memory.sums(at: file.sums)[index]
       if Self.sum(self[index]) != stored { _ = damaged.withLock { $0.insert(index) } }
     }

@@ -4,7 +4,7 @@ import Multipliers
 // The cache file of a factorization, native byte order, floats as they lie in memory:
 //
 //     "t2d-svf\n" | version u32 | order mark u32 | bytes of an entry of Q u32 | header bytes u64 | file bytes u64
-//     | digest count u32, bytes | matrices u32 | each: name count u32, bytes, rows u32, columns u32
+//     | digest count u32, bytes | matrices u32 | each that is factored: name count u32, bytes, rows u32, columns u32
 //     | zeros up to the header's end (a multiple of 4096) | a checksum of each matrix, u64 | σ of all matrices
 //     | Q of each matrix ...
 //
@@ -45,8 +45,9 @@ struct FactorizationFile {
       description.append(contentsOf: text.utf8)
     }
     append(digest)
-    append(UInt32(truncatingIfNeeded: layout.matrices.count))
-    for matrix in layout.matrices {
+    let factored = layout.matrices.filter(\.isFactored)
+    append(UInt32(truncatingIfNeeded: factored.count))
+    for matrix in factored {
       append(matrix.name)
       append(UInt32(truncatingIfNeeded: matrix.rows))
       append(UInt32(truncatingIfNeeded: matrix.columns))

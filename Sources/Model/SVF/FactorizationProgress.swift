@@ -10,13 +10,13 @@ package struct FactorizationProgress: Sendable, Equatable {
 
   /// - Parameters:
   ///   - costs: of all matrices, in any unit of time.
-  ///   - missing: those that are to be done.
-  init(_ costs: [Double], missing: [Int]) {
+  ///   - missing: of those that are to be done.
+  init(_ costs: [Double], missing: [Double]) {
     count = costs.count
     found = count - missing.count
     done = found
     whole = costs.reduce(0, +)
-    worked = whole - missing.reduce(0) { $0 + costs[$1] }
+    worked = whole - missing.reduce(0, +)
   }
 
   /// - Parameter matrices: of that cost each.

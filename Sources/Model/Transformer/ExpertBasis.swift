@@ -2,7 +2,8 @@ package import LinearAlgebra
 package import Multipliers
 internal import SVF
 
-/// W_k = U diag(z_k σ) Vᵀ of each expert, from which every mixture is a scaled sum.
+/// W_k = U diag(z_k σ) Vᵀ of each expert, from which every mixture is a scaled sum. Of the factored matrices: no expert
+/// changes another one, which every mixture has from the model.
 ///
 /// Where all layers of all experts fit the budget they are built at once and stay; else each layer is built when a
 /// population reaches it. A basis is used by one call of ``LanguageModel/scoreCandidates(basis:_:priority:shouldStop:)`` at
@@ -13,7 +14,7 @@ package final class ExpertBasis: @unchecked Sendable {
   package let model: LanguageModel
   package let experts: [MultiplierVector]
   package let isResident: Bool
-  /// (experts), each (layers, layer's matrices) where resident, else one layer's matrices.
+  /// (experts), each (layers, layer's factored matrices) where resident, else one layer's.
   private let layers: [FloatBuffer]
 
   /// Three experts of SmolLM2-135M, with which the worker stays below 2.5 GB.
@@ -32,7 +33,7 @@ package final class ExpertBasis: @unchecked Sendable {
     }
     self.model = model
     self.experts = experts
-    let size = model.shape.layerSize
+    let size = model.shape.factoredLayerSize
     func bytes(isResident: Bool) -> Int {
       model.shape.searchBytes(experts: experts.count, threads: model.pool.threadCount, isResident: isResident)
     }
@@ -63,16 +64,14 @@ package final class ExpertBasis: @unchecked Sendable {
 
   private func building(layer: Int) -> Phase {
     let model = model
-    let places = model.shape.stages.flatMap { stage in
-      stage.matrices.map { (matrix: $0, offset: stage.offset + $0.outputs.lowerBound * stage.inputs) }
-    }
+    let places = model.shape.matrices.filter(\.isFactored)
     return Phase(tiles: experts.count * places.count) { [self] tile, scratch in
       // Matrices of one kind, whose tiles are equally long, one after the other.
       let (kind, expert) = tile.quotientAndRemainder(dividingBy: experts.count)
-      let (matrix, offset) = places[kind]
+      let matrix = places[kind]
       let index = model.shape.index(layer, matrix)
       let range = model.layout.range(of: index)
-      let out = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + offset
+      let out = unsafe UnsafeMutablePointer(mutating: self.layer(layer, of: expert)) + matrix.offset
       let target = model.layout.matrices[index]
       guard !experts[expert].isIdentity(in: range) else {
         // An expert that leaves a matrix alone has the base's, bit for bit.
@@ -89,9 +88,9 @@ package final class ExpertBasis: @unchecked Sendable {
     }
   }
 
-  /// The matrices of a layer of expert `k`.
+  /// The factored matrices of a layer of expert `k`, see ``Stage/Matrix/offset``.
   func layer(_ layer: Int, of k: Int) -> UnsafePointer<Float> {
-    unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.layerSize : 0))
+    unsafe UnsafePointer(layers[k].pointer + (isResident ? layer * model.shape.factoredLayerSize : 0))
   }
 
   /// out (outputs, inputs) = base W + Σ_k coefficient_k W_k for some outputs of a stage, all of one matrix, without sources
@@ -101,9 +100,9 @@ package final class ExpertBasis: @unchecked Sendable {
     into out: UnsafeMutablePointer<Float>
   ) {
     let index = model.shape.index(layer, matrix)
-    let base = blend.base[index]
+    let base = matrix.isFactored ? blend.base[index] : 1
     var sources: [(coefficient: Float, expert: Int)] = []
-    for (k, coefficient) in blend.experts[index].enumerated() where coefficient != 0 {
+    for (k, coefficient) in blend.experts[index].enumerated() where coefficient != 0 && matrix.isFactored {
       sources.append((coefficient, k))
     }
     let inputs = stage.inputs
@@ -120,7 +119,8 @@ package final class ExpertBasis: @unchecked Sendable {
         unsafe target.update(repeating: 0, count: count)
       }
       for (place, source) in sources.enumerated() {
-        let w = unsafe self.layer(layer, of: source.expert) + stage.offset + (outputs.lowerBound + first) * inputs
+        let row = outputs.lowerBound - matrix.outputs.lowerBound + first
+        let w = unsafe self.layer(layer, of: source.expert) + matrix.offset + row * inputs
         unsafe place == 0 && base == 0
           ? scaled(target, w, by: source.coefficient, count: count)
           : addScaled(target, w, by: source.coefficient, count: count)

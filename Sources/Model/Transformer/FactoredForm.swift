@@ -36,12 +36,14 @@ struct FactoredRows: Sendable {
 
 /// What decides the form of a pass: the shapes of a model and how its weights are stored, never time.
 struct FactoredForms: Sendable {
+  // Of the factored matrices; others cost the same in every form.
+
   /// Σ m n, and Σ r².
   let values: Int
   let squares: Int
   /// Multiplications that make what one vector changes, see ``VectorChange``.
   let changeMultiplications: Int
-  /// Of the target matrices, and of all Q, as they are stored.
+  /// Of W, and of all Q, as they are stored.
   let weightBytes: Int
   let factorBytes: Int
   let widestFactorBytes: Int
@@ -60,11 +62,14 @@ struct FactoredForms: Sendable {
   private static let cacheBytes = 8 << 20
 
   init(_ factorization: Factorization, _ weights: ModelWeights) {
-    self.init(factorization.layout, weightBytes: weights.matrixBytes, precision: factorization.precision)
+    let layout = factorization.layout
+    self.init(
+      layout, weightBytes: layout.factored.reduce(0) { $0 + weights.matrixBytes($1) },
+      precision: factorization.precision)
   }
 
   init(_ layout: MultiplierLayout, weightBytes: Int, precision: FactorPrecision) {
-    values = layout.matrices.reduce(0) { $0 + $1.rows * $1.columns }
+    values = layout.factored.reduce(0) { $0 + layout.matrices[$1].rows * layout.matrices[$1].columns }
     squares = layout.matrices.reduce(0) { $0 + $1.rank * $1.rank }
     changeMultiplications = layout.matrices.reduce(0) { $0 + VectorChange.multiplications(rank: $1.rank) }
     self.weightBytes = weightBytes

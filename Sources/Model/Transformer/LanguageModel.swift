@@ -22,7 +22,7 @@ package enum WeightView: Sendable, Equatable {
 package final class LanguageModel: Sendable {
   package let path: String
   package let configuration: ModelConfiguration
-  /// The target matrices of every layer.
+  /// The target matrices of every layer, those too that are not factored.
   package let layout: MultiplierLayout
   /// "sha256:..." of the target matrices, as `modelDigest` makes it.
   package let digest: String
@@ -159,7 +159,7 @@ package final class LanguageModel: Sendable {
     precision: FactorPrecision, model: String, directory: String?, pool: ComputePool, room: MemoryRoom,
     shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(TransformerError) -> (Factorization, damage: String?) {
-    let cacheFile = directory.map { Self.factorizationPath(in: $0, ofModel: digest) }
+    let cacheFile = directory.map { "\($0)/\(layout.factorizationFileName(ofModel: digest))" }
     func failed(_ error: SVFError) -> TransformerError {
       if case .stopped = error { .stopped } else { .factorization(model: model, error) }
     }
@@ -191,11 +191,6 @@ package final class LanguageModel: Sendable {
     } catch {
       throw failed(error)
     }
-  }
-
-  /// The file in which a model's factorization is kept.
-  package static func factorizationPath(in directory: String, ofModel digest: String) -> String {
-    "\(directory)/\(digest.replacing(":", with: "-")).svf"
   }
 
   private static func makeTokenizer(_ file: OpenModel) throws(TransformerError) -> Tokenizer? {

@@ -29,11 +29,12 @@ package struct ModelMemory: Sendable {
   ) {
     shape = ModelShape(configuration, contextLimit: LanguageModel.contextLimit)
     let layout = MultiplierLayout(configuration.targets)
-    var (targets, embedding, rest) = (0, 0, 0)
+    var (targets, factoredTargets, embedding, rest) = (0, 0, 0, 0)
     for (name, dimensions) in configuration.requiredTensors {
       let bytes = ModelWeights.heldBytes(dimensions, as: type(name))
-      if layout.index(of: name) != nil {
+      if let index = layout.index(of: name) {
         targets += bytes
+        if layout.matrices[index].isFactored { factoredTargets += bytes }
       } else if dimensions.count == 2 {
         embedding += bytes
       } else {
@@ -44,12 +45,12 @@ package struct ModelMemory: Sendable {
     let chosen = precision ?? .standard(for: layout)
     factors = Factorization.byteCount(of: layout, precision: chosen)
     self.precision = chosen.rawValue
-    let forms = FactoredForms(layout, weightBytes: targets, precision: chosen)
+    let forms = FactoredForms(layout, weightBytes: factoredTargets, precision: chosen)
     products = forms.mayHaveProducts ? Factorization.productBytes(of: layout) : 0
     let change = MemoryLayout<Float16>.stride * forms.squares
     vectorChanges =
       forms.changePays(tokens: shape.context) ? min(KeptChanges.countLimit, KeptChanges.byteLimit / change) * change : 0
-    factorizingPerThread = layout.matrices.reduce(0) { largest, target in
+    factorizingPerThread = layout.matrices.filter(\.isFactored).reduce(0) { largest, target in
       // What is not stored as floats is widened first.
       let widened = type(target.name) == .f32 ? 0 : target.rows * target.columns * MemoryLayout<Float>.stride
       return max(largest, factorizationBytes(of: target) + widened)
@@ -108,14 +109,14 @@ extension ModelShape {
   }
 
   /// Whether the matrices of so many experts stay, with that much for them.
-  func basisIsResident(experts: Int, budget: Int) -> Bool { experts * layers * layerSize * float <= budget }
+  func basisIsResident(experts: Int, budget: Int) -> Bool { experts * layers * factoredLayerSize * float <= budget }
 
   /// What comparing populations of mixtures takes beside the model: the experts' matrices, of all layers where they stay
   /// and else of one, and on each thread what a matrix is widened, made and mixed in.
   package func searchBytes(experts: Int, threads: Int, isResident: Bool) -> Int {
     let rank = matrices.reduce(0) { max($0, $1.rank) }
     let mixed = stages.reduce(0) { max($0, $1.size) }
-    let basis = experts * (isResident ? layers : 1) * layerSize
+    let basis = experts * (isResident ? layers : 1) * factoredLayerSize
     return (basis + threads * (3 * rank * rank + 2 * mixed)) * float
   }
 

@@ -21,8 +21,9 @@ package struct ModelShape: Sendable, Equatable {
   let downStage: Stage
   /// Target matrices of a layer, over all stages.
   let matrices: [Stage.Matrix]
-  /// Floats of one layer's matrices.
+  /// Floats of one layer's matrices, and of those that are factored.
   package let layerSize: Int
+  let factoredLayerSize: Int
 
   /// Query heads that share one key and value head.
   let group: Int
@@ -54,7 +55,7 @@ package struct ModelShape: Sendable, Equatable {
     func stage(_ kind: Stage.Kind) -> Stage {
       let stage = Stage(kind, configuration, firstNumber: number, offset: offset)
       number += stage.matrices.count
-      offset += stage.size
+      offset += stage.factoredSize
       return stage
     }
     headStage = stage(.heads)
@@ -62,7 +63,8 @@ package struct ModelShape: Sendable, Equatable {
     gateUpStage = stage(.gateUp)
     downStage = stage(.down)
     matrices = headStage.matrices + outputStage.matrices + gateUpStage.matrices + downStage.matrices
-    layerSize = offset
+    factoredLayerSize = offset
+    layerSize = [headStage, outputStage, gateUpStage, downStage].reduce(0) { $0 + $1.size }
 
     group = heads / keyValueHeads
     queryWidth = heads * headDimension

@@ -83,8 +83,8 @@ final class ModelWeights: Sendable {
   /// What they take in memory.
   var byteCount: Int { memory.count * MemoryLayout<Float>.stride }
 
-  /// Of the target matrices, as they are stored.
-  var matrixBytes: Int { places.targets.reduce(0) { $0 + $1.byteCount } }
+  /// Of a target matrix, as it is stored.
+  func matrixBytes(_ index: Int) -> Int { places.targets[index].byteCount }
 
   /// Of a tensor of that shape that its file stores as `type`, gaps aside: vectors are held as floats.
   static func heldBytes(_ dimensions: [Int], as type: ElementType) -> Int {

@@ -61,7 +61,7 @@ extension RecordedPass {
     phases += beforeInputs(layer, shape.outputStage, rest.outputFactors, dy: dOutput, state)
     phases.append(
       phase(rest.queryWidth) { [self] tile, scratch in
-        unsafe inputs(layer, shape.outputStage, tile, to: space.attended.pointer, scratch)
+        unsafe inputs(layer, shape.outputStage, tile, dy: dOutput, to: space.attended.pointer, scratch)
       })
     if isLast(layer) {
       // Rows without logits asked nothing in the last layer, but their keys were looked at.
@@ -79,7 +79,8 @@ extension RecordedPass {
     guard goesOn else { return phases }
     phases += [
       phase(plan.hidden) { [self] tile, scratch in
-        unsafe inputs(layer, shape.headStage, tile, to: space.hiddenGradient.pointer, scratch)
+        unsafe inputs(
+          layer, shape.headStage, tile, dy: space.headGradient, to: space.hiddenGradient.pointer, scratch)
       }
     ]
     phases += lowRankInputBackward(layer: layer, state)
@@ -119,7 +120,7 @@ extension RecordedPass {
     phases += beforeInputs(layer, shape.downStage, rest.downFactors, dy: dDown, state)
     phases.append(
       phase(rest.intermediate) { [self] tile, scratch in
-        unsafe inputs(layer, shape.downStage, tile, to: space.activated.pointer, scratch)
+        unsafe inputs(layer, shape.downStage, tile, dy: dDown, to: space.activated.pointer, scratch)
         let activation = shape.configuration.activation
         for row in tile.rows {
           let place = row * 2 * width + tile.columns.lowerBound
@@ -133,7 +134,8 @@ extension RecordedPass {
     phases += beforeInputs(layer, shape.gateUpStage, rest.gateFactors, dy: space.gateUpGradient, state)
     phases += [
       phase(rest.hidden) { [self] tile, scratch in
-        unsafe inputs(layer, shape.gateUpStage, tile, to: space.hiddenGradient.pointer, scratch)
+        unsafe inputs(
+          layer, shape.gateUpStage, tile, dy: space.gateUpGradient, to: space.hiddenGradient.pointer, scratch)
       },
       Phase(tiles: rest.elementwise.count) { [self] tile, _ in
         guard let weight = unsafe weights.norm(layer, .beforeMLP) else { return }

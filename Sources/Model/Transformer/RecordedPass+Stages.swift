@@ -11,7 +11,7 @@ internal import SVF
 //     inputs    dx = Aᵀ t          dx = Q t          dx = Wᵀ z               dx = z + Q t
 //
 // where t = s ⊙ q with products, and (s − 1) ⊙ q with weights. On either side q, t and z are r wide for a matrix: t and z
-// lie in `factors` and `between` of the space.
+// lie in `factors` and `between` of the space. A matrix that is not factored has y = W x and dx = Wᵀ dy.
 extension RecordedPass {
   private var table: MultiplierTable { factored.table }
   private var form: FactoredForm { factored.form }
@@ -136,6 +136,13 @@ extension RecordedPass {
     for matrix in stage.matrices {
       let part = outputs.clamped(to: matrix.outputs)
       guard !part.isEmpty else { continue }
+      guard matrix.isFactored else {
+        unsafe weights.multiply(
+          layer, stage, outputs: part, rows: rows.count, x: input(stage).pointer + rows.lowerBound * stage.inputs,
+          xStride: stage.inputs, to: y + (part.lowerBound - outputs.lowerBound), yStride: stride,
+          accumulate: accumulate, scratch)
+        continue
+      }
       let corner = rows.lowerBound * stage.factors + matrix.factors.lowerBound
       unsafe weights.finish(
         form, table.factorization[shape.index(layer, matrix)], layer, stage, matrix, outputs: part, rows: rows.count,
@@ -236,13 +243,22 @@ extension RecordedPass {
   }
 
   /// dx of the tile's inputs, (rows, inputs), summed over the stage's matrices.
+  /// - Parameter dy: (rows, the stage's outputs), as for what comes before.
   func inputs(
-    _ layer: Int, _ stage: Stage, _ tile: RecordTile, to dx: UnsafeMutablePointer<Float>, _ scratch: Scratch
+    _ layer: Int, _ stage: Stage, _ tile: RecordTile, dy: FloatBuffer, to dx: UnsafeMutablePointer<Float>,
+    _ scratch: Scratch
   ) {
     let y = unsafe dx + tile.rows.lowerBound * stage.inputs + tile.columns.lowerBound
     for matrix in stage.matrices {
+      let isLater = matrix.outputs.lowerBound > 0
+      guard matrix.isFactored else {
+        unsafe weights.multiplyBack(
+          layer, stage, matrix, inputs: tile.columns, rows: tile.rows.count,
+          dy: dy.pointer + tile.rows.lowerBound * stage.outputs + matrix.outputs.lowerBound, dyStride: stage.outputs,
+          to: y, dxStride: stage.inputs, accumulate: isLater, scratch)
+        continue
+      }
       let f = table.factorization[shape.index(layer, matrix)]
-      let isLater = matrix.factors.lowerBound > 0
       let t = unsafe place(space.factors, stage, matrix, tile)
       let z = unsafe place(space.between, stage, matrix, tile)
       switch (form, f.side) {

@@ -19,9 +19,13 @@ struct Stage: Sendable, Equatable {
     let number: Int
     /// Of the stage's outputs.
     let outputs: Range<Int>
-    /// Of the columns of the stage's factored intermediate.
+    /// Of the columns of the stage's factored intermediate; none where it is not factored.
     let factors: Range<Int>
+    /// Floats of a layer's block of factored matrices before this one, which lie one after the other without gaps,
+    /// (outputs, inputs).
+    let offset: Int
     var rank: Int { factors.count }
+    var isFactored: Bool { !factors.isEmpty }
   }
 
   let kind: Kind
@@ -30,33 +34,33 @@ struct Stage: Sendable, Equatable {
   let outputs: Int
   /// Columns of the factored intermediate.
   let factors: Int
-  /// Floats of a layer's block of matrices before this stage's, which lie one after the other without gaps, (outputs,
-  /// inputs).
-  let offset: Int
   let hasBias: Bool
 
+  /// Floats of its matrices, and of those that are factored.
   var size: Int { outputs * inputs }
+  var factoredSize: Int { matrices.reduce(0) { $0 + ($1.isFactored ? $1.outputs.count * inputs : 0) } }
 
   init(_ kind: Kind, _ configuration: ModelConfiguration, firstNumber: Int, offset: Int) {
     let projections = configuration.projections.filter { $0.stage == kind }
     var matrices: [Matrix] = []
-    var (output, factor) = (0, 0)
+    var (output, factor, offset) = (0, 0, offset)
     for projection in projections {
       let (rows, columns) = (configuration.rows(projection), configuration.columns(projection))
-      let rank = min(rows, columns)
+      let isFactored = configuration.isFactored(projection)
+      let rank = isFactored ? min(rows, columns) : 0
       matrices.append(
         Matrix(
           projection: projection, number: firstNumber + matrices.count, outputs: output..<output + rows,
-          factors: factor..<factor + rank))
+          factors: factor..<factor + rank, offset: offset))
       output += rows
       factor += rank
+      if isFactored { offset += rows * columns }
     }
     self.kind = kind
     self.matrices = matrices
     inputs = projections.first.map { configuration.columns($0) } ?? 0
     outputs = output
     factors = factor
-    self.offset = offset
     hasBias = projections.contains { configuration.biases.contains($0) }
   }
 }

@@ -39,10 +39,12 @@ extension WeightSource {
       return unsafe adapted.layer(layer) + outputs.lowerBound * stage.inputs
     case .blend(let basis, let coefficients):
       let matrices = stage.matrices.filter { $0.outputs.overlaps(outputs) }
-      let kinds = matrices.map { coefficients.pureSource(model.shape.index(layer, $0)) }
+      let kinds = matrices.map { $0.isFactored ? coefficients.pureSource(model.shape.index(layer, $0)) : -1 }
       if let source = kinds[0], kinds.allSatisfy({ $0 == source }) {
         guard source >= 0 else { return nil }
-        return unsafe basis.layer(layer, of: source) + stage.offset + outputs.lowerBound * stage.inputs
+        // Neighbours that an expert has follow each other there.
+        let row = outputs.lowerBound - matrices[0].outputs.lowerBound
+        return unsafe basis.layer(layer, of: source) + matrices[0].offset + row * stage.inputs
       }
       let mixed = unsafe scratch.floats(ScratchSlot.weights, count: outputs.count * stage.inputs)
       for matrix in matrices {

@@ -54,7 +54,8 @@ struct MemoryLimits: Sendable {
       return nil
     }
     let settings = advice(for: needs)?.settings.joined(separator: ", ") ?? ""
-    return "model '\(model)' needs \(found): set \(settings), or take it in a smaller type; "
+    return
+      "model '\(model)' needs \(found): set \(settings), or take it in a smaller type, or factor less of it with --modules; "
       + "'t2ctl model add --plan PATH' shows both"
   }
 

@@ -1,4 +1,5 @@
 import ModelFormats
+import Multipliers
 import Results
 import Transformer
 
@@ -13,7 +14,9 @@ extension MemoryPlan {
       weights: Weights(
         type: configuration.quantization, targets: Int64(memory.targets), embedding: Int64(memory.embedding),
         rest: Int64(memory.rest)),
-      factors: Factors(precision: memory.precision, bytes: Int64(memory.factors)), products: Int64(memory.products),
+      factors: Factors(
+        precision: memory.precision, modules: MultiplierLayout(configuration.targets).factoredModules,
+        bytes: Int64(memory.factors)), products: Int64(memory.products),
       keysAndValues: Int64(needs.decoding), vectorChanges: Int64(memory.vectorChanges), search: Int64(needs.search),
       training: Int64(needs.training), factorizing: Int64(needs.factorizing), pass: Int64(memory.pass),
       held: Int64(memory.held), needed: Int64(needs.whole), workload: needs.workload,

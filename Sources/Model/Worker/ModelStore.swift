@@ -1,5 +1,6 @@
 import LinearAlgebra
 import ModelFormats
+import Multipliers
 import struct Synchronization.Atomic
 import SystemSupport
 import Transformer
@@ -15,15 +16,16 @@ final class ModelStore: Sendable {
   private let remade: @Sendable (_ path: String, _ problem: String) -> Void
   private let entries = Mutex<[Entry]>([])
 
-  /// A place for one model: its mutex is held while the model is loaded.
+  /// A place for one model, with what is factored of it: its mutex is held while the model is loaded.
   fileprivate final class Entry: Sendable {
     let path: String
+    let modules: [String]
     let model = Mutex<LoadedModel?>(nil)
     /// Written under the store's mutex.
     let users = Atomic<Int>(0)
     let bytes = Atomic<Int>(0)
 
-    init(_ path: String) { self.path = path }
+    init(_ reference: ModelReference) { (path, modules) = (reference.path, reference.modules ?? []) }
   }
 
   init(
@@ -71,7 +73,7 @@ final class ModelStore: Sendable {
     _ reference: ModelReference, thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
   ) throws(WorkerFault) -> Lease {
-    let entry = take(reference.path)
+    let entry = take(reference)
     do throws(WorkerFault) {
       return Lease(try load(entry, reference, thoroughly, shouldStop, progress), self, entry)
     } catch {
@@ -111,13 +113,13 @@ final class ModelStore: Sendable {
 
   /// Opens, digests and factorizes the model anew, and describes it.
   func inspect(
-    path: String, cacheDirectory: String, shouldStop: @escaping @Sendable () -> Bool,
+    _ reference: ModelReference, shouldStop: @escaping @Sendable () -> Bool,
     progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
   ) throws(WorkerFault) -> ModelFacts {
-    let entry = take(path)
+    let entry = take(reference)
     defer { give(entry) }
     let begun = Mutex<MonotonicInstant?>(nil)
-    let (model, _) = try load(entry, cacheDirectory: cacheDirectory, isReloaded: true, shouldStop) { step in
+    let (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, shouldStop) { step in
       if case .factorizing = step { begun.withLock { $0 = $0 ?? .now } }
       progress(step)
     }
@@ -136,14 +138,16 @@ final class ModelStore: Sendable {
 
   // MARK: - entries
 
-  /// The entry of a path, newest in the order of use.
-  private func take(_ path: String) -> Entry {
+  /// The entry of a model, newest in the order of use.
+  private func take(_ reference: ModelReference) -> Entry {
     entries.withLock { entries in
       let entry: Entry
-      if let index = entries.firstIndex(where: { $0.path.utf8.elementsEqual(path.utf8) }) {
+      if let index = entries.firstIndex(where: {
+        $0.path.utf8.elementsEqual(reference.path.utf8) && $0.modules == reference.modules ?? []
+      }) {
         entry = entries.remove(at: index)
       } else {
-        entry = Entry(path)
+        entry = Entry(reference)
       }
       entries.append(entry)
       entry.users.add(1, ordering: .relaxed)
@@ -173,7 +177,7 @@ final class ModelStore: Sendable {
         }
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
-        let file = try openModel(at: entry.path)
+        let file = try openModel(at: entry.path).factoring(entry.modules)
         let needs = MemoryNeeds(ModelMemory(file, precision: limits.factors), threads: pool.threadCount)
         if let refusal = limits.refusal(of: needs, file.configuration.modelID) {
           throw WorkerFault(.notEnoughMemory, refusal)
@@ -191,6 +195,8 @@ final class ModelStore: Sendable {
     } catch let fault as WorkerFault {
       throw fault
     } catch let error as TransformerError {
+      throw WorkerFault(error)
+    } catch let error as UnknownModule {
       throw WorkerFault(error)
     } catch {
       throw WorkerFault(.modelUnreadable, "\(error)")

@@ -123,8 +123,6 @@ extension WorkerFault {
 
 extension InspectSpec: RunnableJob {
   func run(as job: RunningJob) throws(WorkerFault) -> ModelFacts {
-    try job.models.inspect(
-      path: path, cacheDirectory: cacheDirectory, shouldStop: { job.isCancelled },
-      progress: job.loadingProgress(of: 1))
+    try job.models.inspect(reference, shouldStop: { job.isCancelled }, progress: job.loadingProgress(of: 1))
   }
 }

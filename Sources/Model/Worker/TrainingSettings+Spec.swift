@@ -14,9 +14,24 @@ extension TrainingSettings {
 }
 
 extension MultiplierLayout {
-  /// The matrices that are to be trained: those of the modules in the range of layers.
+  /// The matrices that are to be trained: those of the modules in the range of layers; where none are named, all that have
+  /// multipliers.
   func matrices(of settings: TrainingSettings) throws(WorkerFault) -> [Int] {
-    let chosen = try matrices(of: settings.modules)
+    var chosen: [Int]
+    do throws(UnknownModule) { chosen = try matrices(ofModules: settings.modules) } catch {
+      throw WorkerFault(error)
+    }
+    // A comparison by LoRA adds to W itself.
+    if settings.method == .svf {
+      if let other = chosen.first(where: { !matrices[$0].isFactored }), !settings.modules.isEmpty {
+        throw WorkerFault(
+          .badRequest,
+          "'\(matrices[other].name)' has no multipliers to train: of this model only "
+            + "\((factoredModules ?? []).joined(separator: ", ")) are factored; train those, or add the model again with "
+            + "more modules")
+      }
+      chosen = chosen.filter { matrices[$0].isFactored }
+    }
     guard let layers = settings.layers?.range else { return chosen }
     let known = matrices.compactMap(\.layer)
     guard let last = known.max(), layers.lowerBound >= 0, layers.upperBound <= last else {
@@ -27,40 +42,4 @@ extension MultiplierLayout {
     }
     return chosen.filter { matrices[$0].layer.map(layers.contains) ?? false }
   }
-
-  /// The matrices that a list of modules means: `mlp`, `attention`, or projections by their names in the checkpoint. Of a
-  /// checkpoint that has several projections in one matrix, each of their names means that one.
-  private func matrices(of modules: [String]) throws(WorkerFault) -> [Int] {
-    guard !modules.isEmpty else { return Array(matrices.indices) }
-    var chosen: Set<Int> = []
-    for module in modules {
-      let part = module == "attention" ? "self_attn" : module
-      var found: [Int] = []
-      if module == "mlp" || module == "attention" || module.hasSuffix("_proj") {
-        found = matrices(named: part)
-        if found.isEmpty, let whole = Self.fusedModules[module] { found = matrices(named: whole) }
-      }
-      guard !found.isEmpty else {
-        let projections = Set(matrices.compactMap { $0.name.split(separator: ".").first { $0.hasSuffix("_proj") } })
-        throw WorkerFault(
-          .badRequest,
-          "the model has no target matrices '\(module)'; modules are mlp, attention, "
-            + projections.sorted().joined(separator: ", "))
-      }
-      chosen.formUnion(found)
-    }
-    return chosen.sorted()
-  }
-
-  private func matrices(named part: String) -> [Int] {
-    matrices.indices.filter { index in
-      matrices[index].name.split(separator: ".").contains { $0.utf8.elementsEqual(part.utf8) }
-    }
-  }
-
-  /// By a projection's own name, that of the matrix that holds it where a checkpoint fuses it with others.
-  private static let fusedModules = [
-    "q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj",
-    "up_proj": "gate_up_proj",
-  ]
 }

@@ -23,10 +23,13 @@ extension WorkerFault {
     case let error as DispatcherError: self.init(error)
     case let error as DispatchTemplateError: self.init(.badRequest, error.description)
     case let error as TransformerError: self.init(error)
+    case let error as UnknownModule: self.init(error)
     case let error as MixtureError: self.init(.mixtureInvalid, "\(error)")
     default: self.init(.failed, "\(cause)")
     }
   }
+
+  init(_ error: UnknownModule) { self.init(.badRequest, error.description) }
 
   private init(_ failure: RowEvaluator.Failure) {
     switch failure {

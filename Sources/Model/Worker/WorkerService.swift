@@ -1,6 +1,7 @@
 import Glibc
 package import LinearAlgebra
 import ModelFormats
+import Multipliers
 import Records
 import Results
 package import SVF
@@ -139,16 +140,22 @@ package final class WorkerService: Sendable {
       return try models.using(model) { (model) throws(WorkerFault) in try model.tokenize(text, special: special) }.json
     case .score(let call):
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
-    case .plan(let path):
-      do throws(ModelFormatError) {
-        return MemoryPlan(
-          try ModelDescription(at: path), threads: models.pool.threadCount, limits: models.limits
-        ).json
-      } catch {
-        throw WorkerFault(.modelUnreadable, error.description)
-      }
+    case .plan(let path, let modules): return try plan(path, modules).json
     case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
       preconditionFailure("not answered here: \(request.call.method)")
+    }
+  }
+
+  private func plan(_ path: String, _ modules: [String]) throws(WorkerFault) -> MemoryPlan {
+    let description: ModelDescription
+    do throws(ModelFormatError) { description = try ModelDescription(at: path) } catch {
+      throw WorkerFault(.modelUnreadable, error.description)
+    }
+    do throws(UnknownModule) {
+      return MemoryPlan(
+        try description.factoring(modules), threads: models.pool.threadCount, limits: models.limits)
+    } catch {
+      throw WorkerFault(error)
     }
   }
 

@@ -15,15 +15,24 @@ extension ExpertFile {
 
   private func validated(againstOneOf models: [ModelSignature]) throws(ExpertFileError) -> ValidatedExpert {
     guard !models.isEmpty else { throw .noModels }
-    if let declared = metadata.baseDigest, let model = models.first(where: { $0.digest == declared }) {
-      return try validated(against: model)
+    if let declared = metadata.baseDigest {
+      // One base may be registered twice, and factored differently.
+      let same = models.filter { $0.digest == declared }
+      var refusal: ExpertFileError?
+      for model in same {
+        do throws(ExpertFileError) { return try validated(against: model) } catch {
+          guard case .notFactored = error else { throw error }
+          refusal = refusal ?? error
+        }
+      }
+      if let refusal { throw refusal }
     }
     var fitting: [ModelSignature] = []
     var reasons: [(model: String, reason: String)] = []
     var firstMismatch: ExpertFileError?
     for model in models {
       do throws(ExpertFileError) {
-        _ = try matched(to: model.layout, of: model.name)
+        try fits(model)
         fitting.append(model)
       } catch {
         reasons.append((model.name, error.description))

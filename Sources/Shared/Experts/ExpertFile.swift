@@ -74,15 +74,8 @@ package struct ExpertFile: Sendable {
   package func validated(against model: ModelSignature) throws(ExpertFileError) -> ValidatedExpert {
     let match = try matched(to: model.layout, of: model.name)
     var warnings = warnings + match.warnings
-    var parameters: [(matrix: Int, values: [Float])] = []
-    for (matrix, place) in match.vectors {
-      let tensor = file.tensors[place]
-      let values = try floats(tensor.name)
-      if let index = values.firstIndex(where: { !$0.isFinite }) {
-        throw .notFinite(tensor: tensor.name, index: index, value: values[index])
-      }
-      parameters.append((matrix, values))
-    }
+    let all = try values(match)
+    let parameters = try factored(all, of: model, &warnings)
     warnings += ExpertWarning.rounding(
       match.vectors.map { (file.tensors[$0.tensor].name, file.tensors[$0.tensor].type == .f64) })
     try checkRange(parameters, model.layout, &warnings)
@@ -111,7 +104,54 @@ package struct ExpertFile: Sendable {
     return ValidatedExpert(
       name: name, metadata: metadata, model: model.name, modelDigest: model.digest, baseMatch: baseMatch,
       layout: model.layout, parameters: parameters, warnings: warnings,
-      contentDigest: contentDigest(parameters, model.layout))
+      contentDigest: contentDigest(all, model.layout))
+  }
+
+  private func values(_ match: VectorMatch) throws(ExpertFileError) -> [(matrix: Int, values: [Float])] {
+    var parameters: [(matrix: Int, values: [Float])] = []
+    for (matrix, place) in match.vectors {
+      let tensor = file.tensors[place]
+      let values = try floats(tensor.name)
+      if let index = values.firstIndex(where: { !$0.isFinite }) {
+        throw .notFinite(tensor: tensor.name, index: index, value: values[index])
+      }
+      parameters.append((matrix, values))
+    }
+    return parameters
+  }
+
+  /// Those of matrices that the model factors. Multipliers of 1 leave a matrix as it is, factored or not; others would be
+  /// lost, and so are an error.
+  private func factored(
+    _ parameters: [(matrix: Int, values: [Float])], of model: ModelSignature, _ warnings: inout [ExpertWarning]
+  ) throws(ExpertFileError) -> [(matrix: Int, values: [Float])] {
+    let matrices = model.layout.matrices
+    let others = parameters.filter { !matrices[$0.matrix].isFactored }
+    guard let any = others.first else { return parameters }
+    let lost = others.filter { other in
+      multipliers(
+        from: other.values, space: metadata.parameterSpace, maximumMultiplier: metadata.maximumMultiplier
+      ).contains { $0 != 1 }
+    }
+    if let first = lost.first {
+      throw .notFactored(
+        tensor: matrices[first.matrix].name, count: lost.count, model: model.name,
+        modules: model.layout.factoredModules ?? [])
+    }
+    warnings.append(
+      ExpertWarning(
+        .notFactored,
+        "model '\(model.name)' does not factor \(others.count) of its \(parameters.count) matrices, whose multipliers are all "
+          + "1 and are left out; the first is '\(matrices[any.matrix].name)'"))
+    return parameters.filter { matrices[$0.matrix].isFactored }
+  }
+
+  /// Throws where its vectors are not of a model's matrices, or of such that are not factored.
+  func fits(_ model: ModelSignature) throws(ExpertFileError) {
+    let match = try matched(to: model.layout, of: model.name)
+    var warnings: [ExpertWarning] = []
+    // Of a model that factors all, values have no say.
+    if model.layout.factoredModules != nil { _ = try factored(try values(match), of: model, &warnings) }
   }
 
   /// Which of the tensors are the vectors of which matrices.

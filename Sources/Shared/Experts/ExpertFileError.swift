@@ -17,6 +17,8 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
   /// `wrapper`: what is known to be around all names, without which they do not fit either.
   case unknownMatrix(tensor: String, model: String, nearest: String?, wrapper: String?)
   case wrongLength(tensor: String, found: Int, rank: Int, model: String)
+  /// Values other than 1 for matrices that the model does not factor: the first, how many there are, and what it factors.
+  case notFactored(tensor: String, count: Int, model: String, modules: [String])
   case notFinite(tensor: String, index: Int, value: Float)
   case outOfRange(tensor: String, index: Int, value: Float, limit: Float)
   /// Vectors of multipliers that are all zero: the first, how many there are, and of how many.
@@ -48,6 +50,7 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .badIndex: "bad_index"
     case .unknownMatrix: "unknown_matrix"
     case .wrongLength: "wrong_length"
+    case .notFactored: "not_factored"
     case .notFinite: "not_finite"
     case .outOfRange: "out_of_range"
     case .allZero: "all_zero"
@@ -85,6 +88,10 @@ package enum ExpertFileError: Error, Sendable, Equatable, CustomStringConvertibl
     case .wrongLength(let tensor, let found, let rank, let model):
       "tensor '\(tensor)' has \(found) values, its matrix in model '\(model)' has rank \(rank); was it trained on "
         + "another model?"
+    case .notFactored(let tensor, let count, let model, let modules):
+      "it has multipliers other than 1 for \(count == 1 ? "a matrix" : "\(count) matrices") that model '\(model)' does not "
+        + "factor: the first is '\(tensor)'; of that model only \(modules.joined(separator: ", ")) are factored; add it again "
+        + "with more modules, under another name or after t2ctl model remove \(model), or leave these tensors out"
     case .notFinite(let tensor, let index, let value): "tensor '\(tensor)' has \(value) at index \(index)"
     case .outOfRange(let tensor, let index, let value, let limit):
       "tensor '\(tensor)' has the multiplier \(value) at index \(index); allowed is -\(limit) to \(limit)"

@@ -24,6 +24,8 @@ package struct ExpertWarning: Sendable, Equatable, CustomStringConvertible {
     case rounded
     /// Something beside the vectors was left aside.
     case passedOver = "passed_over"
+    /// Multipliers of 1 for matrices that the model does not factor.
+    case notFactored = "not_factored"
   }
 
   package let code: Code

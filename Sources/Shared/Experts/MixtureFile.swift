@@ -58,7 +58,7 @@ package struct MixtureFile: Sendable {
     self.vector = vector
   }
 
-  private var tensors: [SafetensorsTensor] { vector.tensors(of: Array(layout.matrices.indices), in: layout) }
+  private var tensors: [SafetensorsTensor] { vector.tensors(of: layout.factored, in: layout) }
 
   /// The same mixture gives the same bytes: there is no date in them.
   package func bytes() -> [UInt8] { safetensorsBytes(tensors: tensors, metadata: metadata.entries) }

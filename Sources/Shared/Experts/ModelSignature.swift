@@ -36,10 +36,12 @@ package struct ModelSignature: Sendable, Equatable {
   /// As the worker reports it and the catalogue keeps it.
   package var json: JSONValue {
     let matrices = layout.matrices.map { matrix -> JSONValue in
-      [
+      var entry: JSONObject = [
         "name": .string(matrix.name), "rows": JSONValue(matrix.rows), "columns": JSONValue(matrix.columns),
         "layer": matrix.layer.map { JSONValue($0) } ?? .null,
       ]
+      if !matrix.isFactored { entry["factored"] = false }
+      return .object(entry)
     }
     return [
       "name": .string(name), "model_id": .string(modelID), "digest": .string(digest.description),
@@ -59,7 +61,8 @@ package struct ModelSignature: Sendable, Equatable {
       var entry = try ObjectReader(reading: value, path: "model signature: matrices[\(index)]")
       let matrix = TargetMatrix(
         name: try entry.string("name"), rows: try entry.int("rows", in: 1...1 << 32),
-        columns: try entry.int("columns", in: 1...1 << 32), layer: try entry.optionalInt("layer", in: 0...1 << 20))
+        columns: try entry.int("columns", in: 1...1 << 32), layer: try entry.optionalInt("layer", in: 0...1 << 20),
+        isFactored: try entry.optionalBool("factored") ?? true)
       try entry.finish()
       guard names.insert(UTF8Key(matrix.name)).inserted else {
         throw ObjectReaderError(

@@ -57,8 +57,8 @@ struct VectorMatch {
     _ tensor: (name: String, shape: [Int]), hasRankOf matrix: TargetMatrix, of model: String
   ) throws(ExpertFileError) {
     let count = tensor.shape.reduce(1, *)
-    guard count == matrix.rank else {
-      throw .wrongLength(tensor: tensor.name, found: count, rank: matrix.rank, model: model)
+    guard count == matrix.shortSide else {
+      throw .wrongLength(tensor: tensor.name, found: count, rank: matrix.shortSide, model: model)
     }
   }
 

@@ -32,6 +32,8 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var attentionScale: Float
   /// Queries, keys and values are one matrix of the checkpoint, and gate and up another.
   package var isFused = false
+  /// Those of which singular values are wanted, and which experts can change; nil: all.
+  package private(set) var factored: Set<Projection>?
   /// Matrices with a bias, which experts leave as it is.
   package var biases: Set<Projection> = []
   package var norms = Norms.before
@@ -135,7 +137,18 @@ package struct ModelConfiguration: Sendable, Equatable {
   private func target(_ projection: Projection, layer: Int) -> TargetMatrix {
     TargetMatrix(
       name: "model.layers.\(layer)." + projection.tensorName, rows: rows(projection), columns: columns(projection),
-      layer: layer)
+      layer: layer, isFactored: isFactored(projection))
+  }
+
+  package func isFactored(_ projection: Projection) -> Bool { factored?.contains(projection) ?? true }
+
+  /// The same model, of whose target matrices only those of some modules are factored; all where there are none. See
+  /// ``MultiplierLayout/matrices(ofModules:)``.
+  package func factoring(_ modules: [String]) throws(UnknownModule) -> ModelConfiguration {
+    let chosen = try MultiplierLayout(targets).matrices(ofModules: modules).map { projections[$0 % projections.count] }
+    var copy = self
+    copy.factored = chosen.count == layers * projections.count ? nil : Set(chosen)
+    return copy
   }
 }
 

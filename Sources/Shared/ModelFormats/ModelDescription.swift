@@ -1,15 +1,23 @@
 import Glibc
+package import Multipliers
 import StrictJSON
 import SystemSupport
 
 /// What a model is, and how its tensors are stored: of one that is there, or of a `config.json` without weights.
 package struct ModelDescription: Sendable {
-  package let configuration: ModelConfiguration
+  package private(set) var configuration: ModelConfiguration
   /// Whether the weights are there, so that their types are those of the file.
   package let hasWeights: Bool
   private let types: @Sendable (String) -> ElementType
 
   package func type(of tensor: String) -> ElementType { types(tensor) }
+
+  /// The same, see ``ModelConfiguration/factoring(_:)``.
+  package func factoring(_ modules: [String]) throws(UnknownModule) -> ModelDescription {
+    var copy = self
+    copy.configuration = try configuration.factoring(modules)
+    return copy
+  }
 
   private init(_ file: OpenModel) {
     configuration = file.configuration

@@ -31,6 +31,19 @@ package final class OpenModel: Sendable {
     }
   }
 
+  private init(_ other: OpenModel, _ configuration: ModelConfiguration) {
+    path = other.path
+    self.configuration = configuration
+    tokenizerDescription = other.tokenizerDescription
+    warnings = other.warnings
+    store = other.store
+  }
+
+  /// The same, see ``ModelConfiguration/factoring(_:)``.
+  package func factoring(_ modules: [String]) throws(UnknownModule) -> OpenModel {
+    OpenModel(self, try configuration.factoring(modules))
+  }
+
   package var targets: [TargetMatrix] { configuration.targets }
 
   /// Sorted by bytes.

@@ -8,17 +8,24 @@ package struct TargetMatrix: Sendable, Hashable {
   package let columns: Int
   /// The transformer layer that it is part of, counted from 0; nil outside the layers.
   package let layer: Int?
+  /// Whether its singular values are known. One of which they are not is W as it is, for every expert: it has no
+  /// multipliers, and still its place among the matrices of its model.
+  package var isFactored: Bool
 
-  package init(name: String, rows: Int, columns: Int, layer: Int?) {
+  package init(name: String, rows: Int, columns: Int, layer: Int?, isFactored: Bool = true) {
     precondition(rows > 0 && columns > 0, "matrix '\(name)' cannot be \(rows) x \(columns)")
     self.name = name
     self.rows = rows
     self.columns = columns
     self.layer = layer
+    self.isFactored = isFactored
   }
 
-  /// r = min(m, n): the number of singular values, and of multipliers.
-  package var rank: Int { min(rows, columns) }
+  /// r: the number of singular values that are known, and of multipliers; none where it is not factored.
+  package var rank: Int { isFactored ? shortSide : 0 }
+
+  /// min(m, n): what r is once it is factored.
+  package var shortSide: Int { min(rows, columns) }
 }
 
 /// Where the multipliers of each target matrix lie in one flat array: matrix after matrix in the model's own order, layer
@@ -33,6 +40,9 @@ package struct MultiplierLayout: Sendable, Hashable {
   /// The unit of each matrix under ``Granularity/layer``, and the names of those units.
   private let layerUnits: [Int]
   private let layerNames: [String]
+  /// Those under ``Granularity/matrix``: matrices without multipliers are none.
+  private let matrixUnits: [Int]
+  private let matrixNames: [String]
 
   /// Traps where two matrices have one name: the model reader has refused such a file.
   package init(_ matrices: [TargetMatrix]) {
@@ -59,7 +69,19 @@ package struct MultiplierLayout: Sendable, Hashable {
     self.indices = indices
     self.layerUnits = layerUnits
     self.layerNames = layerNames
+    var matrixUnits: [Int] = []
+    var matrixNames: [String] = []
+    for matrix in matrices {
+      // What decides over nothing may be any unit.
+      matrixUnits.append(matrix.isFactored ? matrixNames.count : 0)
+      if matrix.isFactored { matrixNames.append(matrix.name) }
+    }
+    self.matrixUnits = matrixUnits
+    self.matrixNames = matrixNames
   }
+
+  /// Those that have multipliers.
+  package var factored: [Int] { matrices.indices.filter { matrices[$0].isFactored } }
 
   /// The sum of the ranks: the length of a flat array of multipliers.
   package var count: Int { offsets[matrices.count] }
@@ -74,7 +96,7 @@ package struct MultiplierLayout: Sendable, Hashable {
     switch granularity {
     case .vector: 1
     case .layer: layerNames.count
-    case .matrix: matrices.count
+    case .matrix: matrixNames.count
     }
   }
 
@@ -83,7 +105,7 @@ package struct MultiplierLayout: Sendable, Hashable {
     switch granularity {
     case .vector: []
     case .layer: layerNames
-    case .matrix: matrices.map(\.name)
+    case .matrix: matrixNames
     }
   }
 
@@ -92,7 +114,7 @@ package struct MultiplierLayout: Sendable, Hashable {
     switch granularity {
     case .vector: 0
     case .layer: layerUnits[index]
-    case .matrix: index
+    case .matrix: matrixUnits[index]
     }
   }
 }

@@ -73,6 +73,7 @@ package protocol Emptiable: RecordValue { static var empty: Self { get } }
 extension String: Emptiable { package static var empty: String { "" } }
 extension Bool: Emptiable { package static var empty: Bool { false } }
 extension Int: Emptiable { package static var empty: Int { 0 } }
+extension [String]: Emptiable { package static var empty: [String] { [] } }
 
 /// A list that has something in it.
 @propertyWrapper

@@ -69,9 +69,13 @@ package struct MemoryPlan: Codable, Sendable, Equatable {
   package struct Factors: Codable, Sendable, Equatable {
     /// Of the vectors: `single`, or `half` where they would take much.
     package var precision: String
+    /// The names of the matrices that are factored; nil: all.
+    package var modules: [String]?
     package var bytes: Int64
 
-    package init(precision: String, bytes: Int64) { (self.precision, self.bytes) = (precision, bytes) }
+    package init(precision: String, modules: [String]? = nil, bytes: Int64) {
+      (self.precision, self.modules, self.bytes) = (precision, modules, bytes)
+    }
   }
 
   package struct Workload: Codable, Sendable, Equatable {

@@ -41,7 +41,7 @@ package struct TrainingSettings: Record {
   package var validationRows = 60
   @Setting("steps between two validations", 1...1_000_000, name: "validate_every") package var validationInterval = 10
   @Setting("end after this many validations without a new best", 1...1_000_000) package var patience = 5
-  @Setting("mlp, attention, or projections such as gate_proj; default all target matrices", option: .init(nil, "M,..."))
+  @Setting("\(moduleNames); default all that are factored", option: .init(nil, "M,..."))
   package var modules: [String] = []
   @Setting("only these layers, as 4 or 0-9; default all", option: .init(nil, "A-B")) package var layers: LayerRange?
   @Setting(

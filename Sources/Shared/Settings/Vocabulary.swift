@@ -12,6 +12,9 @@ extension ParameterSpace: Choice {}
 extension SearchMethodName: Choice {}
 extension Objective: Choice {}
 
+/// How people name the matrices of a model, see ``MultiplierLayout/matrices(ofModules:)``.
+package let moduleNames = "mlp, attention, or projections such as gate_proj"
+
 /// What a training makes.
 package enum TrainingMethod: String, Choice {
   /// An expert: multipliers of singular values.

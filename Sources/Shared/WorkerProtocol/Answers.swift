@@ -103,7 +103,7 @@ package struct ModelFacts: WorkerResult {
 }
 
 extension TargetMatrix: WorkerMessage {
-  private enum CodingKeys: String, CodingKey { case name, rows, columns, layer }
+  private enum CodingKeys: String, CodingKey { case name, rows, columns, layer, factored }
 
   package init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -115,7 +115,8 @@ extension TargetMatrix: WorkerMessage {
     }
     self.init(
       name: try container.decode(String.self, forKey: .name), rows: rows, columns: columns,
-      layer: try container.decodeIfPresent(Int.self, forKey: .layer))
+      layer: try container.decodeIfPresent(Int.self, forKey: .layer),
+      isFactored: try container.decodeIfPresent(Bool.self, forKey: .factored) ?? true)
   }
 
   package func encode(to encoder: any Encoder) throws {
@@ -124,6 +125,7 @@ extension TargetMatrix: WorkerMessage {
     try container.encode(rows, forKey: .rows)
     try container.encode(columns, forKey: .columns)
     try container.encodeIfPresent(layer, forKey: .layer)
+    if !isFactored { try container.encode(false, forKey: .factored) }
   }
 }
 

@@ -9,11 +9,14 @@ package struct ModelReference: WorkerMessage, Hashable {
   @EmptyWhenAbsent package var digest: String
   /// Where its factorization is kept between runs.
   package var cacheDirectory: String
+  /// Of which its matrices are factored: `mlp`, `attention`, projections by their names. Nil: all.
+  package var modules: [String]?
 
-  package init(path: String, digest: String, cacheDirectory: String) {
+  package init(path: String, digest: String, cacheDirectory: String, modules: [String] = []) {
     self.path = path
     self.digest = digest
     self.cacheDirectory = cacheDirectory
+    self.modules = modules.isEmpty ? nil : modules
   }
 }
 

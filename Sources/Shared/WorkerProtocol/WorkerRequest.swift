@@ -39,8 +39,9 @@ package enum WorkerCall: WorkerMessage {
   case cancelJob(Int64)
   /// Answer: `MemoryAnswer`.
   case memory
-  /// What a model at a path, or the one that a `config.json` describes, would need. Answer: `MemoryPlan`.
-  case plan(path: String)
+  /// What a model at a path, or the one that a `config.json` describes, would need with matrices of some modules factored,
+  /// or all. Answer: `MemoryPlan`.
+  case plan(path: String, modules: [String])
 }
 
 extension WorkerCall {
@@ -77,7 +78,10 @@ extension WorkerCall {
   }
   private struct Cancellation: Codable { var request: Int64 }
   private struct JobCancellation: Codable { var job: Int64 }
-  private struct Place: Codable { var path: String }
+  private struct Place: Codable {
+    var path: String
+    @EmptyWhenAbsent var modules: [String]
+  }
   private struct Nothing: Codable {}
 
   package init(from decoder: any Decoder) throws {
@@ -97,7 +101,9 @@ extension WorkerCall {
     case .startJob: self = .startJob(try params())
     case .cancelJob: self = .cancelJob(try params(JobCancellation.self).job)
     case .memory: self = .memory
-    case .plan: self = .plan(path: try params(Place.self).path)
+    case .plan:
+      let asked = try params(Place.self)
+      self = .plan(path: asked.path, modules: asked.modules)
     }
   }
 
@@ -115,7 +121,7 @@ extension WorkerCall {
       case .startJob(let start): start
       case .cancelJob(let job): JobCancellation(job: job)
       case .memory: Nothing()
-      case .plan(let path): Place(path: path)
+      case .plan(let path, let modules): Place(path: path, modules: modules)
       }
     try container.encode(params, forKey: .params)
   }

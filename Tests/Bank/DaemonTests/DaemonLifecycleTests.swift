@@ -295,6 +295,55 @@ import WorkerProtocol
     }
   }
 
+  @Test func whatIsFactoredOfAModelStaysWhatItWasWhenItWasAdded() throws {
+    try withDaemon { (daemon: Harness) throws in
+      let path = daemon.prefix + "/tiny.gguf"
+      try FileSystem.writeAtomically(path, Array("GGUF tiny".utf8), mode: 0o644)
+      let added = try daemon.call("model.add", ["path": .string(path), "modules": ["up_proj"]])
+      #expect(try daemon.wait(try #require(added["job"]))["state"] == "done")
+      func isFactoredPartly() throws {
+        let shown = try daemon.call("model.show", ["name": "tiny", "matrices": true])
+        #expect(shown["modules"] == ["up_proj"] && shown["target_matrices"] == 2 && shown["factored_matrices"] == 1)
+        #expect(shown["matrices"]?.arrayValue?.map { $0["factored"] } == [false, nil])
+        #expect(try daemon.call("model.list")["models"]?.arrayValue?.first?["modules"] == ["up_proj"])
+      }
+      try isFactoredPartly()
+      // The same once more, in the same words or in others, is no job; all of them, or others, are an error.
+      #expect(try daemon.call("model.add", ["path": .string(path), "modules": ["up_proj"]])["job"] ?? .null == .null)
+      for other: JSONValue in [[], ["mlp"], ["gate_proj"]] {
+        do {
+          _ = try daemon.call("model.add", ["path": .string(path), "modules": other])
+          Issue.record("\(other.jsonText) was taken for up_proj")
+        } catch let RPCClientError.refused(refusal) {
+          #expect(refusal.kind == "conflict")
+          #expect(refusal.message == "there is a model 'tiny' already, of which up_proj are factored")
+          #expect(refusal.hint?.contains("t2ctl model remove tiny") == true)
+        }
+      }
+      // An expert for the other matrix finds none, and one for this is accepted.
+      try daemon.dropExpert("science", value: 1.25)
+      try daemon.sync()
+      #expect(try daemon.ingestState(of: "science.safetensors") == "rejected")
+      let row = try daemon.call("system.status")["ingest"]?.arrayValue?.first
+      #expect(
+        row?["message"]?.stringValue?.contains("'model.layers.0.mlp.gate_proj.weight'") == true, "\(row ?? .null)")
+      // A daemon that starts again knows it, and so does the model when its file has changed.
+      daemon.stop()
+      try daemon.restart()
+      try isFactoredPartly()
+      try FileSystem.writeAtomically(path, Array("GGUF other".utf8), mode: 0o644)
+      try daemon.sync()
+      let again = try daemon.call("model.add", ["path": .string(path), "modules": ["up_proj"]])
+      if let job = again["job"] { try daemon.wait(job) }
+      try isFactoredPartly()
+      // The same file may be there twice.
+      let whole = try daemon.call("model.add", ["path": .string(path), "name": "whole"])
+      #expect(try daemon.wait(try #require(whole["job"]))["state"] == "done")
+      let shown = try daemon.call("model.show", ["name": "whole"])
+      #expect(shown["modules"] == nil && shown["factored_matrices"] == 2)
+    }
+  }
+
   @Test func aModelInPartsHasTheirNameAndChangesWithEachOfThem() throws {
     try withDaemon { (daemon: Harness) throws in
       let paths = (1...2).map { "\(daemon.prefix)/big-0000\($0)-of-00002.gguf" }

@@ -134,7 +134,7 @@ final class FakeWorker: WorkerLauncher {
     case .hello:
       answer(
         HelloAnswer(pid: 1, cores: 2, kernel: "Haswell", deservedKernel: "Haswell", kernelTooOld: false).json)
-    case .plan(let path):
+    case .plan(let path, _):
       do {
         answer(try TinyModel.plan(ofFile: path).json)
       } catch {
@@ -249,7 +249,7 @@ final class FakeWorker: WorkerLauncher {
     do {
       let result: JSONValue
       switch start.spec {
-      case let spec as InspectSpec: result = try TinyModel.facts(ofFile: spec.path).json
+      case let spec as InspectSpec: result = try TinyModel.facts(ofFile: spec.path, factoring: spec.modules ?? []).json
       case let spec as EvaluateSpec:
         result = ofRows(
           [
@@ -417,7 +417,7 @@ enum TinyModel {
     TargetMatrix(name: "model.layers.0.mlp.up_proj.weight", rows: 6, columns: 4, layer: 0),
   ]
 
-  static func facts(ofFile path: String) throws -> ModelFacts {
+  static func facts(ofFile path: String, factoring modules: [String] = []) throws -> ModelFacts {
     let bytes: [UInt8]
     do { bytes = try FileSystem.readAll(path, maximumBytes: 1000) } catch {
       throw WorkerFault(.modelUnreadable, "\(error)")
@@ -427,6 +427,8 @@ enum TinyModel {
     if bytes.starts(with: "GGUF wide".utf8) {
       targets[1] = TargetMatrix(name: targets[1].name, rows: 6, columns: 5, layer: 0)
     }
+    let chosen = try MultiplierLayout(targets).matrices(ofModules: modules)
+    for index in targets.indices { targets[index].isFactored = chosen.contains(index) }
     return ModelFacts(
       digest: SHA256.digest(bytes).description, modelID: "tiny", architecture: "LlamaForCausalLM", parameters: 48,
       layers: 1, hidden: 4, vocabulary: 8, contextLength: 16, quantization: "F32", hasTokenizer: true,

@@ -1,3 +1,4 @@
+import Multipliers
 import SystemSupport
 import Testing
 
@@ -162,15 +163,26 @@ import Testing
   @Test func aModelIsGivenUpWithItsFactorizationUnlessAnotherHasItsDigest() throws {
     try withBank { catalogue in
       let removal = try remove(.model("tiny"), catalogue)
-      #expect(try catalogue.digestsGivenUp(with: []).isEmpty)
-      #expect(try catalogue.digestsGivenUp(with: [removal]).map(\.description) == [Sample.digest("a")])
-      try catalogue.change { () throws in try catalogue.store(Sample.model("twin")) }
-      #expect(try catalogue.digestsGivenUp(with: [removal]).isEmpty)
+      let name = MultiplierLayout([]).factorizationFileName(ofModel: Sample.digest("a"))
+      #expect(try catalogue.factorizationsGivenUp(with: []).isEmpty)
+      #expect(try catalogue.factorizationsGivenUp(with: [removal]) == [name])
+      var twin = Sample.model("twin")
+      try catalogue.change { () throws in try catalogue.store(twin) }
+      #expect(try catalogue.factorizationsGivenUp(with: [removal]).isEmpty)
+      // Of the same base other matrices are factored: that is another file.
+      twin.modules = ["down_proj"]
+      twin.facts?.targets = [
+        TargetMatrix(name: "model.layers.0.mlp.down_proj.weight", rows: 4, columns: 6, layer: 0),
+        TargetMatrix(name: "model.layers.0.mlp.up_proj.weight", rows: 6, columns: 4, layer: 0, isFactored: false),
+      ]
+      try catalogue.change { () throws in try catalogue.store(twin) }
+      #expect(try catalogue.models() == [twin])
+      #expect(try catalogue.factorizationsGivenUp(with: [removal]) == [name])
       try catalogue.change { () throws in
         try catalogue.store(Sample.model("twin", digest: "b"))
         try catalogue.purge([removal], now: Self.later)
       }
-      #expect(try catalogue.digestsGivenUp(with: []).map(\.description) == [Sample.digest("a")])
+      #expect(try catalogue.factorizationsGivenUp(with: []) == [name])
     }
   }
 

@@ -95,4 +95,25 @@ import Testing
       #expect(daemon.calls(of: "model.add") == [["path": "/models/x"]])
     }
   }
+
+  @Test func modulesGoToThePlanAndToTheModel() throws {
+    try withDaemon { request, reply in
+      switch request.method.name {
+      case "model.plan":
+        var plan = Self.plan().objectValue ?? [:]
+        var factors = plan["factors"]?.objectValue ?? [:]
+        factors["modules"] = ["gate_proj", "up_proj"]
+        plan["factors"] = .object(factors)
+        reply.succeed(only: .object(plan))
+      default: reply.succeed(["name": "x", "path": "/models/x", "state": "ready"])
+      }
+    } _: { daemon, options, _ in
+      let added = run(["model", "add", "/models/x", "--modules", "gate_proj,up_proj"] + options)
+      #expect(added.status == 0 && added.error.contains("singular vectors of gate_proj, up_proj 5.5 GB"))
+      let shown = run(["model", "add", "/models/x", "--modules", "gate_proj,up_proj", "--plan"] + options)
+      #expect(shown.lines.contains { $0.hasPrefix("singular vectors of gate_proj, up_proj, half precision (mapped)") })
+      let asked: JSONObject = ["path": "/models/x", "modules": ["gate_proj", "up_proj"]]
+      #expect(daemon.calls(of: "model.add") == [asked] && daemon.calls(of: "model.plan") == [asked, asked])
+    }
+  }
 }

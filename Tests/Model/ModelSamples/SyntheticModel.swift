@@ -15,7 +15,10 @@ package struct SyntheticModel {
 
   package var path: String { directory + "/model" }
   package var reference: ModelReference {
-    ModelReference(path: path, digest: "", cacheDirectory: directory + "/cache")
+    reference(factoring: [])
+  }
+  package func reference(factoring modules: [String]) -> ModelReference {
+    ModelReference(path: path, digest: "", cacheDirectory: directory + "/cache", modules: modules)
   }
 
   package init(in directory: String, seed: UInt64 = 1) throws {
@@ -93,9 +96,12 @@ package struct SyntheticModel {
   }
 
   /// An expert with random multipliers around 1.
-  package func expert(_ name: String, seed: UInt64, rescale: String = "none", drop: Int = 0) throws -> ExpertReference {
+  /// - Parameter part: in the names of its matrices; all have an empty one.
+  package func expert(
+    _ name: String, seed: UInt64, rescale: String = "none", drop: Int = 0, part: String = ""
+  ) throws -> ExpertReference {
     var random = Random(seed: seed)
-    let tensors = Self.targets.map { target in
+    let tensors = Self.targets.filter { part.isEmpty || $0.name.contains(part) }.map { target in
       let rank = target.rank - drop
       return SafetensorsTensor(
         name: target.name, shape: [rank], values: (0..<rank).map { _ in 1 + 0.4 * random.next() })

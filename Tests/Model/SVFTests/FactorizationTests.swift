@@ -85,6 +85,41 @@ import Testing
     }
   }
 
+  /// Others are neither computed nor stored; the file is not that of all, nor that of all this one.
+  @Test func onlyWhatIsFactoredIsComputedAndKept() throws {
+    try withTemporaryDirectory { directory in
+      let (path, weights) = ("\(directory)/factors", Weights())
+      var matrices = Self.layout.matrices
+      matrices[1].isFactored = false
+      let part = MultiplierLayout(matrices)
+      let seen = Mutex<[FactorizationProgress]>([])
+      let read = Mutex<Set<Int>>([])
+      let computed = try unsafe Factorization.compute(
+        layout: part,
+        weights: { index, _ in
+          read.withLock { _ = $0.insert(index) }
+          return unsafe UnsafePointer(weights.buffers[index].pointer)
+        },
+        digest: Self.digest, into: path, pool: ComputePool(threads: 2),
+        progress: { progress in seen.withLock { $0.append(progress) } })
+      #expect(read.withLock { $0 } == [0, 2])
+      #expect(seen.withLock { $0 }.map(\.done) == [0, 1, 2] && seen.withLock { $0 }.last?.share == 1)
+      let all = try compute(weights, into: nil)
+      #expect(content(computed) == [0, 1, 4, 5].map { content(all)[$0] }.inserting([[], []], at: 2))
+      #expect(computed.sigma == Array(all.sigma[..<9]) + Array(all.sigma[18...]))
+      #expect(Factorization.productBytes(of: part) < Factorization.productBytes(of: Self.layout))
+
+      let loaded = try #require(try load(path, layout: part))
+      #expect(content(loaded) == content(computed))
+      guard case .damaged = try lying(path) else {
+        Issue.record("a part was taken for all")
+        return
+      }
+      _ = try compute(weights, into: path)
+      #expect(try load(path) != nil && load(path, layout: part) == nil)
+    }
+  }
+
   @Test func aFileThatIsNotExactlyOursIsIgnored() throws {
     try withTemporaryDirectory { directory in
       let path = "\(directory)/factors"
@@ -435,12 +470,20 @@ import Testing
 
   /// A quarter of the matrices may be nearly all of the work, and what an earlier computation left is no work of this one.
   @Test func progressGoesByWorkAndBeginsWhereTheEarlierOneEnded() {
-    var progress = FactorizationProgress([6, 1, 1, 2], missing: [0, 3])
+    var progress = FactorizationProgress([6, 1, 1, 2], missing: [6, 2])
     #expect(progress.done == 2 && progress.found == 2 && progress.share == 0.2)
     progress.finish(6, count: 1)
     #expect(progress.done == 3 && progress.share == 0.8)
     progress.finish(2, count: 1)
     #expect(progress.done == progress.count && progress.share == 1)
+  }
+}
+
+extension Array {
+  fileprivate func inserting(_ others: [Element], at index: Int) -> [Element] {
+    var copy = self
+    copy.insert(contentsOf: others, at: index)
+    return copy
   }
 }
 

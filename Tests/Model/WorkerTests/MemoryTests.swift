@@ -86,7 +86,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let memory = try memory(of: model)
       let worker = try TestWorker(limits: MemoryLimits(budget: 1000, group: 1 << 40, machine: 1 << 34))
-      let plan = try MemoryPlan(decoding: worker.answer(.plan(path: model.path)).get())
+      let plan = try MemoryPlan(decoding: worker.answer(.plan(path: model.path, modules: [])).get())
       #expect(plan.weights.total == Int64(memory.weights) && plan.weights.type == "F32")
       #expect(
         plan.factors == .init(precision: "single", bytes: Int64(memory.factors))
@@ -103,7 +103,7 @@ import WorkerProtocol
       #expect(plan.advice == .init(memoryBudget: 100_000_000), "the unit has enough")
       // Nothing was loaded.
       #expect(try MemoryAnswer(decoding: worker.answer(.memory).get()).models.isEmpty)
-      guard case .failure(let fault) = try worker.answer(.plan(path: directory + "/none")) else {
+      guard case .failure(let fault) = try worker.answer(.plan(path: directory + "/none", modules: [])) else {
         Issue.record("a plan of nothing")
         return
       }
@@ -116,7 +116,7 @@ import WorkerProtocol
       let model = try SyntheticModel(in: directory)
       let memory = try memory(of: model)
       let worker = try TestWorker(limits: MemoryLimits(factors: .half))
-      let plan = try MemoryPlan(decoding: worker.answer(.plan(path: model.path)).get())
+      let plan = try MemoryPlan(decoding: worker.answer(.plan(path: model.path, modules: [])).get())
       #expect(plan.factors.precision == "half" && plan.factors.bytes < Int64(memory.factors))
       #expect(try tokenize(worker, model) == nil)
       #expect(try MemoryAnswer(decoding: worker.answer(.memory).get()).models.map(\.bytes) == [plan.held])
@@ -137,7 +137,7 @@ import WorkerProtocol
           "tie_word_embeddings": false, "torch_dtype": "bfloat16",
         ]
         try FileSystem.writeAtomically(directory + "/config.json", config.serialized())
-        return try MemoryPlan(decoding: worker.answer(.plan(path: directory)).get())
+        return try MemoryPlan(decoding: worker.answer(.plan(path: directory, modules: [])).get())
       }
       func tenths(_ bytes: Int64) -> Double { (Double(bytes) / 1e8).rounded() / 10 }
       let small = try plan(hidden: 4096, intermediate: 14336, layers: 32, heads: 32)

@@ -6,7 +6,6 @@ import Settings
 import StrictJSON
 import SystemSupport
 import Testing
-import Transformer
 import WorkerProtocol
 
 /// What the disk does to what the worker reads: an expert, a task, the factorization and a training's state. Nothing is
@@ -115,7 +114,8 @@ import WorkerProtocol
         decoding: first.run(InspectSpec(path: model.path, cacheDirectory: model.reference.cacheDirectory)).ending
           .result())
       spec.model.digest = facts.digest
-      let path = LanguageModel.factorizationPath(in: model.reference.cacheDirectory, ofModel: facts.digest)
+      let name = MultiplierLayout(facts.targets).factorizationFileName(ofModel: facts.digest)
+      let path = "\(model.reference.cacheDirectory)/\(name)"
       let good = try FileSystem.readAll(path, maximumBytes: 1 << 24)
       let expected = try WorkerServiceTests.timeless(try first.run(spec).ending)
       #expect(first.remade.isEmpty)

@@ -166,6 +166,64 @@ import Testing
     #expect(error?.code == "not_a_vector")
   }
 
+  // MARK: A model of which only some matrices are factored
+
+  private static let mlpOnly = signature("part") { $0.contains(".mlp.") }
+
+  @Test func valuesForAMatrixThatIsNotFactoredAreAnErrorThatNamesItAndWhatToDo() {
+    #expect(
+      ExpertDraft().problem([Self.mlpOnly])
+        == .notFactored(
+          tensor: "model.layers.0.self_attn.q_proj.weight", count: 1, model: "part", modules: ["up_proj"]))
+    #expect(
+      ExpertDraft().problem([Self.mlpOnly])?.description
+        == "it has multipliers other than 1 for a matrix that model 'part' does not factor: the first is "
+        + "'model.layers.0.self_attn.q_proj.weight'; of that model only up_proj are factored; add it again with more "
+        + "modules, under another name or after t2ctl model remove part, or leave these tensors out")
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.0.self_attn.q_proj.weight"] = [1, 2]
+    #expect(draft.problem([Self.mlpOnly])?.code == "wrong_length", "the length is another thing")
+  }
+
+  @Test func whatLeavesSuchAMatrixAsItIsIsLeftOutAndTheExpertIsTheSame() throws {
+    for (space, one) in [("multiplier", 1), ("logit", 0)] as [(String, Float)] {
+      var draft = ExpertDraft()
+      draft.metadata["t2.param_space"] = space
+      if space == "logit" { draft.metadata["t2.max_mult"] = "2" }
+      draft.tensors["model.layers.0.self_attn.q_proj.weight"] = [one, one, one, one]
+      let (part, whole) = (try draft.validated([Self.mlpOnly]), try draft.validated())
+      #expect(part.warningCodes.contains(.notFactored) && part.parameters.map(\.matrix) == [3])
+      #expect(part.contentDigest == whole.contentDigest)
+      let values = whole.multiplierVector.values
+      #expect(part.multiplierVector.values == Array(values[4..<8] + values[12..<16]))
+    }
+  }
+
+  @Test func anExpertOfWhatIsFactoredIsAccepted() throws {
+    var draft = ExpertDraft()
+    draft.tensors["model.layers.0.self_attn.q_proj.weight"] = nil
+    let expert = try draft.validated([Self.mlpOnly])
+    #expect(expert.warnings.isEmpty && expert.multiplierVector.values == [1, 1, 1, 1, 0.9, 1, 1.1, 1.2])
+    // Its own file names nothing else either.
+    let mixture = MixtureFile(
+      name: "mixed", task: nil, vector: expert.multiplierVector, model: Self.mlpOnly, parents: [])
+    let again = try ExpertFile.read(bytes: mixture.bytes(), fileName: "mixed").validated(against: [Self.mlpOnly])
+    #expect(again.multiplierVector == expert.multiplierVector && again.parameters.map(\.matrix) == [1, 3])
+  }
+
+  /// One base under two names: the one that can is taken, whether the file names its base or not.
+  @Test(arguments: [true, false]) func theModelThatFactorsWhatTheExpertNeedsIsFound(namesItsBase: Bool) throws {
+    var draft = ExpertDraft()
+    if !namesItsBase { draft.metadata["t2.base.digest"] = nil }
+    #expect(try draft.validated([Self.mlpOnly, signature()]).model == "tiny")
+    #expect(try draft.validated([signature(), Self.mlpOnly]).model == "tiny")
+  }
+
+  @Test func aSignatureSaysWhatIsFactored() throws {
+    let read = try ModelSignature(json: Self.mlpOnly.json)
+    #expect(read == Self.mlpOnly && read != signature("part") && read.layout.factored == [1, 3])
+  }
+
   // MARK: Metadata
 
   @Test(arguments: [

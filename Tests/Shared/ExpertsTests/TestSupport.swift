@@ -7,13 +7,18 @@ func digest(_ letter: Character) -> Digest { SHA256.digest(Array(String(letter).
 
 /// Two layers of q (4 x 4) and up (6 x 4): rank 4 each.
 func signature(
-  _ name: String = "tiny", modelID: String = "Tiny-1M", digest letter: Character = "a", rank: Int = 4
+  _ name: String = "tiny", modelID: String = "Tiny-1M", digest letter: Character = "a", rank: Int = 4,
+  factored: (String) -> Bool = { _ in true }
 ) -> ModelSignature {
   let matrices = (0..<2).flatMap { (layer: Int) -> [TargetMatrix] in
     [
       TargetMatrix(name: "model.layers.\(layer).self_attn.q_proj.weight", rows: rank, columns: rank, layer: layer),
       TargetMatrix(name: "model.layers.\(layer).mlp.up_proj.weight", rows: rank + 2, columns: rank, layer: layer),
-    ]
+    ].map { (matrix: TargetMatrix) in
+      var matrix = matrix
+      matrix.isFactored = factored(matrix.name)
+      return matrix
+    }
   }
   return ModelSignature(
     name: name, modelID: modelID, digest: digest(letter), architecture: "LlamaForCausalLM",

@@ -25,4 +25,39 @@ import Testing
       #expect(layout.unitCount(granularity) == layout.units(granularity).count)
     }
   }
+
+  @Test func aMatrixThatIsNotFactoredHasItsPlaceAndNoMultipliers() {
+    let part = MultiplierLayout(
+      layout.matrices.map {
+        TargetMatrix(
+          name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer, isFactored: !$0.name.contains("q_proj"))
+      })
+    #expect(part.count == 2 + 2 && part.factored == [1, 3])
+    #expect(part.index(of: "lm_head.weight") == 3 && part.range(of: 3) == 2..<4 && part.range(of: 2).isEmpty)
+    #expect(part.matrices[2].rank == 0 && part.matrices[2].shortSide == 3)
+    #expect(part.units(.matrix) == ["model.layers.0.mlp.down_proj.weight", "lm_head.weight"])
+    #expect(part.unitCount(.matrix) == 2 && part.unit(ofMatrix: 3, .matrix) == 1)
+    #expect(part != layout && part.factoredModules == ["down_proj"] && layout.factoredModules == nil)
+  }
+
+  @Test func modulesAreGroupsAndProjectionsByTheirNames() throws {
+    #expect(try layout.matrices(ofModules: []) == [0, 1, 2, 3])
+    #expect(try layout.matrices(ofModules: ["mlp"]) == [1])
+    #expect(try layout.matrices(ofModules: ["q_proj", "down_proj"]) == [0, 1, 2])
+    #expect(try layout.matrices(ofModules: ["attention", "q_proj"]) == [0, 2])
+    let error = #expect(throws: UnknownModule.self) { try layout.matrices(ofModules: ["mlp", "lm_head"]) }
+    #expect(
+      error?.description
+        == "the model has no target matrices 'lm_head'; modules are mlp, attention, down_proj, q_proj")
+  }
+
+  /// One file for all matrices, and another for each choice of them.
+  @Test func theFileOfAFactorizationIsNamedByWhatIsFactored() {
+    #expect(layout.factorizationFileName(ofModel: "sha256:ab") == "sha256-ab.svf")
+    var matrices = layout.matrices
+    matrices[0].isFactored = false
+    matrices[3].isFactored = false
+    #expect(
+      MultiplierLayout(matrices).factorizationFileName(ofModel: "sha256:ab") == "sha256-ab.down_proj+q_proj.svf")
+  }
 }

@@ -106,7 +106,7 @@ import WorkerProtocol
               labels: ["a", "other"], template: "{labels} {prompt}", templateSource: "t",
               sources: [.init(label: "a", task: task)])), settings: TrainingSettings(), expertPath: "/staging/e",
           statePath: "/trainings/s"))),
-    .plan(path: "/models/config.json"),
+    .plan(path: "/models/config.json", modules: ["mlp"]),
     .startJob(JobStart(job: 6, spec: InspectSpec(path: "/m", cacheDirectory: "/c"))),
     .startJob(
       JobStart(

@@ -13,9 +13,9 @@ extension ModelAdd: HandledMethod {
         .invalidParams, "\(quoted(name)) is no name for a model",
         hint: "a name is \(ExpertName.rule); give one with --name")
     }
-    let who = Service.who(reply)
+    let (who, modules) = (Service.who(reply), asked.modules)
     service.onCatalogue(reply) { coordinator throws(RPCError) in
-      let (model, job) = try coordinator.addModel(name: name, path: path, who: who)
+      let (model, job) = try coordinator.addModel(name: name, path: path, modules: modules, who: who)
       reply.succeed(Result(name: model.name, path: model.path, state: model.state.rawValue, job: job))
     }
   }

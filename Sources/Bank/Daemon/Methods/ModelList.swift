@@ -22,6 +22,7 @@ extension ModelShow: HandledMethod {
       Facts(
         modelID: $0.modelID, hidden: $0.hidden, vocabulary: $0.vocabulary, hasTokenizer: $0.hasTokenizer,
         chatTemplate: $0.chatTemplate, chatTemplateProblem: $0.chatTemplateProblem, targetMatrices: $0.targets.count,
+        factoredMatrices: $0.targets.count(where: \.isFactored),
         factorization: Factorization(seconds: $0.factorizationSeconds))
     }
     reply.succeed(
@@ -30,7 +31,9 @@ extension ModelShow: HandledMethod {
         addedBy: model.addedBy,
         matrices: asked.matrices
           ? model.signature?.layout.matrices.map {
-            Matrix(name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer)
+            Matrix(
+              name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer,
+              factored: $0.isFactored ? nil : false)
           } : nil))
   }
 }

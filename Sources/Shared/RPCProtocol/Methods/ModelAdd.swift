@@ -1,17 +1,23 @@
 package import Records
+import Settings
 
 package enum ModelAdd: RPCMethodDeclaration {
   package static let name = "model.add"
   package static let access = RPCMethod.Access.change
   package static let verb = "model add"
   package static let summary =
-    "Registers a base model; digest and factorization are a job. The same model again is no error."
+    "Registers a base model; digest and factorization are a job. The same model again is no error, unless other matrices of "
+    + "it are to be factored."
   package static let resultNotes = "job where one was started"
 
   package struct Parameters: Record {
     @Setting("absolute path of a .gguf file or a Hugging Face directory, readable by the daemon")
     package var path: String
     @Setting("its name here; default the file's name") package var name: String?
+    @Setting(
+      "factor only these matrices, which experts can then change, and leave the others as they are: \(moduleNames); default "
+        + "all")
+    package var modules: [String] = []
     package init() {}
   }
 

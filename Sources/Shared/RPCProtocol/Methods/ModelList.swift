@@ -40,6 +40,8 @@ package struct ModelRow: Codable, Sendable, Equatable {
   @NullWhenAbsent package var quantization: String?
   @NullWhenAbsent package var digest: String?
   package var path: String
+  /// Of which its matrices are factored, as they were given; nil: all.
+  package var modules: [String]?
   /// Active ones.
   package var experts: Int
   package var problem: String?
@@ -48,8 +50,8 @@ package struct ModelRow: Codable, Sendable, Equatable {
 
   package init(
     name: String, state: String, architecture: String? = nil, parameters: Int64? = nil, layers: Int? = nil,
-    context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, experts: Int,
-    problem: String? = nil, warnings: [String]? = nil
+    context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, modules: [String]? = nil,
+    experts: Int, problem: String? = nil, warnings: [String]? = nil
   ) {
     (self.name, self.state, self.path, self.experts, self.problem) = (name, state, path, experts, problem)
     self.architecture = architecture
@@ -58,6 +60,7 @@ package struct ModelRow: Codable, Sendable, Equatable {
     self.context = context
     self.quantization = quantization
     self.digest = digest
+    self.modules = modules
     self.warnings = warnings
   }
 }

@@ -1,5 +1,6 @@
 package import Records
 package import Results
+import Settings
 
 package enum ModelPlan: RPCMethodDeclaration {
   package static let name = "model.plan"
@@ -15,6 +16,7 @@ package enum ModelPlan: RPCMethodDeclaration {
     @Setting(
       "absolute path of a .gguf file, of a Hugging Face directory, or of a config.json alone, readable by the daemon")
     package var path: String
+    @Setting("with only these matrices factored: \(moduleNames); default all") package var modules: [String] = []
     package init() {}
   }
 

@@ -38,22 +38,25 @@ package enum ModelShow: RPCMethodDeclaration {
     @NullWhenAbsent package var chatTemplate: String?
     package var chatTemplateProblem: String?
     package var targetMatrices: Int
+    /// Those of them that experts can change.
+    package var factoredMatrices: Int
     package var factorization: Factorization
 
     private enum CodingKeys: String, CodingKey {
       case modelID, hidden, vocabulary
       case hasTokenizer = "tokenizer"
-      case chatTemplate, chatTemplateProblem, targetMatrices, factorization
+      case chatTemplate, chatTemplateProblem, targetMatrices, factoredMatrices, factorization
     }
 
     package init(
       modelID: String, hidden: Int, vocabulary: Int, hasTokenizer: Bool, chatTemplate: String? = nil,
-      chatTemplateProblem: String? = nil, targetMatrices: Int, factorization: Factorization
+      chatTemplateProblem: String? = nil, targetMatrices: Int, factoredMatrices: Int, factorization: Factorization
     ) {
       (
         self.modelID, self.hidden, self.vocabulary, self.hasTokenizer, self.chatTemplateProblem, self.targetMatrices,
         self.factorization
       ) = (modelID, hidden, vocabulary, hasTokenizer, chatTemplateProblem, targetMatrices, factorization)
+      self.factoredMatrices = factoredMatrices
       self.chatTemplate = chatTemplate
     }
   }
@@ -71,10 +74,13 @@ package enum ModelShow: RPCMethodDeclaration {
     package var rows: Int
     package var columns: Int
     @NullWhenAbsent package var layer: Int?
+    /// False where it is not; nil where it is.
+    package var factored: Bool?
 
-    package init(name: String, rows: Int, columns: Int, layer: Int? = nil) {
+    package init(name: String, rows: Int, columns: Int, layer: Int? = nil, factored: Bool? = nil) {
       (self.name, self.rows, self.columns) = (name, rows, columns)
       self.layer = layer
+      self.factored = factored
     }
   }
 }

@@ -9,11 +9,17 @@ package struct InspectSpec: JobSpec {
   /// As `ModelReference` has them; what its digest is the job finds out.
   @Setting() package var path: String
   @Setting() package var cacheDirectory: String
+  @Setting() package var modules: [String]?
 
   package init() {}
 
-  package init(path: String, cacheDirectory: String) {
+  package init(path: String, cacheDirectory: String, modules: [String] = []) {
     self.path = path
     self.cacheDirectory = cacheDirectory
+    self.modules = modules.isEmpty ? nil : modules
+  }
+
+  package var reference: ModelReference {
+    ModelReference(path: path, digest: "", cacheDirectory: cacheDirectory, modules: modules ?? [])
   }
 }
