@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
@@ -186,6 +188,65 @@ int t2_unix_bind(int socket, const char *path) {
 }
 
 int t2_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int t2_loopback_socket(int ipv6) {
+  int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  int on = 1;
+  if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0) return fd;
+  int failure = errno;
+  close(fd);
+  errno = failure;
+  return -1;
+}
+
+union loopback {
+  struct sockaddr any;
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+};
+
+static socklen_t loopback_address(int ipv6, uint16_t port, union loopback *address) {
+  memset(address, 0, sizeof *address);
+  if (ipv6) {
+    address->six = (struct sockaddr_in6){
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    return sizeof address->six;
+  }
+  address->four = (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  return sizeof address->four;
+}
+
+int t2_loopback_connect(int socket, int ipv6, uint16_t port) {
+  union loopback address;
+  socklen_t length = loopback_address(ipv6, port, &address);
+  return connect(socket, &address.any, length);
+}
+
+int t2_loopback_bind(int socket, int ipv6, uint16_t port) {
+  union loopback address;
+  socklen_t length = loopback_address(ipv6, port, &address);
+  return bind(socket, &address.any, length);
+}
+
+int t2_bound_port(int socket) {
+  union loopback address;
+  socklen_t length = sizeof address;
+  if (getsockname(socket, &address.any, &length) < 0) return -1;
+  return ntohs(address.any.sa_family == AF_INET6 ? address.six.sin6_port : address.four.sin_port);
+}
+
+int t2_connection_error(int socket) {
+  int failure = 0;
+  socklen_t size = sizeof failure;
+  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &failure, &size) < 0 ? -1 : failure;
+}
+
+int t2_send_timeout(int socket, int milliseconds) {
+  struct timeval time = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+  return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
 
 int t2_unix_send_datagram(const char *path, const void *bytes, size_t count) {
   struct sockaddr_un address;

@@ -65,6 +65,17 @@ int t2_unix_socket(int nonblocking);
 int t2_unix_connect(int socket, const char *path);
 int t2_unix_bind(int socket, const char *path);
 int t2_accept(int socket);
+// A TCP socket of IPv4 or IPv6 that sends what it is given at once, non-blocking; and the connection to, or the binding
+// of, a port of this machine alone (127.0.0.1 or ::1). Port 0 binds to one that is free.
+int t2_loopback_socket(int ipv6);
+int t2_loopback_connect(int socket, int ipv6, uint16_t port);
+int t2_loopback_bind(int socket, int ipv6, uint16_t port);
+// The port that a TCP socket is bound to.
+int t2_bound_port(int socket);
+// What became of a connection that was being made: 0, or its error number; -1 where even that cannot be asked.
+int t2_connection_error(int socket);
+// The longest that a blocking call on the socket waits to connect or send: then it fails with EAGAIN.
+int t2_send_timeout(int socket, int milliseconds);
 // One datagram to a Unix address, which begins with '/' or, for an abstract one, with '@'.
 int t2_unix_send_datagram(const char *address, const void *bytes, size_t count);
 
