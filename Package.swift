@@ -134,6 +134,9 @@ let package = Package(
     // too: what is tested is the code that runs, and its sums are fused or not by the optimizer.
     model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
+    // Engines in processes of their own; what computes here is none of it.
+    model.part(
+      "EngineLink", ["Settings", "Records", "StrictJSON", "Digests", "Multipliers", "SystemSupport", "CLinux"]),
     model.part("Tokenizer", ["ModelFormats", "Settings", "StrictJSON"]),
     model.part("SVF", ["CKernels", "LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
     model.part(
