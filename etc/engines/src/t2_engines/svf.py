@@ -51,11 +51,12 @@ class Factor:
 
 
 class FactorCacheError(Exception):
-    """The cache could not be written. `full` says whether for lack of room."""
+    """The cache could not be written. `full` says whether for lack of room; `made` has the factors where they were computed."""
 
-    def __init__(self, message: str, *, full: bool) -> None:
+    def __init__(self, message: str, *, full: bool, made: dict[str, Factor] | None = None) -> None:
         super().__init__(message)
         self.full = full
+        self.made = made
 
 
 def factorize(matrix: torch.Tensor) -> Factor:
@@ -135,7 +136,11 @@ class FactorCache:
             if found is not None:
                 return found
             made = compute(layout, load, progress, device)
-            self._write(digest, made)
+            try:
+                self._write(digest, made)
+            except FactorCacheError as error:
+                error.made = made
+                raise
             # What is served is what was written, and the pages of the file are shared.
             found = self.read(digest, layout)
             if found is None:

@@ -1,0 +1,232 @@
+"""A model of transformers with its targets found, named as its checkpoint names them, and factorized."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging
+
+from t2_engines import svf
+from t2_engines.checkpoint import Checkpoint, CheckpointError, ServedFile, served_files
+from t2_engines.layout import Layout, Target
+from t2_engines.torch_engine.hooks import Hooks, Site
+
+TYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+#: Is told what is being done, and how much of it, 0 to 1, where that is known.
+Tell = Callable[[str, float | None], None]
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to compute. Everything of it belongs to the compute thread, but what is immutable."""
+
+    model: PreTrainedModel
+    layout: Layout
+    hooks: Hooks
+    sigma: npt.NDArray[np.float64]
+    digest: str
+    stored: str
+    end_ids: list[int]
+    files: dict[str, ServedFile]
+    device: torch.device
+    type: str
+    id: str
+    architecture: str
+    parameters: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    context: int
+    warnings: list[str]
+    #: What the forward pass takes of what is passed where it can be.
+    takes: frozenset[str]
+    #: Whether every target sees a batch as (rows, tokens, inputs), so that rows may have mixtures of their own.
+    mixes_rows: bool = False
+    #: Whether a prompt may be computed once for several continuations. Found out by `compute.probe`.
+    shares_prompts: bool = False
+    #: Whether decoding by a cache gives what whole sequences give. Found out by `compute.probe`.
+    caches: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def forward(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, keep: Tensor | int | None = None, **more: Any
+    ) -> Any:
+        """A forward pass. ids (rows, new tokens), mask (rows, all tokens) of ones where there are tokens, positions (rows, new
+        tokens). keep: the places whose logits are wanted, or how many at the end; a model that cannot gives all."""
+        more.setdefault("use_cache", False)
+        if "position_ids" in self.takes:
+            more["position_ids"] = positions
+        if keep is not None and "logits_to_keep" in self.takes:
+            more["logits_to_keep"] = keep
+        return self.model(input_ids=ids, attention_mask=mask, **more)
+
+    def kept(self, logits: Tensor, keep: Tensor | int) -> Tensor:
+        """The logits of `keep`, of a pass that was asked for them."""
+        if "logits_to_keep" in self.takes:
+            return logits
+        return logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
+
+
+def load(directory: Path, *, type: str, device: str, factors: Path, tell: Tell) -> LoadedModel:
+    """Loads, checks and factorizes a model. Blocks for minutes with large ones; raises CheckpointError with what is wrong."""
+    tell("reading the checkpoint", None)
+    checkpoint = Checkpoint(directory)
+    files, warnings = served_files(directory)
+    config = _config(directory)
+    tell("loading the weights", None)
+    model = _model(directory, config, TYPES[type], device)
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    text = config.get_text_config()
+    sites, layers = find_sites(model, checkpoint, text.num_hidden_layers, warnings)
+    layout = Layout.of(site.target for site in sites)
+    if not layout.targets:
+        raise CheckpointError(
+            f"'{directory}' ({config.model_type}) has no linear layer in its decoder that an expert could change"
+        )
+
+    def matrix(target: Target) -> Tensor:
+        return checkpoint.matrix(target.name)
+
+    def telling(what: str) -> svf.Progress:
+        return lambda done, of: tell(f"{what}: {done} of {of} matrices", done / of)
+
+    digest = svf.model_digest(layout, matrix, telling("computing the model's digest"))
+    tell("reading the factorization", None)
+    cache = svf.FactorCache(factors)
+    try:
+        found = cache.read_or_make(digest, layout, matrix, telling("factorizing"), device)
+    except svf.FactorCacheError as error:
+        warnings.append(f"{error}; until then every start factorizes anew")
+        found = error.made or svf.compute(layout, matrix, telling("factorizing"), device)
+    hooks = Hooks(layout, sites, {name: factor.q.to(device) for name, factor in found.items()}, layers)
+    stored = Counter(checkpoint.tensors[target.name].type for target in layout).most_common(1)[0][0]
+    return LoadedModel(
+        model=model,
+        layout=layout,
+        hooks=hooks,
+        sigma=svf.sigma_vector(layout, found),
+        digest=digest,
+        stored=stored,
+        end_ids=checkpoint.end_ids(),
+        files=files,
+        device=torch.device(device),
+        type=type,
+        id=directory.resolve().name,
+        architecture=config.model_type,
+        parameters=model.num_parameters(),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        vocabulary=text.vocab_size,
+        context=_context(text, warnings),
+        warnings=warnings,
+        takes=frozenset(inspect.signature(model.forward).parameters),
+    )
+
+
+def find_sites(
+    model: nn.Module, checkpoint: Checkpoint, layers: int, warnings: list[str]
+) -> tuple[list[Site], Sequence[nn.Module]]:
+    """The linear layers of the decoder whose matrices are targets, in the order of the modules, and the decoder's layers.
+
+    A matrix that stands in the checkpoint under another name, or in another form, is no target: an expert could not name it.
+    """
+    stack = next(
+        (
+            (name, module)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.ModuleList) and len(module) == layers
+        ),
+        None,
+    )
+    if stack is None:
+        raise CheckpointError(f"the {type(model).__name__} of transformers has no list of {layers} layers")
+    sites: list[Site] = []
+    left: list[str] = []
+    for name, module in stack[1].named_modules(prefix=stack[0]):
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, Tensor) or weight.dim() != 2 or isinstance(module, nn.Embedding):
+            continue
+        is_plain = type(module).forward in (nn.Linear.forward, Conv1D.forward)
+        stored = _stored_name(name + ".weight", model, checkpoint)
+        if not is_plain or stored is None or checkpoint.tensors[stored].shape != tuple(weight.shape):
+            left.append(name + ".weight")
+            continue
+        if not torch.equal(weight.cpu(), checkpoint.matrix(stored).to(weight.dtype)):
+            left.append(name + ".weight")  # transformers converts it while it loads
+            continue
+        sites.append(Site(Target(stored, *weight.shape), module))
+    if left:
+        warnings.append(
+            f"{len(left)} matrices are no targets, since they are not in the checkpoint as the model has them: "
+            + ", ".join(left[:3])
+            + (" ..." if len(left) > 3 else "")
+        )
+    return sites, list(stack[1])
+
+
+def _stored_name(name: str, model: nn.Module, checkpoint: Checkpoint) -> str | None:
+    """A parameter's name in the checkpoint: its own, or without or with the prefix of the base model, which transformers
+    puts in front or takes away."""
+    prefix = getattr(model, "base_model_prefix", "") + "."
+    return next((n for n in (name, name.removeprefix(prefix), prefix + name) if n in checkpoint.tensors), None)
+
+
+def _config(directory: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"transformers cannot read '{directory}/config.json': {_first_line(error)}") from error
+
+
+def _model(directory: Path, config: Any, type: torch.dtype, device: str) -> PreTrainedModel:
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # torch's attention has no cap of its scores, and transformers leaves the cap out without a word.
+    is_capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=type,
+            attn_implementation="eager" if is_capped else None,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise CheckpointError(f"transformers cannot load '{directory}': {_first_line(error)}") from error
+    model, info = loaded
+    missing = sorted(info.get("missing_keys", ()))
+    if missing:
+        # transformers makes random ones, and goes on.
+        raise CheckpointError(
+            f"'{directory}' lacks {len(missing)} tensors of its model, among them '{missing[0]}'; is the download complete?"
+        )
+    found: PreTrainedModel = model.to(device)
+    return found
+
+
+def _context(config: Any, warnings: list[str]) -> int:
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    warnings.append("config.json does not say how long the context is; 2048 tokens are taken")
+    return 2048
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
