@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def load(directory: Path, *, type: str, device: str, factors: Path, tell: Tell) 
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
     text = config.get_text_config()
-    sites, layers = find_sites(model, checkpoint, text.num_hidden_layers, warnings)
+    sites, layers = find_sites(model, checkpoint, warnings)
     layout = Layout.of(site.target for site in sites)
     if not layout.targets:
         raise CheckpointError(
@@ -136,23 +136,14 @@ def load(directory: Path, *, type: str, device: str, factors: Path, tell: Tell) 
     )
 
 
-def find_sites(
-    model: nn.Module, checkpoint: Checkpoint, layers: int, warnings: list[str]
-) -> tuple[list[Site], Sequence[nn.Module]]:
+def find_sites(model: nn.Module, checkpoint: Checkpoint, warnings: list[str]) -> tuple[list[Site], Sequence[nn.Module]]:
     """The linear layers of the decoder whose matrices are targets, in the order of the modules, and the decoder's layers.
 
     A matrix that stands in the checkpoint under another name, or in another form, is no target: an expert could not name it.
     """
-    stack = next(
-        (
-            (name, module)
-            for name, module in model.named_modules()
-            if isinstance(module, nn.ModuleList) and len(module) == layers
-        ),
-        None,
-    )
+    stack = decoder_layers(model)
     if stack is None:
-        raise CheckpointError(f"the {type(model).__name__} of transformers has no list of {layers} layers")
+        raise CheckpointError(f"the {type(model).__name__} of transformers has no list of its decoder's layers")
     sites: list[Site] = []
     left: list[str] = []
     for name, module in stack[1].named_modules(prefix=stack[0]):
@@ -175,6 +166,28 @@ def find_sites(
             + (" ..." if len(left) > 3 else "")
         )
     return sites, list(stack[1])
+
+
+def decoder_layers(model: nn.Module) -> tuple[str, nn.ModuleList] | None:
+    """The list of a language model's layers, and its name: the first that is as long as the configuration says."""
+    layers = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
+    return next(
+        (
+            (name, module)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.ModuleList) and len(module) == layers
+        ),
+        None,
+    )
+
+
+def decoder_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The weights of the linear layers of a model's decoder, by the names of its parameters."""
+    prefix, layers = decoder_layers(model) or ("", nn.ModuleList())
+    for name, module in layers.named_modules(prefix=prefix):
+        if type(module).forward in (nn.Linear.forward, Conv1D.forward):
+            weight: Tensor = module.weight
+            yield name + ".weight", weight
 
 
 def _stored_name(name: str, model: nn.Module, checkpoint: Checkpoint) -> str | None:
