@@ -1,0 +1,184 @@
+"""t2-vllm: what it sets, what it refuses, and that it ends what it started. vLLM is a script here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import wait_until
+from fake_vllm import make_model
+
+from t2_engines.version import VERSION
+from t2_engines.vllm import cli
+from t2_engines.vllm.targets import Settings
+
+SETTINGS = Settings(VERSION, "/models/tiny", "sha256:0", "/factors", "added", "/run/x/mixtures", 1)
+
+
+def given(*vllm: str, **changes: object) -> argparse.Namespace:
+    return argparse.Namespace(
+        **({"port": None, "tensor_parallel_size": 2, "mixtures": 8, "vllm": list(vllm)} | changes)
+    )
+
+
+def test_the_command_sets_all_that_must_be_set() -> None:
+    command = cli.vllm_command(SETTINGS, given("--dtype", "bfloat16"), Path("/run/x/vllm.sock"))
+    text = " ".join(command)
+    assert (
+        "-m vllm.entrypoints.openai.api_server --model /models/tiny --served-model-name tiny --uds /run/x/vllm.sock"
+        in text
+    )
+    assert "--enable-lora --max-lora-rank 1 --max-loras 8 --max-cpu-loras 1024" in text
+    assert (
+        "--lora-target-modules qkv_proj o_proj gate_up_proj down_proj --logprobs-mode raw_logprobs --dtype bfloat16"
+        in text
+    )
+    assert "lm_head" not in text
+    assert json.loads(command[command.index("--additional-config") + 1])["t2"]["digest"] == "sha256:0"
+    assert "--host 127.0.0.1 --port 9" in " ".join(cli.vllm_command(SETTINGS, given(port=9), None))
+    assert cli.vllm_command(SETTINGS, given("--served-model-name", "x"), None).count("--served-model-name") == 1
+
+
+def test_the_environment_has_the_plugins_and_no_open_doors() -> None:
+    made = cli.vllm_environment(
+        {"VLLM_SERVER_DEV_MODE": "1", "VLLM_LORA_ENABLE_DUAL_STREAM": "1", "VLLM_PLUGINS": "mine,t2", "HOME": "/h"},
+        Path("/run/t2d/t2d.sock"),
+    )
+    assert (
+        made["VLLM_PLUGINS"] == "mine,t2,t2_resolver"
+        and made["HOME"] == "/h"
+        and made["T2D_SOCKET"] == "/run/t2d/t2d.sock"
+    )
+    assert "VLLM_SERVER_DEV_MODE" not in made and "VLLM_LORA_ENABLE_DUAL_STREAM" not in made
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--max-lora-rank=8",
+        "--lora-target-modules",
+        "--host",
+        "--max_loras",
+        "-tp",
+        "--pipeline-parallel-size",
+        "--worker-extension-cls",
+    ],
+)
+def test_arguments_that_would_undo_it_are_refused_by_name(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("vllm")
+    assert cli.main(["serve", "/nowhere", "--", argument, "1"]) == 1
+    assert argument.partition("=")[0].replace("_", "-") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required"),
+        (["serve"], "MODEL"),
+        (["serve", "x", "--mixtures", "0"], "invalid _positive value"),
+        (["serve", "x", "--uds", "a", "--port", "1"], "not allowed with"),
+        (["prepare", "x", "--", "--dtype"], "only serve takes"),
+    ],
+)
+def test_wrong_usage_ends_with_3(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main(arguments)
+    assert raised.value.code == 3 and message in capsys.readouterr().err
+
+
+def test_prepare_prints_the_digest_of_the_model_and_says_what_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, digest = make_model(tmp_path / "model")
+    assert cli.main(["prepare", str(tmp_path / "model"), "--factors", str(tmp_path / "new"), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.strip() == digest
+    assert (tmp_path / "new" / (digest[7:] + ".safetensors")).is_file()
+    assert cli.main(["prepare", str(tmp_path / "none"), "--factors", str(tmp_path / "new")]) == 1
+    assert "is no directory" in capsys.readouterr().err
+
+
+SERVER = """
+import os, signal, socket, subprocess, sys, time
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+left = subprocess.Popen([sys.executable, "-c", stubborn])
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+open(sys.argv[2] + ".new", "w").write(f"{os.getpid()} {left.pid}")
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+if len(sys.argv) > 3:
+    sys.exit(int(sys.argv[3]))
+time.sleep(600)
+"""
+RUN = "import sys; from t2_engines.vllm import cli; import os; sys.exit(cli._run(sys.argv[1:], os.environ))"
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def start(path: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], list[int]]:
+    command = [
+        sys.executable,
+        "-c",
+        RUN,
+        sys.executable,
+        "-c",
+        SERVER,
+        str(path / "vllm.sock"),
+        str(path / "pids"),
+        *arguments,
+    ]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    wait_until("the server starts", (path / "pids").exists)
+    return process, [int(pid) for pid in (path / "pids").read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+    process, pids = start(tmp_path)
+    assert (tmp_path / "vllm.sock").stat().st_mode & 0o777 == 0o770, "for its owner and its group"
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    wait_until("what vLLM left is ended", lambda: not any(alive(pid) for pid in pids))
+
+
+def test_vllm_that_ends_by_itself_ends_all_of_it_with_its_code(tmp_path: Path) -> None:
+    process, pids = start(tmp_path, "7")
+    assert process.wait(30) == 7
+    wait_until("what vLLM left is ended", lambda: not any(alive(pid) for pid in pids))
+
+
+def test_vllm_does_not_outlive_t2_vllm(tmp_path: Path) -> None:
+    process, pids = start(tmp_path)
+    process.kill()
+    process.wait(30)
+    try:
+        wait_until("the API server is told to end", lambda: not alive(pids[0]))
+    finally:
+        os.kill(pids[1], signal.SIGKILL)
+
+
+def test_a_runtime_directory_is_one_engines(tmp_path: Path) -> None:
+    cli._lock(tmp_path)
+    with pytest.raises(cli.UsageError, match="another t2-vllm uses"):
+        cli._lock(tmp_path)
+
+
+def test_a_socket_on_which_somebody_listens_is_not_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("vllm")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "vllm.sock"))
+        listener.listen()
+        assert cli.main(["serve", "/nowhere", "--runtime", str(tmp_path)]) == 1
+    assert "another process listens" in capsys.readouterr().err
