@@ -175,7 +175,13 @@ def test_two_ranks_of_tensor_parallelism(two: Running, reference: Reference) -> 
     check_against_reference(two, reference)
     state = two.client.get("/t2/state").json()
     assert [rank["forms"] for rank in state["ranks"]] == [{"product": 21}] * 2
-    assert state["slots"][0]["slots"] == state["slots"][1]["slots"]
+    # Each rank puts adapters out of slots in an order of its own; what an adapter is, is the same on all.
+    digests: dict[int, set[str]] = {}
+    for rank in state["slots"]:
+        assert len(rank["slots"]) == SLOTS
+        for slot in rank["slots"].values():
+            digests.setdefault(slot["adapter"], set()).add(slot["digest"])
+    assert all(len(found) == 1 and found <= set(state["mixtures"]) for found in digests.values())
 
 
 def test_the_factored_form(factored: Running, reference: Reference) -> None:

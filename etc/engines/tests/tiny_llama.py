@@ -20,25 +20,24 @@ VOCABULARY = 512
 CONTEXT = 256
 
 
-def make(directory: Path, dtype: torch.dtype = torch.float32) -> Path:
-    """Writes the model. Its weights are large enough that a mixture matters."""
+def make(directory: Path, dtype: torch.dtype = torch.float32, **shape: int) -> Path:
+    """Writes the model, with members of its configuration in place of the tiny ones. Its weights are large enough that a
+    mixture matters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    configuration = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 256,
+        "intermediate_size": 704,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "max_position_embeddings": CONTEXT,
+    }
+    config = LlamaConfig(**(configuration | shape), tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -63,25 +62,38 @@ def random_mixture(layout: Layout, seed: int, spread: float = 0.3) -> Multiplier
 
 
 class Reference:
-    """The model by transformers in float64."""
+    """The model by transformers in float64, on a device."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, device: str = "cpu") -> None:
         from transformers import AutoModelForCausalLM
 
-        checkpoint = Checkpoint(directory)
-        self.layout = layout_of(checkpoint)
-        self._matrices = {target.name: checkpoint.matrix(target.name).double() for target in self.layout}
-        self._decompositions = {name: torch.linalg.svd(w, full_matrices=False) for name, w in self._matrices.items()}
-        self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float64).eval()
+        self._checkpoint = Checkpoint(directory)
+        self._device = device
+        self.layout = layout_of(self._checkpoint)
+        self._decompositions: dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float64).to(device).eval()
+
+    @torch.no_grad()
+    def put(self, mixture: Multipliers | None) -> None:
+        """Gives the model the weights of a mixture, U diag(s σ) Vᵀ, or its own."""
+        for target, place in zip(self.layout, self.layout.slices.values(), strict=True):
+            w = self._checkpoint.matrix(target.name).to(self._device, torch.float64)
+            if mixture is not None:
+                if target.name not in self._decompositions:
+                    self._decompositions[target.name] = torch.linalg.svd(w, full_matrices=False)
+                u, sigma, v = self._decompositions[target.name]
+                w = (u * (sigma * torch.from_numpy(mixture[place]).to(self._device, torch.float64))) @ v
+            self._model.get_parameter(target.name).copy_(w)
 
     @torch.no_grad()
     def log_probabilities(self, ids: list[int], mixture: Multipliers | None) -> list[float]:
         """ln p of every token but the first."""
-        for target, place in zip(self.layout, self.layout.slices.values(), strict=True):
-            w = self._matrices[target.name]
-            if mixture is not None:
-                u, sigma, v = self._decompositions[target.name]
-                w = u @ torch.diag(sigma * torch.from_numpy(mixture[place]).double()) @ v
-            self._model.get_parameter(target.name).copy_(w)
-        values = torch.log_softmax(self._model(torch.tensor([ids])).logits[0], -1)
+        self.put(mixture)
+        return self.log_probabilities_now(ids)
+
+    @torch.no_grad()
+    def log_probabilities_now(self, ids: list[int]) -> list[float]:
+        """The same under the weights that are there."""
+        logits = self._model(torch.tensor([ids], device=self._device)).logits[0]
+        values = torch.log_softmax(logits, -1)
         return [float(values[index, ids[index + 1]]) for index in range(len(ids) - 1)]
