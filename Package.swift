@@ -134,32 +134,43 @@ let package = Package(
     // too: what is tested is the code that runs, and its sums are fused or not by the optimizer.
     model.c("CKernels", and: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     model.part("LinearAlgebra", ["COpenBLAS", "CLAPACKE"]),
-    // Engines in processes of their own; what computes here is none of it.
-    model.part(
-      "EngineLink", ["Settings", "Records", "StrictJSON", "Digests", "Multipliers", "SystemSupport", "CLinux"]),
     model.part("Tokenizer", ["ModelFormats", "Settings", "StrictJSON"]),
     model.part("SVF", ["CKernels", "LinearAlgebra", "Multipliers", "Digests", "SystemSupport"]),
+    // What searches, checks, trainings and answers ask of a model, whatever computes it.
+    model.part(
+      "Engines", ["LinearAlgebra", "Multipliers", "ModelFormats", "Tokenizer", "Settings", "SystemSupport"]),
+    // Engines in processes of their own; what computes here is none of it.
+    model.part(
+      "EngineLink",
+      [
+        "Engines", "Results", "Tokenizer", "ModelFormats", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests",
+        "Multipliers", "SystemSupport", "CLinux",
+      ]),
     model.part(
       "Transformer",
-      ["CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings", "SystemSupport"],
+      [
+        "Engines", "CKernels", "LinearAlgebra", "Multipliers", "SVF", "ModelFormats", "Tokenizer", "Settings",
+        "SystemSupport",
+      ],
       and: optimized),
     model.part(
       "Adaptation",
       [
-        "Search", "Transformer", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "Settings", "StrictJSON",
+        "Search", "Engines", "Evaluation", "Sandbox", "LinearAlgebra", "Multipliers", "Settings", "StrictJSON",
         "Tokenizer",
       ]),
     model.part(
       "Training",
       [
-        "Adaptation", "Search", "Evaluation", "Sandbox", "Results", "Records", "Settings", "Transformer",
+        "Adaptation", "Search", "Evaluation", "Sandbox", "Results", "Records", "Settings", "Engines", "Transformer",
         "ModelFormats", "Multipliers", "LinearAlgebra", "Digests", "StrictJSON",
       ]),
     model.part(
       "Worker",
       [
-        "Training", "Adaptation", "Search", "Transformer", "SVF", "Experts", "Evaluation", "Sandbox", "WorkerProtocol",
-        "Results", "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings", "Records", "StrictJSON",
+        "Training", "Adaptation", "Search", "Engines", "EngineLink", "Transformer", "SVF", "Experts", "Evaluation",
+        "Sandbox", "WorkerProtocol", "Results", "ModelFormats", "Tokenizer", "Multipliers", "LinearAlgebra", "Settings",
+        "Records", "StrictJSON",
         "Digests", "SystemSupport", "CLinux",
       ]),
 
@@ -183,8 +194,8 @@ let package = Package(
     programs.part(
       "Benchmarks",
       [
-        "CKernels", "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Transformer", "Adaptation", "Search",
-        "RPCClient", "RPCProtocol", "Registry", "Settings", "StrictJSON", "SystemSupport", "CLinux",
+        "CKernels", "LinearAlgebra", "SVF", "Multipliers", "ModelFormats", "Engines", "Transformer", "Adaptation",
+        "Search", "RPCClient", "RPCProtocol", "Registry", "Settings", "StrictJSON", "SystemSupport", "CLinux",
       ]),
 
     // What tests of several targets need.
@@ -244,7 +255,7 @@ let package = Package(
     model.tests(
       "Transformer",
       [
-        "Transformer", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
+        "Transformer", "Engines", "ModelFormats", "Multipliers", "LinearAlgebra", "Settings", "Tokenizer", "StrictJSON",
         "CKernels", "SVF", "SystemSupport", "TestSupport",
       ],
       resources: [.copy("Fixtures")]),
@@ -257,8 +268,8 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON", "Digests",
-        "SystemSupport", "ModelSamples", "TestSupport",
+        "Evaluation", "Training", "Engines", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON",
+        "Digests", "SystemSupport", "ModelSamples", "TestSupport",
       ]),
 
     client.tests("Report", ["Report", "RPCProtocol", "Records", "StrictJSON", "TestSupport"]),

@@ -176,7 +176,8 @@ extension Coordinator {
 
   func reference(_ model: ModelRecord) -> ModelReference {
     ModelReference(
-      path: model.path, digest: model.facts?.digest ?? "", cacheDirectory: store.factorizations, modules: model.modules)
+      path: model.path, engine: model.engine, digest: model.facts?.digest ?? "", cacheDirectory: store.factorizations,
+      modules: model.modules)
   }
 
   func reference(_ task: TaskRecord) -> TaskReference {

@@ -3,27 +3,31 @@ import ModelFormats
 import Multipliers
 import Registry
 import RPCProtocol
+import Settings
 import StrictJSON
 import SystemSupport
 import WorkerProtocol
 
 extension Coordinator {
   /// Registers a model, or looks at one again. Returns the job that inspects it, nil where it is known and unchanged.
-  /// - Parameter modules: of which the matrices are factored; none: all.
+  /// - Parameters:
+  ///   - path: of its file or directory; with an engine, the addresses of its replicas.
+  ///   - modules: of which the matrices are factored; none: all.
   func addModel(
-    name: String, path: String, modules: [String], who: String
+    name: String, path: String, engine: EngineKind?, modules: [String], who: String
   ) throws(RPCError) -> (ModelRecord, job: Int64?) {
-    guard let identity = modelIdentity(path) else {
+    guard let identity = modelIdentity(path, engine) else {
       throw RPCError(
         .fileNotReadable, "cannot read the model '\(path)'",
         hint: "give the absolute path of a .gguf file or of a directory with config.json that t2d's user can read")
     }
     if let known = snapshot.model(name) {
-      if known.state != .failed, !sameName(known.path, path) {
+      // Replicas come and go; what they are is looked at.
+      if known.state != .failed, known.engine != engine || engine == nil && !sameName(known.path, path) {
         throw RPCError(
           .conflict, "there is a model '\(name)' already, at '\(known.path)'", hint: "choose another name with --name")
       }
-      if known.state != .failed, !known.factors(modules) {
+      if known.state != .failed, engine == nil, !known.factors(modules) {
         throw RPCError(
           .conflict, "there is a model '\(name)' already, of which \(known.factoredText) are factored",
           hint: "remove it and add it again (t2ctl model remove \(name)), or add it a second time with --name")
@@ -31,8 +35,8 @@ extension Coordinator {
       if known.state == .ready, known.identity == identity { return (known, nil) }
     }
     var model = ModelRecord(
-      name: name, path: path, identity: identity, modules: modules, state: .inspecting, facts: nil, problem: nil,
-      added: .now, addedBy: who)
+      name: name, path: path, engine: engine, identity: identity, modules: modules, state: .inspecting, facts: nil,
+      problem: nil, added: .now, addedBy: who)
     if let known = snapshot.model(name) {
       // What it was is served until it is known what it has become.
       model = known
@@ -42,6 +46,7 @@ extension Coordinator {
       if known.state != .ready {
         model.state = .inspecting
         model.modules = modules
+        model.engine = engine
       }
     }
     do throws(RegistryError) {
@@ -58,7 +63,8 @@ extension Coordinator {
     }
     return try jobs.submit(
       JobRecord(
-        InspectSpec(path: model.path, cacheDirectory: store.factorizations, modules: model.modules),
+        InspectSpec(
+          path: model.path, engine: model.engine, cacheDirectory: store.factorizations, modules: model.modules),
         key: "\(Self.target(model))\0\(model.path)\0\(model.identity)\0\(model.modules.joined(separator: ","))",
         target: Self.target(model),
         inputs: model.identity, priority: 10, task: nil, model: model.name, who: who, reason: why, created: .now))
@@ -69,7 +75,7 @@ extension Coordinator {
   /// At start, at `system.sync` and where the worker found another model: one whose file has changed is inspected again;
   /// one whose file is gone gets a warning.
   func lookAgain(at model: ModelRecord) {
-    guard let identity = modelIdentity(model.path) else {
+    guard let identity = modelIdentity(model.path, model.engine) else {
       let warning = DaemonWarning(
         code: "missing_model", subject: model.name,
         message: "model '\(model.name)' is missing: '\(model.path)' cannot be read",
@@ -84,6 +90,26 @@ extension Coordinator {
     changed.identity = identity
     writer.attempt("inspect a model again") { () throws(RegistryError) in
       _ = try inspect(changed, who: "t2d", why: "its file has changed")
+    }
+  }
+
+  /// A warning for each model of which an engine does not answer, as long as that is so.
+  func lookAtEngines(_ memory: MemoryAnswer) {
+    for model in snapshot.models where model.engine != nil {
+      let seen = memory.models.first { sameName($0.path, model.path) }?.replicas ?? []
+      let dead = seen.filter { $0.state == .dead }
+      guard !dead.isEmpty else {
+        board.end("dead_engine", about: model.name)
+        continue
+      }
+      let replicas = seen.count == 1 ? "its engine" : "\(dead.count) of its \(seen.count) engines"
+      let warning = DaemonWarning(
+        code: "dead_engine", subject: model.name,
+        message: "model '\(model.name)': \(replicas) cannot be used: "
+          + dead.map { "\($0.at): \($0.detail ?? "no answer")" }.joined(separator: "; "),
+        help: "start it again, or name those that there are: t2ctl model add --name \(model.name) --engine "
+          + "\(model.engine?.rawValue ?? "E") --at ADDRESS,...")
+      if board.raise(warning) { log.warning(warning.message) }
     }
   }
 
@@ -119,8 +145,10 @@ extension Coordinator {
     }
   }
 
-  /// What tells this state of a model's files from another; nil where they cannot be read.
-  func modelIdentity(_ path: String) -> String? {
+  /// What tells this state of a model's files from another; nil where they cannot be read. What an engine has loaded is
+  /// found out by asking it, whenever it is used.
+  func modelIdentity(_ path: String, _ engine: EngineKind?) -> String? {
+    if let engine { return "\(engine.rawValue):\(path)" }
     guard let status = (try? FileSystem.status(path, followingLinks: true)) ?? nil else { return nil }
     func text(_ name: String, _ identity: FileIdentity) -> String {
       "\(name):\(identity.device):\(identity.inode):\(identity.size):\(identity.modifiedNanoseconds)"

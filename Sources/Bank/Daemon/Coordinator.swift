@@ -164,7 +164,9 @@ final class Coordinator {
       writer.note("worker.started", "worker", ["pid": JSONValue(hello.pid), "kernel": .string(hello.kernel)])
       calls.workerStarted(worker)
       jobs.workerStarted()
-    case .memory(let memory): board.update { $0.memory = memory }
+    case .memory(let memory):
+      board.update { $0.memory = memory }
+      lookAtEngines(memory)
     case .ended(let reason, let retryAfter):
       let wasReady = board.worker.state == .ready
       board.update {

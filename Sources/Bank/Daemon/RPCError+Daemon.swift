@@ -27,8 +27,8 @@ extension RPCError {
     let code: RPCErrorCode =
       switch fault.kind {
       case .badRequest, .unsupported: .invalidParams
-      case .protocolMismatch, .busy, .outOfMemory: .workerUnavailable
-      case .modelUnreadable, .modelChanged: .modelError
+      case .protocolMismatch, .busy, .outOfMemory, .engineUnavailable: .workerUnavailable
+      case .modelUnreadable, .modelChanged, .engineUntrusted: .modelError
       case .expertUnreadable: .badExpert
       case .taskUnreadable: .badTask
       case .mixtureInvalid: .badMixture

@@ -13,7 +13,7 @@ extension ModelRecord {
     ModelRow(
       name: name, state: state.rawValue, architecture: facts?.architecture, parameters: facts?.parameters,
       layers: facts?.layers, context: facts?.contextLength, quantization: facts?.quantization, digest: facts?.digest,
-      path: path, modules: modules.isEmpty ? nil : modules, experts: experts, problem: problem,
+      path: path, engine: engine, modules: modules.isEmpty ? nil : modules, experts: experts, problem: problem,
       warnings: facts?.warnings)
   }
 }

@@ -13,5 +13,6 @@ extension Catalogue {
     Migration("damage of stored files", damageTables.joined(separator: ";\n")),
     Migration("removals", removalTables.joined(separator: ";\n")),
     Migration("which matrices of a model are factored", moduleTables.joined(separator: ";\n")),
+    Migration("what computes a model", engineTables.joined(separator: ";\n")),
   ]
 }

@@ -1,4 +1,5 @@
 import Records
+package import Settings
 import StrictJSON
 package import WorkerProtocol
 
@@ -13,7 +14,10 @@ package enum ModelState: String, Sendable {
 /// A base model as it is registered.
 package struct ModelRecord: Sendable, Equatable {
   package var name: String
+  /// Of its file or directory; of a model that an engine elsewhere computes, its replicas' addresses.
   package var path: String
+  /// What computes it; nil: the worker.
+  package var engine: EngineKind?
   /// Of the file or directory when it was inspected: a change of it makes the model be inspected again.
   package var identity: String
   /// Of which its matrices are factored: `mlp`, `attention`, projections by their names. None: all. Another choice is
@@ -26,11 +30,12 @@ package struct ModelRecord: Sendable, Equatable {
   package var addedBy: String
 
   package init(
-    name: String, path: String, identity: String, modules: [String] = [], state: ModelState, facts: ModelFacts?,
-    problem: String?, added: Timestamp, addedBy: String
+    name: String, path: String, engine: EngineKind? = nil, identity: String, modules: [String] = [], state: ModelState,
+    facts: ModelFacts?, problem: String?, added: Timestamp, addedBy: String
   ) {
     self.name = name
     self.path = path
+    self.engine = engine
     self.identity = identity
     self.modules = modules
     self.state = state
@@ -65,11 +70,16 @@ extension Catalogue {
     "ALTER TABLE models ADD COLUMN modules TEXT NOT NULL DEFAULT '[]'"
   ]
 
+  static let engineTables = [
+    // None: the worker.
+    "ALTER TABLE models ADD COLUMN engine TEXT"
+  ]
+
   /// Those that are not removed.
   package func models() throws(RegistryError) -> [ModelRecord] {
     try rows(
       """
-      SELECT name, path, identity, state, facts, problem, added, added_by, modules FROM models
+      SELECT name, path, identity, state, facts, problem, added, added_by, modules, engine FROM models
       WHERE removal IS NULL ORDER BY name
       """
     ) { (row) throws(RegistryError) in
@@ -78,7 +88,9 @@ extension Catalogue {
         facts = try stored(text, table: "models", as: StoredModelFacts.self).facts
       }
       return ModelRecord(
-        name: row.text(0), path: row.text(1), identity: row.text(2),
+        name: row.text(0), path: row.text(1),
+        engine: try row.optionalText(9).map { (name) throws(RegistryError) in try storedName(name, table: "models") },
+        identity: row.text(2),
         modules: try stored(row.text(8), table: "models"),
         state: try storedName(row.text(3), table: "models"), facts: facts, problem: row.optionalText(5),
         added: Timestamp(milliseconds: row.integer(6)), addedBy: row.text(7))
@@ -90,12 +102,14 @@ extension Catalogue {
     changes.models = true
     try run(
       """
-      INSERT INTO models (name, path, identity, state, facts, problem, added, added_by, modules)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO models (name, path, identity, state, facts, problem, added, added_by, modules, engine)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET path = excluded.path, identity = excluded.identity, state = excluded.state,
-        facts = excluded.facts, problem = excluded.problem, modules = excluded.modules
+        facts = excluded.facts, problem = excluded.problem, modules = excluded.modules,
+        engine = excluded.engine
       """, model.name, model.path, model.identity, model.state.rawValue,
       model.facts.map { RecordWriter.json(StoredModelFacts($0)).jsonText }, model.problem,
-      model.added.milliseconds, model.addedBy, JSONValue.array(model.modules.map { .string($0) }).jsonText)
+      model.added.milliseconds, model.addedBy, JSONValue.array(model.modules.map { .string($0) }).jsonText,
+      model.engine?.rawValue)
   }
 }

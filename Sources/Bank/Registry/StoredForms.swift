@@ -47,6 +47,8 @@ struct StoredModelFacts: StoredRecord {
   @Setting() var chatTemplateProblem: String?
   @Setting var warnings: [String] = []
   @Setting var factorizationSeconds = 0.0
+  /// None before there were others than the built-in one.
+  @Setting() var computedBy: String?
 
   init() {}
 
@@ -71,6 +73,7 @@ struct StoredModelFacts: StoredRecord {
     chatTemplateProblem = facts.chatTemplateProblem
     warnings = facts.warnings ?? []
     factorizationSeconds = facts.factorizationSeconds
+    computedBy = facts.computedBy
   }
 
   var facts: ModelFacts {
@@ -83,7 +86,7 @@ struct StoredModelFacts: StoredRecord {
         TargetMatrix(
           name: $0.name, rows: $0.rows, columns: $0.columns, layer: $0.layer, isFactored: $0.factored ?? true)
       },
-      factorizationSeconds: factorizationSeconds)
+      factorizationSeconds: factorizationSeconds, computedBy: computedBy)
   }
 }
 

@@ -1,3 +1,4 @@
+import Engines
 package import Multipliers
 package import Search
 
@@ -19,6 +20,12 @@ package enum ScorerError: Error, Equatable {
   /// Asked for by `shouldStop`, between two batches.
   case cancelled
   case failed(String)
+}
+
+extension ScorerError {
+  init(_ error: EngineError) {
+    if case .stopped = error { self = .cancelled } else { self = .failed(error.description) }
+  }
 }
 
 /// Scores of the shots of one piece of work, and which way they rise.

@@ -1,7 +1,7 @@
+import Engines
 import Evaluation
 import Multipliers
 import Search
-import Transformer
 
 extension ChoiceScorer {
   /// Scores by the pass that records, and the gradient of the shots' log-likelihoods (the gold choice's mean over its
@@ -17,20 +17,22 @@ extension ChoiceScorer {
     do {
       let rows = piece.shots.map { self.rows[$0] }
       let tape = try model.record(
-        rows.map(\.item), under: try mixer.multipliers(piece.candidate), priority: priority, shouldStop: shouldStop)
+        rows.map(\.item), under: try mixer.multipliers(piece.candidate), temperature: 1, divergence: nil,
+        gradientFollows: true, priority: priority, shouldStop: shouldStop)
       let derivatives = zip(rows, tape.scores).map { row, choices in
         choices.indices.map { choice in
           let score = choices[choice]
           return score.derivatives(choice == row.row.gold ? 1 / Float(score.logprobs.count - score.lead) : 0)
         }
       }
-      let byMultiplier = try tape.gradient(derivatives, priority: priority, shouldStop: shouldStop)
+      let byMultiplier = try tape.gradient(
+        derivatives, divergenceWeight: 0, fromLayer: 0, priority: priority, shouldStop: shouldStop)
       let byCoefficient = try mixer.gradient(byMultiplier, at: piece.candidate)
       return ShotGradient(
         shots: zip(rows, tape.scores).map { shotScore($0.row, $1) }, gradient: byCoefficient.flatMap(\.self))
-    } catch TransformerError.stopped {
+    } catch EngineError.stopped {
       throw .cancelled
-    } catch let error as TransformerError where error.isOverflow {
+    } catch let error as EngineError where error.isOverflow {
       // As bad as a mixture can be, and no error of the search's.
       let nothing = ShotScore(right: 0, logLikelihood: -.infinity)
       return ShotGradient(
@@ -42,7 +44,7 @@ extension ChoiceScorer {
   }
 }
 
-extension TransformerError {
+extension EngineError {
   /// Weights that leave the range of float.
   fileprivate var isOverflow: Bool {
     if case .overflow = self { return true }

@@ -1,15 +1,13 @@
+package import Engines
 package import Evaluation
 package import LinearAlgebra
 package import Multipliers
 package import Search
-package import Transformer
 
-/// Scores candidates on rows with choices: each candidate's weights are mixed layer by layer, and all choices of a chunk of
-/// rows go through them together. A search that scores few candidates needs no basis to mix from: it costs as much as some
-/// hundred rows, and its matrices would lie beside the activations of the gradient; the factored form does for it.
+/// Scores candidates on rows with choices: all choices of a chunk of rows go through a candidate's weights together.
 package struct ChoiceScorer: CandidateScorer {
-  let model: LanguageModel
-  private let basis: ExpertBasis?
+  let model: any Engine
+  private let mixtures: any MixtureScorer
   let mixer: Mixer
   let rows: [EncodedRow]
   private let metric: Metric
@@ -23,12 +21,13 @@ package struct ChoiceScorer: CandidateScorer {
   /// mixing than pruning saves.
   private static let chunkCost = 256
 
+  /// - Parameter many: whether populations will be compared, or few mixtures as by a gradient.
   package init(
-    model: LanguageModel, basis: ExpertBasis?, mixer: Mixer, rows: [EncodedRow], metric: Metric,
+    model: any Engine, mixer: Mixer, many: Bool, rows: [EncodedRow], metric: Metric,
     priority: ComputePool.Priority = .job, shouldStop: @escaping @Sendable () -> Bool
-  ) {
+  ) throws(EngineError) {
     self.model = model
-    self.basis = basis
+    mixtures = try model.mixtureScorer(mixer, many: many, priority: priority, shouldStop: shouldStop)
     self.mixer = mixer
     self.rows = rows
     self.metric = metric
@@ -53,41 +52,12 @@ package struct ChoiceScorer: CandidateScorer {
 
   /// Log-probabilities of every token of every choice, (work, shots, choices).
   package func choices(_ work: [ScoringWork]) throws(ScorerError) -> [[[ContinuationScore]]] {
-    guard let basis else { return try factoredChoices(work) }
-    var candidates: [Candidate] = []
-    for piece in work {
-      do {
-        candidates.append(Candidate(try mixer.blend(piece.candidate), piece.shots.map { rows[$0].item }))
-      } catch {
-        throw .failed("\(error)")
-      }
-    }
-    do throws(TransformerError) {
-      return try model.scoreCandidates(basis: basis, candidates, priority: priority, shouldStop: shouldStop)
+    let work = work.map { piece in MixtureWork(piece.candidate, piece.shots.map { rows[$0].item }) }
+    do throws(EngineError) {
+      return try mixtures.score(work, priority: priority, shouldStop: shouldStop)
     } catch {
-      if case .stopped = error { throw .cancelled }
-      throw .failed(error.description)
+      throw ScorerError(error)
     }
-  }
-
-  /// Piece by piece, since what is computed together decides the last bits.
-  private func factoredChoices(_ work: [ScoringWork]) throws(ScorerError) -> [[[ContinuationScore]]] {
-    var results: [[[ContinuationScore]]] = []
-    for piece in work {
-      guard !shouldStop() else { throw .cancelled }
-      let items = piece.shots.map { rows[$0].item }
-      do {
-        let view = WeightView.factored(try mixer.multipliers(piece.candidate))
-        results.append(try model.score(items, under: view, priority: priority))
-      } catch let error as TransformerError {
-        guard case .overflow = error else { throw .failed(error.description) }
-        results.append(
-          items.map { $0.continuations.map { ContinuationScore(logprobs: $0.map { _ in -.infinity }) } })
-      } catch {
-        throw .failed("\(error)")
-      }
-    }
-    return results
   }
 
   func shotScore(_ row: TaskRow, _ choices: [ContinuationScore]) -> ShotScore {

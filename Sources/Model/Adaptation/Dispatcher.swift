@@ -1,8 +1,8 @@
+package import Engines
 package import Evaluation
 package import LinearAlgebra
 import Glibc
 import Tokenizer
-package import Transformer
 
 /// The first pass: which of some labels a request belongs to (arXiv 2501.06252, section 3.2; strategy A under the base,
 /// B under a dispatcher expert).
@@ -27,7 +27,7 @@ package struct Dispatcher: Sendable {
     package var note: String?
   }
 
-  private let model: LanguageModel
+  private let model: any Engine
   private let tokenizer: Tokenizer
   private let template: DispatchTemplate
   /// The last one is `other`.
@@ -36,9 +36,9 @@ package struct Dispatcher: Sendable {
   private let answers: [[Int32]]
 
   package init(
-    _ template: DispatchTemplate, labels: [String], for model: LanguageModel
+    _ template: DispatchTemplate, labels: [String], for model: any Engine
   ) throws(DispatcherError) {
-    guard let tokenizer = model.tokenizer else { throw .noTokenizer(model: model.configuration.modelID) }
+    guard let tokenizer = model.facts.tokenizer else { throw .noTokenizer(model: model.facts.modelID) }
     guard labels.count > 1 else { throw .noLabels }
     self.model = model
     self.tokenizer = tokenizer
@@ -58,7 +58,7 @@ package struct Dispatcher: Sendable {
   package func question(_ prompt: String, begun: String = "") throws(DispatcherError) -> [Int32] {
     let text = template.render(labels: labels, prompt: prompt)
     let asked: PromptText
-    switch model.chatTemplate {
+    switch model.facts.chatTemplate {
     case .success(let chat):
       do throws(ChatTemplateError) {
         asked = .chat(try chat.pieces([.user(text)])).appending(begun)
@@ -70,8 +70,8 @@ package struct Dispatcher: Sendable {
     let tokens = tokenizer.encode(asked)
     // Room for an answer belongs to the question: a model that can read it and not answer has not decided.
     let needed = tokens.count + (answers.map(\.count).max() ?? 0)
-    guard needed <= model.shape.context else {
-      throw .tooLong(tokens: needed, context: model.shape.context)
+    guard needed <= model.facts.context else {
+      throw .tooLong(tokens: needed, context: model.facts.context)
     }
     return tokens
   }
@@ -92,7 +92,7 @@ package struct Dispatcher: Sendable {
   package func score(
     _ items: [ScoringItem], under view: WeightView, priority: ComputePool.Priority
   ) throws(DispatcherError) -> [Outcome] {
-    do throws(TransformerError) {
+    do throws(EngineError) {
       return try model.score(items, under: view, priority: priority).map { outcome($0.map(\.sum)) }
     } catch {
       throw .model(error)
@@ -116,7 +116,7 @@ package struct Dispatcher: Sendable {
   ) throws(DispatcherError) -> GenerationRequest {
     GenerationRequest(
       prompt: try question(prompt), view: view, maximumTokens: maximumTokens,
-      stopIDs: model.endIDs)
+      stopIDs: model.facts.endIDs)
   }
 
   /// The answer from a generated text. The probabilities are those of the labels where the model answered, after what
@@ -145,7 +145,7 @@ package struct Dispatcher: Sendable {
   private func likelihoods(
     _ item: ScoringItem, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
   ) throws(DispatcherError) -> [Double] {
-    do throws(TransformerError) {
+    do throws(EngineError) {
       return try model.score(item, under: view, inPiecesOf: pieceRows, priority: priority).map(\.sum)
     } catch {
       throw .model(error)
@@ -168,7 +168,7 @@ package enum DispatcherError: Error, CustomStringConvertible {
   case emptyLabel(String)
   case tooLong(tokens: Int, context: Int)
   case chat(String)
-  case model(TransformerError)
+  case model(EngineError)
 
   package var description: String {
     switch self {

@@ -1,20 +1,20 @@
+package import Engines
 package import Evaluation
 package import LinearAlgebra
 package import Multipliers
 package import Sandbox
 package import Search
-package import Transformer
 
 /// Answers to rows, decoded together under one set of weights.
 /// - Parameter sampling: by the row's place among them.
 package func generateAnswers(
-  _ rows: [EncodedRow], of task: TaskDefinition, by model: LanguageModel, under view: WeightView,
+  _ rows: [EncodedRow], of task: TaskDefinition, by model: any Engine, under view: WeightView,
   sampling: (Int) -> Sampling = { _ in .greedy }, priority: ComputePool.Priority, shouldStop: () -> Bool = { false }
-) throws(TransformerError) -> [Generation] {
+) throws(EngineError) -> [Generation] {
   let requests = rows.enumerated().map { place, row in
     GenerationRequest(
       prompt: row.prompt, view: view, sampling: sampling(place), maximumTokens: task.settings.maximumTokens,
-      stopIDs: model.endIDs, stopStrings: task.stops(chat: row.isChat))
+      stopIDs: model.facts.endIDs, stopStrings: task.stops(chat: row.isChat))
   }
   let answers = try model.generate(requests, priority: priority, onToken: { _ in !shouldStop() })
   if shouldStop() { throw .stopped }
@@ -23,7 +23,7 @@ package func generateAnswers(
 
 /// Scores candidates on rows that are generated: greedy, a chunk of rows in one batch under the candidate's multipliers.
 package struct GenerationScorer: CandidateScorer {
-  private let model: LanguageModel
+  private let model: any Engine
   private let mixer: Mixer
   private let task: TaskDefinition
   private let rows: [EncodedRow]
@@ -39,7 +39,7 @@ package struct GenerationScorer: CandidateScorer {
 
   /// Throws where the task's answers cannot be extracted, or its programs not be run.
   package init(
-    model: LanguageModel, mixer: Mixer, task: TaskDefinition, rows: [EncodedRow], sandbox: Sandbox?,
+    model: any Engine, mixer: Mixer, task: TaskDefinition, rows: [EncodedRow], sandbox: Sandbox?,
     priority: ComputePool.Priority = .job, shouldStop: @escaping @Sendable () -> Bool
   ) throws(EvaluationError) {
     self.model = model
@@ -66,7 +66,7 @@ package struct GenerationScorer: CandidateScorer {
       do {
         scores.append(
           try score(piece.shots.map { rows[$0] }, under: .factored(try mixer.multipliers(piece.candidate))))
-      } catch TransformerError.stopped {
+      } catch EngineError.stopped {
         throw .cancelled
       } catch EvaluationError.code(.stopped) {
         throw .cancelled
@@ -89,7 +89,7 @@ package struct GenerationScorer: CandidateScorer {
     let spoken = right.filter { !answers[$0].tokens.isEmpty }
     let likelihoods = try model.score(
       spoken.map { ScoringItem(prompt: rows[$0].prompt, continuations: [answers[$0].tokens]) }, under: view,
-      priority: priority)
+      priority: priority, shouldStop: shouldStop)
     var scores = rows.indices.map { _ in ShotScore(right: 0, logLikelihood: nil) }
     for index in right { scores[index] = ShotScore(right: 1, logLikelihood: 0) }
     for (index, likelihood) in zip(spoken, likelihoods) {

@@ -1,7 +1,7 @@
+package import Engines
 package import Evaluation
 import Settings
 import Tokenizer
-package import Transformer
 
 /// What a model lacks for a task.
 package enum TaskEncodingError: Error, Equatable, CustomStringConvertible {
@@ -46,13 +46,14 @@ package struct EncodedRow: Sendable {
 /// Turns a task's rows into tokens, by the task's template and the model's tokenizer and chat template.
 package struct TaskEncoder {
   private let task: TaskDefinition
-  private let model: LanguageModel
+  private let facts: EngineFacts
   private let tokenizer: Tokenizer
 
-  package init(_ task: TaskDefinition, for model: LanguageModel) throws(TaskEncodingError) {
-    guard let tokenizer = model.tokenizer else { throw .noTokenizer(model: model.configuration.modelID) }
+  package init(_ task: TaskDefinition, for model: any Engine) throws(TaskEncodingError) {
+    let facts = model.facts
+    guard let tokenizer = facts.tokenizer else { throw .noTokenizer(model: facts.modelID) }
     self.task = task
-    self.model = model
+    self.facts = facts
     self.tokenizer = tokenizer
   }
 
@@ -77,8 +78,8 @@ package struct TaskEncoder {
       if !leads.isEmpty { leadCounts.append(lead.count) }
     }
     let longest = prompt.count + (continuations.map(\.count).max() ?? 1)
-    guard longest <= model.shape.context else {
-      throw .tooLong(row: row.id, line: row.line, tokens: longest, context: model.shape.context)
+    guard longest <= facts.context else {
+      throw .tooLong(row: row.id, line: row.line, tokens: longest, context: facts.context)
     }
     return EncodedRow(row: row, prompt: prompt, continuations: continuations, leads: leadCounts, isChat: text.isChat)
   }
@@ -96,11 +97,11 @@ package struct TaskEncoder {
     let text = task.solution(for: row.row, chat: row.isChat)
     // The text goes on where the prompt ends, so both are encoded together.
     let added = added(text, behind: try promptText(row.row), row.prompt)
-    let end = row.isChat ? model.endOfAnswer ?? tokenizer.turnEnd : tokenizer.eos
+    let end = row.isChat ? facts.endOfAnswer ?? tokenizer.turnEnd : tokenizer.eos
     let solution = added + [end].compactMap(\.self)
-    guard row.prompt.count + solution.count <= model.shape.context else {
+    guard row.prompt.count + solution.count <= facts.context else {
       throw .tooLong(
-        row: row.row.id, line: row.row.line, tokens: row.prompt.count + solution.count, context: model.shape.context)
+        row: row.row.id, line: row.row.line, tokens: row.prompt.count + solution.count, context: facts.context)
     }
     return added.isEmpty ? [] : solution
   }
@@ -109,7 +110,7 @@ package struct TaskEncoder {
     switch task.prompt(for: row) {
     case .text(let text): return .text(text)
     case .chat(let messages, let otherwise):
-      switch model.chatTemplate {
+      switch facts.chatTemplate {
       case .success(let template):
         let messages = messages.map { ChatMessage(role: $0.role, content: $0.content) }
         do throws(ChatTemplateError) {

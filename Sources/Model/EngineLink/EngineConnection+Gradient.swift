@@ -55,7 +55,7 @@ extension EngineConnection {
       let tokens = request.items.map { $0.continuations.map(\.count) }
       try Self.check(request, tokens)
       let mixtures: Set<Digest> = request.mixture.map { [$0.digest] } ?? []
-      let answer = ScoreAnswer(tokens, mixtures, ranks: facts.engine.parallelism)
+      let answer = AnsweredScores(tokens, mixtures, ranks: facts.engine.parallelism)
       let count = request.derivatives == nil ? 0 : facts.layout.count
       let body = try exchange(
         HTTPRequest(method: .post, path: "/t2/gradient", body: Self.gradientRequest(request)),
@@ -92,13 +92,13 @@ extension EngineConnection {
     _ found: JSONValue?, of request: GradientRequest
   ) throws(EngineFailure.Cause) -> [[Float]]? {
     guard request.divergence != nil else { return nil }
-    let items = try ScoreAnswer.list(found, request.items.count, "divergences")
+    let items = try AnsweredScores.list(found, request.items.count, "divergences")
     var divergences: [[Float]] = []
     for (index, item) in items.enumerated() {
       let place = "divergences[\(index)]"
       divergences.append(
-        try ScoreAnswer.floats(
-          try ScoreAnswer.list(item, request.items[index].continuations.count, place), at: place))
+        try AnsweredScores.floats(
+          try AnsweredScores.list(item, request.items[index].continuations.count, place), at: place))
     }
     return divergences
   }

@@ -14,7 +14,8 @@ extension EngineConnection {
         throw .unable("\(mixtures.count) mixtures at once are more than the \(facts.abilities.mixtures) that it takes")
       }
       let request = HTTPRequest(method: .post, path: "/t2/score", body: Self.scoreRequest(items))
-      let answer = ScoreAnswer(items.map { $0.continuations.map(\.count) }, mixtures, ranks: facts.engine.parallelism)
+      let answer = AnsweredScores(
+        items.map { $0.continuations.map(\.count) }, mixtures, ranks: facts.engine.parallelism)
       return try answer.read(try exchange(request, bodyBytes: answer.limits.maximumBytes, patience))
     }
   }
@@ -64,7 +65,7 @@ extension EngineConnection {
 }
 
 /// What the answer to a request of scores must look like, and what it may cost.
-package struct ScoreAnswer {
+package struct AnsweredScores {
   /// Tokens of each continuation of each item.
   let tokens: [[Int]]
   let mixtures: Set<Digest>

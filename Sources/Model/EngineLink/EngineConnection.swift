@@ -14,10 +14,10 @@ import SystemSupport
 package final class EngineConnection: @unchecked Sendable {
   package let address: EngineAddress
   /// Those that every connection must find; nil until they were asked.
-  package private(set) var facts: EngineFacts?
+  package private(set) var facts: RemoteFacts?
   private var kept: HTTPConnection?
 
-  package init(_ address: EngineAddress, facts: EngineFacts? = nil) {
+  package init(_ address: EngineAddress, facts: RemoteFacts? = nil) {
     (self.address, self.facts) = (address, facts)
   }
 
@@ -28,11 +28,11 @@ package final class EngineConnection: @unchecked Sendable {
 
   /// Asks anew; other facts than before are an error.
   @discardableResult
-  package func askFacts(_ patience: Patience) throws(EngineFailure) -> EngineFacts {
+  package func askFacts(_ patience: Patience) throws(EngineFailure) -> RemoteFacts {
     let attempt = "ask for the facts"
     do throws(EngineFailure.Cause) {
       return try agreed(
-        try EngineFacts(reading: try exchange(factsRequest, bodyBytes: EngineFacts.limits.maximumBytes, patience)))
+        try RemoteFacts(reading: try exchange(factsRequest, bodyBytes: RemoteFacts.limits.maximumBytes, patience)))
     } catch {
       throw EngineFailure(address, attempt, error)
     }
@@ -40,7 +40,7 @@ package final class EngineConnection: @unchecked Sendable {
 
   private let factsRequest = HTTPRequest(method: .get, path: "/t2/facts")
 
-  private func agreed(_ found: EngineFacts) throws(EngineFailure.Cause) -> EngineFacts {
+  private func agreed(_ found: RemoteFacts) throws(EngineFailure.Cause) -> RemoteFacts {
     if let facts, let difference = found.difference(from: facts) {
       kept = nil
       throw .otherFacts("it is not what was asked before under this address, or at a replica: \(difference)")
@@ -52,9 +52,9 @@ package final class EngineConnection: @unchecked Sendable {
   /// Runs a call that needs the facts, asking for them where nobody has.
   func call<Result>(
     _ attempt: @autoclosure () -> String, _ patience: Patience,
-    _ body: (EngineFacts) throws(EngineFailure.Cause) -> Result
+    _ body: (RemoteFacts) throws(EngineFailure.Cause) -> Result
   ) throws(EngineFailure) -> Result {
-    let facts: EngineFacts
+    let facts: RemoteFacts
     if let known = self.facts { facts = known } else { facts = try askFacts(patience) }
     do throws(EngineFailure.Cause) { return try body(facts) } catch { throw EngineFailure(address, attempt(), error) }
   }
@@ -99,11 +99,11 @@ package final class EngineConnection: @unchecked Sendable {
     }
     let connection = try HTTPConnection(to: address, patience)
     if facts != nil, request.path != factsRequest.path {
-      try connection.begin(factsRequest, HTTPLimits(bodyBytes: EngineFacts.limits.maximumBytes), patience)
+      try connection.begin(factsRequest, HTTPLimits(bodyBytes: RemoteFacts.limits.maximumBytes), patience)
       let status = connection.parser.status
       let body = try connection.readToEnd(patience)
       guard status == 200 else { throw Self.refusal(status, body) }
-      _ = try agreed(try EngineFacts(reading: body))
+      _ = try agreed(try RemoteFacts(reading: body))
       guard connection.isReusable else { return try fresh(request, limits, patience) }
     }
     try connection.begin(request, limits, patience)

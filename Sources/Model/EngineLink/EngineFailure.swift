@@ -127,7 +127,7 @@ extension EngineFailure.Cause: CustomStringConvertible {
       "the numbers may be those of another mixture and are not used: \(problem); start the engine again, and report this as "
         + "an error of the engine"
     case .otherProtocol(let found):
-      "it speaks version \(found) of the engine protocol, and t2d version \(EngineFacts.protocolVersion); install t2d and "
+      "it speaks version \(found) of the engine protocol, and t2d version \(RemoteFacts.protocolVersion); install t2d and "
         + "the engine of one release"
     case .otherFacts(let problem):
       "\(problem); replicas have one model, one engine and one type: start it as the others, or take its address out"

@@ -12,14 +12,14 @@ import SystemSupport
 /// wherever it goes, and results have the places of their units.
 package final class EngineReplicas: Sendable {
   /// Of the replica that answered first; the others agree with it in what numbers depend on.
-  package let facts: EngineFacts
+  package let facts: RemoteFacts
   package let addresses: [EngineAddress]
   package let policy: ReplicaPolicy
   private let pool: Monitor<ReplicaPool>
   /// Connections that no thread uses, by replica.
   private let idle: Mutex<[[EngineConnection]]>
 
-  private init(_ facts: EngineFacts, _ pool: ReplicaPool, _ connections: [EngineConnection]) {
+  private init(_ facts: RemoteFacts, _ pool: ReplicaPool, _ connections: [EngineConnection]) {
     self.facts = facts
     policy = pool.policy
     addresses = pool.replicas.map(\.address)
@@ -34,7 +34,7 @@ package final class EngineReplicas: Sendable {
   package static func connect(
     _ addresses: [EngineAddress], policy: ReplicaPolicy = ReplicaPolicy(), _ patience: Patience,
     whileStarting: ([ReplicaState]) -> Void = { _ in }
-  ) throws(EngineError) -> EngineReplicas {
+  ) throws(ReplicasError) -> EngineReplicas {
     precondition(!addresses.isEmpty, "a model without an engine")
     var pool = ReplicaPool(addresses, policy)
     let attempt = "connect to the engines of the model"
@@ -85,14 +85,14 @@ package final class EngineReplicas: Sendable {
   // MARK: - Calls on one of them
 
   /// The singular values of the targets, flat by the layout.
-  package func sigma(_ patience: Patience) throws(EngineError) -> [Double] {
+  package func sigma(_ patience: Patience) throws(ReplicasError) -> [Double] {
     try once("read the singular values", [], policy.longRequest, patience) {
       connection, patience throws(EngineFailure) in try connection.sigma(patience)
     }
   }
 
   /// Nil where the engine has no such file.
-  package func file(_ name: String, _ patience: Patience) throws(EngineError) -> [UInt8]? {
+  package func file(_ name: String, _ patience: Patience) throws(ReplicasError) -> [UInt8]? {
     try once("read the file '\(escaped(name, limit: 80))'", [], policy.shortRequest, patience) {
       connection, patience throws(EngineFailure) in try connection.file(name, patience)
     }
@@ -101,13 +101,13 @@ package final class EngineReplicas: Sendable {
   /// (vocabulary)
   package func logits(
     _ prompt: [Int32], _ mixture: EngineMixture?, _ patience: Patience
-  ) throws(EngineError) -> [Float] {
+  ) throws(ReplicasError) -> [Float] {
     try once("compute logits", mixture.map { [$0] } ?? [], policy.longRequest, patience) {
       connection, patience throws(EngineFailure) in try connection.logits(prompt, mixture, patience)
     }
   }
 
-  package func gradient(_ request: GradientRequest, _ patience: Patience) throws(EngineError) -> EngineGradient {
+  package func gradient(_ request: GradientRequest, _ patience: Patience) throws(ReplicasError) -> EngineGradient {
     try once("compute a gradient", request.mixture.map { [$0] } ?? [], policy.longRequest, patience) {
       connection, patience throws(EngineFailure) in try connection.gradient(request, patience)
     }
@@ -116,7 +116,7 @@ package final class EngineReplicas: Sendable {
   /// A stream that has begun. Once tokens come, an error ends it: they cannot be taken back to begin anew elsewhere.
   package func generate(
     _ call: GenerationCall, silence: Duration = .seconds(120), _ patience: Patience
-  ) throws(EngineError) -> TokenStream {
+  ) throws(ReplicasError) -> TokenStream {
     try once("generate", call.mixture.map { [$0] } ?? [], policy.longRequest, patience) {
       connection, patience throws(EngineFailure) in
       try connection.generate(call, silence: silence, patience)
@@ -142,7 +142,7 @@ package final class EngineReplicas: Sendable {
   /// ln p of the tokens of each unit's items: (units, items, continuations, tokens).
   ///
   /// A unit is a request: its items are computed together, wherever.
-  package func score(_ units: [[EngineItem]], _ patience: Patience) throws(EngineError) -> [[[[Float]]]] {
+  package func score(_ units: [[EngineItem]], _ patience: Patience) throws(ReplicasError) -> [[[[Float]]]] {
     if units.isEmpty { return [] }
     let run = pool.withLock { $0.begin("score \(units.count) units", units: units.count) }
     let box = ScoreRun(id: run, units: units)
@@ -218,7 +218,7 @@ package final class EngineReplicas: Sendable {
   private func once<Result>(
     _ attempt: String, _ mixtures: [EngineMixture], _ limit: Duration, _ patience: Patience,
     _ body: (EngineConnection, Patience) throws(EngineFailure) -> Result
-  ) throws(EngineError) -> Result {
+  ) throws(ReplicasError) -> Result {
     let run = pool.withLock { $0.begin(attempt, units: 1) }
     while true {
       switch pool.wait(until: patience.nextQuestion, { $0.step(run, at: .now) }) {

@@ -31,7 +31,7 @@ package struct Patience {
   }
 
   /// Why it is over; nil while it is not.
-  var end: EngineError? {
+  var end: ReplicasError? {
     if shouldStop() { return .stopped }
     return deadline.hasPassed ? .timedOut(after: max(.zero, deadline.instant - begin)) : nil
   }

@@ -34,15 +34,15 @@ struct ReplicaPool: Sendable {
     var failures: [Int: [EngineFailure]] = [:]
     var lastReplica: [Int: Int] = [:]
     /// What the run fails with: that of the first unit which cannot be had.
-    var failure: (unit: Int, error: EngineError)?
+    var failure: (unit: Int, error: ReplicasError)?
     /// What the caller had enough of it for.
-    var stop: EngineError?
+    var stop: ReplicasError?
     /// Since when no replica is ready.
     var unreadySince: MonotonicInstant?
 
     var isOver: Bool { stop != nil || (waiting.isEmpty && inFlight.isEmpty) }
 
-    mutating func fail(_ unit: Int, _ error: EngineError) {
+    mutating func fail(_ unit: Int, _ error: ReplicasError) {
       if let failure, failure.unit <= unit { return }
       failure = (unit, error)
       // Those before it are still tried: which unit a run fails with is not a matter of who was quicker.
@@ -95,10 +95,10 @@ struct ReplicaPool: Sendable {
     return run.failure.map { unit < $0.unit } ?? true
   }
 
-  mutating func stop(_ run: RunID, _ reason: EngineError) { runs[run]?.stop = reason }
+  mutating func stop(_ run: RunID, _ reason: ReplicasError) { runs[run]?.stop = reason }
 
   /// Forgets the run. What it failed with; nil where all its units were answered.
-  mutating func end(_ run: RunID) -> EngineError? {
+  mutating func end(_ run: RunID) -> ReplicasError? {
     guard let run = runs.removeValue(forKey: run) else { preconditionFailure("a run ends twice") }
     return run.stop ?? run.failure?.error
   }

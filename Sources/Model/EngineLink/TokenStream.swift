@@ -147,7 +147,9 @@ package final class TokenStream {
       while true {
         if let line = try takeLine() { return try event(line) }
         guard let connection else { throw .stopped }
-        guard !connection.parser.isComplete else { throw .closed(received: connection.received) }
+        guard !connection.parser.isComplete else {
+          throw .notTheProtocol("the stream is at its end without its last line, so it was cut")
+        }
         if !connection.isQuiet {
           try connection.receive(Patience(until: .never, shouldStop: shouldStop))
           text += connection.takeBody()

@@ -1,7 +1,7 @@
+package import Engines
 import LinearAlgebra
 package import Results
 package import Settings
-package import Transformer
 
 /// A row with choices, in tokens: of a task, or a request and the labels that a dispatcher may give it.
 package struct ChoiceExample: Sendable, Equatable {
@@ -55,7 +55,7 @@ package struct ChoiceTrainee: TrainedModel {
     let base = settings.divergenceWeight > 0 ? try score(examples, under: .base) : nil
     do {
       let tape = try weights.record(
-        examples.map(\.item), at: parameters, temperature: 1, divergence: nil, memory: GradientTape.standardMemory,
+        examples.map(\.item), at: parameters, temperature: 1, divergence: nil, gradientFollows: true,
         shouldStop: shouldStop)
       let outcomes = outcomes(examples, tape.scores, base: base)
       let derivatives = zip(outcomes, tape.scores).map { outcome, scores in
@@ -101,7 +101,7 @@ package struct ChoiceTrainee: TrainedModel {
       guard !shouldStop() else { throw .cancelled }
       let items = examples[start..<min(start + Self.scoredTogether, examples.count)].map(\.item)
       do {
-        scores += try weights.model.score(items, under: view, priority: .job)
+        scores += try weights.model.score(items, under: view, priority: .job, shouldStop: shouldStop)
       } catch {
         if error.isOverflow { return nil }
         throw TrainingError(error)
@@ -116,7 +116,7 @@ extension Standing {
   static func none(_ rows: Int) -> Standing { Standing(rows: rows, loss: .nan, reward: .nan, right: 0) }
 }
 
-extension TransformerError {
+extension EngineError {
   /// The weights have left the range of float: the training's to report, not the model's.
   var isOverflow: Bool {
     switch self {

@@ -1,10 +1,10 @@
+import Engines
 package import Adaptation
 package import Evaluation
 import LinearAlgebra
 package import Results
 package import Sandbox
 package import Settings
-import Transformer
 
 /// A language model that learns to answer: rows have no choices, and the task's own rules say whether a text is right.
 ///
@@ -31,7 +31,7 @@ package struct GenerationTrainee: TrainedModel {
   private let shouldStop: @Sendable () -> Bool
 
   /// Rows of a recorded pass and its way back at most, about: bounds the streams that every layer keeps of them.
-  private static let recordedTogether = 2 * LanguageModel.batchRows
+  private var recordedTogether: Int { 2 * weights.model.passRows }
 
   /// - Parameters:
   ///   - solutions: what `next-token` teaches for each row; not read otherwise.
@@ -69,7 +69,7 @@ package struct GenerationTrainee: TrainedModel {
     return TrainingCost(
       tokens: tokens,
       memoryBytes: weights.model.gradientBytes(
-        rows: min(tokens, Self.recordedTogether), longest: each.max() ?? 0)
+        rows: min(tokens, recordedTogether), longest: each.max() ?? 0)
         + weights.model.decodingBytes(positions: longest + limit, sequences: max(rows.count, settings.validationRows)))
   }
 
@@ -176,7 +176,7 @@ package struct GenerationTrainee: TrainedModel {
       do {
         let tape = try weights.record(
           part.map(\.item), at: parameters, temperature: temperature, divergence: direction,
-          memory: GradientTape.standardMemory, shouldStop: shouldStop)
+          gradientFollows: true, shouldStop: shouldStop)
         let derivatives = zip(part, tape.scores).map { lesson, scores in
           zip(lesson.weights, scores).map { [Float](repeating: Float($0), count: $1.logprobs.count) }
         }
@@ -200,7 +200,7 @@ package struct GenerationTrainee: TrainedModel {
     for part in parts(of: items.map { Lesson(item: $0, weights: []) }) {
       do {
         let tape = try weights.record(
-          part.map(\.item), at: parameters, temperature: temperature, divergence: direction, memory: 0,
+          part.map(\.item), at: parameters, temperature: temperature, divergence: direction, gradientFollows: false,
           shouldStop: shouldStop)
         likelihood += tape.scores.joined().reduce(0) { $0 + $1.sum }
         divergence += tape.divergences?.joined().reduce(0, +) ?? 0
@@ -216,7 +216,7 @@ package struct GenerationTrainee: TrainedModel {
     var (start, rows) = (0, 0)
     for (index, lesson) in lessons.enumerated() {
       let mine = lesson.item.prompt.count + lesson.item.continuations.reduce(0) { $0 + $1.count }
-      if index > start, rows + mine > Self.recordedTogether {
+      if index > start, rows + mine > recordedTogether {
         parts.append(lessons[start..<index])
         (start, rows) = (index, 0)
       }
@@ -254,7 +254,7 @@ package struct GenerationTrainee: TrainedModel {
   }
 
   fileprivate enum Failure: Error {
-    case model(TransformerError)
+    case model(EngineError)
     case scoring(EvaluationError)
   }
 }

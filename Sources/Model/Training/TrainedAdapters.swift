@@ -2,12 +2,14 @@ package import Settings
 import LinearAlgebra
 import Multipliers
 import Search
+package import Engines
 package import Transformer
 
 /// LoRA on queries, keys or values, to compare SVF with (arXiv:2501.06252, tables 1 and 4): trained and scored by the same
 /// rules on the same rows, and neither stored as an expert nor served.
 package struct TrainedAdapters: TrainedParameters {
-  package let model: LanguageModel
+  private let languageModel: LanguageModel
+  package var model: any Engine { languageModel }
   package let start: [Float]
   private let layout: LowRankLayout
   private let lowestLayer: Int
@@ -17,7 +19,7 @@ package struct TrainedAdapters: TrainedParameters {
 
   /// - Parameter matrices: ascending numbers of queries', keys' or values' matrices.
   package init(_ model: LanguageModel, rank: Int, matrices: [Int], seed: UInt64) {
-    self.model = model
+    languageModel = model
     let layout = LowRankLayout(rank: rank, matrices: matrices, of: model)
     self.layout = layout
     lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
@@ -38,7 +40,7 @@ package struct TrainedAdapters: TrainedParameters {
   package var trainedCount: Int { layout.count }
 
   package func view(at parameters: [Float]) -> WeightView {
-    .lowRank(LowRankWeights([(LowRankAdapters(layout, parameters: parameters), 1)], model: model))
+    .lowRank(LowRankWeights([(LowRankAdapters(layout, parameters: parameters), 1)], model: languageModel))
   }
 
   /// The mean of A and B, weighted: what averaging two LoRAs file by file does, cross products of one's B and the other's
@@ -54,23 +56,25 @@ package struct TrainedAdapters: TrainedParameters {
         [
           (LowRankAdapters(layout, parameters: first), 1 - share),
           (LowRankAdapters(layout, parameters: second), share),
-        ], model: model))
+        ], model: languageModel))
   }
 
   package func record(
-    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
-    shouldStop: () -> Bool
-  ) throws(TransformerError) -> GradientTape {
-    try model.record(
-      items, under: .ones(model.layout.count), adding: LowRankAdapters(layout, parameters: parameters),
-      temperature: temperature, divergence: divergence, memory: memory, priority: .job, shouldStop: shouldStop)
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?,
+    gradientFollows: Bool, shouldStop: () -> Bool
+  ) throws(EngineError) -> any GradientRecord {
+    try languageModel.record(
+      items, under: .ones(languageModel.layout.count), adding: LowRankAdapters(layout, parameters: parameters),
+      temperature: temperature, divergence: divergence,
+      memory: gradientFollows ? GradientTape.standardMemory : 0, priority: .job, shouldStop: shouldStop)
   }
 
   package func gradient(
-    _ tape: GradientTape, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
+    _ tape: any GradientRecord, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
     shouldStop: () -> Bool
-  ) throws(TransformerError) -> [Float] {
-    try tape.adapterGradient(
+  ) throws(EngineError) -> [Float] {
+    guard let tape = tape as? GradientTape else { preconditionFailure("LoRA is trained by the built-in engine alone") }
+    return try tape.adapterGradient(
       derivatives, divergenceWeight: divergenceWeight, fromLayer: lowestLayer, priority: .job, shouldStop: shouldStop)
   }
 }

@@ -1,5 +1,5 @@
+import Engines
 package import Results
-import Transformer
 
 /// What is trained: a network in the worker, an invented function in a test. Rows are known by their numbers.
 ///
@@ -84,7 +84,7 @@ extension Standing {
 }
 
 extension TrainingError {
-  init(_ error: TransformerError) {
+  init(_ error: EngineError) {
     if case .stopped = error { self = .cancelled } else { self = .model(error.description) }
   }
 }

@@ -1,12 +1,12 @@
+package import Engines
 package import Settings
 import LinearAlgebra
 package import Multipliers
-package import Transformer
 
 /// How the numbers that are trained become weights, and how a loss comes back to them. What is learned from, rows and
 /// their rewards, knows nothing of it, and it nothing of them.
 package protocol TrainedParameters {
-  var model: LanguageModel { get }
+  var model: any Engine { get }
   /// The base: what training begins with.
   var start: [Float] { get }
   /// What a decay of the weights pulls every number towards.
@@ -17,24 +17,22 @@ package protocol TrainedParameters {
   func view(at parameters: [Float]) -> WeightView
 
   /// Scores items and keeps what a gradient needs, and how far from the base they are where that is asked for.
-  /// - Parameters:
-  ///   - temperature: of the model and of the base that it is compared with.
-  ///   - memory: bytes for activations; 0 where no gradient follows.
+  /// - Parameter temperature: of the model and of the base that it is compared with.
   func record(
-    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
-    shouldStop: () -> Bool
-  ) throws(TransformerError) -> GradientTape
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?,
+    gradientFollows: Bool, shouldStop: () -> Bool
+  ) throws(EngineError) -> any GradientRecord
 
-  /// dL/d parameters, 0 where one is not trained; see ``GradientTape/gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)``.
+  /// dL/d parameters, 0 where one is not trained; see ``GradientRecord/gradient(_:divergenceWeight:fromLayer:priority:shouldStop:)``.
   func gradient(
-    _ tape: GradientTape, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
+    _ tape: any GradientRecord, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
     shouldStop: () -> Bool
-  ) throws(TransformerError) -> [Float]
+  ) throws(EngineError) -> [Float]
 }
 
 /// SVF: the multipliers of the singular values, or their logits, flat by the model's layout.
 package struct TrainedMultipliers: TrainedParameters {
-  package let model: LanguageModel
+  package let model: any Engine
   private let space: ParameterSpace
   private let isTrained: [Bool]
   private let lowestLayer: Int
@@ -46,7 +44,7 @@ package struct TrainedMultipliers: TrainedParameters {
   ///   - matrices: the numbers of those that are trained.
   ///   - components: how many of each, those of the largest singular values; nil: all.
   package init(
-    _ model: LanguageModel, space: ParameterSpace = .multiplier, matrices: [Int], components: Int? = nil
+    _ model: any Engine, space: ParameterSpace = .multiplier, matrices: [Int], components: Int? = nil
   ) {
     self.model = model
     self.space = space
@@ -69,19 +67,18 @@ package struct TrainedMultipliers: TrainedParameters {
   }
 
   package func record(
-    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?, memory: Int,
-    shouldStop: () -> Bool
-  ) throws(TransformerError) -> GradientTape {
+    _ items: [ScoringItem], at parameters: [Float], temperature: Float, divergence: DivergenceDirection?,
+    gradientFollows: Bool, shouldStop: () -> Bool
+  ) throws(EngineError) -> any GradientRecord {
     try model.record(
-      items, under: vector(parameters), temperature: temperature, divergence: divergence, memory: memory,
-      priority: .job,
-      shouldStop: shouldStop)
+      items, under: vector(parameters), temperature: temperature, divergence: divergence,
+      gradientFollows: gradientFollows, priority: .job, shouldStop: shouldStop)
   }
 
   package func gradient(
-    _ tape: GradientTape, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
+    _ tape: any GradientRecord, _ derivatives: [[[Float]]], divergenceWeight: Float, at parameters: [Float],
     shouldStop: () -> Bool
-  ) throws(TransformerError) -> [Float] {
+  ) throws(EngineError) -> [Float] {
     let gradient = try tape.gradient(
       derivatives, divergenceWeight: divergenceWeight, fromLayer: lowestLayer, priority: .job, shouldStop: shouldStop)
     let back = gradientBeforeMask(gradient, at: parameters, space: space, maximumMultiplier: Self.maximumMultiplier)

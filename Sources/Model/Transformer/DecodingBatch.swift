@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 internal import Multipliers
 internal import Tokenizer
@@ -11,15 +12,7 @@ internal import Tokenizer
 /// long answer changes (``VectorChange``) is made while somebody waits for it, and kept by the model for the next request.
 ///
 /// Not `Sendable`: the thread that steps it owns it.
-package final class DecodingBatch {
-  package enum Event: Sendable {
-    /// The first rows of its prompt are about to be computed.
-    case began(Int)
-    case token(GeneratedToken)
-    case ended(Int, Generation)
-    case failed(Int, TransformerError)
-  }
-
+package final class DecodingBatch: Decoding {
   /// Requests that are decoded together at most; more wait until one has ended.
   static let decodingLimit = 32
 
@@ -46,7 +39,7 @@ package final class DecodingBatch {
   package var count: Int { waiting.count + active.count }
 
   /// Takes a request, or says what is wrong with it; returns the number by which events name it: 0, 1, ...
-  package func add(_ request: GenerationRequest) throws(TransformerError) -> Int {
+  package func add(_ request: GenerationRequest) throws(EngineError) -> Int {
     try model.check(request, index: nextNumber)
     waiting.append(
       Sequence(nextNumber, request, cache: KeyValueCache(shape: model.shape), model.tokenizer))
@@ -58,7 +51,7 @@ package final class DecodingBatch {
   package func cancel(_ number: Int) { cancelled.insert(number) }
 
   /// One step. `handle` is called in this thread, in the order of what happens, and may call `cancel`, not `add`.
-  package func step(_ handle: (Event) -> Void) {
+  package func step(_ handle: (DecodingEvent) -> Void) {
     endCancelled(handle)
     admit(handle)
     advance(active.filter(\.isDecoding), handle)
@@ -69,7 +62,7 @@ package final class DecodingBatch {
 
   // MARK: - Coming and going
 
-  private func endCancelled(_ handle: (Event) -> Void) {
+  private func endCancelled(_ handle: (DecodingEvent) -> Void) {
     guard !cancelled.isEmpty else { return }
     for sequence in active + waiting where cancelled.contains(sequence.number) {
       handle(.ended(sequence.number, sequence.generation(.cancelled)))
@@ -79,7 +72,7 @@ package final class DecodingBatch {
     cancelled = []
   }
 
-  private func admit(_ handle: (Event) -> Void) {
+  private func admit(_ handle: (DecodingEvent) -> Void) {
     guard !waiting.isEmpty, active.count < Self.decodingLimit else { return }
     let count = min(countThatFits(), Self.decodingLimit - active.count)
     guard count > 0 else { return failWhatNeverFits(handle) }
@@ -87,7 +80,7 @@ package final class DecodingBatch {
     waiting.removeFirst(count)
     // Members that wait for a place among the multipliers change only here; a vector that nobody uses any more is
     // forgotten at the next arrival.
-    do throws(TransformerError) {
+    do throws(EngineError) {
       let (views, table, _) = try model.resolve(active.map(\.request.view))
       for (sequence, view) in zip(active, views) {
         sequence.view = view
@@ -125,7 +118,7 @@ package final class DecodingBatch {
   }
 
   /// The first that waits, where it waits for nobody.
-  private func failWhatNeverFits(_ handle: (Event) -> Void) {
+  private func failWhatNeverFits(_ handle: (DecodingEvent) -> Void) {
     guard active.isEmpty, let first = waiting.first else { return }
     waiting.removeFirst()
     handle(
@@ -144,7 +137,7 @@ package final class DecodingBatch {
   }
 
   /// What of which prompts is computed in this step, in the order of arrival.
-  private func prompts(excluding before: Set<Int>, _ handle: (Event) -> Void) -> [Part] {
+  private func prompts(excluding before: Set<Int>, _ handle: (DecodingEvent) -> Void) -> [Part] {
     var left = prefillRows
     var parts: [Part] = []
     for sequence in active where !before.contains(sequence.number) && left > 0 {
@@ -178,7 +171,7 @@ package final class DecodingBatch {
     }
   }
 
-  private func advance(_ decoding: [Sequence], _ handle: (Event) -> Void) {
+  private func advance(_ decoding: [Sequence], _ handle: (DecodingEvent) -> Void) {
     let parts = decoding.map { Part(sequence: $0, tokens: $0.tokens.suffix(1)) }
     // Made while answers are under way, a part in each step, so that neither their first token nor others wait for it.
     if let change = change(parts), !change.isComplete {
@@ -203,7 +196,7 @@ package final class DecodingBatch {
   }
 
   /// Computes the parts in one pass; where that ends a prompt or follows a token, the next token is chosen.
-  private func advance(_ parts: [Part], _ handle: (Event) -> Void) {
+  private func advance(_ parts: [Part], _ handle: (DecodingEvent) -> Void) {
     guard !parts.isEmpty else { return }
     // Rows of the base first, then vector by vector, as batches want them.
     let parts = parts.sorted { ($0.sequence.view, $0.sequence.number) < ($1.sequence.view, $1.sequence.number) }
@@ -257,18 +250,13 @@ private final class Sequence {
   var view = -1
   /// Whether making what its vector changes pays for the tokens that are asked for.
   var wantsChange = false
-  private(set) var tokens: [Int32] = []
-  private(set) var ending: Generation.Ending?
-  private var text = ""
-  private var decoder: StreamingDecoder?
-  private var filter: StopFilter
+  private var answer: AnswerText
 
   init(_ number: Int, _ request: GenerationRequest, cache: KeyValueCache, _ tokenizer: Tokenizer?) {
     self.number = number
     self.request = request
     self.cache = cache
-    decoder = tokenizer.map { StreamingDecoder($0, skipSpecial: true) }
-    filter = StopFilter(request.stopStrings)
+    answer = AnswerText(number, request, tokenizer)
   }
 
   var isDecoding: Bool { !tokens.isEmpty }
@@ -278,30 +266,10 @@ private final class Sequence {
     view == other.view && request.prompt.count > 1 && request.prompt == other.request.prompt
   }
 
-  /// Appends a token, and decides whether it was the last.
-  func take(_ id: Int32, context: Int) -> GeneratedToken {
-    tokens.append(id)
-    var piece = ""
-    if request.stopIDs.contains(id) {
-      ending = .stopToken(id)
-    } else {
-      piece = filter.push(decoder?.push(id) ?? "")
-      if filter.hasStopped {
-        ending = .stopString
-      } else if tokens.count >= request.maximumTokens {
-        ending = .maximumTokens
-      } else if cache.count >= context {
-        ending = .context
-      }
-    }
-    if ending != nil, !filter.hasStopped {
-      piece += filter.push(decoder?.finish() ?? "") + filter.finish()
-    }
-    text += piece
-    return GeneratedToken(request: number, id: id, text: piece, ending: ending)
-  }
+  var tokens: [Int32] { answer.tokens }
+  var ending: Generation.Ending? { answer.ending }
 
-  func generation(_ ending: Generation.Ending) -> Generation {
-    Generation(tokens: tokens, text: text, ending: ending)
-  }
+  func take(_ id: Int32, context: Int) -> GeneratedToken { answer.take(id, isFull: cache.count >= context) }
+
+  func generation(_ ending: Generation.Ending) -> Generation { answer.generation(ending) }
 }

@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 package import Multipliers
 internal import SVF
@@ -10,7 +11,7 @@ internal import SVF
 /// a time.
 ///
 /// `@unchecked Sendable`: `layers` is written by the phase that builds them, before the phase that reads them.
-package final class ExpertBasis: @unchecked Sendable {
+package final class ExpertBasis: @unchecked Sendable, PreparedWeights {
   package let model: LanguageModel
   package let experts: [MultiplierVector]
   package let isResident: Bool
@@ -23,11 +24,11 @@ package final class ExpertBasis: @unchecked Sendable {
   /// - Parameters:
   ///   - residentBudget: bytes for matrices that stay; where they need more, or the process may not take as much, they are
   ///     built layer by layer.
-  ///   - shouldStop: asked every few layers; where it says true, throws ``TransformerError/stopped``.
+  ///   - shouldStop: asked every few layers; where it says true, throws ``EngineError/stopped``.
   package init(
     model: LanguageModel, experts: [MultiplierVector], residentBudget: Int = ExpertBasis.standardBudget,
     priority: ComputePool.Priority = .job, shouldStop: () -> Bool = { false }
-  ) throws(TransformerError) {
+  ) throws(EngineError) {
     for expert in experts where expert.values.count != model.layout.count {
       throw .wrongMultiplierCount(found: expert.values.count, expected: model.layout.count)
     }
@@ -55,6 +56,9 @@ package final class ExpertBasis: @unchecked Sendable {
       }
     }
   }
+
+  /// Of the only expert: such a basis is that expert's weights.
+  package var vector: MultiplierVector? { experts.count == 1 ? experts[0] : nil }
 
   /// Bytes that stay.
   package var byteCount: Int { layers.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }

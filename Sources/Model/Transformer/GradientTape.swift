@@ -1,3 +1,4 @@
+package import Engines
 package import Settings
 package import LinearAlgebra
 package import Multipliers
@@ -17,7 +18,7 @@ package import Multipliers
 ///
 /// What is computed together depends on the arguments alone: neither threads nor the memory for activations change a bit
 /// of the gradient.
-package final class GradientTape: Sendable {
+package final class GradientTape: Sendable, GradientRecord {
   /// (items, continuations), as ``LanguageModel/score(_:under:priority:)-swift.method`` gives them.
   package let scores: [[ContinuationScore]]
   /// (items, continuations): the divergences at the places of its tokens, summed; nil where none was asked for.
@@ -57,11 +58,11 @@ package final class GradientTape: Sendable {
   /// - Parameters:
   ///   - divergenceWeight: dL/dKL, the same for every token of every continuation.
   ///   - fromLayer: multipliers of lower layers are not wanted and have the gradient 0; the way back ends there.
-  ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
+  ///   - shouldStop: asked before each layer; where it says true, throws ``EngineError/stopped``.
   package func gradient(
     _ derivatives: [[[Float]]], divergenceWeight: Float = 0, fromLayer: Int = 0, priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
-  ) throws(TransformerError) -> [Float] {
+  ) throws(EngineError) -> [Float] {
     var sums = [Double](repeating: 0, count: model.layout.count)
     try backward(derivatives, divergenceWeight, fromLayer, priority, shouldStop) { $0.add(to: &sums) }
     let gradient = sums.map { Float($0) }
@@ -77,7 +78,7 @@ package final class GradientTape: Sendable {
   package func adapterGradient(
     _ derivatives: [[[Float]]], divergenceWeight: Float = 0, fromLayer: Int = 0, priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
-  ) throws(TransformerError) -> [Float] {
+  ) throws(EngineError) -> [Float] {
     guard let layout = adapters?.layout else { preconditionFailure("nothing was recorded with adapters") }
     var sums = [Double](repeating: 0, count: layout.count)
     try backward(derivatives, divergenceWeight, fromLayer, priority, shouldStop) { state in
@@ -97,7 +98,7 @@ package final class GradientTape: Sendable {
   private func backward(
     _ derivatives: [[[Float]]], _ divergenceWeight: Float, _ fromLayer: Int, _ priority: ComputePool.Priority,
     _ shouldStop: () -> Bool, _ collect: (BackwardState) -> Void
-  ) throws(TransformerError) {
+  ) throws(EngineError) {
     precondition((0..<model.shape.layers).contains(fromLayer), "layer \(fromLayer) of \(model.shape.layers)")
     precondition(divergenceWeight == 0 || divergences != nil, "a divergence that was not recorded has a weight")
     try check(derivatives)
@@ -109,7 +110,7 @@ package final class GradientTape: Sendable {
     }
   }
 
-  private func check(_ derivatives: [[[Float]]]) throws(TransformerError) {
+  private func check(_ derivatives: [[[Float]]]) throws(EngineError) {
     guard derivatives.count == scores.count else {
       throw .countMismatch(what: "items' derivatives", found: derivatives.count, expected: scores.count)
     }
@@ -133,7 +134,7 @@ extension GradientTape.Part {
   fileprivate func backward(
     _ derivatives: [[Float]], _ divergenceWeight: Float, _ model: LanguageModel, _ fromLayer: Int,
     _ priority: ComputePool.Priority, _ shouldStop: () -> Bool
-  ) throws(TransformerError) -> BackwardState {
+  ) throws(EngineError) -> BackwardState {
     guard !shouldStop() else { throw .stopped }
     let state = BackwardState(pass, multipliers: model.layout.count)
     let normGradient = FloatBuffer(count: pass.outputRows.count * pass.shape.hidden)
@@ -158,13 +159,13 @@ extension LanguageModel {
   ///   - temperature: of the model and, where its distance is wanted, of the base.
   ///   - divergence: which distance from the base is wanted beside the scores, which costs a pass of the base.
   ///   - memory: bytes for activations; more memory saves time only.
-  ///   - shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
+  ///   - shouldStop: asked before each layer; where it says true, throws ``EngineError/stopped``.
   package func record(
     _ items: [ScoringItem], under multipliers: MultiplierVector, adding adapters: LowRankAdapters? = nil,
     temperature: Float = 1, divergence: DivergenceDirection? = nil, memory: Int = GradientTape.standardMemory,
     priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
-  ) throws(TransformerError) -> GradientTape {
+  ) throws(EngineError) -> GradientTape {
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
     precondition(temperature > 0 && temperature.isFinite, "a model at the temperature \(temperature)")
     guard multipliers.values.count == layout.count else {
@@ -228,7 +229,7 @@ extension LanguageModel {
 
   private func run(
     _ pass: RecordedPass, _ head: RecordedHead, _ priority: ComputePool.Priority, _ shouldStop: () -> Bool
-  ) throws(TransformerError) {
+  ) throws(EngineError) {
     pass.embed()
     pass.begin()
     defer { pass.end() }

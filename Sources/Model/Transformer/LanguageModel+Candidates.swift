@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 package import Multipliers
 
@@ -22,11 +23,11 @@ extension LanguageModel {
   ///
   /// What is computed together is a part of one candidate's items, cut by their lengths; a result does not depend on the
   /// other candidates nor on threads. A candidate whose logits leave the range of float has log-probabilities of -inf.
-  /// - Parameter shouldStop: asked before each layer; where it says true, throws ``TransformerError/stopped``.
+  /// - Parameter shouldStop: asked before each layer; where it says true, throws ``EngineError/stopped``.
   package func scoreCandidates(
     basis: ExpertBasis, _ candidates: [Candidate], priority: ComputePool.Priority,
     shouldStop: () -> Bool = { false }
-  ) throws(TransformerError) -> [[[ContinuationScore]]] {
+  ) throws(EngineError) -> [[[ContinuationScore]]] {
     precondition(basis.model === self, "the basis belongs to another model")
     let lengths = candidates.flatMap { $0.items.map(\.rowCount) }
     let rows = lengths.reduce(0, +)
@@ -74,7 +75,7 @@ extension LanguageModel {
     return results
   }
 
-  private func check(_ candidate: Candidate, experts: Int) throws(TransformerError) {
+  private func check(_ candidate: Candidate, experts: Int) throws(EngineError) {
     let matrices = layout.matrices.count
     guard candidate.blend.base.count == matrices, candidate.blend.experts.count == matrices else {
       throw .countMismatch(

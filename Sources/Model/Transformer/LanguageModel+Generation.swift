@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 
 extension LanguageModel {
@@ -9,11 +10,11 @@ extension LanguageModel {
   package func generate(
     _ requests: [GenerationRequest], priority: ComputePool.Priority,
     onToken: (GeneratedToken) -> Bool = { _ in true }
-  ) throws(TransformerError) -> [Generation] {
+  ) throws(EngineError) -> [Generation] {
     let batch = DecodingBatch(self, priority: priority, prefillRows: Self.batchRows)
     for request in requests { _ = try batch.add(request) }
     var results = [Generation?](repeating: nil, count: requests.count)
-    var failure: TransformerError?
+    var failure: EngineError?
     while !batch.isEmpty, failure == nil {
       batch.step { event in
         switch event {
@@ -28,21 +29,9 @@ extension LanguageModel {
     return results.compactMap { $0 }
   }
 
-  /// Throws where a request cannot be computed; `index` is its number in messages.
-  func check(_ request: GenerationRequest, index: Int) throws(TransformerError) {
-    try ScoringItem(prompt: request.prompt, continuations: []).check(index: index, shape: shape)
-    try request.sampling.check()
-    guard request.maximumTokens > 0 else {
-      throw .invalidSampling(
-        "at most \(request.maximumTokens) tokens of request \(index) are wanted; ask for one or more")
-    }
-    guard request.stopStrings.isEmpty || tokenizer != nil else {
-      throw .invalidSampling("request \(index) has stop strings, but the model has no tokenizer; use stop tokens")
-    }
-    if case .lowRank = request.view { throw .lowRankGeneration }
-    if case .factored(let vector) = request.view, vector.values.count != layout.count {
-      throw .wrongMultiplierCount(found: vector.values.count, expected: layout.count)
-    }
+  /// What continues prompts for those who wait for each token.
+  package func decoding() -> any Decoding {
+    DecodingBatch(self, priority: .interactive, prefillRows: shortPassRows)
   }
 
   /// Rows that a pass may have where others wait for its end: about 200 ms on two cores that prefill SmolLM2-135M at 340

@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 internal import Multipliers
 
@@ -13,12 +14,17 @@ extension LanguageModel {
   /// Items that see the same weights share the beginning that their prompts have in common. What is computed together
   /// depends on the arguments alone.
   package func score(
-    _ items: [ScoringItem], under views: [WeightView], priority: ComputePool.Priority
-  ) throws(TransformerError) -> [[ContinuationScore]] {
+    _ items: [ScoringItem], under views: [WeightView], priority: ComputePool.Priority,
+    shouldStop: @escaping @Sendable () -> Bool = { false }
+  ) throws(EngineError) -> [[ContinuationScore]] {
     guard views.count == items.count else {
       throw .countMismatch(what: "weight views", found: views.count, expected: items.count)
     }
     for (index, item) in items.enumerated() { try item.check(index: index, shape: shape) }
+    if case .prepared(let weights)? = views.first, let basis = weights as? ExpertBasis {
+      precondition(views.allSatisfy { $0 == views[0] }, "sequences under prepared weights share a batch with others")
+      return try score(items, basis, priority, shouldStop)
+    }
     let (indices, multipliers, source) = try resolve(views)
 
     // Items of the base first, then vector by vector: rows that see the same weights lie together.
@@ -38,13 +44,6 @@ extension LanguageModel {
     return results
   }
 
-  /// As ``score(_:under:priority:)-swift.method``, all under the same weights.
-  package func score(
-    _ items: [ScoringItem], under view: WeightView = .base, priority: ComputePool.Priority
-  ) throws(TransformerError) -> [[ContinuationScore]] {
-    try score(items, under: [WeightView](repeating: view, count: items.count), priority: priority)
-  }
-
   private func score(
     _ items: ItemBatch, _ multipliers: MultiplierTable?, _ source: WeightSource, _ priority: ComputePool.Priority
   ) -> [[ContinuationScore]] {
@@ -61,7 +60,7 @@ extension LanguageModel {
   /// last piece, at once.
   package func score(
     _ item: ScoringItem, under view: WeightView, inPiecesOf pieceRows: Int, priority: ComputePool.Priority
-  ) throws(TransformerError) -> [ContinuationScore] {
+  ) throws(EngineError) -> [ContinuationScore] {
     guard item.rowCount > pieceRows, !item.continuations.isEmpty else {
       return try score([item], under: view, priority: priority)[0]
     }
@@ -80,7 +79,7 @@ extension LanguageModel {
   private func keep(
     _ prompt: [Int32], upTo pieceRows: Int, _ view: Int, _ multipliers: MultiplierTable?, _ source: WeightSource,
     _ priority: ComputePool.Priority
-  ) throws(TransformerError) -> KeyValueCache {
+  ) throws(EngineError) -> KeyValueCache {
     let cache = KeyValueCache(shape: shape)
     try room.require(
       KeyValueCache.byteCount(shape: shape, positions: prompt.count), for: "a prompt of \(prompt.count) tokens")
@@ -99,7 +98,7 @@ extension LanguageModel {
   }
 
   /// Refuses a pass that works in more memory than there is: one sequence that is not cut may have a model's whole context.
-  private func require(passOf batch: TokenBatch) throws(TransformerError) {
+  private func require(passOf batch: TokenBatch) throws(EngineError) {
     let rows = batch.tokens.count
     guard rows > Self.batchRows else { return }
     try room.require(shape.passBytes(rows: rows), for: "a pass over \(rows) tokens")
@@ -109,7 +108,7 @@ extension LanguageModel {
   package func logits(
     prompt: [Int32], under view: WeightView = .base, inPiecesOf pieceRows: Int = LanguageModel.batchRows,
     priority: ComputePool.Priority = .interactive
-  ) throws(TransformerError) -> [Float] {
+  ) throws(EngineError) -> [Float] {
     try ScoringItem(prompt: prompt, continuations: []).check(index: 0, shape: shape)
     let (indices, multipliers, source) = try resolve([view])
     var batch = TokenBatch()
@@ -159,15 +158,18 @@ extension LanguageModel {
   /// For each view -1 for dense weights or the index of its vector, each distinct vector once; and the dense weights.
   func resolve(
     _ views: [WeightView]
-  ) throws(TransformerError) -> (indices: [Int], MultiplierTable?, WeightSource) {
+  ) throws(EngineError) -> (indices: [Int], MultiplierTable?, WeightSource) {
     var source = WeightSource.base
     var vectors: [MultiplierVector] = []
     var indices: [Int] = []
     for view in views {
       switch view {
       case .base: indices.append(-1)
-      case .lowRank(let weights):
-        precondition(views.allSatisfy { $0 == view }, "sequences with additions of low rank share a batch with others")
+      case .prepared(let weights):
+        guard let weights = weights as? LowRankWeights else {
+          preconditionFailure("weights that another engine prepared, or that are scored elsewhere: \(weights)")
+        }
+        precondition(views.allSatisfy { $0 == view }, "sequences under prepared weights share a batch with others")
         source = .lowRank(weights)
         indices.append(-1)
       case .factored(let vector):

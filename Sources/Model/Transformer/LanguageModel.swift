@@ -1,3 +1,4 @@
+package import Engines
 package import LinearAlgebra
 package import ModelFormats
 package import Multipliers
@@ -5,21 +6,11 @@ package import SVF
 package import SystemSupport
 package import Tokenizer
 
-/// Which weights a sequence sees.
-package enum WeightView: Sendable, Equatable {
-  case base
-  /// The singular values times this vector. Sequences with different vectors share one batch. A vector of ones is the
-  /// base, bit for bit.
-  case factored(MultiplierVector)
-  /// With additions of low rank. Sequences that see them share a batch with nothing else, and generate nothing.
-  case lowRank(LowRankWeights)
-}
-
-/// A base model in memory with its factorization: what scores, generates and mixes.
+/// The built-in engine: a base model in memory with its factorization, which scores, generates and mixes.
 ///
 /// Immutable once loaded. Every operation blocks its caller, which is not a compute thread, while the pool's threads
 /// compute; several callers may be active at once and the pool orders their tiles by priority.
-package final class LanguageModel: Sendable {
+package final class LanguageModel: Engine {
   package let path: String
   package let configuration: ModelConfiguration
   /// The target matrices of every layer, those too that are not factored.
@@ -39,7 +30,7 @@ package final class LanguageModel: Sendable {
   package let pool: ComputePool
   /// What it takes of memory, by part.
   package let memory: ModelMemory
-  /// What is asked before much is taken.
+  package let facts: EngineFacts
   package let room: MemoryRoom
   package let shape: ModelShape
   let weights: ModelWeights
@@ -70,15 +61,14 @@ package final class LanguageModel: Sendable {
     self.weights = weights
     self.forms = forms
     shape = weights.shape
+    facts = EngineFacts(
+      tag: .builtIn, path: path, modelID: configuration.modelID, architecture: configuration.architecture,
+      parameters: Int64(configuration.parameterCount), layers: configuration.layers, hidden: configuration.hidden,
+      vocabulary: configuration.vocabulary, context: weights.shape.context,
+      quantization: configuration.quantization, digest: digest, layout: layout, sigma: factorization.sigma,
+      tokenizer: tokenizer, chatTemplate: chatTemplate,
+      eosIDs: configuration.eosIDs.compactMap { Int32(exactly: $0) }, hasGradients: true, warnings: warnings)
     spaces = WorkspacePool(shape: weights.shape)
-  }
-
-  /// Steps of loading, for a progress bar.
-  package enum LoadingStep: Sendable, Equatable {
-    case reading, digesting
-    /// Matrices done of all, how many of them an earlier computation left, and the share of the work that is done.
-    /// Skipped where the cache has all.
-    case factorizing(done: Int, of: Int, found: Int, share: Double)
   }
 
   /// Positions of a sequence at most, whatever the configuration says.
@@ -89,7 +79,7 @@ package final class LanguageModel: Sendable {
     room: MemoryRoom = .unlimited,
     shouldStop: @escaping @Sendable () -> Bool = { false },
     progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
-  ) throws(TransformerError) -> LanguageModel {
+  ) throws(EngineError) -> LanguageModel {
     let file: OpenModel
     do { file = try openModel(at: path) } catch { throw .unreadable(error) }
     return try load(
@@ -99,14 +89,14 @@ package final class LanguageModel: Sendable {
 
   /// Reads a model, its matrices as they are stored, and its factorization, which is computed once and kept in
   /// `factorizationDirectory` under the model's digest; nil keeps nothing. Where `shouldStop` says true, which is asked
-  /// before each tensor, ``TransformerError/stopped`` is thrown; where it does not fit into `room`,
-  /// ``TransformerError/notEnoughMemory(what:needed:room:advice:)`` before anything is read.
+  /// before each tensor, ``EngineError/stopped`` is thrown; where it does not fit into `room`,
+  /// ``EngineError/notEnoughMemory(what:needed:room:advice:)`` before anything is read.
   /// - Parameter precision: of the factorization; nil is ``FactorPrecision/standard(for:)``.
   package static func load(
     _ file: OpenModel, factorizationDirectory: String?, precision: FactorPrecision? = nil, pool: ComputePool,
     room: MemoryRoom = .unlimited,
     shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
-  ) throws(TransformerError) -> LanguageModel {
+  ) throws(EngineError) -> LanguageModel {
     progress(.reading)
     let configuration = file.configuration
     let memory = ModelMemory(file, precision: precision)
@@ -134,10 +124,10 @@ package final class LanguageModel: Sendable {
       model: configuration.modelID, directory: factorizationDirectory, pool: pool, room: room, shouldStop: shouldStop,
       progress: progress)
 
-    let tokenizer = try makeTokenizer(file)
+    let text = try ModelText(file.tokenizerDescription, path: file.path)
     return LanguageModel(
       path: file.path, configuration: configuration, layout: layout, digest: digest, factorization: factorization,
-      factorizationDamage: damage, tokenizer: tokenizer, chatTemplate: makeTemplate(file, tokenizer),
+      factorizationDamage: damage, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
       warnings: file.warnings, pool: pool, memory: memory, room: room, weights: weights,
       forms: FactoredForms(factorization, weights))
   }
@@ -158,10 +148,10 @@ package final class LanguageModel: Sendable {
     _ weights: ModelWeights, _ memory: ModelMemory, layout: MultiplierLayout, digest: String,
     precision: FactorPrecision, model: String, directory: String?, pool: ComputePool, room: MemoryRoom,
     shouldStop: @escaping @Sendable () -> Bool, progress: @escaping @Sendable (LoadingStep) -> Void
-  ) throws(TransformerError) -> (Factorization, damage: String?) {
+  ) throws(EngineError) -> (Factorization, damage: String?) {
     let cacheFile = directory.map { "\($0)/\(layout.factorizationFileName(ofModel: digest))" }
-    func failed(_ error: SVFError) -> TransformerError {
-      if case .stopped = error { .stopped } else { .factorization(model: model, error) }
+    func failed(_ error: SVFError) -> EngineError {
+      if case .stopped = error { .stopped } else { .factorization(model: model, cause: "\(error)") }
     }
     var damage: String?
     do throws(SVFError) {
@@ -192,52 +182,11 @@ package final class LanguageModel: Sendable {
       throw failed(error)
     }
   }
-
-  private static func makeTokenizer(_ file: OpenModel) throws(TransformerError) -> Tokenizer? {
-    guard let description = file.tokenizerDescription else { return nil }
-    do throws(TokenizerError) {
-      switch description.kind {
-      case .gguf(let file): return try Tokenizer.gguf(file)
-      case .ggufOther(let model):
-        throw TokenizerError.unsupportedModel(found: model)
-      case .huggingFace(let tokenizerJSON, let configJSON):
-        return try Tokenizer.huggingFace(tokenizerJSON: tokenizerJSON, configJSON: configJSON)
-      }
-    } catch {
-      throw .tokenizer(path: file.path, error)
-    }
-  }
-
-  private static func makeTemplate(
-    _ file: OpenModel, _ tokenizer: Tokenizer?
-  ) -> Result<ChatTemplate, ChatTemplateError> {
-    var tokens: [String: String] = [:]
-    tokens["bos_token"] = tokenizer?.bosText
-    tokens["eos_token"] = tokenizer?.eosText
-    do throws(ChatTemplateError) {
-      return .success(try ChatTemplate(file.tokenizerDescription?.chatTemplate, tokens: tokens))
-    } catch {
-      return .failure(error)
-    }
-  }
 }
 
 // MARK: Facts
 
 extension LanguageModel {
-  /// Tokens after which a generation ends: those that the configuration says, and those that end a turn by their name.
-  package var endIDs: [Int32] {
-    let named = tokenizer?.endOfTurn ?? []
-    return named + configuration.eosIDs.compactMap { Int32(exactly: $0) }.filter { !named.contains($0) }
-  }
-
-  /// The token that ends an answer in a chat: the first of those that the template writes behind one; nil where it writes none.
-  package var endOfAnswer: Int32? {
-    guard let tokenizer, case .success(let template) = chatTemplate, let text = template.endOfAnswer else { return nil }
-    let ends = endIDs
-    return tokenizer.encode(text, recognizeSpecial: true).first { ends.contains($0) }
-  }
-
   /// Bytes that the model holds in memory of its own; the factorization is a mapped file beside it.
   package var weightBytes: Int { weights.byteCount }
 }

@@ -1,4 +1,6 @@
+package import Engines
 package import LinearAlgebra
+package import Multipliers
 
 /// All A and B of a model, for one pass.
 package final class LowRankAdapters: Sendable {
@@ -27,7 +29,7 @@ package final class LowRankAdapters: Sendable {
 /// cost. Where B is 0 they are the base's, bit for bit.
 ///
 /// `@unchecked Sendable`: written in `init` only.
-package final class LowRankWeights: @unchecked Sendable, Equatable {
+package final class LowRankWeights: @unchecked Sendable, PreparedWeights {
   private let heads: FloatBuffer
   private let layerSize: Int
 
@@ -69,5 +71,10 @@ package final class LowRankWeights: @unchecked Sendable, Equatable {
   /// The matrices of a layer, one after the other.
   func layer(_ layer: Int) -> UnsafePointer<Float> { unsafe UnsafePointer(heads.pointer + layer * layerSize) }
 
-  package static func == (left: LowRankWeights, right: LowRankWeights) -> Bool { left === right }
+  package var vector: MultiplierVector? { nil }
+}
+
+extension WeightView {
+  /// With additions of low rank; they generate nothing.
+  package static func lowRank(_ weights: LowRankWeights) -> WeightView { .prepared(weights) }
 }

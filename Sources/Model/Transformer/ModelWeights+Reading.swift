@@ -1,3 +1,4 @@
+import Engines
 internal import LinearAlgebra
 internal import ModelFormats
 internal import SystemSupport
@@ -5,12 +6,12 @@ internal import SystemSupport
 extension ModelWeights {
   /// Reads all tensors, on the threads of the pool, and refuses values that are not finite: a NaN would only show in
   /// answers.
-  func read(_ file: OpenModel, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool) throws(TransformerError) {
+  func read(_ file: OpenModel, pool: ComputePool, shouldStop: @escaping @Sendable () -> Bool) throws(EngineError) {
     let pieces = file.configuration.requiredTensors.flatMap { Self.pieces(of: $0.name, $0.shape) }
     // Of several errors the one of the first piece is reported, whichever thread met it first.
-    let failures = Mutex<[Int: TransformerError]>([:])
+    let failures = Mutex<[Int: EngineError]>([:])
     pool.forEach(pieces.count, priority: .interactive) { [self] tile, scratch in
-      do throws(TransformerError) {
+      do throws(EngineError) {
         guard !shouldStop() else { throw .stopped }
         try read(pieces[tile], file, scratch)
       } catch {
@@ -35,7 +36,7 @@ extension ModelWeights {
     return stride(from: 0, to: shape[0], by: rows).map { Piece(name: name, rows: $0..<min($0 + rows, shape[0])) }
   }
 
-  private func read(_ piece: Piece, _ file: OpenModel, _ scratch: Scratch) throws(TransformerError) {
+  private func read(_ piece: Piece, _ file: OpenModel, _ scratch: Scratch) throws(EngineError) {
     let (name, rows) = (piece.name, piece.rows)
     guard let place = unsafe place(of: name) else { preconditionFailure("tensor '\(name)' has no place") }
     switch unsafe place {
@@ -58,7 +59,7 @@ extension ModelWeights {
   /// - Parameter first: the place of the first value in its tensor.
   private func check(
     _ values: UnsafePointer<Float>, count: Int, _ name: String, first: Int
-  ) throws(TransformerError) {
+  ) throws(EngineError) {
     if unsafe allFinite(values, count: count) { return }
     for index in 0..<count where unsafe !values[index].isFinite {
       throw .notFinite(model: shape.configuration.modelID, tensor: name, index: first + index)

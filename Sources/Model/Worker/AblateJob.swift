@@ -1,5 +1,4 @@
 import Evaluation
-import LinearAlgebra
 import Multipliers
 import Records
 import Results
@@ -41,7 +40,7 @@ struct AblateJob {
       return AblateResult(
         count: rows.count, task: task.name, metric: task.metric.rawValue, template: task.templateName, split: split,
         mixture: found[0], base: found[1], without: Array(found[2...]), notes: notes + fitted,
-        kernel: BLAS.kernel.running, seconds: job.seconds)
+        kernel: job.kernel, seconds: job.seconds)
     }
   }
 

@@ -1,6 +1,5 @@
 import Adaptation
 import Evaluation
-import LinearAlgebra
 import Records
 import Multipliers
 import Results
@@ -92,7 +91,7 @@ extension AdaptJob {
       generations: outcome.generations, stopReason: outcome.stopReason.rawValue, costs: CostSummary(outcome.costs),
       configurations: outcome.searches.enumerated().map { index, search in
         ConfigurationSummary(search, isChosen: index == outcome.configuration)
-      }, seconds: clocks.seconds + [("total", clocks.total)], kernel: BLAS.kernel.running)
+      }, seconds: clocks.seconds + [("total", clocks.total)], kernel: job.kernel)
   }
 }
 

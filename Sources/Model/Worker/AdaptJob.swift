@@ -1,6 +1,5 @@
 import Adaptation
 import Evaluation
-import LinearAlgebra
 import Multipliers
 import StrictJSON
 import SystemSupport

@@ -2,7 +2,6 @@ import Settings
 import Adaptation
 import Digests
 import Evaluation
-import LinearAlgebra
 import Multipliers
 import Results
 import StrictJSON
@@ -49,7 +48,7 @@ struct CheckJob {
     let layout = model.model.layout
     func effective(_ multipliers: MultiplierVector) throws(WorkerFault) -> MultiplierVector {
       try faulting {
-        try rescaled(multipliers, layout: layout, sigma: model.model.factorization.sigma, rescale: expert.rescale)
+        try rescaled(multipliers, layout: layout, sigma: model.model.facts.sigma, rescale: expert.rescale)
       }
     }
     var vectors: [(name: String, vector: () throws(WorkerFault) -> MultiplierVector?)] = [
@@ -110,7 +109,7 @@ struct CheckJob {
   /// All that the items depend on.
   private func identity(_ task: TaskDefinition, _ model: LoadedModel, rows: Int) -> String {
     [
-      model.model.digest, task.digest.description, spec.expert.digest, "\(rows) rows", "seed \(spec.seed)",
+      model.model.facts.identity, task.digest.description, spec.expert.digest, "\(rows) rows", "seed \(spec.seed)",
       "\(spec.shuffles) shuffles",
     ].joined(separator: " ")
   }
@@ -149,7 +148,7 @@ struct CheckJob {
     return CheckResult(
       summary: CheckSummary(
         kind: spec.kind, outcomes: outcomes, passes: passes, count: rows.count, split: split,
-        seed: spec.seed, template: task.templateName, kernel: BLAS.kernel.running, seconds: job.seconds),
+        seed: spec.seed, template: task.templateName, kernel: job.kernel, seconds: job.seconds),
       rowIDs: rows.map(\.id), items: items)
   }
 }

@@ -1,5 +1,4 @@
 import Evaluation
-import LinearAlgebra
 import Records
 import Results
 import Settings
@@ -77,7 +76,7 @@ struct CompareJob {
       count: rows.count, task: task.name, metric: task.metric.rawValue, scoring: task.scoring,
       template: task.templateName, split: split, bestExpert: table.bestExpert,
       columns: zip(scored, table.lines).map { summary($0, $1, task) }, skipped: spec.skipped, notes: notes,
-      items: rows.enumerated().map { item($0, $1, scored, task) }, kernel: BLAS.kernel.running,
+      items: rows.enumerated().map { item($0, $1, scored, task) }, kernel: job.kernel,
       seconds: scored.reduce(0) { $0 + $1.seconds })
   }
 

@@ -1,5 +1,5 @@
 import Adaptation
-import Transformer
+import Engines
 import WorkerProtocol
 
 /// Prompts that are decided together in a job.
@@ -47,7 +47,7 @@ extension LoadedModel {
         outcomes.append(
           try at(row) {
             try dispatcher.read(
-              text, to: row.prompt, under: view, inPiecesOf: LanguageModel.batchRows, priority: .job)
+              text, to: row.prompt, under: view, inPiecesOf: model.passRows, priority: .job)
           })
       }
       return outcomes

@@ -1,6 +1,6 @@
+import Engines
 import Adaptation
 import Evaluation
-import LinearAlgebra
 import Records
 import Results
 import Transformer
@@ -25,7 +25,7 @@ struct DispatchEvaluateJob {
         (strategy.name, try evaluate(strategy, number, on: model))
       }
       return DispatchEvaluateResult(
-        count: spec.rows.count, strategies: ByName(strategies), kernel: BLAS.kernel.running, seconds: job.seconds)
+        count: spec.rows.count, strategies: ByName(strategies), kernel: job.kernel, seconds: job.seconds)
     }
   }
 

@@ -1,9 +1,9 @@
 import Settings
 import Adaptation
+import Engines
 import Evaluation
 import LinearAlgebra
 import SystemSupport
-import Transformer
 import WorkerProtocol
 
 /// The first of the two passes of a request (arXiv 2501.06252, section 3.2): decides which weights answer it.
@@ -101,7 +101,7 @@ private final class SharedInstant: Sendable {
 }
 
 extension Dispatcher {
-  init(_ spec: DispatchSpec, for model: LanguageModel) throws(WorkerFault) {
+  init(_ spec: DispatchSpec, for model: any Engine) throws(WorkerFault) {
     self = try faulting {
       try Dispatcher(
         try DispatchTemplate(spec.template, source: spec.templateSource), labels: spec.names, for: model)

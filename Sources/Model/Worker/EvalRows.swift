@@ -38,6 +38,7 @@ struct EvalRows {
   ) throws(WorkerFault) -> [Answer] {
     let key = Self.key(alpha)
     if let answers = known[key] { return answers }
+    let job = job
     let items = try faulting {
       try RowEvaluator(task, model: inputs.model.model, sandbox: job.sandbox).evaluate(
         task.eval, underMany: try inputs.mixer.multipliers(alpha), shouldStop: { job.isCancelled },

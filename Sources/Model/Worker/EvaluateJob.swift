@@ -1,6 +1,5 @@
 import Adaptation
 import Evaluation
-import LinearAlgebra
 import Records
 import Results
 import StrictJSON
@@ -46,7 +45,7 @@ struct EvaluateJob {
         count: scored.count, scores: scored.scores, ci95: Interval(scored.interval), task: scored.task,
         metric: scored.metric.rawValue, scoring: scored.scoring, template: scored.template, items: shown,
         sorting: sorting, split: split, protections: task.scoring == .code ? scorer.protections : nil,
-        kernel: BLAS.kernel.running, seconds: job.seconds)
+        kernel: job.kernel, seconds: job.seconds)
     }
   }
 

@@ -1,22 +1,22 @@
 import Adaptation
 import Digests
+import Engines
 import Experts
 import ModelFormats
 import Multipliers
 import SystemSupport
-import Transformer
 import WorkerProtocol
 
 extension LoadedModel {
   /// What an expert is checked against; the daemon has checked it before, this guards against a wrong blob.
   var signature: ModelSignature {
     get throws(WorkerFault) {
-      guard let digest = Digest(description: model.digest) else {
-        throw WorkerFault(.failed, "the model's digest '\(model.digest)' is not one")
+      guard let digest = Digest(description: model.facts.digest) else {
+        throw WorkerFault(.failed, "the model's digest '\(model.facts.digest)' is not one")
       }
       return ModelSignature(
-        name: model.configuration.modelID, modelID: model.configuration.modelID, digest: digest,
-        architecture: model.configuration.architecture, layout: model.layout)
+        name: model.facts.modelID, modelID: model.facts.modelID, digest: digest,
+        architecture: model.facts.architecture, layout: model.layout)
     }
   }
 

@@ -1,5 +1,5 @@
 import SystemSupport
-import Transformer
+import Engines
 import WorkerProtocol
 
 /// A `generate` on its way: what the requests of one call have come to, and the one answer to it.

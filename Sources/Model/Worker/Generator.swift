@@ -1,13 +1,14 @@
+import Engines
 import Synchronization
 import SystemSupport
-import Transformer
 import WorkerProtocol
 
-/// The thread that decodes: all requests of one model share a batch, whatever weights each of them sees, and one that
-/// comes while others decode joins them at the next step.
+/// The threads that decode: all requests of one model share a batch, whatever weights each of them sees, and one that
+/// comes while others decode joins them at the next step. What engines elsewhere decode has a thread of its own, which waits
+/// for them and holds up nobody else.
 final class Generator: Sendable {
   /// Told what becomes of a request, in the thread of the generator; it must not block.
-  typealias Handler = @Sendable (DecodingBatch.Event) -> Void
+  typealias Handler = @Sendable (DecodingEvent) -> Void
 
   /// By which a request is cancelled.
   final class Ticket: Sendable {
@@ -18,7 +19,7 @@ final class Generator: Sendable {
 
     func cancel() {
       isCancelled.store(true, ordering: .relaxed)
-      generator.mailbox.put(.look)
+      for mailbox in [generator.here, generator.elsewhere] { mailbox.put(.look) }
     }
   }
 
@@ -28,37 +29,43 @@ final class Generator: Sendable {
     case look
   }
 
-  private let mailbox: Mailbox<Message>
+  private let here: Mailbox<Message>
+  private let elsewhere: Mailbox<Message>
 
   init() throws(SystemCallError) {
-    mailbox = try Mailbox()
-    _ = try OwnedThread(name: "generate") { [self] in run() }
+    here = try Mailbox()
+    elsewhere = try Mailbox()
+    _ = try OwnedThread(name: "generate") { [self] in run(here) }
+    _ = try OwnedThread(name: "generate engine") { [self] in run(elsewhere) }
   }
 
   func add(_ model: ModelStore.Lease, _ request: GenerationRequest, _ handle: @escaping Handler) -> Ticket {
     let ticket = Ticket(self)
-    mailbox.put(.add(model, request, ticket, handle))
+    (model.model.isElsewhere ? elsewhere : here).put(.add(model, request, ticket, handle))
     return ticket
   }
 
-  /// The thread ends after its step; what is being decoded is forgotten.
-  func stop() { mailbox.close() }
+  /// The threads end after their step; what is being decoded is forgotten.
+  func stop() {
+    here.close()
+    elsewhere.close()
+  }
 
-  // MARK: - the thread
+  // MARK: - a thread
 
   /// The requests of one model.
   private final class Lane {
-    let model: LanguageModel
-    let batch: DecodingBatch
+    let model: any Engine
+    let batch: any Decoding
     var members: [Int: (lease: ModelStore.Lease, ticket: Ticket, handle: Handler)] = [:]
 
-    init(_ model: LanguageModel) {
+    init(_ model: any Engine) {
       self.model = model
-      batch = DecodingBatch(model, priority: .interactive, prefillRows: model.shortPassRows)
+      batch = model.decoding()
     }
   }
 
-  private func run() {
+  private func run(_ mailbox: Mailbox<Message>) {
     var lanes: [Lane] = []
     while true {
       while lanes.isEmpty || !mailbox.wouldBlock {
@@ -82,7 +89,7 @@ final class Generator: Sendable {
       let model = lease.model.model
       let known = lanes.first { $0.model === model }
       let lane = known ?? Lane(model)
-      do throws(TransformerError) {
+      do throws(EngineError) {
         let number = try lane.batch.add(request)
         lane.members[number] = (lease, ticket, handle)
         if ticket.isCancelled.load(ordering: .relaxed) { lane.batch.cancel(number) }

@@ -1,6 +1,6 @@
+import Engines
 import Settings
 import Tokenizer
-import Transformer
 import WorkerProtocol
 
 extension LoadedModel {
@@ -9,9 +9,9 @@ extension LoadedModel {
     _ request: GenerateCall.Request, _ call: GenerateCall, stream: UInt64
   ) throws(WorkerFault) -> GenerationRequest {
     let prompt = try tokens(request.input, options: call.chat ?? ChatOptions())
-    guard prompt.count <= model.shape.context else {
+    guard prompt.count <= model.facts.context else {
       throw WorkerFault(
-        .promptTooLong, "the prompt has \(prompt.count) tokens, the model's context holds \(model.shape.context)")
+        .promptTooLong, "the prompt has \(prompt.count) tokens, the model's context holds \(model.facts.context)")
     }
     let sampling =
       call.temperature > 0
@@ -19,7 +19,7 @@ extension LoadedModel {
         temperature: Float(call.temperature), topP: Float(call.topP), seed: call.seed, stream: stream) : .greedy
     return GenerationRequest(
       prompt: prompt, view: try view(request.weights), sampling: sampling, maximumTokens: call.maximumTokens,
-      stopIDs: model.endIDs, stopStrings: call.stop)
+      stopIDs: model.facts.endIDs, stopStrings: call.stop)
   }
 
   private func tokens(
@@ -31,7 +31,7 @@ extension LoadedModel {
       return try tokenizer.encode(PromptText.text(text))
     case .messages(let messages):
       let tokenizer = try tokenizer
-      switch model.chatTemplate {
+      switch model.facts.chatTemplate {
       case .success(let template):
         do throws(ChatTemplateError) {
           // The template writes the token of the beginning itself.

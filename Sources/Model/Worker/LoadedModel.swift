@@ -1,16 +1,17 @@
 import Digests
+import EngineLink
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers
 import Settings
 import SystemSupport
 import Tokenizer
-import Transformer
 import WorkerProtocol
 
-/// A model in memory and the experts that were read for it.
+/// A model that can be asked, and the experts that were read for it.
 final class LoadedModel: Sendable {
-  let model: LanguageModel
+  let model: any Engine
   private let cache = Mutex<[(path: String, expert: LoadedExpert)]>([])
   /// An expert of SmolLM2-135M has half a megabyte; nobody mixes more of them at a time than this.
   private static let cachedExperts = 32
@@ -21,19 +22,21 @@ final class LoadedModel: Sendable {
     var rescale: Rescale
   }
 
-  init(_ model: LanguageModel) { self.model = model }
+  init(_ model: any Engine) { self.model = model }
+
+  /// Whether another process computes it, for which this one waits.
+  var isElsewhere: Bool { model is RemoteEngine }
 
   /// What is wrong with its factorization, which is the mapped file. Read as a whole `thoroughly`, else only where the
   /// file was written to since it was read last. Nil: nothing, or `shouldStop` said so before the end.
   func damage(thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false }) -> String? {
-    guard thoroughly || model.factorization.hasChanged else { return nil }
-    return model.factorization.damage(model.pool, shouldStop: shouldStop)
+    model.damage(thoroughly: thoroughly, shouldStop: shouldStop)
   }
 
   /// For a result that was computed with what turned out to be damaged.
   func damaged(_ problem: String) -> WorkerFault {
     var fault = WorkerFault.damaged(
-      "the factorization of model '\(model.configuration.modelID)'", model.path, problem + "; it is computed anew")
+      "the factorization of model '\(model.facts.modelID)'", model.facts.path, problem + "; it is computed anew")
     fault.retry = true
     return fault
   }
@@ -76,7 +79,7 @@ final class LoadedModel: Sendable {
 
   func mixer(_ experts: [LoadedExpert], _ rescale: Rescale) -> Mixer {
     Mixer(
-      layout: model.layout, sigma: model.factorization.sigma, experts: experts.map(\.multipliers), rescale: rescale)
+      layout: model.layout, sigma: model.facts.sigma, experts: experts.map(\.multipliers), rescale: rescale)
   }
 
   func view(_ weights: Weights) throws(WorkerFault) -> WeightView {
@@ -109,10 +112,10 @@ final class LoadedModel: Sendable {
 
   var tokenizer: Tokenizer {
     get throws(WorkerFault) {
-      guard let tokenizer = model.tokenizer else {
+      guard let tokenizer = model.facts.tokenizer else {
         throw WorkerFault(
           .noTokenizer,
-          "the model '\(model.configuration.modelID)' has no tokenizer: it takes token ids only, unless its tokenizer.json is put "
+          "the model '\(model.facts.modelID)' has no tokenizer: it takes token ids only, unless its tokenizer.json is put "
             + "beside the weights")
       }
       return tokenizer
@@ -162,19 +165,17 @@ final class LoadedModel: Sendable {
   // MARK: - facts
 
   func facts(seconds: Double) -> ModelFacts {
-    let configuration = model.configuration
+    let facts = model.facts
     let (template, problem): (String?, String?) =
-      switch model.chatTemplate {
+      switch facts.chatTemplate {
       case .success(let template): (template.name, nil)
       case .failure(let error): (nil, error.description)
       }
     return ModelFacts(
-      digest: model.digest, modelID: configuration.modelID, architecture: configuration.architecture,
-      parameters: Int64(configuration.parameterCount),
-      layers: configuration.layers, hidden: configuration.hidden,
-      vocabulary: configuration.vocabulary, contextLength: model.shape.context,
-      quantization: configuration.quantization, hasTokenizer: model.tokenizer != nil, chatTemplate: template,
-      chatTemplateProblem: problem, warnings: model.warnings, targets: model.layout.matrices,
-      factorizationSeconds: seconds)
+      digest: facts.digest, modelID: facts.modelID, architecture: facts.architecture, parameters: facts.parameters,
+      layers: facts.layers, hidden: facts.hidden, vocabulary: facts.vocabulary, contextLength: facts.context,
+      quantization: facts.quantization, hasTokenizer: facts.tokenizer != nil, chatTemplate: template,
+      chatTemplateProblem: problem, warnings: facts.warnings, targets: facts.layout.matrices,
+      factorizationSeconds: seconds, computedBy: isElsewhere ? facts.tag.description : nil)
   }
 }

@@ -1,6 +1,9 @@
+import EngineLink
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers
+import Settings
 import struct Synchronization.Atomic
 import SystemSupport
 import Transformer
@@ -19,13 +22,16 @@ final class ModelStore: Sendable {
   /// A place for one model, with what is factored of it: its mutex is held while the model is loaded.
   fileprivate final class Entry: Sendable {
     let path: String
+    let engine: EngineKind?
     let modules: [String]
     let model = Mutex<LoadedModel?>(nil)
     /// Written under the store's mutex.
     let users = Atomic<Int>(0)
     let bytes = Atomic<Int>(0)
 
-    init(_ reference: ModelReference) { (path, modules) = (reference.path, reference.modules ?? []) }
+    init(_ reference: ModelReference) {
+      (path, engine, modules) = (reference.path, reference.engine, reference.modules ?? [])
+    }
   }
 
   init(
@@ -42,7 +48,7 @@ final class ModelStore: Sendable {
   /// - Parameter thoroughly: read the factorization before and after, though nobody is known to have written to it.
   func using<Result>(
     _ reference: ModelReference, thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false },
-    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in },
+    progress: @escaping @Sendable (LoadingStep) -> Void = { _ in },
     _ body: (LoadedModel) throws(WorkerFault) -> Result
   ) throws(WorkerFault) -> Result {
     let lease = try lease(reference, thoroughly: thoroughly, shouldStop: shouldStop, progress: progress)
@@ -71,7 +77,7 @@ final class ModelStore: Sendable {
   /// Loads the model where it is not there.
   func lease(
     _ reference: ModelReference, thoroughly: Bool = false, shouldStop: @escaping @Sendable () -> Bool = { false },
-    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void = { _ in }
+    progress: @escaping @Sendable (LoadingStep) -> Void = { _ in }
   ) throws(WorkerFault) -> Lease {
     let entry = take(reference)
     do throws(WorkerFault) {
@@ -84,7 +90,7 @@ final class ModelStore: Sendable {
 
   private func load(
     _ entry: Entry, _ reference: ModelReference, _ thoroughly: Bool, _ shouldStop: @escaping @Sendable () -> Bool,
-    _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    _ progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(WorkerFault) -> LoadedModel {
     let isFactorized = Mutex(false)
     var (model, wasThere) = try load(
@@ -94,18 +100,20 @@ final class ModelStore: Sendable {
       progress(step)
     }
     guard !reference.digest.isEmpty else { return model }
-    if isFactorized.withLock({ $0 }), model.model.digest == reference.digest {
+    var digest: String { model.model.facts.digest }
+    if isFactorized.withLock({ $0 }), digest == reference.digest {
       // A model that was registered had one.
-      remade(reference.path, model.model.factorizationDamage ?? "it was missing, or made by an earlier version")
+      let damage = (model.model as? LanguageModel)?.factorizationDamage
+      remade(reference.path, damage ?? "it was missing, or made by an earlier version")
     }
-    if wasThere, model.model.digest != reference.digest {
+    if wasThere, digest != reference.digest {
       // The file may have been replaced since: what counts is what lies there now.
       (model, _) = try load(entry, cacheDirectory: reference.cacheDirectory, isReloaded: true, shouldStop, progress)
     }
-    guard model.model.digest == reference.digest else {
+    guard digest == reference.digest else {
       throw WorkerFault(
         .modelChanged,
-        "another model lies at '\(reference.path)': its digest is \(model.model.digest), registered was "
+        "another model lies at '\(reference.path)': its digest is \(digest), registered was "
           + "\(reference.digest); register it anew")
     }
     return model
@@ -114,7 +122,7 @@ final class ModelStore: Sendable {
   /// Opens, digests and factorizes the model anew, and describes it.
   func inspect(
     _ reference: ModelReference, shouldStop: @escaping @Sendable () -> Bool,
-    progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(WorkerFault) -> ModelFacts {
     let entry = take(reference)
     defer { give(entry) }
@@ -132,7 +140,8 @@ final class ModelStore: Sendable {
       // A model that is being loaded is not there yet; its mutex must not be waited for.
       guard let model = entry.model.withLockIfAvailable({ $0 }), let model else { return nil }
       return MemoryAnswer.Model(
-        path: entry.path, digest: model.model.digest, bytes: Int64(entry.bytes.load(ordering: .relaxed)))
+        path: entry.path, digest: model.model.facts.digest, bytes: Int64(entry.bytes.load(ordering: .relaxed)),
+        replicas: (model.model as? RemoteEngine)?.health)
     }
   }
 
@@ -143,7 +152,8 @@ final class ModelStore: Sendable {
     entries.withLock { entries in
       let entry: Entry
       if let index = entries.firstIndex(where: {
-        $0.path.utf8.elementsEqual(reference.path.utf8) && $0.modules == reference.modules ?? []
+        $0.path.utf8.elementsEqual(reference.path.utf8) && $0.engine == reference.engine
+          && $0.modules == reference.modules ?? []
       }) {
         entry = entries.remove(at: index)
       } else {
@@ -168,7 +178,7 @@ final class ModelStore: Sendable {
   /// Finds the model, or reads it, once: its header says what room it needs.
   private func load(
     _ entry: Entry, cacheDirectory: String, isReloaded: Bool, thoroughly: Bool = false,
-    _ shouldStop: @escaping @Sendable () -> Bool, _ progress: @escaping @Sendable (LanguageModel.LoadingStep) -> Void
+    _ shouldStop: @escaping @Sendable () -> Bool, _ progress: @escaping @Sendable (LoadingStep) -> Void
   ) throws(WorkerFault) -> (model: LoadedModel, wasThere: Bool) {
     do {
       return try entry.model.withLock { slot in
@@ -177,6 +187,12 @@ final class ModelStore: Sendable {
         }
         slot = nil
         entry.bytes.store(0, ordering: .relaxed)
+        if let engine = entry.engine {
+          // Who waits for a job waits for an engine that is starting too; a short request is told.
+          let model = try connect(entry, engine, waits: isReloaded || thoroughly, shouldStop, progress)
+          slot = model
+          return (model, false)
+        }
         let file = try openModel(at: entry.path).factoring(entry.modules)
         let needs = MemoryNeeds(ModelMemory(file, precision: limits.factors), threads: pool.threadCount)
         if let refusal = limits.refusal(of: needs, file.configuration.modelID) {
@@ -194,12 +210,37 @@ final class ModelStore: Sendable {
       }
     } catch let fault as WorkerFault {
       throw fault
-    } catch let error as TransformerError {
+    } catch let error as EngineError {
       throw WorkerFault(error)
     } catch let error as UnknownModule {
       throw WorkerFault(error)
     } catch {
       throw WorkerFault(.modelUnreadable, "\(error)")
+    }
+  }
+
+  /// Of a model that engines elsewhere compute, what is known here.
+  private func connect(
+    _ entry: Entry, _ kind: EngineKind, waits: Bool, _ shouldStop: @escaping @Sendable () -> Bool,
+    _ progress: @escaping @Sendable (LoadingStep) -> Void
+  ) throws -> LoadedModel {
+    let hasToWait = Mutex<String?>(nil)
+    do throws(EngineError) {
+      let addresses: [EngineAddress]
+      do { addresses = try EngineAddresses(text: entry.path).items } catch { throw .unsupported(error.description) }
+      let engine = try RemoteEngine(
+        kind, at: addresses, shouldStop: { shouldStop() || !waits && hasToWait.withLock({ $0 != nil }) }
+      ) { share, what in
+        hasToWait.withLock { $0 = what }
+        progress(.starting(share: share, what: what))
+      }
+      entry.bytes.store(engine.facts.layout.count * MemoryLayout<Float>.stride, ordering: .relaxed)
+      return LoadedModel(engine)
+    } catch {
+      if case .stopped = error, !shouldStop(), let what = hasToWait.withLock({ $0 }) {
+        throw EngineError.unavailable("the engine at \(entry.path) is starting: \(what); ask again later")
+      }
+      throw error
     }
   }
 

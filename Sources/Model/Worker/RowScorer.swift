@@ -2,7 +2,7 @@ import Adaptation
 import Evaluation
 import Results
 import StrictJSON
-import Transformer
+import Engines
 import WorkerProtocol
 
 /// Scores the rows of a task under any number of weights, each row under each once: what evaluations and comparisons

@@ -1,8 +1,9 @@
+import Engines
+import LinearAlgebra
 import Sandbox
 import StrictJSON
 import struct Synchronization.Atomic
 import SystemSupport
-import Transformer
 import WorkerProtocol
 
 /// A kind of job that the worker does.
@@ -23,6 +24,7 @@ final class RunningJob: Sendable {
   private let stopping = Atomic<Bool>(false)
   private let started = MonotonicInstant.now
   private let pace = Mutex(Pace())
+  private let engine = Mutex<EngineTag?>(nil)
   /// When progress was last said; more often than a person can read is noise.
   private let said = Mutex<MonotonicInstant?>(nil)
 
@@ -47,6 +49,9 @@ final class RunningJob: Sendable {
     if isCancelled { throw .jobCancelled }
   }
 
+  /// What computed, for results: the engine where it is elsewhere, or the kernel of the products here.
+  var kernel: String { engine.withLock { $0 }.map(\.description) ?? BLAS.kernel.running }
+
   /// Since the job began in this process.
   var seconds: Double { (MonotonicInstant.now - started).inSeconds }
 
@@ -61,16 +66,19 @@ final class RunningJob: Sendable {
       model, thoroughly: true, shouldStop: { self.isCancelled }, progress: loadingProgress(of: Self.loading)
     ) { (model) throws(WorkerFault) in
       try checkCancelled()
+      if model.isElsewhere { engine.withLock { $0 = model.model.facts.tag } }
       return try body(model)
     }
   }
 
   /// Loading takes up this share of the job's progress.
-  func loadingProgress(of share: Double) -> @Sendable (LanguageModel.LoadingStep) -> Void {
+  func loadingProgress(of share: Double) -> @Sendable (LoadingStep) -> Void {
     let factorizing = Mutex(Pace(hasWorked: true))
     return { [self] step in
       switch step {
       case .reading: send(JobProgress(fraction: 0, phase: "loading", detail: "reading the model"))
+      case .starting(let part, let what):
+        send(JobProgress(fraction: 0.3 * (part ?? 0) * share, phase: "starting", detail: what))
       case .digesting: send(JobProgress(fraction: 0.2 * share, phase: "loading", detail: "digesting the model"))
       case .factorizing(let done, let count, let found, let part):
         let left = factorizing.withLock { $0.left(at: part, seconds) }

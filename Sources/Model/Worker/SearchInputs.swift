@@ -1,10 +1,10 @@
 import Settings
 import Adaptation
+import Engines
 import Evaluation
 import Multipliers
 import Search
 import StrictJSON
-import Transformer
 import WorkerProtocol
 
 /// What searches of one task read: its shots, the model, the experts and what mixes them. An adaptation searches with
@@ -49,7 +49,7 @@ struct SearchInputs {
   private func identity(_ shots: [Int]) -> String {
     let first = Array(rows.indices.prefix(shots.count))
     let which = shots == first ? "\(shots.count)" : shots.map { "\($0)" }.joined(separator: ",")
-    return ([model.model.digest, task.shotsDigest.description, which] + experts.map(\.reference.digest))
+    return ([model.model.facts.identity, task.shotsDigest.description, which] + experts.map(\.reference.digest))
       .joined(separator: " ")
   }
 
@@ -62,12 +62,9 @@ struct SearchInputs {
     let shouldStop: @Sendable () -> Bool = { [job] in job.isCancelled }
     return try faulting {
       if task.scoring == .choice {
-        // W_k of each expert, of which populations are mixed; a gradient alone needs none.
-        let basis =
-          settings.comparesPopulations
-          ? try ExpertBasis(model: model.model, experts: experts.map(\.multipliers), shouldStop: shouldStop) : nil
-        let scorer = ChoiceScorer(
-          model: model.model, basis: basis, mixer: mixer, rows: rows, metric: task.metric, shouldStop: shouldStop)
+        let scorer = try ChoiceScorer(
+          model: model.model, mixer: mixer, many: settings.comparesPopulations, rows: rows, metric: task.metric,
+          shouldStop: shouldStop)
         return try run(settings, scorer, journal, job, report)
       }
       guard settings.objective == .accuracy else {

@@ -1,6 +1,5 @@
 import Adaptation
 import Evaluation
-import LinearAlgebra
 import Multipliers
 import Records
 import Results
@@ -180,7 +179,7 @@ struct SweepJob {
       objective: search.objective, population: search.population,
       experts: inputs.experts.map { "\($0.reference.name)@\($0.reference.version)" }, base: scores[0].base,
       bestExperts: ByName(experts), cells: cells.indices.map { cell(cells[$0], outcomes[$0], scores[$0], inputs) },
-      kernel: BLAS.kernel.running, seconds: job.seconds)
+      kernel: job.kernel, seconds: job.seconds)
   }
 
   private func cell(

@@ -1,4 +1,5 @@
 import Adaptation
+import Engines
 import Evaluation
 import Records
 import Results
@@ -11,19 +12,25 @@ import WorkerProtocol
 extension TrainJob {
   /// What is trained of LoRA.
   func adapters(_ matrices: [Int], seed: UInt64, on model: LoadedModel) throws(WorkerFault) -> TrainedAdapters {
-    if let other = matrices.first(where: { !model.model.canBeAdapted($0) }) {
+    guard let base = model.model as? LanguageModel else {
+      throw WorkerFault(
+        .unsupported,
+        "lora is compared on the built-in engine alone, and model '\(model.model.facts.modelID)' is computed by "
+          + "\(model.model.facts.tag.name)")
+    }
+    if let other = matrices.first(where: { !base.canBeAdapted($0) }) {
       throw WorkerFault(
         .badRequest,
         "lora is for q_proj, k_proj and v_proj, and '\(model.model.layout.matrices[other].name)' is none of them")
     }
-    do throws(TransformerError) {
-      try model.model.room.require(
-        LowRankWeights.byteCount(model.model), for: "LoRA, which is scored with matrices of its own,")
+    do throws(EngineError) {
+      try base.room.require(
+        LowRankWeights.byteCount(base), for: "LoRA, which is scored with matrices of its own,")
     } catch {
       throw WorkerFault(error)
     }
     return TrainedAdapters(
-      model.model, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
+      base, rank: spec.settings.rank ?? TrainingSettings.standardRank, matrices: matrices, seed: seed)
   }
 
   func compared(

@@ -2,7 +2,6 @@ import Adaptation
 import Digests
 import Evaluation
 import Experts
-import LinearAlgebra
 import ModelFormats
 import Multipliers
 import Records
@@ -110,7 +109,7 @@ struct TrainJob {
       name: spec.name, parameters: weights.trainedCount, rows: trainee.rowCount, trainingRows: estimate.trainingRows,
       stepTokens: estimate.step.tokens, stepSeconds: estimate.stepSeconds,
       validationSeconds: estimate.validationSeconds, seconds: estimate.seconds * Double(sweep.count),
-      memoryBytes: estimate.step.memoryBytes, kernel: BLAS.kernel.running)
+      memoryBytes: estimate.step.memoryBytes, kernel: job.kernel)
   }
 
   /// One training of a sweep, or the only one.
@@ -175,7 +174,8 @@ struct TrainJob {
     var chosen = JSONObject()
     for (name, value) in RecordWriter.object(own).members where standard[name] != value { chosen[name] = value }
     let parts =
-      [model.model.digest, JSONValue.object(chosen).jsonText, spec.lesson.json.jsonText] + data.digests.map(\.digest)
+      [model.model.facts.identity, JSONValue.object(chosen).jsonText, spec.lesson.json.jsonText]
+      + data.digests.map(\.digest)
     return SHA256.digest(Array(parts.joined(separator: "\n").utf8)).description
   }
 
@@ -245,7 +245,7 @@ struct TrainJob {
       bestStep: outcome.state.bestStep, stopReason: outcome.stopReason.rawValue,
       warnings: [outcome.problem].compactMap { $0.map { "stopped early: " + $0 } }, rows: rows,
       trainingRows: outcome.order.training.count, heldOut: heldOut(outcome), curve: outcome.state.curve,
-      kernel: BLAS.kernel.running, seconds: job.seconds)
+      kernel: job.kernel, seconds: job.seconds)
   }
 
   /// A training of a sweep.

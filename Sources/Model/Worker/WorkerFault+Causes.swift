@@ -1,8 +1,8 @@
 import Adaptation
+import Engines
 import Evaluation
 import Multipliers
 import Training
-import Transformer
 import WorkerProtocol
 
 /// Runs what may fail in the targets below; its error becomes what the daemon is told.
@@ -22,7 +22,7 @@ extension WorkerFault {
     case let error as TrainingError: self.init(error)
     case let error as DispatcherError: self.init(error)
     case let error as DispatchTemplateError: self.init(.badRequest, error.description)
-    case let error as TransformerError: self.init(error)
+    case let error as EngineError: self.init(error)
     case let error as UnknownModule: self.init(error)
     case let error as MixtureError: self.init(.mixtureInvalid, "\(error)")
     default: self.init(.failed, "\(cause)")
@@ -88,7 +88,7 @@ extension WorkerFault {
     }
   }
 
-  init(_ error: TransformerError) {
+  init(_ error: EngineError) {
     let kind: Kind =
       switch error {
       case .notFinite, .unreadable, .factorization: .modelUnreadable
@@ -96,7 +96,10 @@ extension WorkerFault {
       case .tooLong: .promptTooLong
       case .emptyPrompt, .emptyContinuation, .unknownToken, .invalidSampling, .lowRankGeneration: .badRequest
       case .wrongMultiplierCount, .countMismatch: .expertUnreadable
-      case .overflow, .gradientOverflow, .derivativeNotFinite: .mixtureInvalid
+      case .overflow, .gradientOverflow, .derivativeNotFinite, .mixture: .mixtureInvalid
+      case .unsupported: .unsupported
+      case .unavailable: .engineUnavailable
+      case .untrusted: .engineUntrusted
       case .notEnoughMemory: .notEnoughMemory
       case .stopped: .cancelled
       }

@@ -12,9 +12,10 @@ import WorkerProtocol
 
 /// Answers the daemon's requests.
 ///
-/// Four threads: the caller of `handle` reads and only sorts requests; `short` answers tokenize and score, decides what
+/// The caller of `handle` reads and only sorts requests; the thread `short` answers tokenize and score, decides what
 /// is to be dispatched, and prepares what is to be generated, one after the other; `generate` decodes all of that
-/// together; `job` runs one job at a time. They share the compute pool, where the tiles of a short request go before
+/// together; `job` runs one job at a time. For models that engines elsewhere compute `short` and `generate` have twins, which
+/// wait for those and hold up nobody else. They share the compute pool, where the tiles of a short request go before
 /// those of a job, so it waits for a tile and not for a search.
 ///
 /// `memory` is answered where it is read: the daemon takes it for the sign of life, and a short request may be loading a
@@ -24,6 +25,7 @@ package final class WorkerService: Sendable {
   private let models: ModelStore
   private let sandbox: Sandbox?
   private let short: Mailbox<@Sendable () -> Void>
+  private let shortElsewhere: Mailbox<@Sendable () -> Void>
   private let generator: Generator
   /// What is being generated, by the number of its request.
   private let tasks = Mutex<[Int64: GenerateTask]>([:])
@@ -53,10 +55,13 @@ package final class WorkerService: Sendable {
       connection.send(.event(.remade(.factorization, of: path, problem: problem)))
     }
     short = try Mailbox()
+    shortElsewhere = try Mailbox()
     jobs = try Mailbox()
     generator = try Generator()
-    _ = try OwnedThread(name: "short") { [self] in
-      while let work = short.take() { work() }
+    for (name, mailbox) in [("short", short), ("short engine", shortElsewhere)] {
+      _ = try OwnedThread(name: name) {
+        while let work = mailbox.take() { work() }
+      }
     }
     _ = try OwnedThread(name: "job") { [self] in
       while let job = jobs.take() { run(job) }
@@ -76,7 +81,9 @@ package final class WorkerService: Sendable {
     }
     switch request.call {
     case .memory: answer(request)
-    case .hello, .tokenize, .score, .plan: short.put { self.answer(request) }
+    case .hello, .plan: short.put { self.answer(request) }
+    case .tokenize(let model, _, _): thread(of: model).put { self.answer(request) }
+    case .score(let call): thread(of: call.model).put { self.answer(request) }
     case .generate(let call): generate(request.id, call)
     case .dispatch(let call): dispatch(request.id, call)
     case .cancelRequest(let id):
@@ -108,11 +115,17 @@ package final class WorkerService: Sendable {
   package func stop() {
     running.withLock { $0?.cancel() }
     short.close()
+    shortElsewhere.close()
     generator.stop()
     jobs.close()
   }
 
   // MARK: - short requests
+
+  /// Of short requests on a model.
+  private func thread(of model: ModelReference) -> Mailbox<@Sendable () -> Void> {
+    model.engine == nil ? short : shortElsewhere
+  }
 
   private func answer(_ request: WorkerRequest) {
     do throws(WorkerFault) {
@@ -170,8 +183,9 @@ package final class WorkerService: Sendable {
   // MARK: - what is generated
 
   private func generate(_ id: Int64, _ call: GenerateCall) {
+    let thread = thread(of: call.model)
     let task = GenerateTask(
-      call, arrived: .now, generator: generator, later: { [short] in short.put($0) },
+      call, arrived: .now, generator: generator, later: { thread.put($0) },
       tell: { [connection] event in
         switch event {
         case .decided(let index, let decision):
@@ -188,12 +202,13 @@ package final class WorkerService: Sendable {
         }
       })
     tasks.withLock { $0[id] = task }
-    short.put { [models] in task.begin(models) }
+    thread.put { [models] in task.begin(models) }
   }
 
   private func dispatch(_ id: Int64, _ call: DispatchCall) {
     let arrived = MonotonicInstant.now
-    short.put { [self] in
+    let thread = thread(of: call.model)
+    thread.put { [self] in
       let done: @Sendable (Result<DispatchPass.Outcome, WorkerFault>) -> Void = { [connection] result in
         switch result {
         case .success(let outcome):
@@ -212,7 +227,7 @@ package final class WorkerService: Sendable {
         let lease = try models.lease(call.model)
         DispatchPass(
           prompt: call.prompt, spec: call.dispatch, lease: lease, generator: generator,
-          later: { [short] in short.put($0) }
+          later: { thread.put($0) }
         ).run(decoding: { _ in }, done)
       } catch {
         done(.failure(error))

@@ -1,3 +1,4 @@
+import Engines
 import Glibc
 import LinearAlgebra
 import ModelFormats

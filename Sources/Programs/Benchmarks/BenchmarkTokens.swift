@@ -1,3 +1,4 @@
+import Engines
 import Transformer
 
 /// Made-up token ids of a repeatable kind: what is measured depends on lengths, not on what the tokens mean.

@@ -38,29 +38,41 @@ private func endIDs(in directory: ModelDirectory) throws(ModelFormatError) -> [I
 private func tokenizer(
   in directory: ModelDirectory
 ) throws(ModelFormatError) -> (TokenizerDescription?, problem: String?) {
-  guard let tokenizer = try directory.jsonBytes(of: "tokenizer.json") else {
-    return (nil, directory.withoutTokenizer)
+  let description = try TokenizerDescription.huggingFace(at: directory.path) { (name) throws(ModelFormatError) in
+    name.hasSuffix(".json") ? try directory.jsonBytes(of: name) : try directory.bytes(of: name, expected: "a template")
   }
-  let config = try directory.jsonBytes(of: "tokenizer_config.json")
-  // The file of its own wins over the entry in tokenizer_config.json, as in transformers.
-  let templateName = "chat_template.jinja"
-  var template: String?
-  if let bytes = try directory.bytes(of: templateName, expected: "a template") {
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .malformed(path: directory.path(of: templateName), place: "the template", problem: "it is not UTF-8")
+  return (description, description == nil ? directory.withoutTokenizer : nil)
+}
+
+extension TokenizerDescription {
+  /// Of the files that a model has beside its weights, wherever they are; nil where there is no `tokenizer.json`.
+  /// - Parameters:
+  ///   - path: of the directory or engine, for messages.
+  ///   - file: the bytes of one by its name, without a byte order mark; nil where there is none.
+  package static func huggingFace(
+    at path: String, file: (_ name: String) throws(ModelFormatError) -> [UInt8]?
+  ) throws(ModelFormatError) -> TokenizerDescription? {
+    guard let tokenizer = try file("tokenizer.json") else { return nil }
+    let configName = "tokenizer_config.json"
+    let config = try file(configName)
+    // The file of its own wins over the entry in tokenizer_config.json, as in transformers.
+    let templateName = "chat_template.jinja"
+    var template: String?
+    if let bytes = try file(templateName) {
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw .malformed(path: path + "/" + templateName, place: "the template", problem: "it is not UTF-8")
+      }
+      template = text
+    } else if let config {
+      template = templateText(try modelJSON(config, path: path + "/" + configName)?["chat_template"])
     }
-    template = text
-  } else {
-    template = chatTemplate(try directory.json("tokenizer_config.json")?["chat_template"])
+    return TokenizerDescription(
+      kind: .huggingFace(tokenizerJSON: tokenizer, configJSON: config), chatTemplate: template)
   }
-  return (
-    TokenizerDescription(
-      kind: .huggingFace(tokenizerJSON: tokenizer, configJSON: config), chatTemplate: template), nil
-  )
 }
 
 /// A text, or a list of named texts of which "default" is the one for plain chats.
-private func chatTemplate(_ value: JSONValue?) -> String? {
+private func templateText(_ value: JSONValue?) -> String? {
   if let text = value?.stringValue { return text }
   return value?.arrayValue?.first { $0["name"]?.stringValue == "default" }?["template"]?.stringValue
 }

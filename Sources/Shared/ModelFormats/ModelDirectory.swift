@@ -65,11 +65,7 @@ struct ModelDirectory {
   /// A JSON object; nil where there is no such file.
   func json(_ name: String) throws(ModelFormatError) -> JSONObject? {
     guard let bytes = try jsonBytes(of: name) else { return nil }
-    do throws(JSONError) {
-      return try parseJSON(bytes, limits: modelJSONLimits).objectValue
-    } catch {
-      throw .badJSON(path: path(of: name), error)
-    }
+    return try modelJSON(bytes, path: path(of: name))
   }
 
   /// Refuses a name that is a link to nothing, as the snapshots of a hub's cache have when they were copied alone.
@@ -99,6 +95,15 @@ func refuseUnfinishedDownload(_ path: String) throws(ModelFormatError) {
   for ending in UnfinishedDownload.endings {
     if name.hasSuffix(ending) { throw .unfinishedDownload(path: path, sign: nil) }
     if unsafe access(path + ending, F_OK) == 0 { throw .unfinishedDownload(path: path, sign: name + ending) }
+  }
+}
+
+/// The JSON of a file of a model; nil where it is no object.
+func modelJSON(_ bytes: [UInt8], path: String) throws(ModelFormatError) -> JSONObject? {
+  do throws(JSONError) {
+    return try parseJSON(bytes, limits: modelJSONLimits).objectValue
+  } catch {
+    throw .badJSON(path: path, error)
   }
 }
 

@@ -70,19 +70,22 @@ package struct ModelFacts: WorkerResult {
   package var targets: [TargetMatrix]
   /// 0 where the factorization was found in the cache.
   package var factorizationSeconds: Double
+  /// What computes it, for people: name, version, number type and ranks; nil: the worker itself.
+  package var computedBy: String?
 
   private enum CodingKeys: String, CodingKey {
     case digest, modelID
     case architecture = "arch"
     case parameters, layers, hidden, vocabulary, contextLength, quantization
     case hasTokenizer = "tokenizer"
-    case chatTemplate, chatTemplateProblem, warnings, targets, factorizationSeconds
+    case chatTemplate, chatTemplateProblem, warnings, targets, factorizationSeconds, computedBy
   }
 
   package init(
     digest: String, modelID: String, architecture: String, parameters: Int64, layers: Int, hidden: Int,
     vocabulary: Int, contextLength: Int, quantization: String, hasTokenizer: Bool, chatTemplate: String?,
-    chatTemplateProblem: String?, warnings: [String] = [], targets: [TargetMatrix], factorizationSeconds: Double
+    chatTemplateProblem: String?, warnings: [String] = [], targets: [TargetMatrix], factorizationSeconds: Double,
+    computedBy: String? = nil
   ) {
     self.digest = digest
     self.modelID = modelID
@@ -99,6 +102,7 @@ package struct ModelFacts: WorkerResult {
     self.warnings = warnings.isEmpty ? nil : warnings
     self.targets = targets
     self.factorizationSeconds = factorizationSeconds
+    self.computedBy = computedBy
   }
 }
 
@@ -211,10 +215,14 @@ package struct MemoryAnswer: WorkerResult {
     package var path: String
     package var digest: String
     package var bytes: Int64
-    package init(path: String, digest: String, bytes: Int64) {
+    /// Of one that engines elsewhere compute, as far as the last calls tell.
+    package var replicas: [EngineReplica]?
+
+    package init(path: String, digest: String, bytes: Int64, replicas: [EngineReplica]? = nil) {
       self.path = path
       self.digest = digest
       self.bytes = bytes
+      self.replicas = replicas
     }
   }
   /// Resident bytes without mapped files, and the limit on data that the worker was started with (0: none).

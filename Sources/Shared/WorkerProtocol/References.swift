@@ -1,9 +1,12 @@
 package import Records
+package import Settings
 
 /// A model as the worker finds it.
 package struct ModelReference: WorkerMessage, Hashable {
-  /// A `.gguf` file or a Hugging Face directory.
+  /// A `.gguf` file or a Hugging Face directory; of a model that an engine elsewhere computes, its replicas' addresses.
   package var path: String
+  /// What computes it; nil: the worker itself.
+  package var engine: EngineKind?
   /// What was found when the model was registered; a model that answers with another one is `model_changed`. Empty at
   /// the first inspection.
   @EmptyWhenAbsent package var digest: String
@@ -12,8 +15,11 @@ package struct ModelReference: WorkerMessage, Hashable {
   /// Of which its matrices are factored: `mlp`, `attention`, projections by their names. Nil: all.
   package var modules: [String]?
 
-  package init(path: String, digest: String, cacheDirectory: String, modules: [String] = []) {
+  package init(
+    path: String, engine: EngineKind? = nil, digest: String, cacheDirectory: String, modules: [String] = []
+  ) {
     self.path = path
+    self.engine = engine
     self.digest = digest
     self.cacheDirectory = cacheDirectory
     self.modules = modules.isEmpty ? nil : modules

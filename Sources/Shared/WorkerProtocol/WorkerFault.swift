@@ -30,6 +30,10 @@ package struct WorkerFault: Error, WorkerMessage, CustomStringConvertible {
     case files = "files"
     /// A stored file is not what was stored.
     case damaged = "damaged"
+    /// An engine elsewhere is away, starting or broken.
+    case engineUnavailable = "engine_unavailable"
+    /// An engine elsewhere is not what it was, or answered what cannot be.
+    case engineUntrusted = "engine_untrusted"
     case cancelled = "cancelled"
     case failed = "failed"
   }

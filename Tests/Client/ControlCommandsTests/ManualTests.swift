@@ -103,7 +103,7 @@ import Testing
 
   @Test(.enabled(if: hasMandoc))
   func mandocFindsNothingWrong() throws {
-    for page in ["t2ctl.1", "t2-protocol.7", "t2d.conf.5", "t2-task.5", "t2-expert.5", "t2d.8"] {
+    for page in ["t2ctl.1", "t2-protocol.7", "t2d.conf.5", "t2-task.5", "t2-expert.5", "t2-engine.7", "t2d.8"] {
       // References to the other pages are not found before they are installed.
       let command = "/usr/bin/mandoc -T lint -W warning '\(repository)/man/\(page)' 2>&1"
       let pipe = unsafe try #require(unsafe popen(command, "r"))

@@ -1,3 +1,4 @@
+import Engines
 import Foundation
 import LinearAlgebra
 import ModelFormats
@@ -13,7 +14,7 @@ import Testing
     let file = try openModel(at: TinyModel.path)
     var configuration = file.configuration
     configuration.eosIDs = [1 << 32 + 3, 5]
-    #expect(try RandomModel.load(configuration).endIDs == [5])
+    #expect(try RandomModel.load(configuration).facts.endIDs == [5])
   }
 
   private func message(_ body: () throws -> Void) -> String {

@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import Multipliers
 import Testing
@@ -107,7 +108,7 @@ import Testing
           return asked == 2
         })
       Issue.record("was not stopped")
-    } catch TransformerError.stopped {
+    } catch EngineError.stopped {
       #expect(asked == 2)
     }
   }

@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import Multipliers
 import Testing
@@ -10,7 +11,7 @@ import Testing
     try model.generate([request], priority: .job)[0]
   }
 
-  private func run(_ batch: DecodingBatch, _ seen: (DecodingBatch.Event) -> Void = { _ in }) -> [Int: Generation] {
+  private func run(_ batch: DecodingBatch, _ seen: (DecodingEvent) -> Void = { _ in }) -> [Int: Generation] {
     var ended: [Int: Generation] = [:]
     while !batch.isEmpty {
       batch.step { event in
@@ -118,8 +119,8 @@ import Testing
     var numbers = Numbers(64)
     let batch = DecodingBatch(model, priority: .job, prefillRows: 16)
     _ = try batch.add(GenerationRequest(prompt: numbers.tokens(4), maximumTokens: 2))
-    #expect(throws: TransformerError.self) { try batch.add(GenerationRequest(prompt: [])) }
-    #expect(throws: TransformerError.self) {
+    #expect(throws: EngineError.self) { try batch.add(GenerationRequest(prompt: [])) }
+    #expect(throws: EngineError.self) {
       try batch.add(GenerationRequest(prompt: [1], view: .factored(MultiplierVector([1, 2]))))
     }
     #expect(run(batch).values.map(\.tokens.count) == [2])

@@ -1,3 +1,4 @@
+import Engines
 import Settings
 import Glibc
 import LinearAlgebra

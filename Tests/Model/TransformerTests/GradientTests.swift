@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -60,7 +61,7 @@ import Testing
     let tapes = try model.record(apart, under: s, priority: .job)
     let theirs = try tapes.gradient(tapes.scores.map { $0.map { $0.derivatives(1) } }, priority: .job)
     #expect(distance(mine, theirs) < 1e-4 * max(1, theirs.map { abs($0) }.max() ?? 0))
-    #expect(throws: TransformerError.self) {
+    #expect(throws: EngineError.self) {
       try model.score([ScoringItem(prompt: prompt, continuations: [first], leads: [3])], priority: .job)
     }
   }

@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers

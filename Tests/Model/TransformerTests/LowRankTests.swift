@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -131,6 +132,6 @@ import Testing
     let adapters = LowRankAdapters(layout, parameters: [Float](repeating: 0, count: layout.count))
     let weights = LowRankWeights([(adapters, 1)], model: model)
     let request = GenerationRequest(prompt: [1, 2], view: .lowRank(weights), maximumTokens: 2)
-    #expect(throws: TransformerError.self) { try model.check(request, index: 0) }
+    #expect(throws: EngineError.self) { try model.check(request, index: 0) }
   }
 }

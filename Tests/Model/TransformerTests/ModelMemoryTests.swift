@@ -1,3 +1,4 @@
+import Engines
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -132,7 +133,7 @@ import Testing
   }
 
   private func expectRefusal(_ what: String, _ body: () throws -> Void) {
-    let error = #expect(throws: TransformerError.self) { try body() }
+    let error = #expect(throws: EngineError.self) { try body() }
     guard case .notEnoughMemory = error else {
       Issue.record("\(what): \(error?.description ?? "it was done")")
       return
@@ -142,7 +143,7 @@ import Testing
 
   @Test func aModelThatDoesNotFitIsRefusedBeforeItIsRead() throws {
     let least = try TinyModel.model.get().memory.least
-    let steps = Mutex<[LanguageModel.LoadingStep]>([])
+    let steps = Mutex<[LoadingStep]>([])
     expectRefusal("loading") {
       _ = try LanguageModel.load(
         path: TinyModel.path, factorizationDirectory: nil, pool: TinyModel.pool, room: Given(least - 1).room,

@@ -1,3 +1,4 @@
+import Engines
 import Multipliers
 import StrictJSON
 import Testing

@@ -89,8 +89,8 @@ import WorkerProtocol
       let template = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}\(end){% endif %}{% endfor %}"
       try Self.withModel(template) { (_: TestWorker, model: SyntheticModel) throws in
         let loaded = try LanguageModel.load(path: model.path, factorizationDirectory: nil)
-        #expect(loaded.endOfAnswer == token)
-        #expect(loaded.endIDs == [94, 2])
+        #expect(loaded.facts.endOfAnswer == token)
+        #expect(loaded.facts.endIDs == [94, 2])
       }
     }
   }

@@ -1,3 +1,4 @@
+import Engines
 import Experts
 import Foundation
 import ModelFormats

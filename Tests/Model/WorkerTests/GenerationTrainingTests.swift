@@ -1,3 +1,4 @@
+import Engines
 import Adaptation
 import Evaluation
 import LinearAlgebra

@@ -23,12 +23,13 @@ extension ModelShow: HandledMethod {
         modelID: $0.modelID, hidden: $0.hidden, vocabulary: $0.vocabulary, hasTokenizer: $0.hasTokenizer,
         chatTemplate: $0.chatTemplate, chatTemplateProblem: $0.chatTemplateProblem, targetMatrices: $0.targets.count,
         factoredMatrices: $0.targets.count(where: \.isFactored),
-        factorization: Factorization(seconds: $0.factorizationSeconds))
+        factorization: Factorization(seconds: $0.factorizationSeconds), computedBy: $0.computedBy)
     }
     reply.succeed(
       Result(
         row: model.row(experts: snapshot.experts(ofModel: model.name)), facts: facts, added: model.added.description,
         addedBy: model.addedBy,
+        replicas: service.board.worker.memory?.models.first { sameName($0.path, model.path) }?.replicas,
         matrices: asked.matrices
           ? model.signature?.layout.matrices.map {
             Matrix(

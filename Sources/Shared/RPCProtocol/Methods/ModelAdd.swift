@@ -1,5 +1,5 @@
 package import Records
-import Settings
+package import Settings
 
 package enum ModelAdd: RPCMethodDeclaration {
   package static let name = "model.add"
@@ -12,7 +12,11 @@ package enum ModelAdd: RPCMethodDeclaration {
 
   package struct Parameters: Record {
     @Setting("absolute path of a .gguf file or a Hugging Face directory, readable by the daemon")
-    package var path: String
+    package var path: String?
+    @Setting("the engine that computes it elsewhere; default: t2d's own, which reads path") package var engine:
+      EngineKind?
+    @Setting("where that engine listens: unix:/PATH or http://127.0.0.1:PORT, of all replicas, with commas between")
+    package var at: EngineAddresses?
     @Setting("its name here; default the file's name") package var name: String?
     @Setting(
       "factor only these matrices, which experts can then change, and leave the others as they are: \(moduleNames); default "

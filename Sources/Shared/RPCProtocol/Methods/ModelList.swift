@@ -1,4 +1,5 @@
 package import Records
+package import Settings
 
 package enum ModelList: RPCMethodDeclaration {
   package static let name = "model.list"
@@ -39,7 +40,10 @@ package struct ModelRow: Codable, Sendable, Equatable {
   @NullWhenAbsent package var context: Int?
   @NullWhenAbsent package var quantization: String?
   @NullWhenAbsent package var digest: String?
+  /// Of its file or directory, or the addresses of the engine's replicas.
   package var path: String
+  /// What computes it; nil: the worker.
+  package var engine: EngineKind?
   /// Of which its matrices are factored, as they were given; nil: all.
   package var modules: [String]?
   /// Active ones.
@@ -50,8 +54,8 @@ package struct ModelRow: Codable, Sendable, Equatable {
 
   package init(
     name: String, state: String, architecture: String? = nil, parameters: Int64? = nil, layers: Int? = nil,
-    context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, modules: [String]? = nil,
-    experts: Int, problem: String? = nil, warnings: [String]? = nil
+    context: Int? = nil, quantization: String? = nil, digest: String? = nil, path: String, engine: EngineKind? = nil,
+    modules: [String]? = nil, experts: Int, problem: String? = nil, warnings: [String]? = nil
   ) {
     (self.name, self.state, self.path, self.experts, self.problem) = (name, state, path, experts, problem)
     self.architecture = architecture
@@ -60,6 +64,7 @@ package struct ModelRow: Codable, Sendable, Equatable {
     self.context = context
     self.quantization = quantization
     self.digest = digest
+    self.engine = engine
     self.modules = modules
     self.warnings = warnings
   }

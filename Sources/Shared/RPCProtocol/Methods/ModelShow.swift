@@ -1,4 +1,5 @@
 package import Records
+package import Results
 
 package enum ModelShow: RPCMethodDeclaration {
   package static let name = "model.show"
@@ -20,11 +21,16 @@ package enum ModelShow: RPCMethodDeclaration {
     @FlattenedIfPresent package var facts: Facts?
     package var added: String
     package var addedBy: String
+    /// Of a model that engines compute, once the worker has asked them.
+    package var replicas: [EngineReplica]?
     /// Where asked for, of a model that is ready.
     package var matrices: [Matrix]?
 
-    package init(row: ModelRow, facts: Facts? = nil, added: String, addedBy: String, matrices: [Matrix]? = nil) {
-      (self.added, self.addedBy, self.matrices) = (added, addedBy, matrices)
+    package init(
+      row: ModelRow, facts: Facts? = nil, added: String, addedBy: String, replicas: [EngineReplica]? = nil,
+      matrices: [Matrix]? = nil
+    ) {
+      (self.added, self.addedBy, self.replicas, self.matrices) = (added, addedBy, replicas, matrices)
       self.row = row
       self.facts = facts
     }
@@ -41,16 +47,19 @@ package enum ModelShow: RPCMethodDeclaration {
     /// Those of them that experts can change.
     package var factoredMatrices: Int
     package var factorization: Factorization
+    /// What computes it: name, version, number type, ranks; nil: the worker.
+    package var computedBy: String?
 
     private enum CodingKeys: String, CodingKey {
       case modelID, hidden, vocabulary
       case hasTokenizer = "tokenizer"
-      case chatTemplate, chatTemplateProblem, targetMatrices, factoredMatrices, factorization
+      case chatTemplate, chatTemplateProblem, targetMatrices, factoredMatrices, factorization, computedBy
     }
 
     package init(
       modelID: String, hidden: Int, vocabulary: Int, hasTokenizer: Bool, chatTemplate: String? = nil,
-      chatTemplateProblem: String? = nil, targetMatrices: Int, factoredMatrices: Int, factorization: Factorization
+      chatTemplateProblem: String? = nil, targetMatrices: Int, factoredMatrices: Int, factorization: Factorization,
+      computedBy: String? = nil
     ) {
       (
         self.modelID, self.hidden, self.vocabulary, self.hasTokenizer, self.chatTemplateProblem, self.targetMatrices,
@@ -58,6 +67,7 @@ package enum ModelShow: RPCMethodDeclaration {
       ) = (modelID, hidden, vocabulary, hasTokenizer, chatTemplateProblem, targetMatrices, factorization)
       self.factoredMatrices = factoredMatrices
       self.chatTemplate = chatTemplate
+      self.computedBy = computedBy
     }
   }
 

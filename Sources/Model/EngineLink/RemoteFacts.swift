@@ -4,7 +4,7 @@ import Records
 import StrictJSON
 
 /// What an engine says of itself and of its model (`GET /t2/facts`), checked.
-package struct EngineFacts: Sendable, Equatable {
+package struct RemoteFacts: Sendable, Equatable {
   /// Of the engine protocol, as this end speaks it.
   package static let protocolVersion = 1
 
@@ -31,7 +31,7 @@ package struct EngineFacts: Sendable, Equatable {
     package var context: Int
     /// The type of the checkpoint's weights, such as "BF16".
     package var stored: String
-    /// As it is written; ``EngineFacts/digest`` is what it means.
+    /// As it is written; ``RemoteFacts/digest`` is what it means.
     package var digest: String
     package var endIDs: [Int32]
   }
@@ -215,7 +215,7 @@ package struct EngineFacts: Sendable, Equatable {
   // MARK: - Comparing
 
   /// Why the two cannot be asked as one: what differs, and how; nil where nothing does.
-  package func difference(from other: EngineFacts) -> String? {
+  package func difference(from other: RemoteFacts) -> String? {
     let members: [(String, String, String)] = [
       ("model", digest.description, other.digest.description), ("engine", engine.name, other.engine.name),
       ("version", engine.version, other.engine.version), ("type", engine.type, other.engine.type),

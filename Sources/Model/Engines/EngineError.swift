@@ -1,15 +1,15 @@
 package import ModelFormats
-package import SVF
-import SystemSupport
+package import Multipliers
+package import SystemSupport
 package import Tokenizer
 
-/// What can go wrong with a model and with what it is asked; the texts are for people.
-package enum TransformerError: Error, CustomStringConvertible {
+/// What can go wrong with a model, what computes it, and what it is asked; the texts are for people.
+package enum EngineError: Error, CustomStringConvertible {
   case notFinite(model: String, tensor: String, index: Int)
   /// The file or a part of it could not be read.
   case unreadable(ModelFormatError)
   case tokenizer(path: String, TokenizerError)
-  case factorization(model: String, SVFError)
+  case factorization(model: String, cause: String)
   case emptyPrompt(item: Int)
   case emptyContinuation(item: Int, continuation: Int)
   case tooLong(item: Int, tokens: Int, context: Int)
@@ -25,6 +25,14 @@ package enum TransformerError: Error, CustomStringConvertible {
   case derivativeNotFinite(item: Int, continuation: Int)
   case invalidSampling(String)
   case lowRankGeneration
+  /// A mixture that does not exist, as a rescale without a denominator.
+  case mixture(MixtureError)
+  /// An engine that cannot do what was asked, ever.
+  case unsupported(String)
+  /// An engine elsewhere that is away, starting or broken: what was asked may be asked again.
+  case unavailable(String)
+  /// An engine elsewhere that is not what it was, or answers what cannot be.
+  case untrusted(String)
   /// It needs more bytes than the process may still take; nothing was taken.
   case notEnoughMemory(what: String, needed: Int, room: Int, advice: String)
   /// `shouldStop` said so.
@@ -62,9 +70,11 @@ package enum TransformerError: Error, CustomStringConvertible {
     case .invalidSampling(let problem):
       "cannot sample: \(problem)"
     case .lowRankGeneration:
-      "weights with additions of low rank are for scoring, and generate nothing"
+      "weights that are not those of a vector are for scoring, and generate nothing"
     case .notEnoughMemory(let what, let needed, let room, let advice):
       "\(what) needs \(megabytesText(needed)) of memory, and the worker may take \(megabytesText(room)) more: \(advice)"
+    case .mixture(let error): error.description
+    case .unsupported(let problem), .unavailable(let problem), .untrusted(let problem): problem
     case .stopped:
       "stopped on request"
     }
@@ -73,7 +83,7 @@ package enum TransformerError: Error, CustomStringConvertible {
 
 extension MemoryRoom {
   /// Refuses what would end the process: nothing of it has been taken yet.
-  package func require(_ bytes: Int, for what: String) throws(TransformerError) {
+  package func require(_ bytes: Int, for what: String) throws(EngineError) {
     guard has(bytes) else { throw .notEnoughMemory(what: what, needed: bytes, room: self.bytes, advice: advice) }
   }
 }

@@ -39,6 +39,12 @@ package struct Generation: Sendable, Equatable {
   /// The text without special tokens and without the stop string; empty without a tokenizer.
   package var text: String
   package var ending: Ending
+
+  package init(tokens: [Int32], text: String, ending: Ending) {
+    self.tokens = tokens
+    self.text = text
+    self.ending = ending
+  }
 }
 
 /// A token on its way to whoever reads along.

@@ -2,7 +2,7 @@ package import Settings
 package import SystemSupport
 
 /// Why a call on the replicas of a model has no result.
-package enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
+package enum ReplicasError: Error, Sendable, Equatable, CustomStringConvertible {
   /// One that another replica would not mend.
   case failed(EngineFailure)
   /// The same was tried as often as the policy allows.

@@ -1,14 +1,14 @@
 /// Finds stop strings in text that comes piece by piece, and holds back what may be the beginning of one.
-struct StopFilter: Sendable {
+package struct StopFilter: Sendable {
   private let stops: [[UInt8]]
   /// Text that was not handed out yet.
   private var held: [UInt8] = []
-  private(set) var hasStopped = false
+  package private(set) var hasStopped = false
 
-  init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+  package init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
   /// Takes a piece; returns what is certain not to belong to a stop string. After a stop string nothing more comes.
-  mutating func push(_ piece: String) -> String {
+  package mutating func push(_ piece: String) -> String {
     guard !hasStopped else { return "" }
     held += piece.utf8
     let found = stops.compactMap { stop in held.firstRange(of: stop)?.lowerBound }.min()
@@ -29,7 +29,7 @@ struct StopFilter: Sendable {
   }
 
   /// What is left at the end of the text.
-  mutating func finish() -> String {
+  package mutating func finish() -> String {
     defer { held = [] }
     return String(decoding: held, as: UTF8.self)
   }
