@@ -24,10 +24,12 @@ tally() {
 
 # Swift Testing closes each run with "Test run with N tests in M suites passed|failed ... (with K issues)", and each test,
 # case of a test and suite with a line of its own. etc/fuzz says `fuzzed NAME: passed|failed` of each reader, and
-# etc/lib/check-made `made NAME: passed|failed` of each script, which is a test.
+# etc/lib/check-made `made NAME: passed|failed` of each script, which is a test; pytest -q closes with
+# `N failed, M passed, ... in 1.23s`.
 counted_tests() {
   sed -n -e 's/.*Test run with \([0-9]*\) tests\{0,1\}.*/\1/p' -e 's/^\(fuzzed\|made\) [a-z0-9-]*: \(passed\|failed\)$/1/p' \
-    "$tally_log" | awk '{ n += $1 } END { print n + 0 }'
+    -e 's/^\([0-9]*\) failed, \([0-9]*\) passed.* in [0-9.]*s.*/\1 \2/p' -e 's/^\([0-9]*\) \(passed\|failed\).* in [0-9.]*s.*/\1/p' \
+    "$tally_log" | awk '{ n += $1 + $2 } END { print n + 0 }'
 }
 
 end_tally() {
@@ -35,6 +37,7 @@ end_tally() {
   total=$(counted_tests)
   failed=$(grep -E '^.{0,4}Test .* failed after' "$tally_log" | grep -cvE '^.{0,4}Test (run with|case) ' || true)
   failed=$((failed + $(grep -cE '^(fuzzed|made) [a-z0-9-]+: failed$' "$tally_log" || true)))
+  failed=$((failed + $(sed -n 's/^\([0-9]*\) failed.* in [0-9.]*s.*/\1/p' "$tally_log" | awk '{ n += $1 } END { print n + 0 }')))
   rm -f "$tally_log"
   [ "$status" = 0 ] || tally_failed_runs=$((tally_failed_runs + 1))
   if [ "$total" = 0 ]; then
