@@ -143,8 +143,8 @@ let package = Package(
     model.part(
       "EngineLink",
       [
-        "Engines", "Results", "Tokenizer", "ModelFormats", "LinearAlgebra", "Settings", "Records", "StrictJSON", "Digests",
-        "Multipliers", "SystemSupport", "CLinux",
+        "Engines", "Results", "Tokenizer", "ModelFormats", "LinearAlgebra", "Settings", "Records", "StrictJSON",
+        "Digests", "Multipliers", "SystemSupport", "CLinux",
       ]),
     model.part(
       "Transformer",
