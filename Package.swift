@@ -103,7 +103,7 @@ let package = Package(
     shared.part("Results", ["Records", "Search", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("RPCProtocol", ["Results", "Records", "Settings", "Multipliers", "StrictJSON"]),
     shared.part("ModelFormats", ["FileKinds", "StrictJSON", "Digests", "Multipliers", "SystemSupport"]),
-    shared.part("Experts", ["FileKinds", "ModelFormats", "Multipliers", "StrictJSON", "Digests"]),
+    shared.part("Experts", ["FileKinds", "ModelFormats", "Multipliers", "Records", "StrictJSON", "Digests"]),
     shared.part("Sandbox", ["Records", "SystemSupport"]),
     shared.part(
       "Evaluation",

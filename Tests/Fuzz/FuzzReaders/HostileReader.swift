@@ -29,7 +29,7 @@ package struct HostileReader: Sendable {
   package static let all = [
     json, json5, safetensors, expert, expertIndex, gguf, ggufPart, config, torch, pickle, tokenizer, rows, settings,
     request,
-    redo, workerRequest, workerReply, chatTemplate,
+    redo, workerRequest, workerReply, chatTemplate, servedName,
   ]
 }
 
