@@ -268,7 +268,8 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Engines", "Transformer", "Sandbox", "Records", "Results", "Settings", "StrictJSON",
+        "Evaluation", "Training", "Engines", "Transformer", "SVF", "Sandbox", "Records", "Results", "Settings",
+        "StrictJSON",
         "Digests", "SystemSupport", "ModelSamples", "TestSupport",
       ]),
 

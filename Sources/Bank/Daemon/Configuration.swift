@@ -13,6 +13,13 @@ package struct Configuration: Record {
   @Setting("mode of the socket in octal: whom it admits may read") package var socketMode: FileMode = 0o660
   @Setting("group whose members may change things, as root and t2d's own user may")
   package var adminGroup: String?
+  @Setting(
+    "group that may read adapters, that of the engines, in which t2d's user must be; default the group of t2d")
+  package var adapterGroup: String?
+  @Setting(
+    "bytes of adapters that are kept for engines, beyond which those that were resolved longest ago are removed",
+    1...1 << 50)
+  package var adapterBudget = 1 << 30
   @Setting("least urgent messages that are written to standard error") package var logLevel = Logger.Level.info
   @Setting(
     "when a new version of an expert becomes active: immediate, once it is accepted; manual, once it is promoted")

@@ -19,6 +19,7 @@ final class Coordinator {
   let log: Logger
   let writer: CatalogueWriter
   let calls: WorkerCalls
+  let adapters: AdapterStore
   private(set) lazy var jobs = JobRunner(
     owner: self, writer: writer, calls: calls, board: board, stopAfter: configuration.worker.stopAfter, log: log)
   /// Pairs that need a search, until things have been quiet for a while.
@@ -41,7 +42,8 @@ final class Coordinator {
 
   /// `post` runs something on the catalogue's thread later; any thread may call it.
   init(
-    paths: DaemonPaths, configuration: Configuration, snapshots: CurrentSnapshot, board: StatusBoard, log: Logger,
+    paths: DaemonPaths, configuration: Configuration, adapterGroup: UInt32?, snapshots: CurrentSnapshot,
+    board: StatusBoard, log: Logger,
     post: @escaping @Sendable (@escaping CatalogueThread.Work) -> Void
   ) throws(RegistryError) {
     self.paths = paths
@@ -49,6 +51,7 @@ final class Coordinator {
     self.board = board
     self.log = log
     store = paths.store
+    adapters = AdapterStore(directory: paths.adapters, budget: configuration.adapterBudget, group: adapterGroup)
     debounce = Debounce(quiet: configuration.debounce.quiet, limit: configuration.debounce.limit)
     try store.prepare()
     writer = try CatalogueWriter(

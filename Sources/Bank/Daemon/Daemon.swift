@@ -38,8 +38,12 @@ package final class Daemon: Sendable {
     do throws(DispatchTemplateError) { _ = try templates.get() } catch {
       throw .configuration(.template(error))
     }
+    let adapterGroup = try Self.group(configuration.adapterGroup, member: "adapter_group")
     try paths.prepare()
     lock = Mutex(try Self.lock(paths))
+    do throws(SystemCallError) { try AdapterStore.prepare(paths.adapters, group: adapterGroup) } catch {
+      throw .files(error)
+    }
 
     do throws(SystemCallError) { catalogue = try CatalogueThread() } catch { throw .files(error) }
     let snapshots = CurrentSnapshot(Snapshot.empty)
@@ -47,7 +51,8 @@ package final class Daemon: Sendable {
     try catalogue.start { () throws(DaemonError) in
       do throws(RegistryError) {
         return try Coordinator(
-          paths: paths, configuration: configuration, snapshots: snapshots, board: board, log: log, post: post)
+          paths: paths, configuration: configuration, adapterGroup: adapterGroup, snapshots: snapshots, board: board,
+          log: log, post: post)
       } catch {
         throw .store(error)
       }
@@ -153,19 +158,21 @@ package final class Daemon: Sendable {
     throw .alreadyRunning(pid: pid, prefix: paths.prefix.isEmpty ? "/" : paths.prefix)
   }
 
+  /// The number of the group that a member of the configuration names, where it does.
+  private static func group(_ name: String?, member: String) throws(DaemonError) -> UInt32? {
+    guard let name else { return nil }
+    if let group = groupNumber(name) { return group }
+    throw .configuration(
+      .content(
+        path: "t2d.json5",
+        RecordError(.invalid, at: member, "is \(quoted(name)), and this system has no such group")))
+  }
+
   private static func listen(
     _ service: Service, _ paths: DaemonPaths, _ configuration: Configuration, _ log: Logger
   ) throws(DaemonError) -> RPCServer {
     var authority = RPCAuthority()
-    if let name = configuration.adminGroup {
-      guard let group = groupNumber(name) else {
-        throw .configuration(
-          .content(
-            path: "t2d.json5",
-            RecordError(.invalid, at: "admin_group", "is \(quoted(name)), and this system has no such group")))
-      }
-      authority.adminGroup = group
-    }
+    authority.adminGroup = try group(configuration.adminGroup, member: "admin_group")
     do throws(RPCServerError) {
       let server = try RPCServer(
         path: paths.socket, mode: configuration.socketMode.bits, authority: authority, logger: log, handler: service)

@@ -18,6 +18,8 @@ package struct DaemonPaths: Sendable {
   package var state: String { prefix + "/var/lib/t2d" }
   package var run: String { prefix + "/var/run/t2d" }
   package var pidFile: String { run + "/t2d.pid" }
+  /// See `AdapterStore`.
+  package var adapters: String { run + "/adapters" }
   package var lock: String { state + "/lock" }
   package var catalogue: String { state + "/catalogue.sqlite" }
   package var cookies: String { state + "/cookies" }

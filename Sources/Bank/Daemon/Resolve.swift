@@ -105,11 +105,7 @@ extension Service {
     }
     if let task {
       let found = try served(task, model: model.name)
-      // The stored vectors are the effective multipliers: one expert of weight one.
-      let mixture = found.mixture
-      let vectors = ExpertReference(
-        name: task, version: mixture.revision, digest: mixture.record.digest ?? "",
-        path: paths.store.path(mixture.blob), blob: mixture.blob.hex)
+      let vectors = reference(found.mixture)
       return (
         .expert(vectors, rescale: .none),
         .of(mixture: task, digest: vectors.digest, generation: found.generation)

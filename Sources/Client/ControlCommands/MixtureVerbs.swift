@@ -1,3 +1,5 @@
+import Experts
+import Glibc
 import RPCClient
 import RPCProtocol
 import ResultText
@@ -77,10 +79,69 @@ extension Verb {
       }
       try invocation.finish(started, job: started.job, AblateResult.self) { invocation.showAblation($0) }
     },
+    make(
+      "mixture export", [.one("NAME", "name"), .one("DIR")],
+      [
+        model,
+        .flag(
+          "--vllm", nil, "the container of s - 1, exact, for a vLLM with t2d's extension; others answer as the base"),
+        .value("--lora", "RANK", "rank", "a LoRA of this rank, for any server; what it misses is said"),
+      ], methods: ["mixture.export"], "Write a mixture or an expert as an adapter.",
+      notes:
+        "NAME is TASK[@GENERATION], else EXPERT[@VERSION]; expert:NAME[@VERSION]; or a mixture, as math=0.7+code@2=0.3 with "
+        + "#sum or #delta behind it where it matters. DIR is new, and is there whole when this ends, or not at all: "
+        + "adapter_config.json and adapter_model.safetensors, as PEFT lays them out. A LoRA of rank K is exact where at most K "
+        + "multipliers of each matrix are not 1, as in experts of 'train --components K'."
+    ) { invocation throws(ControlError) in try invocation.exportMixture() },
   ]
 }
 
 extension Invocation {
+  /// Writes the two files beside DIR, and gives them its name.
+  fileprivate func exportMixture() throws(ControlError) {
+    guard command.has("--vllm") != command.has("--lora") else {
+      throw .usage(
+        "t2ctl mixture export needs either --vllm or --lora RANK",
+        hint: "--vllm is exact and needs t2d's extension; --lora is for any server")
+    }
+    var params = try parameters(for: MixtureExport.self)
+    params["pass_fd"] = true
+    let made = try call(MixtureExport.self, params, timeout: .seconds(3600))
+    let path = try absolutePath(argument(1))
+    let (parent, name) = FileSystem.split(path)
+    let temporary = "\(parent)/.\(name).\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp"
+    do throws(SystemCallError) { try FileSystem.createDirectories(temporary) } catch { throw .file(error) }
+    defer { _ = try? FileSystem.removeTree(temporary) }
+    try writePassedFile(to: "\(temporary)/\(AdapterFiles.weights)", bytes: made.bytes)
+    do throws(SystemCallError) {
+      try FileSystem.writeAtomically(
+        "\(temporary)/\(AdapterFiles.configuration)", JSONValue.object(made.configuration).serialized(pretty: true),
+        mode: 0o644)
+      try FileSystem.rename(temporary, to: path)
+    } catch  where [EEXIST, ENOTEMPTY, ENOTDIR].contains(error.number) {
+      throw .failed("'\(escaped(path))' exists, and nothing is overwritten; name another directory, or remove it first")
+    } catch {
+      throw .file(error)
+    }
+    answer(made) { made in
+      for warning in made.warnings ?? [] { console.note("warning: \(escaped(warning))") }
+      console.print(
+        "\(escaped(made.name)) on \(escaped(made.model)): wrote \(bytesText(Int64(made.bytes))) to \(escaped(path))")
+      console.print("digest: \(made.digest)")
+      if let fit = made.fit { console.print(Self.fitText(fit)) }
+    }
+  }
+
+  private static func fitText(_ fit: LowRankFit) -> String {
+    guard !fit.exact else {
+      return "exact: no matrix has more than \(fit.components) multipliers other than 1, and the rank is \(fit.rank)"
+    }
+    return
+      "not exact: up to \(fit.components) multipliers of a matrix are not 1; rank \(fit.rank) keeps "
+      + "\(fixed(fit.energyMean * 100, 2)) % of the squared change of a matrix on average, "
+      + "\(fixed(fit.energyLeast * 100, 2)) % at least, and the relative error of all together is \(fixed(fit.relativeError, 4))"
+  }
+
   /// What is served for a task.
   func mixture(_ params: JSONObject) throws(ControlError) -> Answer<MixtureGet.Served> {
     let answer = try call(MixtureGet.self, params)

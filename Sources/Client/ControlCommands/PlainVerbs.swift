@@ -5,7 +5,8 @@ import SystemSupport
 extension Verb {
   static let plainVerbs: [Verb] = [
     make(
-      "rpc", [.one("METHOD"), .optional("KEY=VALUE", repeats: true)], methods: ["system.hello", "system.shutdown"],
+      "rpc", [.one("METHOD"), .optional("KEY=VALUE", repeats: true)],
+      methods: ["system.hello", "system.shutdown", "adapter.resolve"],
       "Call any method and print its result object.",
       notes:
         "A VALUE of digits is an integer, true, false and null are themselves, one that begins with {, [ or a quote "

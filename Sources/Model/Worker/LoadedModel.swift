@@ -1,6 +1,6 @@
-import Digests
 import EngineLink
 import Engines
+import Experts
 import LinearAlgebra
 import ModelFormats
 import Multipliers
@@ -92,20 +92,10 @@ final class LoadedModel: Sendable {
     }
   }
 
-  /// What names the multipliers of a view: SHA-256 over the target matrices in the model's order, each as its name, a
-  /// zero byte, and its multipliers as little-endian floats, ones where it is not factored. Nil for the base, which a
-  /// vector of ones is too.
+  /// What names the multipliers of a view; nil for the base, which a vector of ones is too.
   func digest(of view: WeightView) -> String? {
     guard case .factored(let vector) = view, !vector.isIdentity else { return nil }
-    var hash = SHA256()
-    for (index, matrix) in model.layout.matrices.enumerated() {
-      hash.update(matrix.name + "\0")
-      let values =
-        matrix.isFactored
-        ? Array(vector.values[model.layout.range(of: index)]) : [Float](repeating: 1, count: matrix.shortSide)
-      unsafe values.withUnsafeBytes { unsafe hash.update($0) }
-    }
-    return hash.finish().description
+    return vector.digest(in: model.layout).description
   }
 
   // MARK: - short requests

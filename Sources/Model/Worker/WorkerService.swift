@@ -14,8 +14,8 @@ import WorkerProtocol
 ///
 /// The caller of `handle` reads and only sorts requests; the thread `short` answers tokenize and score, decides what
 /// is to be dispatched, and prepares what is to be generated, one after the other; `generate` decodes all of that
-/// together; `job` runs one job at a time. For models that engines elsewhere compute `short` and `generate` have twins, which
-/// wait for those and hold up nobody else. They share the compute pool, where the tiles of a short request go before
+/// together; `job` runs one job at a time; `export` writes what somebody takes away. For models that engines elsewhere
+/// compute `short` and `generate` have twins, which wait for those and hold up nobody else. They share the compute pool, where the tiles of a short request go before
 /// those of a job, so it waits for a tile and not for a search.
 ///
 /// `memory` is answered where it is read: the daemon takes it for the sign of life, and a short request may be loading a
@@ -30,6 +30,7 @@ package final class WorkerService: Sendable {
   /// What is being generated, by the number of its request.
   private let tasks = Mutex<[Int64: GenerateTask]>([:])
   private let jobs: Mailbox<RunningJob>
+  private let exports: Mailbox<@Sendable () -> Void>
   private let running = Mutex<RunningJob?>(nil)
 
   /// - Parameters:
@@ -57,11 +58,16 @@ package final class WorkerService: Sendable {
     short = try Mailbox()
     shortElsewhere = try Mailbox()
     jobs = try Mailbox()
+    exports = try Mailbox()
     generator = try Generator()
     for (name, mailbox) in [("short", short), ("short engine", shortElsewhere)] {
       _ = try OwnedThread(name: name) {
         while let work = mailbox.take() { work() }
       }
+    }
+    // A LoRA of a large model takes many seconds, for which nobody who asks the model waits.
+    _ = try OwnedThread(name: "export") { [self] in
+      while let work = exports.take() { work() }
     }
     _ = try OwnedThread(name: "job") { [self] in
       while let job = jobs.take() { run(job) }
@@ -84,6 +90,7 @@ package final class WorkerService: Sendable {
     case .hello, .plan: short.put { self.answer(request) }
     case .tokenize(let model, _, _): thread(of: model).put { self.answer(request) }
     case .score(let call): thread(of: call.model).put { self.answer(request) }
+    case .export: exports.put { self.answer(request) }
     case .generate(let call): generate(request.id, call)
     case .dispatch(let call): dispatch(request.id, call)
     case .cancelRequest(let id):
@@ -118,6 +125,7 @@ package final class WorkerService: Sendable {
     shortElsewhere.close()
     generator.stop()
     jobs.close()
+    exports.close()
   }
 
   // MARK: - short requests
@@ -154,6 +162,8 @@ package final class WorkerService: Sendable {
     case .score(let call):
       return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
     case .plan(let path, let modules): return try plan(path, modules).json
+    case .export(let call):
+      return try models.using(call.model) { (model) throws(WorkerFault) in try model.answer(call) }.json
     case .generate, .dispatch, .cancelRequest, .startJob, .cancelJob:
       preconditionFailure("not answered here: \(request.call.method)")
     }

@@ -89,3 +89,33 @@ package func writeSafetensors(
     throw .system(error)
   }
 }
+
+/// A safetensors file of F32 that is written tensor by tensor: it need not fit into memory. Without fsync.
+package struct SafetensorsStream {
+  private let file: FileDescriptor
+  /// What is still to come, in its order.
+  private var shapes: ArraySlice<(name: String, shape: [Int])>
+
+  /// Writes the header. The names are in the order of their bytes, which is that of the file.
+  package init(to file: FileDescriptor, shapes: [(name: String, shape: [Int])]) throws(SystemCallError) {
+    precondition(
+      zip(shapes, shapes.dropFirst()).allSatisfy { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) },
+      "the tensors are not in the order of their names")
+    self.file = file
+    self.shapes = shapes[...]
+    try file.write(all: headerBytes(shapes.map { ($0.name, .f32, $0.shape) }, []))
+  }
+
+  /// The values of the next tensor, row-major.
+  package mutating func write(_ values: [Float]) throws(SystemCallError) {
+    guard let next = shapes.popFirst(), next.shape.reduce(1, *) == values.count else {
+      preconditionFailure("\(values.count) values are not those of the next tensor")
+    }
+    try file.write(all: unsafe values.withUnsafeBytes { unsafe Array($0) })
+  }
+
+  /// To be called at the end: a file that lacks tensors is none.
+  package consuming func finish() {
+    precondition(shapes.isEmpty, "\(shapes.count) tensors were not written")
+  }
+}

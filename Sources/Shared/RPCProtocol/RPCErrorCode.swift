@@ -36,6 +36,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
   case notStored = 1016
   case unconfirmed = 1017
   case damaged = 1018
+  case notFound = 1019
 
   case workerUnavailable = 1100
   case modelError = 1101
@@ -86,6 +87,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .notStored: "not_stored"
     case .unconfirmed: "unconfirmed"
     case .damaged: "damaged"
+    case .notFound: "not_found"
     case .workerUnavailable: "worker_unavailable"
     case .modelError: "model_error"
     case .jobFailed: "job_failed"
@@ -136,6 +138,7 @@ package enum RPCErrorCode: Int, CaseIterable, Sendable {
     case .notStored: "the disk refused the change, and nothing was changed; try again when it has room and works"
     case .unconfirmed: "the disk failed so that it is not known whether the change was made; look again when it works"
     case .damaged: "what is stored is not what was stored, so it is not used; the hint says what heals it"
+    case .notFound: "there is neither a task nor an expert of this name"
     case .workerUnavailable: "the worker is not running, or ended during the request"
     case .modelError: "the model could not be loaded or run"
     case .jobFailed: "the job ended with an error"

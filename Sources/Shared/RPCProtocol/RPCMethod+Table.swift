@@ -1,7 +1,7 @@
 extension RPCMethod {
   /// The version of the protocol: a number that grows when a method or a member is added. Nothing is removed or
   /// retyped under one major version of t2d.
-  package static let protocolVersion = 4
+  package static let protocolVersion = 5
 
   /// Every method that the daemon answers, in the order of the manual: one line each.
   package static let declarations: [any RPCMethodDeclaration.Type] = [
@@ -38,6 +38,8 @@ extension RPCMethod {
     MixtureList.self,
     MixtureLog.self,
     MixtureAblate.self,
+    MixtureExport.self,
+    AdapterResolve.self,
     RemovalList.self,
     RemovalUndo.self,
     CheckRun.self,

@@ -95,6 +95,16 @@ package enum FileSystem {
     }
   }
 
+  /// Gives a file or a directory to a group, and follows no symbolic link.
+  package static func setGroup(_ path: String, _ group: UInt32) throws(SystemCallError) {
+    // The highest number leaves the owner (man 2 chown).
+    guard unsafe lchown(path, .max, group) == 0 else {
+      throw SystemCallError(
+        "give to group \(group)", path,
+        hint: errno == EPERM ? "who runs this must be a member of the group, or root" : nil)
+    }
+  }
+
   /// Removes a file; one that is not there is no error. Returns whether it was.
   @discardableResult
   package static func remove(_ path: String) throws(SystemCallError) -> Bool {

@@ -208,6 +208,18 @@ package struct GenerateAnswer: WorkerResult {
   package init(generations: [Generation]) { self.generations = generations }
 }
 
+package struct ExportAnswer: WorkerResult {
+  /// Of the multipliers, see `MultiplierVector.digest(in:)`.
+  package var digest: String
+  /// Of a LoRA.
+  package var fit: LowRankFit?
+
+  package init(digest: String, fit: LowRankFit? = nil) {
+    self.digest = digest
+    self.fit = fit
+  }
+}
+
 extension MemoryPlan: WorkerResult {}
 
 package struct MemoryAnswer: WorkerResult {

@@ -42,6 +42,8 @@ package enum WorkerCall: WorkerMessage {
   /// What a model at a path, or the one that a `config.json` describes, would need with matrices of some modules factored,
   /// or all. Answer: `MemoryPlan`.
   case plan(path: String, modules: [String])
+  /// Answer: `ExportAnswer`, when the file is written.
+  case export(ExportCall)
 }
 
 extension WorkerCall {
@@ -49,7 +51,7 @@ extension WorkerCall {
     case hello, tokenize, score, generate, dispatch, cancel
     case startJob = "job.start"
     case cancelJob = "job.cancel"
-    case memory, plan
+    case memory, plan, export
   }
   private enum CodingKeys: String, CodingKey { case method, params }
 
@@ -65,6 +67,7 @@ extension WorkerCall {
     case .cancelJob: .cancelJob
     case .memory: .memory
     case .plan: .plan
+    case .export: .export
     }
   }
 
@@ -104,6 +107,7 @@ extension WorkerCall {
     case .plan:
       let asked = try params(Place.self)
       self = .plan(path: asked.path, modules: asked.modules)
+    case .export: self = .export(try params())
     }
   }
 
@@ -122,6 +126,7 @@ extension WorkerCall {
       case .cancelJob(let job): JobCancellation(job: job)
       case .memory: Nothing()
       case .plan(let path, let modules): Place(path: path, modules: modules)
+      case .export(let call): call
       }
     try container.encode(params, forKey: .params)
   }
@@ -148,6 +153,23 @@ package struct ScoreCall: WorkerMessage {
     self.weights = weights
     self.top = top
     self.special = special
+  }
+}
+
+/// What weights are, as a file: the effective multipliers as an expert of kind `mixture`, or the factors of a LoRA.
+package struct ExportCall: WorkerMessage {
+  package var model: ModelReference
+  package var weights: Weights
+  /// Of the LoRA; nil: the multipliers.
+  package var rank: Int?
+  /// Where the file is written, with nothing there yet.
+  package var path: String
+
+  package init(model: ModelReference, weights: Weights, rank: Int? = nil, path: String) {
+    self.model = model
+    self.weights = weights
+    self.rank = rank
+    self.path = path
   }
 }
 

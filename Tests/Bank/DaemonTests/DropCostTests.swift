@@ -24,7 +24,8 @@ import Testing
       paths = DaemonPaths(prefix: prefix, socket: "t2d.sock")
       try paths.prepare()
       coordinator = try Coordinator(
-        paths: paths, configuration: .forTests, snapshots: snapshots, board: StatusBoard(), log: .silent,
+        paths: paths, configuration: .forTests, adapterGroup: nil, snapshots: snapshots, board: StatusBoard(),
+        log: .silent,
         post: { _ in })
       directory = try FileDescriptor.open(paths.experts, O_RDONLY | O_DIRECTORY)
       mailbox = try Mailbox()

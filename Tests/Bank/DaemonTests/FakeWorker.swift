@@ -158,6 +158,12 @@ final class FakeWorker: WorkerLauncher {
     case .dispatch(let call):
       answer(
         DispatchAnswer(decision: Self.decision(call.dispatch), promptTokens: 3, queueSeconds: 0, seconds: 0.1).json)
+    case .export(let call):
+      do {
+        answer(try Self.export(call).json)
+      } catch {
+        say(.fault(id: request.id, WorkerFault(.files, "\(error)")), socket)
+      }
     case .cancelRequest:
       state.withLock { $0.cancelledRequests += 1 }
       answer([:])
@@ -173,6 +179,23 @@ final class FakeWorker: WorkerLauncher {
       return run(start, socket)
     }
     return true
+  }
+
+  /// Multipliers of 0.5, or a file that is no LoRA.
+  private static func export(_ call: ExportCall) throws -> ExportAnswer {
+    let facts = try TinyModel.facts(ofFile: call.model.path)
+    let layout = MultiplierLayout(facts.targets)
+    let vector = MultiplierVector([Float](repeating: 0.5, count: layout.count))
+    guard let rank = call.rank else {
+      let signature = ModelSignature(
+        name: "tiny", modelID: "tiny", digest: SHA256.digest([]), architecture: facts.architecture, layout: layout)
+      try MixtureFile(name: "export", task: nil, vector: vector, model: signature, parents: []).write(to: call.path)
+      return ExportAnswer(digest: vector.digest(in: layout).description)
+    }
+    try FileSystem.writeAtomically(call.path, Array("LoRA of \(rank)".utf8))
+    return ExportAnswer(
+      digest: vector.digest(in: layout).description,
+      fit: LowRankFit(rank: rank, components: 4, relativeError: 0.5, energyMean: 0.75, energyLeast: 0.5))
   }
 
   /// The first label, always.

@@ -274,6 +274,44 @@ import Testing
     }
   }
 
+  @Test func anExportIsADirectoryThatIsThereWholeOrNotAtAll() throws {
+    try withTemporaryDirectory { store in
+      try FileSystem.writeAtomically(store + "/blob", Array("weights".utf8))
+      try withDaemon { request, reply in
+        let file = try? FileDescriptor.open(store + "/blob")
+        var changes: JSONObject = ["bytes": 7, "configuration": ["r": 1]]
+        if let rank = request.params["rank"] {
+          changes["fit"] = [
+            "rank": rank, "components": 24, "exact": .bool(rank == 24), "relative_error": 0.25, "energy_mean": 0.96,
+            "energy_least": 0.5,
+          ]
+        }
+        reply.succeed(.object(changes), descriptor: request.params["pass_fd"] == true ? file : nil)
+      } _: { daemon, options, directory in
+        let target = directory + "/new/adapter"
+        let made = run(["mixture", "export", "arc", "--vllm", target] + options)
+        #expect(made.status == 0, "\(made.error)")
+        let weights = try FileSystem.readAll(target + "/adapter_model.safetensors", maximumBytes: 100)
+        #expect(weights == Array("weights".utf8))
+        let text = try FileSystem.readAll(target + "/adapter_config.json", maximumBytes: 4096)
+        #expect(try parseJSON(text)["r"] == 1)
+        #expect(daemon.calls(of: "mixture.export").first == ["name": "arc", "pass_fd": true])
+        // Nothing is overwritten, and nothing is left beside it.
+        let again = run(["mixture", "export", "arc", target, "--lora", "4"] + options)
+        #expect(again.status == 1 && again.error.contains("exists, and nothing is overwritten"))
+        #expect(try FileSystem.entries(directory + "/new").compactMap(\.text) == ["adapter"])
+        let lossy = run(["mixture", "export", "arc", directory + "/lossy", "--lora", "4"] + options)
+        #expect(lossy.out.contains("not exact: up to 24 multipliers of a matrix are not 1; rank 4 keeps 96.00 %"))
+        #expect(lossy.out.contains("50.00 % at least, and the relative error of all together is 0.2500"))
+        let exact = run(["mixture", "export", "arc", directory + "/exact", "--lora", "24"] + options)
+        #expect(exact.out.contains("exact: no matrix has more than 24 multipliers other than 1, and the rank is 24"))
+        for wrong in [[], ["--vllm", "--lora", "4"]] {
+          #expect(run(["mixture", "export", "arc", directory + "/x"] + wrong + options).status == 3)
+        }
+      }
+    }
+  }
+
   @Test func everyFileOfATaskIsVerifiedByTheSettingsBesideIt() throws {
     try withDaemon { request, reply in
       let path = request.params["path"]?.stringValue ?? ""

@@ -35,7 +35,7 @@ import Testing
       "mixture.get if_generation", "mixture.get pass_fd", "expert.export pass_fd", "generate messages",
       "events.subscribe follow", "expert.verify path", "task.verify path", "task.verify settings", "model.add path",
       "model.plan path",
-      "check.run kind", "dispatch.evaluate path", "system.backup path",
+      "check.run kind", "dispatch.evaluate path", "system.backup path", "mixture.export pass_fd",
     ]
     for method in RPCMethod.all {
       guard let verb = Verb.all.first(where: { $0.name == method.verb }) else { continue }

@@ -39,7 +39,7 @@ struct Placeholders {
   /// What a model computes, where it is not a share of right answers.
   private static let computed: Set = [
     "alpha", "found_alpha", "loss", "reward", "kl", "gradient_norm", "probability", "label_probability", "spread",
-    "best", "mean",
+    "best", "mean", "relative_error", "energy_mean", "energy_least",
   ]
   private static let computedBelowZero: Set = [
     "logprobs", "sum", "logit", "fit_loglik", "held_out_loglik", "best_log_likelihood", "loglik",

@@ -96,7 +96,7 @@ import Testing
       "bad_model": 1203,
       "file_not_readable": 1204, "incompatible_shapes": 1011, "unknown_check": 1012,
       "no_dispatcher": 1013, "empty_bank": 1014, "unknown_label": 1015, "not_stored": 1016, "unconfirmed": 1017,
-      "bad_template": 1205, "file_not_writable": 1206, "damaged": 1018,
+      "bad_template": 1205, "file_not_writable": 1206, "damaged": 1018, "not_found": 1019,
     ]
     #expect(published == Dictionary(uniqueKeysWithValues: RPCErrorCode.allCases.map { ($0.kind, $0.rawValue) }))
   }

@@ -83,8 +83,8 @@ package enum Leftovers {
 
   // MARK: - Files
 
-  /// What a daemon that has ended may not leave below its prefix: anything in the runtime directory, in staging or among
-  /// the cookies, what does not belong to the store, and temporary names anywhere.
+  /// What a daemon that has ended may not leave below its prefix: anything in the runtime directory but adapters, which
+  /// engines go on using, in staging or among the cookies, what does not belong to the store, and temporary names anywhere.
   package static func files(ofPrefix prefix: String) throws -> [String] {
     let state = prefix + "/var/lib/t2d"
     let empty = [prefix + "/var/run/t2d", prefix + "/tmp", state + "/staging", state + "/cookies"]
@@ -97,6 +97,7 @@ package enum Leftovers {
     try forEachEntry(below: prefix) { path, _ in
       let (directory, name) = FileSystem.split(path)
       let isStrange = directory == state && !store.contains(name)
+      if path == empty[0] + "/adapters" { return }
       if empty.contains(directory) || isStrange || name.hasPrefix(".") { found.append(path) }
     }
     return found

@@ -107,6 +107,8 @@ import WorkerProtocol
               sources: [.init(label: "a", task: task)])), settings: TrainingSettings(), expertPath: "/staging/e",
           statePath: "/trainings/s"))),
     .plan(path: "/models/config.json", modules: ["mlp"]),
+    .export(ExportCall(model: model, weights: mixture, path: "/staging/x")),
+    .export(ExportCall(model: model, weights: .base, rank: 16, path: "/staging/x")),
     .startJob(JobStart(job: 6, spec: InspectSpec(path: "/m", cacheDirectory: "/c"))),
     .startJob(
       JobStart(
