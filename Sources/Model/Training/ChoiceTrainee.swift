@@ -37,6 +37,7 @@ package struct ChoiceTrainee: TrainedModel {
 
   package var rowCount: Int { examples.count }
   package var parameterCount: Int { weights.start.count }
+  package var groups: [Range<Int>] { weights.groups }
   package var rewardIsSampled: Bool { false }
 
   package func cost(of rows: [Int]) -> TrainingCost {

@@ -52,6 +52,7 @@ package struct GenerationTrainee: TrainedModel {
 
   package var rowCount: Int { rows.count }
   package var parameterCount: Int { weights.start.count }
+  package var groups: [Range<Int>] { weights.groups }
   package var rewardIsSampled: Bool { settings.objective == .reinforce }
 
   private var temperature: Float { settings.objective == .reinforce ? Float(settings.temperature) : 1 }

@@ -38,6 +38,8 @@ package struct TrainedAdapters: TrainedParameters {
 
   package var origin: Float { 0 }
   package var trainedCount: Int { layout.count }
+  /// Nothing is chosen of them.
+  package var groups: [Range<Int>] { [] }
 
   package func view(at parameters: [Float]) -> WeightView {
     .lowRank(LowRankWeights([(LowRankAdapters(layout, parameters: parameters), 1)], model: languageModel))

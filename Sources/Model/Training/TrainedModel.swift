@@ -8,6 +8,8 @@ package import Results
 package protocol TrainedModel {
   var rowCount: Int { get }
   var parameterCount: Int { get }
+  /// See ``TrainedParameters/groups``.
+  var groups: [Range<Int>] { get }
   /// Whether a reward is that of sampled answers: a step without one may be bad luck, and the next has other answers.
   var rewardIsSampled: Bool { get }
 

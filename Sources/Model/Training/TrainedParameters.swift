@@ -13,6 +13,8 @@ package protocol TrainedParameters {
   var origin: Float { get }
   /// How many numbers change.
   var trainedCount: Int { get }
+  /// Those of one matrix each, where a training may choose some of each.
+  var groups: [Range<Int>] { get }
 
   func view(at parameters: [Float]) -> WeightView
 
@@ -36,29 +38,35 @@ package struct TrainedMultipliers: TrainedParameters {
   private let space: ParameterSpace
   private let isTrained: [Bool]
   private let lowestLayer: Int
+  package let groups: [Range<Int>]
+  package let trainedCount: Int
 
   /// Of the mask, so that a logit of 0 is a multiplier of exactly 1, the base, and none leaves 0 to 2.
   package static let maximumMultiplier: Float = 2
 
   /// - Parameters:
   ///   - matrices: the numbers of those that are trained.
-  ///   - components: how many of each, those of the largest singular values; nil: all.
+  ///   - largest: how many of each, those of the largest singular values; nil: all.
+  ///   - chosen: how many of these the training chooses; nil: all.
   package init(
-    _ model: any Engine, space: ParameterSpace = .multiplier, matrices: [Int], components: Int? = nil
+    _ model: any Engine, space: ParameterSpace = .multiplier, matrices: [Int], largest: Int? = nil,
+    chosen: Int? = nil
   ) {
     self.model = model
     self.space = space
     var isTrained = [Bool](repeating: false, count: model.layout.count)
-    for matrix in matrices {
-      for i in model.layout.range(of: matrix).prefix(components ?? .max) { isTrained[i] = true }
+    groups = matrices.map { matrix in
+      let range = model.layout.range(of: matrix)
+      return range.lowerBound..<min(range.upperBound, range.lowerBound + min(range.count, largest ?? .max))
     }
+    for i in groups.joined() { isTrained[i] = true }
     self.isTrained = isTrained
+    trainedCount = groups.reduce(0) { $0 + min($1.count, chosen ?? .max) }
     lowestLayer = matrices.compactMap { model.layout.matrices[$0].layer }.min() ?? 0
   }
 
   package var start: [Float] { [Float](repeating: origin, count: model.layout.count) }
   package var origin: Float { space == .logit ? 0 : 1 }
-  package var trainedCount: Int { isTrained.count { $0 } }
 
   package func view(at parameters: [Float]) -> WeightView { .factored(vector(parameters)) }
 

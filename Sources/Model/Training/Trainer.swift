@@ -32,12 +32,14 @@ package struct Trainer {
   private let order: RowOrder
   /// Told of each point of the curve when it is complete.
   private let report: (CurvePoint) -> Void
+  /// Told how many batches of how many were asked for the choice of components.
+  private let choosing: (_ done: Int, _ of: Int) -> Void
   /// Makes a state last; called after each validation.
   private let save: (TrainingState) throws(TrainingError) -> Void
 
   package init(
     _ settings: TrainingSettings, model: any TrainedModel, state: TrainingState,
-    report: @escaping (CurvePoint) -> Void,
+    report: @escaping (CurvePoint) -> Void, choosing: @escaping (_ done: Int, _ of: Int) -> Void = { _, _ in },
     save: @escaping (TrainingState) throws(TrainingError) -> Void
   ) throws(TrainingError) {
     precondition(settings.trainingProblem == nil, "settings that were not checked: \(settings.trainingProblem ?? "")")
@@ -49,6 +51,7 @@ package struct Trainer {
     self.model = model
     self.state = state
     self.report = report
+    self.choosing = choosing
     self.save = save
   }
 
@@ -60,6 +63,7 @@ package struct Trainer {
       state.curve = [point]
       report(point)
     }
+    try chooseComponents()
     var reason = StopReason.steps
     var problem: TrainingError?
     do throws(TrainingError) {
@@ -94,10 +98,37 @@ package struct Trainer {
     state.validations.count { $0.step > state.bestStep } >= settings.patience
   }
 
+  /// Sums the gradient at the base over the rows of the first steps, and keeps in each matrix the components whose sums are
+  /// largest. To first order that is where a step of one size, as Adam's are, lowers the loss most; a sum of absolute values
+  /// would choose those that the rows disagree about. Of equals the larger singular value is kept. What is not chosen stays
+  /// where it began, so the optimizer never learns of it.
+  ///
+  /// A pure function of settings, rows and model: a training that was cut before its first save chooses the same again.
+  private mutating func chooseComponents() throws(TrainingError) {
+    guard settings.choosingBatches > 0, state.chosen == nil, let kept = settings.chosenComponents else { return }
+    var sums = [Double](repeating: 0, count: model.parameterCount)
+    for batch in 0..<settings.choosingBatches {
+      choosing(batch, settings.choosingBatches)
+      let (gradient, _) = try model.gradient(
+        of: order.batch(settings.batch, step: batch), step: batch, at: state.parameters)
+      for (index, value) in gradient.enumerated() { sums[index] += Double(value) }
+    }
+    guard sums.allSatisfy(\.isFinite) else {
+      throw .diverged(step: 0, what: "the gradient that chooses its components is not finite")
+    }
+    var chosen = [Bool](repeating: false, count: model.parameterCount)
+    for group in model.groups {
+      let order = group.sorted { (abs(sums[$1]), $0) < (abs(sums[$0]), $1) }
+      for index in order.prefix(kept) { chosen[index] = true }
+    }
+    state.chosen = chosen
+  }
+
   private mutating func step() throws(TrainingError) -> CurvePoint {
     let number = state.step + 1
-    let (gradient, standing) = try model.gradient(
+    let (whole, standing) = try model.gradient(
       of: order.batch(settings.batch, step: state.step), step: state.step, at: state.parameters)
+    let gradient = state.chosen.map { chosen in zip(whole, chosen).map { $1 ? $0 : 0 } } ?? whole
     let (cut, norm) = clipped(gradient, to: settings.clip)
     // A loss or a length that is no number would make every parameter one.
     guard standing.loss.isFinite, norm.isFinite else {

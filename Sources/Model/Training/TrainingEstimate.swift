@@ -6,7 +6,7 @@ package struct TrainingEstimate: Sendable, Equatable {
   package var step: TrainingCost
   package var stepSeconds: Double
   package var validationSeconds: Double
-  /// To the last step, with the validation of the base; patience may end it before.
+  /// To the last step, with the choice of components and the validation of the base; patience may end it before.
   package var seconds: Double
 
   /// Rows that are measured: few, and enough that the weights are not all of the work.
@@ -34,6 +34,7 @@ package struct TrainingEstimate: Sendable, Equatable {
     stepSeconds = fewSeconds * Double(step.tokens) / Double(max(1, model.cost(of: few).tokens))
     validationSeconds = heldSeconds * Double(order.validation.count) / Double(held.count)
     let validations = 1 + (settings.steps + settings.validationInterval - 1) / settings.validationInterval
-    seconds = stepSeconds * Double(settings.steps) + validationSeconds * Double(validations)
+    seconds =
+      stepSeconds * Double(settings.steps + settings.choosingBatches) + validationSeconds * Double(validations)
   }
 }

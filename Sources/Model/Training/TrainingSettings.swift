@@ -24,6 +24,11 @@ extension TrainingSettings {
     return nil
   }
 
+  /// Batches whose gradient chooses the components; none where nothing is chosen. They come before the steps.
+  package var choosingBatches: Int {
+    method == .svf && chosenComponents != nil ? max(4, steps / 4) : 0
+  }
+
   /// The learning rate of a step, counted from 0: a line up, and then as the decay says.
   package func rate(at step: Int) -> Double {
     if step < warmUp { return learningRate * Double(step + 1) / Double(warmUp + 1) }

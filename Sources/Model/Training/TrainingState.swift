@@ -14,6 +14,8 @@ package struct TrainingState: Sendable, Equatable {
   package internal(set) var best: [Float]
   package internal(set) var bestStep = 0
   package internal(set) var curve: [CurvePoint] = []
+  /// Which parameters are trained, once they were chosen; nil where none are chosen.
+  package internal(set) var chosen: [Bool]?
 
   package var step: Int { optimizer.steps }
 
@@ -42,9 +44,11 @@ package struct TrainingState: Sendable, Equatable {
 
   /// A safetensors file: the numbers as tensors, which keeps their bits, the rest as JSON in its metadata.
   package var bytes: [UInt8] {
-    let tensors = [
+    var numbers = [
       ("parameters", parameters), ("first", optimizer.first), ("second", optimizer.second), ("best", best),
-    ].map { SafetensorsTensor(name: $0.0, shape: [$0.1.count], values: $0.1) }
+    ]
+    if let chosen { numbers.append(("chosen", chosen.map { $0 ? 1 : 0 })) }
+    let tensors = numbers.map { SafetensorsTensor(name: $0.0, shape: [$0.1.count], values: $0.1) }
     let facts = Facts(
       step: step, decay: optimizer.decay, origin: optimizer.origin, bestStep: bestStep, curve: curve)
     let text = RecordWriter.json(facts).jsonText
@@ -97,7 +101,12 @@ package struct TrainingState: Sendable, Equatable {
     else { return nil }
     // A state of a version that kept no sum is believed.
     let sum = entries["t2.training.sum"]
-    guard sum == nil || sum == Self.sum(of: [parameters, first, second, best], text) else { return nil }
+    let chosen = try? file.floats("chosen")
+    let numbers = [parameters, first, second, best] + (chosen.map { [$0] } ?? [])
+    guard sum == nil || sum == Self.sum(of: numbers, text), chosen.map({ $0.count == parameters.count }) ?? true else {
+      return nil
+    }
+    self.chosen = chosen.map { $0.map { $0 != 0 } }
     self.identity = identity
     self.parameters = parameters
     self.best = best

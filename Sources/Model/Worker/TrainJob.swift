@@ -47,7 +47,9 @@ struct TrainJob {
     let weights: any TrainedParameters =
       switch method {
       case .svf:
-        TrainedMultipliers(model.model, space: space, matrices: matrices, components: spec.settings.components)
+        TrainedMultipliers(
+          model.model, space: space, matrices: matrices, largest: spec.settings.largestComponents,
+          chosen: spec.settings.chosenComponents)
       case .lora: try adapters(matrices, seed: spec.settings.seed, on: model)
       }
     if spec.isEstimate { return .estimate(try estimate(sweep, data, weights, on: model)) }
@@ -145,6 +147,10 @@ struct TrainJob {
       if point.step > known { job.record(entry(point, run)) }
       best = [best, point.validation?.reward].compactMap { $0 }.max()
       report(point, run, best: best)
+    } choosing: { done, count in
+      job.report(
+        share(0, of: settings.steps, inPart: run.number, of: run.count), "choosing components",
+        "batch \(done + 1) of \(count)")
     } save: { (state) throws(TrainingError) in
       try save(state, path)
     }
@@ -219,6 +225,7 @@ struct TrainJob {
   ) throws(WorkerFault) {
     var trainedWith = RecordWriter.object(spec.settings)
     trainedWith["kl"] = .number(settings.divergenceWeight)
+    if settings.chosenComponents != nil { trainedWith["components_by"] = .string(ComponentChoice.training.rawValue) }
     trainedWith["best_step"] = JSONValue(outcome.state.bestStep)
     trainedWith["training_rows"] = JSONValue(outcome.order.training.count)
     trainedWith["data"] = .array(

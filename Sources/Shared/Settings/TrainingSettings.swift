@@ -47,7 +47,15 @@ package struct TrainingSettings: Record {
   @Setting(
     "only this many of the largest singular values of each matrix; default all", 1...1_000_000, name: "top",
     option: .init(nil, "R"))
+  package var top: Int?
+  @Setting(
+    "only this many singular values of each matrix, so that a LoRA of this rank holds the expert; default all",
+    1...1_000_000, option: .init(nil, "K"))
   package var components: Int?
+  @Setting(
+    "how they are chosen: training, by the gradient over the first quarter of the steps' rows at the base; largest, by their "
+      + "size; default training", option: .init(nil, "HOW"))
+  package var componentsBy: ComponentChoice?
   @Setting(
     "what the trained numbers are: multiplier, or logit, a sigmoid from 0 to 2", name: "param_space",
     option: .init(nil, "S"))
@@ -62,7 +70,23 @@ package struct TrainingSettings: Record {
   /// Of `lora`, where none is given.
   package static let standardRank = 16
 
+  /// Of how many components of each matrix, those of the largest singular values, a training begins.
+  package var largestComponents: Int? { top ?? (componentsBy == .largest ? components : nil) }
+
+  /// How many of them it keeps, by its gradient.
+  package var chosenComponents: Int? { componentsBy == .largest ? nil : components }
+
   package mutating func validate() throws(RecordError) {
+    if components == nil, componentsBy != nil {
+      throw RecordError(.invalid, at: "components_by", "says how components are chosen, and there is no 'components'")
+    }
+    if let components, let top, components >= top || componentsBy == .largest {
+      throw RecordError(
+        .invalid, at: "components",
+        componentsBy == .largest
+          ? "by the largest is what 'top' is: give one of them"
+          : "is \(components), and is chosen of the \(top) that 'top' leaves: give fewer")
+    }
     if Set(divergenceWeights).count < divergenceWeights.count {
       throw RecordError(.invalid, at: "kl", "has a weight twice")
     }

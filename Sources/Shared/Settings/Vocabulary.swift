@@ -59,6 +59,14 @@ package enum RewardBaseline: String, Choice {
   case group
 }
 
+/// How the components are chosen that a training may change, where they are not all.
+package enum ComponentChoice: String, Choice {
+  /// By the training's own gradient, before its first step.
+  case training
+  /// Those of the largest singular values.
+  case largest
+}
+
 /// Which weights answer a request.
 package enum DispatchStrategy: String, Choice {
   /// The base.

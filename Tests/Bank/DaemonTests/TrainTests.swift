@@ -144,7 +144,7 @@ import WorkerProtocol
       #expect(spec.isEstimate && spec.settings.divergenceWeights == [0, 0.25])
       #expect(spec.settings.divergenceDirection == .reference && spec.settings.samples == 8)
       #expect(spec.settings.temperature == 0.5 && spec.settings.baseline == .group)
-      #expect(spec.settings.layers?.range == 2...5 && spec.settings.components == 32)
+      #expect(spec.settings.layers?.range == 2...5 && spec.settings.top == 32)
       #expect(spec.settings.parameterSpace == .logit)
       _ = try daemon.wait(
         try daemon.call("train.start", ["name": "counts", "task": "answers", "layers": "7"])["job"] ?? .null)

@@ -8,6 +8,7 @@ struct InventedModel: TrainedModel {
   var objective = TrainingObjective.reinforce
   let rowCount: Int
   let parameterCount = 6
+  var groups: [Range<Int>] = []
   /// The step at which the gradient stops being a number.
   var breaksAt = Int.max
   /// Cancels at this gradient.

@@ -83,6 +83,58 @@ import Testing
     }
   }
 
+  /// Two groups of three; what is not chosen stays where it began, to the bit.
+  @Test func aTrainingKeepsTheComponentsThatItsGradientChose() throws {
+    var settings = Self.settings
+    settings.components = 1
+    settings.weightDecay = 0.01
+    var model = InventedModel(rows: 60)
+    model.groups = [0..<3, 3..<6]
+    #expect(settings.choosingBatches == 7)
+    let outcome = try Self.run(settings, model).result.get()
+    let chosen = try #require(outcome.state.chosen)
+    #expect(chosen[0..<3].count { $0 } == 1 && chosen[3..<6].count { $0 } == 1)
+    #expect(model.calls.gradients == 30 + 7)
+    for (index, isChosen) in chosen.enumerated() { #expect((outcome.state.parameters[index] != 1) == isChosen) }
+    // By the definition: the sums over the rows of the first steps, at the base.
+    let order = try RowOrder(count: 60, validation: settings.validationRows, seed: settings.seed)
+    var sums = [Double](repeating: 0, count: 6)
+    for batch in 0..<7 {
+      let rows = order.batch(settings.batch, step: batch)
+      let (gradient, _) = try model.gradient(of: rows, step: batch, at: [Float](repeating: 1, count: 6))
+      for index in 0..<6 { sums[index] += Double(gradient[index]) }
+    }
+    for group in model.groups {
+      let largest = group.max { abs(sums[$0]) < abs(sums[$1]) }
+      #expect(group.filter { chosen[$0] } == [try #require(largest)])
+    }
+  }
+
+  @Test func aTrainingThatChoosesItsComponentsIsResumedWithTheSameBits() throws {
+    var settings = Self.settings
+    settings.components = 2
+    var model = InventedModel(rows: 60)
+    model.groups = [0..<3, 3..<6]
+    let whole = Self.run(settings, model)
+    let expected = try whole.result.get()
+    for state in whole.saved {
+      let read = try #require(TrainingState(try SafetensorsFile(state.bytes), identity: "one"))
+      #expect(read == state && read.chosen != nil)
+      #expect(try Self.run(settings, model, from: read).result.get() == expected, "after step \(state.step)")
+    }
+    // Cut while it chose: it chooses the same again.
+    var cut = InventedModel(rows: 60)
+    cut.groups = model.groups
+    cut.cancelsAt = 3
+    let left = try #require(Self.run(settings, cut).saved.last)
+    #expect(left.chosen == nil && left.step == 0)
+    #expect(try Self.run(settings, model, from: left).result.get() == expected)
+    // The state is another one where its choice was changed.
+    var bytes = expected.state.bytes
+    bytes[bytes.count - 5] ^= 0x40
+    #expect(TrainingState(try SafetensorsFile(bytes), identity: "one") == nil)
+  }
+
   @Test func aCancelledTrainingLosesNoWholeStep() throws {
     var model = InventedModel(rows: 60)
     model.cancelsAt = 7

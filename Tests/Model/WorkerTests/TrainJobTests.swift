@@ -274,7 +274,7 @@ import WorkerProtocol
         $0.parameterSpace = .logit
         $0.layers = LayerRange(1...1)
         $0.modules = ["mlp"]
-        $0.components = 5
+        $0.top = 5
       }
       #expect(try TestWorker().run(spec).ending.timeless()["parameters"] == 15)
       let expert = try vector(spec, model)
@@ -286,6 +286,45 @@ import WorkerProtocol
         #expect(name.hasPrefix("model.layers.1.mlp."))
         #expect(values.prefix(5).contains { $0 != 0 } && values.dropFirst(5).allSatisfy { $0 == 0 }, "\(name)")
       }
+    }
+  }
+
+  /// And its export as a LoRA of that rank says so.
+  @Test(arguments: [ComponentChoice?.none, .largest])
+  func anExpertOfFewComponentsChangesAtMostSoManyOfAMatrix(by choice: ComponentChoice?) throws {
+    try withTemporaryDirectory { directory in
+      let model = try SyntheticModel(in: directory)
+      let spec = try Self.spec(model) {
+        $0.components = 3
+        $0.componentsBy = choice
+      }
+      let worker = try TestWorker()
+      #expect(try worker.run(spec).ending.timeless()["parameters"] == 42)
+      let expert = try vector(spec, model)
+      var places: Set<[Int]> = []
+      for (_, values) in expert.parameters {
+        let changed = values.indices.filter { values[$0] != 1 }
+        #expect(changed.count <= 3 && !changed.isEmpty)
+        places.insert(changed)
+      }
+      if choice == .largest {
+        #expect(places.allSatisfy { $0.allSatisfy { $0 < 3 } })
+      } else {
+        #expect(places.contains { $0.contains { $0 >= 3 } }, "the gradient chose the largest of every matrix")
+      }
+      let trained = try parseJSON(Array(try #require(expert.metadata.trainedWith).utf8))
+      #expect(trained["components"] == 3)
+      #expect(trained["components_by"]?.stringValue == (choice ?? .training).rawValue)
+      let reference = ExpertReference(name: "x", version: 1, digest: "", path: spec.expertPath, blob: nil)
+      let call = ExportCall(
+        model: model.reference, weights: .expert(reference, rescale: .none), rank: 3, path: directory + "/lora")
+      let fit = try #require(try ExportAnswer(decoding: try worker.answer(.export(call)).get()).fit)
+      #expect(fit.exact && fit.relativeError == 0)
+      // Cut anywhere, and with another number of threads, it is the same file.
+      let bytes = try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20)
+      _ = try FileSystem.remove(spec.statePath)
+      _ = try TestWorker(threads: 1).run(spec).ending.result()
+      #expect(try FileSystem.readAll(spec.expertPath, maximumBytes: 1 << 20) == bytes)
     }
   }
 

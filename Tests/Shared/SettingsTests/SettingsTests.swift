@@ -79,11 +79,30 @@ private func search(_ text: String, over base: SearchSettings = SearchSettings()
         + #""seed":3,"validation_rows":5,"validate_every":10,"patience":5,"modules":["mlp"],"layers":[0,9],"top":4,"#
         + #""param_space":"logit","rows":9}"#)
     let settings: TrainingSettings = try reader.read(stored)
-    #expect(settings.objective == .nextToken && settings.layers?.range == 0...9 && settings.components == 4)
+    #expect(settings.objective == .nextToken && settings.layers?.range == 0...9 && settings.top == 4)
     #expect(settings.divergenceWeights == [0, 0.1] && settings.divergenceDirection == .reference)
     #expect(settings.parameterSpace == .logit && settings.baseline == .group && settings.rank == nil)
     #expect(try reader.read(RecordWriter.json(settings)) == settings)
     #expect(RecordWriter.json(settings)["layers"] == "0-9")
+  }
+
+  @Test func componentsAreChosenInOneWay() throws {
+    func settings(_ text: String) throws -> TrainingSettings { try reader.read(try parseJSON(text)) }
+    let own = try settings(#"{"components": 8}"#)
+    #expect(own.chosenComponents == 8 && own.largestComponents == nil)
+    let largest = try settings(#"{"components": 8, "components_by": "largest"}"#)
+    #expect(largest.chosenComponents == nil && largest.largestComponents == 8)
+    #expect(try settings(#"{"top": 8}"#).largestComponents == 8)
+    let both = try settings(#"{"top": 64, "components": 8, "components_by": "training"}"#)
+    #expect(both.chosenComponents == 8 && both.largestComponents == 64)
+    for (text, problem) in [
+      (#"{"components_by": "training"}"#, "there is no 'components'"),
+      (#"{"top": 8, "components": 8}"#, "'components' is 8, and is chosen of the 8 that 'top' leaves"),
+      (#"{"top": 8, "components": 4, "components_by": "largest"}"#, "by the largest is what 'top' is"),
+    ] {
+      let error = #expect(throws: RecordError.self) { try settings(text) }
+      #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+    }
   }
 
   @Test func layersAreALayerOrARange() throws {

@@ -47,7 +47,7 @@ import WorkerProtocol
     settings.seed = UInt64(Int64.max)
     settings.modules = ["mlp"]
     settings.layers = LayerRange(2...9)
-    settings.components = 64
+    settings.top = 64
     settings.parameterSpace = .logit
     settings.rows = 100
     return TrainSpec(
