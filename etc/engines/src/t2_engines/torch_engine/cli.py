@@ -22,24 +22,29 @@ STOP_SECONDS = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="t2-torch", description="Serves a model of transformers to t2d.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser(
-        "serve", help="serve a Hugging Face directory", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    serve = commands.add_parser("serve", help="serve a Hugging Face directory")
     serve.add_argument("model", type=Path, help="the directory, with config.json and *.safetensors")
     where = serve.add_mutually_exclusive_group(required=True)
-    where.add_argument(
-        "--uds", type=Path, metavar="PATH", help="listen on a Unix socket, which owner and group may use"
-    )
-    where.add_argument("--port", type=int, help="listen on a port of loopback")
-    serve.add_argument("--host", default="127.0.0.1", help="with --port: 127.0.0.1, ::1 or localhost")
+    where.add_argument("--uds", type=Path, metavar="PATH", help="listen on a Unix socket, for its owner and group")
+    where.add_argument("--port", type=int, metavar="N", help="listen on a port of loopback")
+    serve.add_argument("--host", default="127.0.0.1", help="with --port: 127.0.0.1 (default), ::1 or localhost")
     serve.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="in what type to compute"
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="compute in it; default %(default)s",
     )
-    serve.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    serve.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     serve.add_argument("--threads", type=int, metavar="N", help="threads to compute with; default all cores")
-    serve.add_argument("--factors", type=Path, metavar="DIR", default=_factors(), help="where factorizations are kept")
     serve.add_argument(
-        "--batch-tokens", type=int, default=4096, metavar="N", help="tokens in one batch, padding included"
+        "--factors", type=Path, metavar="DIR", default=_factors(), help="keeps factorizations; default %(default)s"
+    )
+    serve.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="tokens in a batch, with padding; default %(default)s",
     )
     return _serve(parser, parser.parse_args(arguments))
 
