@@ -97,7 +97,7 @@ def worst(found: list[list[float]], expected: list[list[float]]) -> float:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_are_those_of_materialised_weights(models: Callable[[str], Model], family: str) -> None:
     directory, loaded = models(family)
-    assert loaded.shares_prompts and loaded.mixes_rows and not loaded.warnings and not loaded.notes
+    assert loaded.pads and loaded.shares_prompts and loaded.mixes_rows and not loaded.warnings and not loaded.notes
     for vector in (None, tiny.vectors(loaded.layout, 1)):
         model = tiny.reference(directory, loaded.layout, vector)
         asked = questions(1)
@@ -107,6 +107,31 @@ def test_scores_are_those_of_materialised_weights(models: Callable[[str], Model]
             with torch.no_grad():
                 expected = [tiny.scores(model, prompt, each).tolist() for each in continuations]
             assert worst(found, expected) < 3e-5
+
+
+@pytest.mark.parametrize("family", tiny.ODD)
+def test_architectures_with_something_of_their_own_are_served_or_named(
+    models: Callable[[str], Model], family: str
+) -> None:
+    directory, loaded = models(family)
+    assert loaded.pads and loaded.mixes_rows and loaded.caches == (family != "mamba")
+    left = {"mixtral": "mlp.experts.gate_up_proj", "mamba": "mixer.dt_proj.weight"}
+    assert [left[family] in text for text in loaded.warnings] == [True] * (family in left)
+    assert len(loaded.notes) == (family == "mamba")
+    vectors = [None, *(tiny.vectors(loaded.layout, seed) for seed in (1, 2))]
+    asked = [(p, c, vectors[n % 3]) for n, (p, c) in enumerate(questions(1, 9))]
+    found = score(loaded, asked)
+    for number, vector in enumerate(vectors):
+        model = tiny.reference(directory, loaded.layout, vector)
+        for (prompt, continuations, _), item in list(zip(asked, found, strict=True))[number::3]:
+            with torch.no_grad():
+                assert worst(item, [tiny.scores(model, prompt, each).tolist() for each in continuations]) < 3e-5
+    if vectors[1] is not None:
+        close(gradient(loaded, vectors[1]).gradient, by_definition(directory, loaded, vectors[1], 1, None, 0))
+    answer = model.generate(torch.tensor([[5, 6]]), do_sample=False, max_new_tokens=6, eos_token_id=None)[
+        0, 2:
+    ].tolist()
+    assert generated(loaded, [5, 6], vectors[2], max_tokens=6) == (answer, "length")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -139,12 +164,14 @@ def test_neither_batches_nor_padding_nor_shared_prompts_change_scores(
     whole = score(loaded, asked)
     plain = dataclasses.replace(loaded, shares_prompts=False)
     unmixed = dataclasses.replace(loaded, mixes_rows=False)
+    unpadded = dataclasses.replace(plain, pads=False)
     for other in (
         score(loaded, asked, Limits(tokens=1)),
         score(loaded, asked, Limits(logits=1)),
         score(plain, asked),
         score(plain, asked, Limits(tokens=40)),
         score(unmixed, asked),
+        score(unpadded, asked),
     ):
         assert max(worst(a, b) for a, b in zip(whole, other, strict=True)) < 2e-5
 

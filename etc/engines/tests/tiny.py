@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     Gemma2Config,
     GPT2Config,
@@ -21,6 +22,10 @@ from transformers import (
 )
 
 from t2_engines.layout import Layout, Multipliers
+
+#: Architectures with something of their own: OPT's layers see tokens without their rows; Falcon has a linear layer of its own;
+#: Mixtral's experts are one tensor; Mamba reads a weight without calling its layer, and has a cache of another kind.
+ODD = ("opt", "falcon", "mixtral", "mamba")
 
 VOCABULARY = 67
 CONTEXT = 48
@@ -67,10 +72,22 @@ CONFIGS: dict[str, PretrainedConfig] = {
 }
 
 
+_ODD: dict[str, dict[str, Any]] = {
+    "opt": {"ffn_dim": 40, "word_embed_proj_dim": 24},
+    "falcon": {},
+    "mixtral": {"num_key_value_heads": 2, "num_local_experts": 4},
+    "mamba": {},
+}
+
+
+def config(family: str) -> PretrainedConfig:
+    return CONFIGS[family] if family in CONFIGS else AutoConfig.for_model(family, **(_COMMON | _ODD[family]))
+
+
 def make(family: str, directory: Path, dtype: torch.dtype = torch.float32) -> Path:
     """Writes a model of a family, whose norms and biases are random too: transformers begins them as ones and zeros."""
     torch.manual_seed(len(family))
-    model = AutoModelForCausalLM.from_config(CONFIGS[family])
+    model = AutoModelForCausalLM.from_config(config(family))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:

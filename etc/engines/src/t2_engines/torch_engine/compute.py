@@ -7,7 +7,6 @@ same device and threads.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -74,8 +73,8 @@ class Mixtures:
             }
         )
 
-    def batch(self, loaded: LoadedModel, mixtures: Sequence[int]) -> Batch | None:
-        """The multipliers of a batch whose rows have these mixtures; None where all are the base."""
+    def batch(self, loaded: LoadedModel, mixtures: Sequence[int], tokens: int) -> Batch | None:
+        """The multipliers of a batch whose rows of so many tokens have these mixtures; None where all are the base."""
         distinct = sorted(set(mixtures))
         if self.is_base or all(self._is_base_at(place) for place in distinct):
             return None
@@ -83,7 +82,7 @@ class Mixtures:
         if len(distinct) == 1:
             return Batch(vectors)
         rows = torch.tensor([distinct.index(place) for place in mixtures], device=loaded.device)
-        return Batch(vectors, rows)
+        return Batch(vectors, rows, tokens)
 
     def _is_base_at(self, place: int) -> bool:
         return self.places.get(None) == place
@@ -100,7 +99,7 @@ def score(
     found: dict[tuple[int, int], list[float]] = {}
     shared, single = _divided(loaded, request.items, places)
     for rows in _batches(loaded, limits, single):
-        with torch.inference_mode(), loaded.hooks.applied(mixtures.batch(loaded, [row.mixture for row in rows])):
+        with torch.inference_mode(), loaded.hooks.applied(_row_batch(loaded, mixtures, rows)):
             for row, values in zip(rows, _row_scores(loaded, rows), strict=True):
                 found[row.item, row.number] = values.tolist()
         yield
@@ -122,20 +121,28 @@ def _divided(loaded: LoadedModel, items: Sequence[Item], places: Sequence[int]) 
     return shared, [row for index in sorted(single) for row in _rows(index, items[index], places[index])]
 
 
+def _row_batch(loaded: LoadedModel, mixtures: Mixtures, rows: Sequence[Row]) -> Batch | None:
+    return mixtures.batch(loaded, [row.mixture for row in rows], max(row.length for row in rows))
+
+
 def _rows(index: int, item: Item, place: int) -> list[Row]:
     return [Row(index, number, place, item.prompt, tokens) for number, tokens in enumerate(item.continuations)]
 
 
 def _batches(loaded: LoadedModel, limits: Limits, rows: Sequence[Row], logits: int = 1) -> Iterator[list[Row]]:
     """Rows of about one length together, so that little is padding. `logits`: how many of them are held for each token."""
-    by_mixture = (lambda row: 0) if loaded.mixes_rows else (lambda row: row.mixture)
+
+    def kind(row: Row) -> tuple[int, int]:
+        """What rows of one batch must have alike."""
+        return (0 if loaded.mixes_rows else row.mixture, 0 if loaded.pads else row.length)
+
     batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: (by_mixture(row), row.length, len(row.prompt), row.item, row.number)):
+    for row in sorted(rows, key=lambda row: (kind(row), row.length, len(row.prompt), row.item, row.number)):
         grown = [*batch, row]
         width = max(each.length for each in grown)
         first = min(len(each.prompt) for each in grown) - 1
         held = len(grown) * (width - first) * loaded.vocabulary * 4 * logits
-        is_other = bool(batch) and by_mixture(batch[0]) != by_mixture(row)
+        is_other = bool(batch) and kind(batch[0]) != kind(row)
         if batch and (is_other or len(grown) * width > limits.tokens or held > limits.logits):
             yield batch
             grown = [row]
@@ -216,7 +223,7 @@ def _shared_scores(
     positions = torch.arange(length, device=loaded.device).expand(len(indices), -1)
     rows = [row for index in indices for row in _rows(index, items[index], places[index])]
     goes_on = any(len(row.continuation) > 1 for row in rows)
-    with loaded.hooks.applied(mixtures.batch(loaded, [places[index] for index in indices])):
+    with loaded.hooks.applied(mixtures.batch(loaded, [places[index] for index in indices], length)):
         passed = loaded.forward(ids, mask, positions, 1, use_cache=goes_on)
     last = loaded.kept(passed.logits, 1)[:, -1].float()  # (items, vocabulary)
     first = log_softmax(last, 1)
@@ -231,11 +238,12 @@ def _shared_scores(
         return found
     cache = passed.past_key_values
     cache.reorder_cache(torch.tensor([indices.index(row.item) for row in rows], device=loaded.device))
+    # Nothing reads the padding behind the last token of a row; `probe` has tried that.
     width = max(len(row.continuation) for row in rows) - 1
     ids, mask = _padded(loaded, [row.continuation[:-1] for row in rows], width)
     mask = torch.cat([torch.ones(len(rows), length, dtype=mask.dtype, device=mask.device), mask], 1)
     positions = torch.arange(length, length + width, device=loaded.device).expand(len(rows), -1)
-    with loaded.hooks.applied(mixtures.batch(loaded, [row.mixture for row in rows])):
+    with loaded.hooks.applied(mixtures.batch(loaded, [row.mixture for row in rows], width)):
         logits = loaded.forward(ids, mask, positions, past_key_values=cache, use_cache=True).logits
     for row, values in zip(rows, logits, strict=True):
         rest = row.continuation[1:]
@@ -247,7 +255,7 @@ def next_logits(
     loaded: LoadedModel, prompt: Sequence[int], held: Sequence[tuple[str | None, Multipliers | None]]
 ) -> Work[LogitsAnswer]:
     mixtures = Mixtures(loaded, held)
-    with torch.inference_mode(), loaded.hooks.applied(mixtures.batch(loaded, [0])):
+    with torch.inference_mode(), loaded.hooks.applied(mixtures.batch(loaded, [0], len(prompt))):
         ids, mask = _padded(loaded, [prompt], len(prompt))
         positions = torch.arange(len(prompt), device=loaded.device).unsqueeze(0)
         logits = loaded.kept(loaded.forward(ids, mask, positions, 1).logits, 1)[0, -1]
@@ -265,7 +273,8 @@ def gradient(
     is_wanted = request.derivatives is not None
     # One mixture, which an expert's training has, or s = 1, which is differentiated as any other.
     vectors = mixtures.vectors.clone().requires_grad_(is_wanted)
-    batch = Batch(vectors, None, mixtures.vectors[0] if request.from_layer else None, request.from_layer)
+    fixed = mixtures.vectors[0] if request.from_layer else None
+    batch = Batch(vectors, fixed=fixed, from_layer=request.from_layer)
     # A divergence needs the logits of both models at once, and their derivatives.
     held = (1 if request.divergence is None else 2) * (2 if is_wanted else 1)
     found: dict[tuple[int, int], tuple[list[float], float]] = {}
@@ -344,7 +353,7 @@ class Decoding:
         loaded = self.loaded
         start = self.fed if loaded.caches else 0
         new = self.tokens[start:]
-        with torch.inference_mode(), loaded.hooks.applied(self.mixtures.batch(loaded, [0])):
+        with torch.inference_mode(), loaded.hooks.applied(self.mixtures.batch(loaded, [0], len(new))):
             ids = torch.tensor([new], device=loaded.device)
             mask = torch.ones(1, len(self.tokens), dtype=torch.long, device=loaded.device)
             positions = torch.arange(start, len(self.tokens), device=loaded.device).unsqueeze(0)
@@ -393,49 +402,58 @@ def once(compute: Callable[[], Found]) -> Work[Found]:
 
 
 def probe(loaded: LoadedModel) -> None:
-    """Finds out by trying what the architecture allows: rows with mixtures of their own, prompts computed once, decoding by a
-    cache. Sets the fields of the model, and says in its notes what it cannot."""
+    """Finds out by trying what the architecture allows: batches of several lengths, rows with mixtures of their own, prompts
+    computed once, decoding by a cache. Sets the fields of the model, and says in its notes what it cannot."""
     generator = torch.Generator().manual_seed(1)
+    random = np.random.default_rng(1)
+    length = max(2, min(9, loaded.context - 5))
 
     def tokens(count: int) -> list[int]:
         return torch.randint(loaded.vocabulary, (count,), generator=generator).tolist()
 
-    shapes: set[bool] = set()
-    handles = [
-        site.layer.register_forward_pre_hook(lambda layer, inputs: shapes.add(tuple(inputs[0].shape[:2]) == (2, 3)))
-        for site in loaded.hooks.sites
-    ]
-    try:
-        with torch.inference_mode():
-            ids, mask = _padded(loaded, [tokens(3), tokens(3)], 3)
-            loaded.forward(ids, mask, torch.arange(3, device=loaded.device).expand(2, -1))
-    finally:
-        for handle in handles:
-            handle.remove()
-    loaded.mixes_rows = shapes == {True}
-    if not loaded.mixes_rows:
-        loaded.notes.append(
-            "the layers of this architecture do not see the rows of a batch: mixtures do not share batches"
-        )
-
-    length = max(2, min(9, loaded.context - 5))
+    held: list[tuple[str | None, Multipliers | None]] = [(None, None)]
+    for _ in range(2):
+        vector = random.normal(1, 0.2, loaded.layout.count).astype(np.float32)
+        held.append((loaded.layout.mixture_digest(vector), vector))
+    mixtures = Mixtures(loaded, held)
     item = Item(prompt=tokens(length), continuations=[tokens(1), tokens(3), tokens(2)])
     rows = _rows(0, item, 0)
-    base = Mixtures(loaded, [(None, None)])
-    tolerance = 1e-3 if loaded.type == "float32" else 0.25
+
+    def scored(rows: Sequence[Row]) -> list[list[float]]:
+        with loaded.hooks.applied(_row_batch(loaded, mixtures, rows)):
+            return [values.tolist() for values in _row_scores(loaded, rows)]
+
+    def alone(rows: Sequence[Row]) -> list[list[float]]:
+        return [scored([row])[0] for row in rows]
+
+    def shared() -> list[list[float]]:
+        found = _shared_scores(loaded, [item], [0], [0], mixtures)
+        return [found[0, row.number] for row in rows]
+
     with torch.inference_mode():
-        whole = {
-            (row.item, row.number): values.tolist() for row, values in zip(rows, _row_scores(loaded, rows), strict=True)
-        }
-        try:
-            shared = _shared_scores(loaded, [item], [0], [0], base)
-            worst = max(abs(a - b) for key in whole for a, b in zip(whole[key], shared[key], strict=True))
-        except Exception as error:  # architectures without a cache, or with one of their own
-            log.info("prompts are not shared: %s: %s", type(error).__name__, error)
-            worst = math.inf
-    loaded.shares_prompts = loaded.caches = worst <= tolerance
-    if not loaded.shares_prompts:
-        loaded.notes.append(
-            "the cache of this architecture cannot be used: prompts are computed for each continuation, and answers anew for "
-            "each token"
-        )
+        loaded.pads = _agree(loaded, lambda: scored(rows), lambda: alone(rows))
+        mixed = [Row(0, 0, place, item.prompt, item.continuations[1]) for place in (1, 0, 2)]
+        loaded.mixes_rows = _agree(loaded, lambda: scored(mixed), lambda: alone(mixed))
+        loaded.shares_prompts = loaded.caches = _agree(loaded, shared, lambda: alone(rows))
+    for is_so, otherwise in (
+        (loaded.pads, "padding changes answers: only sequences of one length share a batch"),
+        (loaded.mixes_rows, "layers do not see the rows of a batch: mixtures do not share one"),
+        (loaded.caches, "the cache changes answers: prompts and answers are computed anew each time"),
+    ):
+        if not is_so:
+            loaded.notes.append(f"of this architecture, {loaded.architecture}, {otherwise}")
+
+
+def _agree(loaded: LoadedModel, one: Callable[[], list[list[float]]], other: Callable[[], list[list[float]]]) -> bool:
+    """Whether two ways to the same scores give the same, as far as rounding lets them."""
+    tolerance = 1e-3 if loaded.type == "float32" else 0.25
+    expected = other()
+    try:
+        found = one()
+    except Exception as error:  # whatever an architecture does with what it was not made for
+        log.info("%s: %s", type(error).__name__, error)
+        return False
+    return all(
+        len(a) == len(b) and all(abs(x - y) <= tolerance for x, y in zip(a, b, strict=True))
+        for a, b in zip(found, expected, strict=True)
+    )

@@ -46,11 +46,13 @@ class Batch:
     """The multipliers of a batch.
 
     vectors (mixtures, count): s of each mixture. rows (batch): which of them each row has; None where all have the only one.
+    tokens: of each row, where rows differ.
     fixed (count): where set, s of the layers below `from_layer`, which are not differentiated.
     """
 
     vectors: Tensor
     rows: Tensor | None = None
+    tokens: int = 0
     fixed: Tensor | None = None
     from_layer: int = 0
 
@@ -102,7 +104,7 @@ class Hooks:
         )
 
     def _change(self, site: Site, x: Tensor) -> Tensor:
-        """c of a target for each row of x: (r), or (batch, 1, r)."""
+        """c of a target for each row of x: (r), (batch, 1, r), or (batch times tokens, r) where x is so."""
         batch = self._batch
         assert batch is not None
         place = self.layout.slices[site.target.name]
@@ -112,12 +114,14 @@ class Hooks:
         if batch.rows is None:
             assert len(change) == 1
             return change[0]
-        if x.dim() != 3 or x.shape[0] != len(batch.rows):
-            # Models that do so get batches of one mixture (LoadedModel.mixes_rows).
-            raise RuntimeError(
-                f"{site.target.name} got {tuple(x.shape)}, which has not the {len(batch.rows)} rows of the batch"
-            )
-        return change[batch.rows].unsqueeze(1)
+        if x.shape[:-1] == (len(batch.rows), batch.tokens):
+            return change[batch.rows].unsqueeze(1)
+        if x.shape[:-1] == (len(batch.rows) * batch.tokens,):
+            return change[batch.rows.repeat_interleave(batch.tokens)]
+        # Models that do so get batches of one mixture (LoadedModel.mixes_rows).
+        raise RuntimeError(
+            f"{site.target.name} got {tuple(x.shape)}, which is not {len(batch.rows)} rows of {batch.tokens} tokens"
+        )
 
     def _product(self, site: Site, q: Tensor) -> Callable[[Tensor], Tensor]:
         layer = site.layer

@@ -52,11 +52,14 @@ class LoadedModel:
     warnings: list[str]
     #: What the forward pass takes of what is passed where it can be.
     takes: frozenset[str]
-    #: Whether every target sees a batch as (rows, tokens, inputs), so that rows may have mixtures of their own.
+    # Found out by `compute.probe`:
+    #: Whether rows of one batch may have several lengths.
+    pads: bool = False
+    #: Whether rows of one batch may have mixtures of their own.
     mixes_rows: bool = False
-    #: Whether a prompt may be computed once for several continuations. Found out by `compute.probe`.
+    #: Whether a prompt may be computed once for several continuations.
     shares_prompts: bool = False
-    #: Whether decoding by a cache gives what whole sequences give. Found out by `compute.probe`.
+    #: Whether decoding by a cache gives what whole sequences give.
     caches: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -139,7 +142,8 @@ def load(directory: Path, *, type: str, device: str, factors: Path, tell: Tell) 
 def find_sites(model: nn.Module, checkpoint: Checkpoint, warnings: list[str]) -> tuple[list[Site], Sequence[nn.Module]]:
     """The linear layers of the decoder whose matrices are targets, in the order of the modules, and the decoder's layers.
 
-    A matrix that stands in the checkpoint under another name, or in another form, is no target: an expert could not name it.
+    No target is what stands in the checkpoint under another name or in another form, since an expert could not name it; and
+    what is multiplied by otherwise than by calling its layer, since that product cannot be changed.
     """
     stack = decoder_layers(model)
     if stack is None:
@@ -147,25 +151,74 @@ def find_sites(model: nn.Module, checkpoint: Checkpoint, warnings: list[str]) ->
     sites: list[Site] = []
     left: list[str] = []
     for name, module in stack[1].named_modules(prefix=stack[0]):
+        # Matrices of several experts in one tensor, as mixtures of experts have them.
+        left += [
+            f"{name}.{each}" for each, p in module.named_parameters(recurse=False) if p.dim() == 3 and "expert" in name
+        ]
         weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor) or weight.dim() != 2 or isinstance(module, nn.Embedding):
             continue
-        is_plain = type(module).forward in (nn.Linear.forward, Conv1D.forward)
         stored = _stored_name(name + ".weight", model, checkpoint)
-        if not is_plain or stored is None or checkpoint.tensors[stored].shape != tuple(weight.shape):
+        if (
+            is_linear(module)
+            and stored is not None
+            and checkpoint.tensors[stored].shape == tuple(weight.shape)
+            # Or transformers converts it while it loads.
+            and torch.equal(weight.cpu(), checkpoint.matrix(stored).to(weight.dtype))
+        ):
+            sites.append(Site(Target(stored, *weight.shape), module))
+        else:
             left.append(name + ".weight")
-            continue
-        if not torch.equal(weight.cpu(), checkpoint.matrix(stored).to(weight.dtype)):
-            left.append(name + ".weight")  # transformers converts it while it loads
-            continue
-        sites.append(Site(Target(stored, *weight.shape), module))
+    reached = _reached(model, sites)
+    left += [site.target.name for site in sites if site not in reached]
     if left:
         warnings.append(
-            f"{len(left)} matrices are no targets, since they are not in the checkpoint as the model has them: "
-            + ", ".join(left[:3])
-            + (" ..." if len(left) > 3 else "")
+            f"{len(left)} weights are no targets, since they are not in the checkpoint as the model has them, or are no linear "
+            f"layers that the model calls: {', '.join(left[:3])}" + (" ..." if len(left) > 3 else "")
         )
-    return sites, list(stack[1])
+    return reached, list(stack[1])
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module multiplies by its weight and adds its bias, as nn.Linear or Conv1D do. Of subclasses it is tried."""
+    forward = type(module).forward
+    if forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    if not isinstance(module, nn.Linear) or not module.weight.is_floating_point():
+        return False
+    x = torch.randn(2, 3, module.in_features, generator=torch.Generator().manual_seed(1)).to(module.weight)
+    with torch.inference_mode():
+        expected = nn.functional.linear(x, module.weight, module.bias)
+        found = module(x)
+    tolerance = 1e-4 if module.weight.dtype == torch.float32 else 5e-2
+    return isinstance(found, Tensor) and torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def _reached(model: nn.Module, sites: Sequence[Site]) -> list[Site]:
+    """The sites whose layers are called, or may be for other tokens. A weight that changes the logits though its layer is not
+    called is read by the model in another way, as some of state space models are."""
+    called: set[int] = set()
+    ids = torch.arange(8).unsqueeze(0).to(next(model.parameters()).device)
+    handles = [site.layer.register_forward_pre_hook(lambda layer, _: called.add(id(layer))) for site in sites]
+    try:
+        with torch.no_grad():
+            before = model(input_ids=ids, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    found: list[Site] = []
+    for site in sites:
+        if id(site.layer) not in called:
+            weight: Tensor = site.layer.weight  # type: ignore[assignment]
+            original = weight.clone()
+            with torch.no_grad():
+                weight.mul_(-2)
+                is_read = not torch.equal(model(input_ids=ids, use_cache=False).logits, before)
+                weight.copy_(original)
+            if is_read:
+                continue
+        found.append(site)
+    return found
 
 
 def decoder_layers(model: nn.Module) -> tuple[str, nn.ModuleList] | None:
@@ -185,7 +238,7 @@ def decoder_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The weights of the linear layers of a model's decoder, by the names of its parameters."""
     prefix, layers = decoder_layers(model) or ("", nn.ModuleList())
     for name, module in layers.named_modules(prefix=prefix):
-        if type(module).forward in (nn.Linear.forward, Conv1D.forward):
+        if is_linear(module):
             weight: Tensor = module.weight
             yield name + ".weight", weight
 
