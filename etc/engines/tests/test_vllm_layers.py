@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import torch
 from t2_engines.layout import Layout, Target
 from t2_engines.svf import factorize
 from t2_engines.vllm import adapters, layers
-from t2_engines.vllm.layers import Form, SVFLinear, TokenRows, make_part
+from t2_engines.vllm.layers import Form, Share, SVFLinear, TokenRows, make_part
 
 SLOTS = 3
 COLUMNS = 10
@@ -34,23 +37,23 @@ def build(
     forms: dict[str, Form],
     tokens: TokenRows,
     dtype: torch.dtype = torch.float32,
-    columns: slice = slice(0, COLUMNS),
+    share: Callable[[Target], Share] = lambda target: Share(slice(0, target.rows), slice(0, target.columns)),
 ) -> tuple[SVFLinear, dict[str, torch.Tensor]]:
     """A fused layer of some matrices, and the multipliers that are put into its slots, (slots, r) each."""
-    fused = torch.cat(list(found.values()))[:, columns].to(dtype)
-    parts, offset = [], 0
+    parts, kept, offset = [], [], 0
     generator = torch.Generator().manual_seed(2)
     multipliers = {}
     for name, w in found.items():
         target = Target(name, w.shape[0], w.shape[1])
+        held = share(target)
+        kept.append(w[held.rows, held.columns])
         part = make_part(
             target,
-            slice(offset, offset + w.shape[0]),
+            slice(offset, offset + kept[-1].shape[0]),
             forms[name],
             factorize(w).q,
             lambda w=w: w,
-            held_rows=slice(0, w.shape[0]),
-            held_columns=columns,
+            held,
             slots=SLOTS,
             device="cpu",
             dtype=dtype,
@@ -58,7 +61,8 @@ def build(
         multipliers[name] = 1 + torch.randn(SLOTS, target.rank, generator=generator)
         part.table[:SLOTS] = multipliers[name]
         parts.append(part)
-        offset += w.shape[0]
+        offset += kept[-1].shape[0]
+    fused = torch.cat(kept).to(dtype)
     return SVFLinear("test", parts, tokens, lambda x: torch.nn.functional.linear(x, fused), lambda: fused), multipliers
 
 
@@ -103,17 +107,73 @@ def test_tokens_without_a_mixture_are_the_base_bit_for_bit(forms: dict[str, Form
     assert torch.equal(layer(x, None), layer.base(x))
 
 
-def test_shares_of_ranks_that_hold_some_of_the_columns_sum_to_the_whole() -> None:
-    found = matrices(["wide", "tall"])
-    forms: dict[str, Form] = {"wide": "product", "tall": "product"}
+class Ranks:
+    """Two ranks in two threads, and what vLLM's collectives do between them."""
+
+    def __init__(self) -> None:
+        self.meeting = threading.Barrier(2, timeout=30)
+        self.given: list[torch.Tensor] = [torch.empty(0)] * 2
+
+    def _exchange(self, rank: int, values: torch.Tensor) -> list[torch.Tensor]:
+        self.given[rank] = values
+        self.meeting.wait()
+        all_of_them = list(self.given)
+        self.meeting.wait()
+        return all_of_them
+
+    def share(self, rank: int, by_columns: bool) -> Callable[[Target], Share]:
+        def held(target: Target) -> Share:
+            def half(count: int) -> slice:
+                return slice(rank * count // 2, (rank + 1) * count // 2)
+
+            rows, columns = slice(0, target.rows), slice(0, target.columns)
+            rows, columns = (rows, half(target.columns)) if by_columns else (half(target.rows), columns)
+            return Share(
+                rows,
+                columns,
+                2,
+                rank,
+                lambda values: torch.cat(self._exchange(rank, values), -1),
+                lambda values: sum(self._exchange(rank, values), torch.zeros(())),
+            )
+
+        return held
+
+
+@pytest.mark.parametrize("form", ["product", "factored"])
+@pytest.mark.parametrize("by_columns", [False, True], ids=["rows", "columns"])
+def test_ranks_that_hold_their_share_of_each_factor_answer_as_one(form: Form, by_columns: bool) -> None:
+    found = matrices(["square", "tall"])
+    forms = {"square": form, "tall": form}
     tokens = TokenRows(SLOTS, 16, "cpu")
-    tokens.set(torch.tensor([0, -1]), True)
-    x = torch.randn(2, COLUMNS, generator=torch.Generator().manual_seed(3))
-    shares = [
-        build(found, forms, tokens, columns=columns)[0](x[:, columns], None) for columns in (slice(0, 5), slice(5, 10))
-    ]
+    tokens.set(torch.tensor([0, -1, 2]), True)
+    x = torch.randn(3, COLUMNS, generator=torch.Generator().manual_seed(3))
+    ranks = Ranks()
+    layers_of_ranks = [build(found, forms, tokens, share=ranks.share(rank, by_columns))[0] for rank in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        inputs = [x[:, :5], x[:, 5:]] if by_columns else [x, x]
+        answers = list(pool.map(lambda rank: layers_of_ranks[rank](inputs[rank], None), range(2)))
     whole, _ = build(found, forms, tokens)
-    assert torch.allclose(sum(shares), whole(x, None), atol=1e-5)
+    if by_columns:
+        assert torch.allclose(answers[0] + answers[1], whole(x, None), atol=1e-5)
+    else:
+        square, tall = (
+            torch.cat([answer[:, place] for answer in answers], -1) for place in (slice(0, 5), slice(5, 13))
+        )
+        assert torch.allclose(torch.cat([square, tall], -1), whole(x, None), atol=1e-5)
+    sizes = [
+        sum(part.a.numel() + part.b.numel() for part in layer.parts)
+        for layer in (*layers_of_ranks, build(found, {n: "product" for n in found}, tokens)[0])
+    ]  # type: ignore[union-attr]
+    assert sizes[0] == sizes[1] == sizes[2] // 2, "a rank holds half of the factors"
+
+
+def test_a_factor_that_cannot_be_shared_out_is_whole_on_every_rank() -> None:
+    tokens = TokenRows(SLOTS, 4, "cpu")
+    odd = {"wide": torch.randn(7, COLUMNS, generator=torch.Generator().manual_seed(1))}
+    layer, _ = build(odd, {"wide": "product"}, tokens, share=Ranks().share(0, by_columns=True))
+    (part,) = layer.parts
+    assert part.complete is None and part.taken is None and part.b is not None and part.b.shape == (7, 7)
 
 
 def test_bfloat16_keeps_multipliers_in_float32() -> None:

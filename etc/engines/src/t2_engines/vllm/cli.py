@@ -210,40 +210,13 @@ def _prepare(given: argparse.Namespace) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from t2_engines.server import ListenError, listen_unix
-    from t2_engines.vllm import patches
     from t2_engines.vllm.targets import Settings
 
-    runtime = (given.runtime or default_runtime(os.environ)).absolute()
-    try:
-        patches_version = patches.version()
-    except ImportError as error:
-        raise UsageError(f"vLLM is not installed here ({error}); install it: pip install 't2-engines[vllm]'") from error
-    if patches_version not in patches.SUPPORTED:
-        raise UsageError(
-            f"vLLM is {patches_version}; t2-engines {VERSION} patches {', '.join(patches.SUPPORTED)}: install that one"
-        )
     check_arguments(given.vllm)
-    uds = None
-    if given.port is None:
-        uds = (given.uds or runtime / "vllm.sock").absolute()
-    try:
-        # Nobody but this user may put files where vLLM reads mixtures from.
-        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if runtime.stat().st_uid != os.getuid():
-            raise UsageError(f"'{runtime}' belongs to another user; name another directory with --runtime")
-        _lock(runtime)
-        if uds is not None:
-            # Says who listens there already, and removes what a dead one has left.
-            listen_unix(uds).close()
-            uds.unlink()
-    except ListenError as error:
-        raise UsageError(str(error)) from error
-    except OSError as error:
-        raise UsageError(
-            f"cannot use '{runtime}' for the socket and the mixtures: {error}; name another directory with --runtime"
-        ) from error
-
+    _check_version()
+    runtime = (given.runtime or default_runtime(os.environ)).absolute()
+    uds = (given.uds or runtime / "vllm.sock").absolute() if given.port is None else None
+    claim(runtime, uds)
     factors = (given.factors or default_factors(os.environ)).absolute()
     model = given.model.absolute()
     command = [sys.executable, "-m", "t2_engines.vllm.cli", "prepare", str(model), "--factors", str(factors)]
@@ -267,6 +240,40 @@ def _serve(given: argparse.Namespace) -> int:
         if uds is not None:
             uds.unlink(missing_ok=True)
         shutil.rmtree(runtime / "mixtures", ignore_errors=True)
+
+
+def _check_version() -> None:
+    from t2_engines.vllm import patches
+
+    try:
+        found = patches.version()
+    except ImportError as error:
+        raise UsageError(f"vLLM is not installed here ({error}); install it: pip install 't2-engines[vllm]'") from error
+    if found not in patches.SUPPORTED:
+        raise UsageError(
+            f"vLLM is {found}; t2-engines {VERSION} patches {', '.join(patches.SUPPORTED)}: install that one"
+        )
+
+
+def claim(runtime: Path, uds: Path | None) -> None:
+    """Takes the runtime directory and the socket's place for this process, and removes a socket that a dead one has left."""
+    from t2_engines.server import ListenError, listen_unix
+
+    try:
+        # Nobody but this user may put files where vLLM reads mixtures from.
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if runtime.stat().st_uid != os.getuid():
+            raise UsageError(f"'{runtime}' belongs to another user; name another directory with --runtime")
+        _lock(runtime)
+        if uds is not None:
+            listen_unix(uds).close()
+            uds.unlink()
+    except ListenError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot use '{runtime}' for the socket and the mixtures: {error}; name another directory with --runtime"
+        ) from error
 
 
 def _lock(runtime: Path) -> None:

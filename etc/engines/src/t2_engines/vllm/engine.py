@@ -136,11 +136,10 @@ class VLLMEngine(Engine):
 
     async def _start(self) -> None:
         states = await self.client.collective_rpc("t2_state")
+        if unarmed := [state for state in states if not state["armed"]]:
+            whys = "; ".join(f"rank {state['rank']}: {state['why']}" for state in unarmed)
+            raise EngineError("not_armed", f"vLLM is not armed, so nothing is answered: {whys}")
         for state in states:
-            if not state["armed"]:
-                raise EngineError(
-                    "not_armed", f"rank {state['rank']} of vLLM is not armed, so nothing is answered: {state['why']}"
-                )
             if state["version"] != VERSION or state["digest"] != self.settings.digest:
                 raise EngineError(
                     "not_armed",

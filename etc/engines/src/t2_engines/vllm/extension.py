@@ -18,7 +18,7 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -26,7 +26,7 @@ from t2_engines.checkpoint import Checkpoint
 from t2_engines.layout import Layout, Multipliers, Target
 from t2_engines.svf import Factor, FactorCache
 from t2_engines.vllm import adapters, layers, patches
-from t2_engines.vllm.layers import Form, Part, SVFLinear, TokenRows
+from t2_engines.vllm.layers import Form, Part, Share, SVFLinear, TokenRows
 from t2_engines.vllm.targets import FUSED, Settings, layout_of
 
 #: Below vLLM's own logger, whose handlers the messages so reach.
@@ -34,6 +34,8 @@ log = logging.getLogger("vllm.t2_engines")
 
 #: Of how many adapters it is remembered what was read back of them.
 _REMEMBERED = 8192
+Probe = Literal["kernels", "base", "mixture"]
+_PROBES: tuple[Probe, ...] = ("kernels", "base", "mixture")
 #: What a layer may differ from its factorization, relative to its largest output, by the model's type: a few roundings.
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 4e-2}
 
@@ -64,9 +66,9 @@ class Armed:
     fused: list[Fused]
     tokens: TokenRows
     manager: Any
+    wrapper: Any
     device: torch.device
     dtype: torch.dtype
-    eager: bool
     #: The parts in the order of the layout.
     parts: list[Part] = field(default_factory=list)
     #: By adapter, the digests read back of it each time it came into a slot, without repeats.
@@ -101,7 +103,8 @@ class Armed:
         slot = self.manager.lora_index_to_id.index(adapter)
         multipliers = getattr(self.manager.get_adapter(adapter), "t2_multipliers", None)
         if multipliers is None:  # one of vLLM's own, which it warms up with
-            multipliers = torch.ones(self.layout.count, dtype=torch.float32)
+            self.write_row(slot, torch.ones(self.layout.count, dtype=torch.float32))
+            return
         self.write_row(slot, multipliers)
         found = self.read_back.setdefault(adapter, [])
         digest = self.layout.mixture_digest(self.row(slot))
@@ -113,17 +116,74 @@ class Armed:
 
 
 def arm(runner: Any, vllm_config: Any, device: torch.device) -> None:
-    """Arms a worker whose model has just got its LoRA layers, or leaves in it why that cannot be."""
+    """Arms a worker whose model has just got its LoRA layers, or leaves in it why that cannot be.
+
+    All ranks are armed or none: layers of several ranks compute together, and one that does not would leave the others waiting
+    for it. So whatever a rank finds, it comes to each point where they agree.
+    """
     runner.t2_armed, runner.t2_why = None, None
+    armed: Armed | None = None
+    why: str | None = None
     try:
-        runner.t2_armed = _armed(runner, vllm_config, device)
+        armed = _prepared(runner, vllm_config, device)
     except Exception as error:
-        known = isinstance(error, (ArmError, patches.UnsupportedVLLM, ValueError))
-        runner.t2_why = str(error) if known else f"{type(error).__name__}: {error}"
-        log.error("t2-engines: this worker is not armed: %s", runner.t2_why, exc_info=None if known else error)
+        why = _worded(error)
+    why = _agreed(device, why)
+    for how in _PROBES:
+        if why is None and armed is not None:
+            try:
+                why = _probed(armed, how)
+            except Exception as error:
+                why = _worded(error)
+            why = _agreed(device, why)
+    if why is not None or armed is None:
+        runner.t2_why = why
+        log.error("t2-engines: this worker is not armed: %s", why)
+        return
+    # All is there on every rank: from here on nothing fails.
+    patches.replace_products()
+    for layer in armed.fused:
+        assert layer.linear is not None
+        layer.module.t2_rows = layer.linear.rows
+        layer.module.t2_number = layers.register(layer.linear)
+        if armed.settings.form == "factored":
+            _let_go(layer)
+    _hook(runner, armed)
+    runner.t2_armed = armed
+    log.info(
+        "t2-engines: armed: %d targets in %d layers, %d slots", len(armed.layout), len(armed.fused), armed.tokens.slots
+    )
 
 
-def _armed(runner: Any, vllm_config: Any, device: torch.device) -> Armed:
+def _worded(error: Exception) -> str:
+    if isinstance(error, (ArmError, patches.UnsupportedVLLM, ValueError)):
+        return str(error)
+    log.exception("t2-engines: arming failed")
+    return f"{type(error).__name__}: {error}"
+
+
+def _agreed(device: torch.device, why: str | None) -> str | None:
+    """Tells the other ranks whether this one goes on: why nobody does, or None."""
+    from vllm.distributed import tensor_model_parallel_all_reduce
+
+    trouble = torch.tensor([0.0 if why is None else 1.0], dtype=torch.float32, device=device)
+    if float(tensor_model_parallel_all_reduce(trouble)) == 0:
+        return None
+    return why or "another rank cannot be armed; it says why"
+
+
+def _probed(armed: Armed, how: Probe) -> str | None:
+    worst, where = probe(armed, how)
+    if worst <= _TOLERANCE[armed.dtype]:
+        return None
+    return (
+        f"'{where}' of vLLM answers otherwise than the checkpoint in '{armed.settings.model}' (relative difference "
+        f"{worst:.2g}); is the engine's model another one, or quantised? The factorization must be of what is served"
+    )
+
+
+def _prepared(runner: Any, vllm_config: Any, device: torch.device) -> Armed:
+    """What an armed worker has, with nothing of vLLM changed yet."""
     patches.check()
     settings = Settings.of(vllm_config)
     _check_configuration(vllm_config, runner)
@@ -137,42 +197,17 @@ def _armed(runner: Any, vllm_config: Any, device: torch.device) -> Armed:
         )
     manager = runner.lora_manager._adapter_manager
     fused = _find(runner.model, layout)
-    slots = manager.lora_slots
     wrapper = next(iter(manager.punica_wrapper_mapping.values()))
-    tokens = TokenRows(slots, wrapper._token_lora_indices.shape[0], device)
+    tokens = TokenRows(manager.lora_slots, wrapper._token_lora_indices.shape[0], device)
+    # CPUs compile nothing with LoRA.
     eager = bool(vllm_config.model_config.enforce_eager) or device.type == "cpu"
     tokens.may_skip = eager and settings.form == "added"
-    armed = Armed(
-        settings, layout, checkpoint, factors, fused, tokens, manager, device, vllm_config.model_config.dtype, eager
-    )
+    dtype = vllm_config.model_config.dtype
+    armed = Armed(settings, layout, checkpoint, factors, fused, tokens, manager, wrapper, device, dtype)
     for layer in fused:
         layer.linear = _make(armed, layer)
     parts = {part.target.name: part for layer in fused for part in layer.linear.parts}  # type: ignore[union-attr]
     armed.parts = [parts[target.name] for target in layout]
-    for kernels_only in (True, False):
-        worst, where = probe(armed, kernels_only=kernels_only)
-        if not worst <= _TOLERANCE[armed.dtype]:
-            raise ArmError(
-                f"'{where}' of vLLM answers otherwise than the checkpoint in '{settings.model}' (relative difference "
-                f"{worst:.2g}); "
-                "is the engine's model another one, or quantised? The factorization must be of what is served"
-            )
-    # All is there: from here on nothing fails.
-    patches.replace_products()
-    for layer in fused:
-        assert layer.linear is not None
-        layer.module.t2_rows = layer.linear.rows
-        layer.module.t2_number = layers.register(layer.linear)
-        if settings.form == "factored":
-            _let_go(layer)
-    _hook(runner, armed, wrapper)
-    log.info(
-        "t2-engines: armed rank %d: %d targets in %d layers, %d slots",
-        tensor_rank(fused),
-        len(layout),
-        len(fused),
-        slots,
-    )
     return armed
 
 
@@ -233,7 +268,7 @@ def _find(model: Any, layout: Layout) -> list[Fused]:
 
 
 def _make(armed: Armed, layer: Fused) -> SVFLinear:
-    from vllm.model_executor.layers.linear import RowParallelLinear, UnquantizedLinearMethod
+    from vllm.model_executor.layers.linear import UnquantizedLinearMethod
 
     base = layer.base
     whole = base.tp_size == 1
@@ -241,11 +276,10 @@ def _make(armed: Armed, layer: Fused) -> SVFLinear:
     readable = (
         isinstance(base.quant_method, UnquantizedLinearMethod) and base.weight.dim() == 2 and base.weight.numel() > 0
     )
-    row_parallel = isinstance(base, RowParallelLinear)
     if (
         not whole
         and len(layer.targets) == 1
-        and not row_parallel
+        and not _is_row_parallel(base)
         and layer.name.rpartition(".")[2] in ("qkv_proj", "gate_up_proj")
     ):
         raise ArmError(
@@ -264,18 +298,16 @@ def _make(armed: Armed, layer: Fused) -> SVFLinear:
     parts: list[Part] = []
     offset = 0
     for target in layer.targets:
-        rows, columns = held(target, base, row_parallel)
-        count = rows.stop - rows.start
-        q = armed.factors[target.name].q
+        share = held(target, base)
+        count = share.rows.stop - share.rows.start
         parts.append(
             layers.make_part(
                 target,
                 slice(offset, offset + count),
                 form(target),
-                q,
+                armed.factors[target.name].q,
                 lambda target=target: armed.checkpoint.matrix(target.name),  # type: ignore[misc]
-                held_rows=rows,
-                held_columns=columns,
+                share,
                 slots=armed.tokens.slots,
                 device=armed.device,
                 dtype=armed.dtype,
@@ -291,19 +323,24 @@ def _make(armed: Armed, layer: Fused) -> SVFLinear:
     )
 
 
-def held(target: Target, base: Any, row_parallel: bool) -> tuple[slice, slice]:
-    """The rows and columns of a target that this rank's layer holds."""
+def held(target: Target, base: Any) -> Share:
+    """What this rank's layer holds of a target."""
+    from vllm.distributed import tensor_model_parallel_all_gather, tensor_model_parallel_all_reduce
+
     size, rank = base.tp_size, base.tp_rank
-    if row_parallel:
-        return slice(0, target.rows), _share(target.columns, size, rank)
-    if target.name.rpartition(".weight")[0].rpartition(".")[2] in ("k_proj", "v_proj"):
+    rows, columns = slice(0, target.rows), slice(0, target.columns)
+    if _is_row_parallel(base):
+        columns = _cut(target.columns, size, rank)
+    elif target.name.rpartition(".weight")[0].rpartition(".")[2] in ("k_proj", "v_proj"):
         # Where there are more ranks than heads of keys, some ranks hold the same ones.
         replicas = base.num_kv_head_replicas
-        return _share(target.rows, max(1, size // replicas), rank // replicas), slice(0, target.columns)
-    return _share(target.rows, size, rank), slice(0, target.columns)
+        rows = _cut(target.rows, max(1, size // replicas), rank // replicas)
+    else:
+        rows = _cut(target.rows, size, rank)
+    return Share(rows, columns, size, rank, tensor_model_parallel_all_gather, tensor_model_parallel_all_reduce)
 
 
-def _share(total: int, parts: int, index: int) -> slice:
+def _cut(total: int, parts: int, index: int) -> slice:
     if total % parts:
         raise ArmError(
             f"{total} rows or columns cannot be shared out among {parts} ranks; choose another --tensor-parallel-size"
@@ -311,11 +348,7 @@ def _share(total: int, parts: int, index: int) -> slice:
     return slice(index * (total // parts), (index + 1) * (total // parts))
 
 
-def tensor_rank(fused: list[Fused]) -> int:
-    return int(fused[0].base.tp_rank)
-
-
-def _hook(runner: Any, armed: Armed, wrapper: Any) -> None:
+def _hook(runner: Any, armed: Armed) -> None:
     """Puts the hooks on this worker's manager of adapters."""
     worker_manager, manager = runner.lora_manager, armed.manager
     worker_manager._load_adapter = armed.load
@@ -329,7 +362,7 @@ def _hook(runner: Any, armed: Armed, wrapper: Any) -> None:
 
     def set_adapter_mapping(mapping: Any) -> None:
         map_tokens(mapping)
-        armed.tokens.set(wrapper.token_lora_indices, any(adapter > 0 for adapter in mapping.index_mapping))
+        armed.tokens.set(armed.wrapper.token_lora_indices, any(adapter > 0 for adapter in mapping.index_mapping))
 
     manager.activate_adapter = activate_adapter
     manager._set_adapter_mapping = set_adapter_mapping
@@ -346,50 +379,65 @@ def _let_go(layer: Fused) -> None:
 
 
 @torch.no_grad()
-def probe(armed: Armed, row: int | None = None, *, kernels_only: bool = False) -> tuple[float, str]:
-    """Sends fixed numbers through every layer, under the mixture of a table's row or as the base, and compares with what the
-    checkpoint's matrices and the factorization say. Gives the worst difference, relative to a layer's largest output, and its
-    layer. `kernels_only` goes through vLLM's own kernels alone, which says whether they have the checkpoint's weights (or those
-    of the mixture that was swapped in).
+def probe(armed: Armed, how: Probe) -> tuple[float, str]:
+    """Sends fixed numbers through every layer and compares with what the checkpoint's matrices and the factorization say.
+    Gives the worst difference, relative to a layer's largest output, and its layer. All ranks must do so together.
+
+    Through vLLM's own kernels, which says whether they have the checkpoint's weights (or those of the mixture that was swapped
+    in); through the layers without a mixture; or under a fixed mixture.
     """
     generator = torch.Generator(device="cpu").manual_seed(7)
     worst, where = 0.0, ""
+    scale = armed.swapped_multipliers
     saved = armed.tokens.buffer[:4].clone(), armed.tokens.any_mixture
-    armed.tokens.buffer[:4] = armed.tokens.slots if row is None else row
-    armed.tokens.any_mixture = row is not None
+    armed.tokens.buffer[:4] = armed.tokens.slots
+    if how == "mixture":
+        scale = 1 + 0.5 * torch.randn(armed.layout.count, generator=generator, dtype=torch.float32, device="cpu")
+        # In the row of tokens without a mixture: slots are each rank's own affair.
+        armed.write_row(armed.tokens.slots, scale)
+        armed.tokens.any_mixture = True
+    else:
+        armed.tokens.any_mixture = False
     try:
         for layer in armed.fused:
             assert layer.linear is not None
-            _, columns = held(layer.targets[0], layer.base, _is_row_parallel(layer.base))
-            numbers = torch.randn(
-                4, columns.stop - columns.start, generator=generator, dtype=torch.float32, device="cpu"
+            columns = layer.targets[0].columns
+            numbers = torch.randn(4, columns, generator=generator, dtype=torch.float32, device="cpu")
+            whole = numbers.to(armed.device, armed.dtype)
+            share = held(layer.targets[0], layer.base)
+            x = whole[:, share.columns].contiguous()
+            answered = layer.linear.base(x) if how == "kernels" else layer.linear(x, None)
+            if _is_row_parallel(layer.base) and not share.is_whole:
+                assert share.reduce is not None
+                answered = share.reduce(answered)
+            expected = torch.cat(
+                [_expected(armed, layer, target, whole.double(), scale) for target in layer.targets], -1
             )
-            x = numbers.to(armed.device, armed.dtype)
-            answered = layer.linear.base(x) if kernels_only else layer.linear(x, None)
-            expected = torch.cat([_expected(armed, layer, part, x.double(), row) for part in layer.linear.parts], -1)
             difference = float((answered.double() - expected).abs().max() / expected.abs().max())
             if not difference <= worst:
                 worst, where = difference, layer.name
     finally:
         armed.tokens.buffer[:4], armed.tokens.any_mixture = saved
+        armed.write_row(armed.tokens.slots, torch.ones(armed.layout.count, dtype=torch.float32, device="cpu"))
     return worst, where
 
 
-def _expected(armed: Armed, layer: Fused, part: Part, x: torch.Tensor, row: int | None) -> torch.Tensor:
-    """What a part answers to x (4, columns here), in float64: this rank's share of it where ranks are summed."""
-    target = part.target
-    rows, columns = held(target, layer.base, _is_row_parallel(layer.base))
+def _expected(
+    armed: Armed, layer: Fused, target: Target, x: torch.Tensor, multipliers: torch.Tensor | None
+) -> torch.Tensor:
+    """What the rows of a target that are on this rank answer to x (4, columns), in float64."""
     w = armed.checkpoint.matrix(target.name).to(armed.device, torch.float64)
-    q = armed.factors[target.name].q.to(armed.device, torch.float64)
-    if row is not None:
-        scale = part.table[row].double() - 1
-    elif armed.swapped_multipliers is not None:
-        scale = armed.swapped_multipliers[armed.layout.slices[target.name]].to(armed.device, torch.float64) - 1
+    if multipliers is None:
+        y = x @ w.T
     else:
-        scale = torch.zeros(target.rank, dtype=torch.float64, device=armed.device)
-    y = x @ w[:, columns].T
-    y = y + ((y @ q) * scale) @ q.T if target.is_left else y + (((x @ q[columns]) * scale) @ q.T) @ w.T
-    return y[:, rows]
+        q = armed.factors[target.name].q.to(armed.device, torch.float64)
+        scale = multipliers[armed.layout.slices[target.name]].to(armed.device, torch.float64) - 1
+        if target.is_left:
+            y = x @ w.T
+            y = y + ((y @ q) * scale) @ q.T
+        else:
+            y = (x + ((x @ q) * scale) @ q.T) @ w.T
+    return y[:, held(target, layer.base).rows]
 
 
 def _is_row_parallel(base: Any) -> bool:
@@ -460,19 +508,17 @@ class T2Extension:
         }
 
     def t2_verify(self) -> dict[str, Any]:
-        """The probe, as the base and, unless a mixture is swapped in, under every slot that has an adapter."""
+        """The probe, as the base and, unless one is swapped in, under a mixture."""
         armed = self._t2_need()
-        rows: list[int | None] = [None]
+        worst, where = probe(armed, "base")
         if armed.swapped is None:
-            rows += [slot for slot, adapter in enumerate(armed.manager.lora_index_to_id) if adapter is not None]
-        worst, where = max(probe(armed, row) for row in rows)
+            worst, where = max((worst, where), probe(armed, "mixture"))
         return {
             "rank": self.rank,
             "swapped": armed.swapped,
             "difference": worst,
             "layer": where,
             "tolerance": _TOLERANCE[armed.dtype],
-            "rows": len(rows),
         }
 
     def t2_swap(self, path: str | None) -> dict[str, Any]:
@@ -510,8 +556,8 @@ def _write_weights(armed: Armed, layer: Fused, multipliers: torch.Tensor | None)
             q = armed.factors[target.name].q.to(armed.device, torch.float64)
             scale = multipliers[armed.layout.slices[target.name]].to(armed.device, torch.float64) - 1
             w = w + (q * scale) @ (q.T @ w) if target.is_left else w + (w @ q) @ (scale[:, None] * q.T)
-        rows, columns = held(target, base, _is_row_parallel(base))
-        slices.append(w[rows, columns])
+        share = held(target, base)
+        slices.append(w[share.rows, share.columns])
     full = torch.cat(slices).to(armed.dtype).contiguous()
     if base.weight.numel():
         base.weight.data.copy_(full)

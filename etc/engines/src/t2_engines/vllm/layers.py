@@ -11,8 +11,10 @@ multipliers for each target, a part of the output is in one of these forms:
 
 `output`, `input` and `product` give W x exactly where s = 1. `factored` differs from it by rounding, costs (rows + columns) r
 for every token instead of rows columns, and lets W go. The first two need a matrix whole, so under tensor parallelism all is
-`product`: there the columns of A are sliced where vLLM slices the input and the rows of B where it slices the output, and what
-is summed over the ranks is summed by the layer's own all-reduce, since all of this is linear.
+`product` or `factored`, and a rank holds its share of each factor:
+
+    rows shared out      A (r / ranks, columns), its answers gathered;       B (rows / ranks, r)
+    columns shared out   A (r, columns / ranks), its answers summed;         B (rows, r / ranks), and the layer sums the ranks
 
 Nothing here imports vLLM.
 """
@@ -65,6 +67,10 @@ class Part:
     q: torch.Tensor | None = None
     a: torch.Tensor | None = None
     b: torch.Tensor | None = None
+    #: What makes A x (tokens, r) of this rank's share of it.
+    complete: Callable[[torch.Tensor], torch.Tensor] | None = None
+    #: Which of the r this rank's B takes; all where it is None.
+    taken: slice | None = None
 
     def change(self, values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Q (scale ⊙ (Qᵀ v)) of values (tokens, r) and a scale (tokens, r)."""
@@ -74,7 +80,12 @@ class Part:
     def product(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """B (scale ⊙ (A x)), (tokens, rows here)."""
         assert self.a is not None and self.b is not None
-        return F.linear(_scaled(F.linear(x, self.a), scale), self.b)
+        p = F.linear(x, self.a)
+        if self.complete is not None:
+            p = self.complete(p)
+        if self.taken is not None:
+            p, scale = p[:, self.taken], scale[:, self.taken]
+        return F.linear(_scaled(p, scale), self.b)
 
     @property
     def bytes(self) -> int:
@@ -130,36 +141,59 @@ class SVFLinear:
         return y
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one rank holds of a target: its rows and columns of W, and how the ranks put A x together."""
+
+    rows: slice
+    columns: slice
+    ranks: int = 1
+    rank: int = 0
+    #: Of (tokens, n) on every rank makes (tokens, ranks n), in the order of the ranks.
+    gather: Callable[[torch.Tensor], torch.Tensor] | None = None
+    #: The sum over the ranks.
+    reduce: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.ranks == 1
+
+
 def make_part(
     target: Target,
     rows: slice,
     form: Form,
     q: torch.Tensor,
     matrix: Callable[[], torch.Tensor],
+    share: Share,
     *,
-    held_rows: slice,
-    held_columns: slice,
     slots: int,
     device: torch.device | str,
     dtype: torch.dtype,
-    base_row: float = 1.0,
 ) -> Part:
     """A part with what its form needs, on its device in the model's type.
 
-    `q` is (r, r) in float32; `matrix` gives W in float32 and is asked only where it is needed; `held_rows` and
-    `held_columns` say which of it this rank holds. Products are formed in float64 before they are rounded.
+    `q` is (r, r) in float32; `matrix` gives W in float32 and is asked only where it is needed. Products are formed in float64
+    before they are rounded. Where r cannot be shared out among the ranks, each holds the factor that would be, whole.
     """
-    table = torch.full((slots + 1, target.rank), base_row, dtype=torch.float32, device=device)
+    table = torch.ones((slots + 1, target.rank), dtype=torch.float32, device=device)
     if form in ("output", "input"):
         return Part(target, rows, form, table, q=q.to(device, dtype).contiguous())
     w = matrix().to(device, torch.float64)
     wide = q.to(device, torch.float64)
-    a, b = (
-        (wide.T @ w[:, held_columns], wide[held_rows])
-        if target.is_left
-        else (wide.T[:, held_columns], w[held_rows] @ wide)
-    )
-    return Part(target, rows, form, table, a=a.to(dtype).contiguous(), b=b.to(dtype).contiguous())
+    a, b = (wide.T @ w[:, share.columns], wide) if target.is_left else (wide.T[:, share.columns], w[share.rows] @ wide)
+    if target.is_left:
+        b = b[share.rows]
+    part = Part(target, rows, form, table)
+    if share.ranks > 1 and target.rank % share.ranks == 0:
+        each = target.rank // share.ranks
+        mine = slice(share.rank * each, (share.rank + 1) * each)
+        if share.columns == slice(0, target.columns):
+            a, part.complete = a[mine], share.gather
+        else:
+            b, part.complete, part.taken = b[:, mine], share.reduce, mine
+    part.a, part.b = a.to(dtype).contiguous(), b.to(dtype).contiguous()
+    return part
 
 
 def _scaled(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
