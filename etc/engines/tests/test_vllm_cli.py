@@ -11,12 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from conftest import wait_until
 from fake_vllm import make_model
 
+from t2_engines.server import ListenError
 from t2_engines.version import VERSION
 from t2_engines.vllm import cli
+from t2_engines.vllm.starting import StandIn, Starting
 from t2_engines.vllm.targets import Settings
 
 SETTINGS = Settings(VERSION, "/models/tiny", "sha256:0", "/factors", "added", "/run/x/mixtures", 1)
@@ -152,9 +155,10 @@ def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None
     wait_until("what vLLM left is ended", lambda: not any(alive(pid) for pid in pids))
 
 
-def test_vllm_that_ends_by_itself_ends_all_of_it_with_its_code(tmp_path: Path) -> None:
-    process, pids = start(tmp_path, "7")
-    assert process.wait(30) == 7
+@pytest.mark.parametrize(("its", "ours"), [(7, 7), (0, 1)])
+def test_vllm_that_ends_by_itself_ends_all_of_it_and_never_with_success(tmp_path: Path, its: int, ours: int) -> None:
+    process, pids = start(tmp_path, str(its))
+    assert process.wait(30) == ours
     wait_until("what vLLM left is ended", lambda: not any(alive(pid) for pid in pids))
 
 
@@ -169,21 +173,64 @@ def test_vllm_does_not_outlive_t2_vllm(tmp_path: Path) -> None:
 
 
 def test_a_runtime_directory_is_one_engines(tmp_path: Path) -> None:
-    cli.claim(tmp_path / "new", None)
+    cli.claim(tmp_path / "new")
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     with pytest.raises(cli.UsageError, match="another t2-vllm uses"):
-        cli.claim(tmp_path / "new", None)
+        cli.claim(tmp_path / "new")
 
 
-def test_a_socket_on_which_somebody_listens_is_not_taken_and_a_dead_ones_is_removed(tmp_path: Path) -> None:
-    place = tmp_path / "vllm.sock"
+def ask(path: Path) -> dict[str, object]:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://engine") as client:
+        answer = client.get("/t2/facts")
+        error: dict[str, object] = answer.json()["error"]
+        assert answer.status_code == 503
+        return error
+
+
+def test_until_vllm_listens_its_socket_says_how_far_it_is(tmp_path: Path) -> None:
+    starting = Starting()
+    stand_in = StandIn(tmp_path / "vllm.sock", starting)
+    try:
+        starting.say("factorizing on cpu: 45 %", 0.45)
+        assert ask(stand_in.path) == {"code": "not_ready", "message": "factorizing on cpu: 45 %", "progress": 0.45}
+        assert not stand_in.hand_over()
+        with socket.socket(socket.AF_UNIX) as vllm:
+            vllm.bind(str(stand_in.beside))
+            assert not stand_in.hand_over(), "vLLM binds long before it listens"
+            vllm.listen()
+            assert stand_in.hand_over() and stand_in.hand_over()
+            assert not stand_in.beside.exists()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(stand_in.path))
+                vllm.accept()[0].close()
+                vllm.settimeout(10)
+                connection, _ = vllm.accept()
+                connection.close()
+    finally:
+        stand_in.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_on_which_somebody_listens_is_not_taken(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(place))
+        listener.bind(str(tmp_path / "vllm.sock"))
         listener.listen()
-        with pytest.raises(cli.UsageError, match="another process listens"):
-            cli.claim(tmp_path / "a", place)
-    cli.claim(tmp_path / "b", place)
-    assert not place.exists()
+        with pytest.raises(ListenError, match="another process listens"):
+            StandIn(tmp_path / "vllm.sock", Starting())
+
+
+def test_the_progress_of_the_factorization_is_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    _, digest = make_model(tmp_path / "model")
+    said: list[tuple[str, float | None]] = []
+
+    class Heard(Starting):
+        def say(self, doing: str, progress: float | None = None) -> None:
+            said.append((doing, progress))
+
+    assert cli._prepared(tmp_path / "model", tmp_path / "new", "cpu", Heard()) == digest
+    assert said[0] == ("the model is read", None) and ("factorizing on cpu: 50 %", 0.5) in said
+    assert cli._prepared(tmp_path / "none", tmp_path / "new", "cpu", Heard()) is None
 
 
 def test_without_vllm_it_says_what_to_install(

@@ -394,14 +394,15 @@ def test_workers_that_serve_another_model_than_was_factorized_are_not_armed(mode
 
 def test_vllm_whose_worker_is_killed_answers_dead_or_not_at_all_and_ends(model: Path, tmp_path: Path) -> None:
     for engine in start(model, tmp_path / "run"):
-        children = subprocess.run(
-            ["ps", "-eo", "pid=,sid=,args="], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        api = next(
-            int(line.split()[0]) for line in children if "openai.api_server" in line and str(engine.socket) in line
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "pid=,ppid=,sid=,args="], capture_output=True, text=True, check=True
         )
-        workers = [int(line.split()[0]) for line in children if int(line.split()[1]) == api and "Worker" in line]
-        assert workers, children
+        processes = [line.split(maxsplit=3) for line in listed.stdout.splitlines()]
+        (api,) = (pid for pid, parent, _, _ in processes if int(parent) == engine.process.pid)
+        workers = [
+            int(pid) for pid, _, session, name in processes if session == api and name.startswith("VLLM::Worker")
+        ]
+        assert workers, listed.stdout
         os.kill(workers[0], signal.SIGKILL)
         end = time.monotonic() + 60
         while engine.process.poll() is None and time.monotonic() < end:

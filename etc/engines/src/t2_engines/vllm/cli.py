@@ -12,15 +12,20 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from t2_engines.version import VERSION
+
+if TYPE_CHECKING:
+    from t2_engines.vllm.starting import Starting
 
 #: How long vLLM may take to end after SIGTERM.
 GRACE_SECONDS = 20
@@ -30,6 +35,7 @@ _ADAPTERS_IN_MEMORY = 1024
 #: Modules that make vLLM an open door, or go around what is patched.
 _UNSET = ("VLLM_SERVER_DEV_MODE", "VLLM_LORA_ENABLE_DUAL_STREAM")
 _PR_SET_PDEATHSIG = 1
+_PROGRESS = re.compile(r"factorizing on \S+: (\d+) %")
 
 
 class UsageError(Exception):
@@ -210,36 +216,66 @@ def _prepare(given: argparse.Namespace) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
+    from t2_engines.server import ListenError
+    from t2_engines.vllm.starting import StandIn, Starting
     from t2_engines.vllm.targets import Settings
 
     check_arguments(given.vllm)
     _check_version()
     runtime = (given.runtime or default_runtime(os.environ)).absolute()
     uds = (given.uds or runtime / "vllm.sock").absolute() if given.port is None else None
-    claim(runtime, uds)
-    factors = (given.factors or default_factors(os.environ)).absolute()
-    model = given.model.absolute()
-    command = [sys.executable, "-m", "t2_engines.vllm.cli", "prepare", str(model), "--factors", str(factors)]
-    ended = subprocess.run(
-        [*command, *(["--device", given.device] if given.device else [])], stdout=subprocess.PIPE, text=True
-    )
-    if ended.returncode != 0:
-        return ended.returncode
-    settings = Settings(
-        version=VERSION,
-        model=str(model),
-        digest=ended.stdout.strip(),
-        factors=str(factors),
-        form=given.form,
-        mixtures=str(runtime / "mixtures"),
-        mixture_bytes=given.mixture_bytes,
-    )
+    claim(runtime)
+    starting = Starting()
     try:
-        return _run(vllm_command(settings, given, uds), vllm_environment(os.environ, given.t2d))
+        stand_in = StandIn(uds, starting) if uds is not None else None
+    except ListenError as error:
+        raise UsageError(str(error)) from error
+    try:
+        factors = (given.factors or default_factors(os.environ)).absolute()
+        model = given.model.absolute()
+        digest = _prepared(model, factors, given.device, starting)
+        if digest is None:
+            return 1
+        settings = Settings(
+            version=VERSION,
+            model=str(model),
+            digest=digest,
+            factors=str(factors),
+            form=given.form,
+            mixtures=str(runtime / "mixtures"),
+            mixture_bytes=given.mixture_bytes,
+        )
+        starting.say("vLLM loads the model")
+        command = vllm_command(settings, given, stand_in.beside if stand_in is not None else None)
+        return _run(
+            command,
+            vllm_environment(os.environ, given.t2d),
+            stand_in.hand_over if stand_in is not None else lambda: True,
+        )
     finally:
-        if uds is not None:
-            uds.unlink(missing_ok=True)
+        if stand_in is not None:
+            stand_in.close()
         shutil.rmtree(runtime / "mixtures", ignore_errors=True)
+
+
+def _prepared(model: Path, factors: Path, device: str | None, starting: Starting) -> str | None:
+    """The model's digest, once it is factorized; None where that failed, which was said. In a process of its own, which leaves
+    the memory of a GPU to vLLM."""
+    command = [sys.executable, "-m", "t2_engines.vllm.cli", "prepare", str(model), "--factors", str(factors)]
+    command += ["--device", device] if device else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        starting.say("the model is read")
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            if (found := _PROGRESS.search(line)) is not None:
+                starting.say(line.strip().removeprefix("t2-vllm: "), int(found[1]) / 100)
+        digest = process.stdout.read().strip()
+        return digest if process.wait() == 0 else None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _check_version() -> None:
@@ -255,21 +291,14 @@ def _check_version() -> None:
         )
 
 
-def claim(runtime: Path, uds: Path | None) -> None:
-    """Takes the runtime directory and the socket's place for this process, and removes a socket that a dead one has left."""
-    from t2_engines.server import ListenError, listen_unix
-
+def claim(runtime: Path) -> None:
+    """Makes the runtime directory, and takes it for this process."""
     try:
         # Nobody but this user may put files where vLLM reads mixtures from.
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         if runtime.stat().st_uid != os.getuid():
             raise UsageError(f"'{runtime}' belongs to another user; name another directory with --runtime")
         _lock(runtime)
-        if uds is not None:
-            listen_unix(uds).close()
-            uds.unlink()
-    except ListenError as error:
-        raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(
             f"cannot use '{runtime}' for the socket and the mixtures: {error}; name another directory with --runtime"
@@ -362,8 +391,9 @@ def vllm_environment(environment: Mapping[str, str], t2d: Path | None) -> dict[s
     return made
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Runs the API server in a session of its own until it ends or this process is told to; ends all of its group."""
+def _run(command: Sequence[str], environment: Mapping[str, str], hand_over: Callable[[], bool] = lambda: True) -> int:
+    """Runs the API server in a session of its own until it ends or this process is told to; ends all of its group.
+    `hand_over` is called now and then until it says that the API server has its place."""
     signals = (signal.SIGTERM, signal.SIGINT)
     asked = threading.Event()
 
@@ -379,19 +409,25 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
         process.send_signal(signal.SIGTERM)
 
     earlier = {number: signal.signal(number, end) for number in signals}
+    handed_over = False
     try:
         while True:
             try:
                 code = process.wait(timeout=GRACE_SECONDS if asked.is_set() else 1)
                 break
             except subprocess.TimeoutExpired:
+                handed_over = handed_over or hand_over()
                 if asked.is_set():
                     print(
                         f"t2-vllm: vLLM has not ended within {GRACE_SECONDS} s of SIGTERM; it is killed",
                         file=sys.stderr,
                     )
                     process.kill()
-        return 0 if asked.is_set() else code if code >= 0 else 128 - code
+        if asked.is_set():
+            return 0
+        # vLLM's API server ends with 0 where its engine has died.
+        print(f"t2-vllm: vLLM has ended by itself, with {code}; its log says why", file=sys.stderr)
+        return 128 - code if code < 0 else code or 1
     finally:
         # vLLM leaves its engine and workers behind where its API server is killed.
         try:
