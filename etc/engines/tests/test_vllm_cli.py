@@ -233,6 +233,26 @@ def test_the_progress_of_the_factorization_is_what_is_said(tmp_path: Path, monke
     assert cli._prepared(tmp_path / "none", tmp_path / "new", "cpu", Heard()) is None
 
 
+def test_a_signal_while_it_factorizes_ends_that_too_and_leaves_no_socket(tmp_path: Path) -> None:
+    """What factorizes is a script here that never ends; vLLM is a module with a version."""
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text('__version__ = "0.32.0+cpu"')
+    slow = tmp_path / "slow"
+    slow.write_text(
+        f"#!/bin/sh\necho $$ > {tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 600\n"
+    )
+    slow.chmod(0o755)
+    run = "import sys; from t2_engines.vllm import cli; sys.executable = sys.argv[1]; sys.exit(cli.main(sys.argv[2:]))"
+    command = [sys.executable, "-c", run, str(slow), "serve", "/nowhere", "--runtime", str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
+    wait_until("it factorizes", (tmp_path / "pid").exists)
+    assert ask(tmp_path / "run" / "vllm.sock")["message"] == "the model is read"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not (tmp_path / "run" / "vllm.sock").exists()
+    wait_until("the factorization is ended", lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
 def test_without_vllm_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

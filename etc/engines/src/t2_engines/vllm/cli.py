@@ -225,6 +225,9 @@ def _serve(given: argparse.Namespace) -> int:
     runtime = (given.runtime or default_runtime(os.environ)).absolute()
     uds = (given.uds or runtime / "vllm.sock").absolute() if given.port is None else None
     claim(runtime)
+    # Until vLLM runs, which has handlers of its own, a signal ends what is done here through the blocks that clean up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     starting = Starting()
     try:
         stand_in = StandIn(uds, starting) if uds is not None else None
