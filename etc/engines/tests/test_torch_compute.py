@@ -114,10 +114,15 @@ def test_architectures_with_something_of_their_own_are_served_or_named(
     models: Callable[[str], Model], family: str
 ) -> None:
     directory, loaded = models(family)
-    assert loaded.pads and loaded.mixes_rows and loaded.caches == (family != "mamba")
-    left = {"mixtral": "mlp.experts.gate_up_proj", "mamba": "mixer.dt_proj.weight"}
+    assert loaded.pads and loaded.mixes_rows
+    assert loaded.caches == (family != "mamba") and loaded.shares_prompts == (family not in ("mamba", "minimax"))
+    left = {
+        "mixtral": "mlp.experts.gate_up_proj",
+        "mamba": "mixer.dt_proj.weight",
+        "minimax": "mlp.experts.gate_up_proj",
+    }
     assert [left[family] in text for text in loaded.warnings] == [True] * (family in left)
-    assert len(loaded.notes) == (family == "mamba")
+    assert len(loaded.notes) == 2 * (family == "mamba") + (family == "minimax")
     vectors = [None, *(tiny.vectors(loaded.layout, seed) for seed in (1, 2))]
     asked = [(p, c, vectors[n % 3]) for n, (p, c) in enumerate(questions(1, 9))]
     found = score(loaded, asked)

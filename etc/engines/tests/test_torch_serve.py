@@ -35,16 +35,19 @@ SOURCES = str(Path(__file__).parents[1] / "src")
 class Served:
     """A process of t2-torch, and a client of its socket."""
 
-    def __init__(self, directory: Path, path: Path, factors: Path, *options: str) -> None:
-        self.path = path
-        command = [sys.executable, "-m", "t2_engines.torch_engine.cli", "serve", str(directory), "--uds", str(path)]
+    def __init__(self, directory: Path, path: Path | None, factors: Path, *options: str) -> None:
+        self.path = path or factors / "none"
+        command = [sys.executable, "-m", "t2_engines.torch_engine.cli", "serve", str(directory)]
+        command += [] if path is None else ["--uds", str(path)]
         self.process = subprocess.Popen(
             [*command, "--factors", str(factors), "--threads", "1", *options],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": SOURCES},
         )
-        self.client = httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://engine", timeout=120)
+        self.client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.path)), base_url="http://engine", timeout=120
+        )
 
     def ready(self) -> dict[str, Any]:
         """Its facts, once it has some."""
@@ -280,6 +283,27 @@ def test_sigterm_ends_it_in_the_middle_of_a_stream(directory: Path, tmp_path: Pa
     code, errors = served.end()
     assert code == 0, errors
     assert not served.path.exists()
+
+
+def test_sigterm_ends_it_while_it_starts(directory: Path, tmp_path: Path) -> None:
+    served = Served(directory, tmp_path / "e.sock", tmp_path / "factors")
+    wait_until("it listens", served.path.exists, 120)
+    assert served.client.get("/t2/facts").json()["error"]["code"] == "not_ready"
+    code, errors = served.end()
+    assert code == 0 and not served.path.exists() and "Traceback" not in errors
+
+
+def test_it_listens_on_a_port_of_loopback(directory: Path, tmp_path: Path) -> None:
+    served = Served(directory, None, tmp_path / "factors", "--port", "0")
+    try:
+        assert served.process.stderr is not None
+        while "listening on 127.0.0.1:" not in (line := served.process.stderr.readline()):
+            assert line, "it has ended"
+        with httpx.Client(base_url="http://127.0.0.1:" + line.rsplit(":", 1)[1].strip()) as client:
+            wait_until("it is ready", lambda: is_ready(client), 120)
+    finally:
+        code, errors = served.end()
+    assert code == 0, errors
 
 
 def test_what_cannot_be_served_is_said_and_leaves_no_socket(tmp_path: Path) -> None:

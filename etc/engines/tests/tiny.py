@@ -24,8 +24,9 @@ from transformers import (
 from t2_engines.layout import Layout, Multipliers
 
 #: Architectures with something of their own: OPT's layers see tokens without their rows; Falcon has a linear layer of its own;
-#: Mixtral's experts are one tensor; Mamba reads a weight without calling its layer, and has a cache of another kind.
-ODD = ("opt", "falcon", "mixtral", "mamba")
+#: Mixtral's experts are one tensor; Mamba reads a weight without calling its layer, and has a cache of another kind; MiniMax's
+#: cache has states that are not repeated with it.
+ODD = ("opt", "falcon", "mixtral", "mamba", "minimax")
 
 VOCABULARY = 67
 CONTEXT = 48
@@ -77,6 +78,7 @@ _ODD: dict[str, dict[str, Any]] = {
     "falcon": {},
     "mixtral": {"num_key_value_heads": 2, "num_local_experts": 4},
     "mamba": {},
+    "minimax": {"num_key_value_heads": 2, "num_local_experts": 4},
 }
 
 

@@ -255,12 +255,9 @@ def next_logits(
     loaded: LoadedModel, prompt: Sequence[int], held: Sequence[tuple[str | None, Multipliers | None]]
 ) -> Work[LogitsAnswer]:
     mixtures = Mixtures(loaded, held)
-    with torch.inference_mode(), loaded.hooks.applied(mixtures.batch(loaded, [0], len(prompt))):
-        ids, mask = _padded(loaded, [prompt], len(prompt))
-        positions = torch.arange(len(prompt), device=loaded.device).unsqueeze(0)
-        logits = loaded.kept(loaded.forward(ids, mask, positions, 1).logits, 1)[0, -1]
+    logits = Growing(loaded, mixtures, 0, caches=False).grow(prompt)
     yield
-    return LogitsAnswer(logits.float().cpu().numpy()[: loaded.vocabulary], mixtures.read_back)
+    return LogitsAnswer(logits.cpu().numpy(), mixtures.read_back)
 
 
 # Gradients.
@@ -335,45 +332,64 @@ def _activation_bytes(loaded: LoadedModel, tokens: int) -> int:
 # Decoding.
 
 
+class Growing:
+    """A sequence that is computed as it grows, with the cache of what it has already where the architecture allows that."""
+
+    def __init__(self, loaded: LoadedModel, mixtures: Mixtures, place: int, *, caches: bool) -> None:
+        self.loaded = loaded
+        self.mixtures = mixtures
+        self.place = place
+        self.caches = caches
+        self.tokens: list[int] = []
+        self._cached = 0
+        self._cache: Any = None
+
+    def grow(self, tokens: Sequence[int]) -> Tensor:
+        """Appends tokens; the logits behind the last one in float32, (vocabulary). One step of the compute thread."""
+        self.tokens += tokens
+        new = self.tokens[self._cached :]
+        with (
+            torch.inference_mode(),
+            self.loaded.hooks.applied(self.mixtures.batch(self.loaded, [self.place], len(new))),
+        ):
+            ids = torch.tensor([new], device=self.loaded.device)
+            mask = torch.ones(1, len(self.tokens), dtype=torch.long, device=self.loaded.device)
+            positions = torch.arange(self._cached, len(self.tokens), device=self.loaded.device).unsqueeze(0)
+            more = {"past_key_values": self._cache, "use_cache": True} if self.caches else {}
+            passed = self.loaded.forward(ids, mask, positions, 1, **more)
+            logits = self.loaded.kept(passed.logits, 1)[0, -1, : self.loaded.vocabulary].float()
+        if self.caches:
+            self._cache, self._cached = passed.past_key_values, len(self.tokens)
+        return logits
+
+
 class Decoding:
-    """An answer, token by token. Every `next` is one step of the compute thread."""
+    """An answer, token by token."""
 
     def __init__(
         self, loaded: LoadedModel, request: GenerateRequest, held: Sequence[tuple[str | None, Multipliers | None]]
     ) -> None:
-        self.loaded = loaded
         self.request = request
         self.mixtures = Mixtures(loaded, held)
-        self.tokens = list(request.prompt)
-        self.fed = 0  # tokens that the cache has
-        self.cache: Any = None
-        self.random = torch.Generator().manual_seed(request.seed)
+        self.tokens: list[int] = []
+        self._context = loaded.context
+        self._sequence = Growing(loaded, self.mixtures, 0, caches=loaded.caches)
+        self._random = torch.Generator().manual_seed(request.seed)
 
     def next(self) -> int:
-        loaded = self.loaded
-        start = self.fed if loaded.caches else 0
-        new = self.tokens[start:]
-        with torch.inference_mode(), loaded.hooks.applied(self.mixtures.batch(loaded, [0], len(new))):
-            ids = torch.tensor([new], device=loaded.device)
-            mask = torch.ones(1, len(self.tokens), dtype=torch.long, device=loaded.device)
-            positions = torch.arange(start, len(self.tokens), device=loaded.device).unsqueeze(0)
-            more = {"past_key_values": self.cache, "use_cache": True} if loaded.caches else {}
-            passed = loaded.forward(ids, mask, positions, 1, **more)
-            logits = loaded.kept(passed.logits, 1)[0, -1, : loaded.vocabulary].float()
-        if loaded.caches:
-            self.cache, self.fed = passed.past_key_values, len(self.tokens)
-        token = _sampled(logits, self.request, self.random)
-        self.tokens.append(token)
-        return token
+        """One more token; one step of the compute thread."""
+        logits = self._sequence.grow(self.tokens[-1:] or self.request.prompt)
+        self.tokens.append(_sampled(logits, self.request, self._random))
+        return self.tokens[-1]
 
     @property
     def end(self) -> str | None:
         """Why there is no token behind the last one; None where there may be."""
         if self.tokens[-1] in self.request.stop_ids:
             return "stop"
-        if len(self.tokens) - len(self.request.prompt) >= self.request.max_tokens:
+        if len(self.tokens) >= self.request.max_tokens:
             return "length"
-        return "context" if len(self.tokens) >= self.loaded.context else None
+        return "context" if len(self.request.prompt) + len(self.tokens) >= self._context else None
 
 
 def _sampled(logits: Tensor, request: GenerateRequest, random: torch.Generator) -> int:
@@ -416,8 +432,14 @@ def probe(loaded: LoadedModel) -> None:
         vector = random.normal(1, 0.2, loaded.layout.count).astype(np.float32)
         held.append((loaded.layout.mixture_digest(vector), vector))
     mixtures = Mixtures(loaded, held)
-    item = Item(prompt=tokens(length), continuations=[tokens(1), tokens(3), tokens(2)])
-    rows = _rows(0, item, 0)
+    # Two prompts, each under another mixture: a state that is not repeated for the continuations of one would fit all of them.
+    items = [
+        Item(prompt=tokens(length), continuations=[tokens(1), tokens(3), tokens(2)]),
+        Item(prompt=tokens(length), continuations=[tokens(2), tokens(4)]),
+    ]
+    places = [1, 2]
+    rows = [row for index, item in enumerate(items) for row in _rows(index, item, places[index])]
+    mixed = [Row(0, 0, place, items[0].prompt, items[0].continuations[1]) for place in (1, 0, 2)]
 
     def scored(rows: Sequence[Row]) -> list[list[float]]:
         with loaded.hooks.applied(_row_batch(loaded, mixtures, rows)):
@@ -427,18 +449,33 @@ def probe(loaded: LoadedModel) -> None:
         return [scored([row])[0] for row in rows]
 
     def shared() -> list[list[float]]:
-        found = _shared_scores(loaded, [item], [0], [0], mixtures)
-        return [found[0, row.number] for row in rows]
+        # Both at once only where rows may have mixtures of their own.
+        parts = [[0, 1]] if loaded.mixes_rows else [[0], [1]]
+        found = {
+            key: scores
+            for part in parts
+            for key, scores in _shared_scores(loaded, items, part, places, mixtures).items()
+        }
+        return [found[row.item, row.number] for row in rows]
+
+    def grown() -> list[list[float]]:
+        found: list[list[float]] = []
+        for row in rows:
+            sequence = Growing(loaded, mixtures, row.mixture, caches=True)
+            logits = [sequence.grow(row.prompt), *(sequence.grow([token]) for token in row.continuation[:-1])]
+            found.append(_token_scores(torch.stack(logits), row.continuation).tolist())
+        return found
 
     with torch.inference_mode():
-        loaded.pads = _agree(loaded, lambda: scored(rows), lambda: alone(rows))
-        mixed = [Row(0, 0, place, item.prompt, item.continuations[1]) for place in (1, 0, 2)]
         loaded.mixes_rows = _agree(loaded, lambda: scored(mixed), lambda: alone(mixed))
-        loaded.shares_prompts = loaded.caches = _agree(loaded, shared, lambda: alone(rows))
+        loaded.pads = _agree(loaded, lambda: scored(rows[:3]), lambda: alone(rows[:3]))
+        loaded.caches = _agree(loaded, grown, lambda: alone(rows))
+        loaded.shares_prompts = loaded.caches and _agree(loaded, shared, lambda: alone(rows))
     for is_so, otherwise in (
         (loaded.pads, "padding changes answers: only sequences of one length share a batch"),
         (loaded.mixes_rows, "layers do not see the rows of a batch: mixtures do not share one"),
-        (loaded.caches, "the cache changes answers: prompts and answers are computed anew each time"),
+        (loaded.caches, "the cache changes answers: what was computed of an answer is computed anew for each token"),
+        (loaded.shares_prompts, "caches are not repeated: a prompt is computed for each of its continuations"),
     ):
         if not is_so:
             loaded.notes.append(f"of this architecture, {loaded.architecture}, {otherwise}")

@@ -33,6 +33,10 @@ MIXTURES_AT_ONCE = 64
 MIXTURE_BYTES = 1 << 30
 
 
+class _Stopping(Exception):
+    """The engine was stopped before it had a model."""
+
+
 class TorchEngine(Engine):
     """Its methods are for the event loop, which alone touches the mixtures and the state."""
 
@@ -63,6 +67,8 @@ class TorchEngine(Engine):
 
     def _loading(self) -> tuple[LoadedModel, Facts]:
         def tell(what: str, progress: float | None) -> None:
+            if self._worker.is_stopping:
+                raise _Stopping
             log.info("%s", what)
             self._doing = (what, progress)
 
@@ -77,6 +83,8 @@ class TorchEngine(Engine):
         # In the compute thread. The facts come last: whoever sees them may ask for everything.
         if error is None:
             self._loaded, self._facts = result
+            return
+        if isinstance(error, _Stopping):
             return
         self.failure = (
             str(error) if isinstance(error, (CheckpointError, EngineError)) else f"{type(error).__name__}: {error}"

@@ -47,6 +47,11 @@ class Worker:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether whatever runs may end at once; for any thread."""
+        return self._is_stopping
+
     def stop(self, seconds: float) -> bool:
         """Drops what waits, and waits for the step that runs; whether it ended in time."""
         with self._changed:
@@ -133,7 +138,7 @@ def _worded(error: BaseException) -> BaseException:
             torch.cuda.empty_cache()
         return EngineError(
             "out_of_memory",
-            f"no memory for this request: {text}; ask for less at once, or start the engine with a smaller --batch-tokens",
+            f"no memory for what was asked: {text}; ask for less at once, or start the engine with a smaller --batch-tokens",
         )
     if isinstance(error, RuntimeError) and "CUDA error" in text:
         # The context of the device is lost for this process.
