@@ -247,6 +247,14 @@ let package = Package(
     // A random model of two layers, on which whole jobs run within a second in a debug build.
     model.support(
       "ModelSamples", ["Digests", "ModelFormats", "Multipliers", "StrictJSON", "SystemSupport", "WorkerProtocol"]),
+    // An engine without a model, which misbehaves as it is told.
+    model.support("FakeEngine", ["StrictJSON", "Digests", "SystemSupport", "CLinux"]),
+    model.tests(
+      "EngineLink",
+      [
+        "EngineLink", "FakeEngine", "Settings", "Multipliers", "StrictJSON", "Digests", "SystemSupport",
+        "TestSupport",
+      ]),
     model.tests("LinearAlgebra", ["LinearAlgebra", "TestSupport"]),
     model.tests(
       "Tokenizer", ["Tokenizer", "Settings", "StrictJSON", "ModelFormats", "SystemSupport", "TestSupport"],

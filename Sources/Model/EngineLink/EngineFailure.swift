@@ -95,7 +95,8 @@ package struct EngineRefusal: Sendable, Equatable, CustomStringConvertible {
     case .wrongMixture, .internal: text + "; look into its log"
     case .outOfMemory: text + "; give it more memory, or less at once"
     case .diskFull: text + "; free some space where it keeps its files"
-    case .badRequest, .tooLong, .noGradients, .noImages, .noLogits, .unknownMixture, .notFound, nil: text
+    case .unknownMixture: text + "; it forgets mixtures that are in use: let it keep more of them"
+    case .badRequest, .tooLong, .noGradients, .noImages, .noLogits, .notFound, nil: text
     }
   }
 }

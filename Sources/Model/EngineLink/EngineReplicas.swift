@@ -50,6 +50,8 @@ package final class EngineReplicas: Sendable {
           case .stopped: throw .stopped
           // Waiting does not mend it.
           case .otherProtocol: throw .failed(error)
+          // What is known of it is better than that there was no time to ask again.
+          case .deadline where patience.deadline.hasPassed && pool.states[index].lastFailure != nil: break
           default: pool.asked(index, error, at: .now)
           }
         }
@@ -264,11 +266,15 @@ package final class EngineReplicas: Sendable {
         return try body(connection, patience)
       } catch {
         rounds += 1
-        guard case .refused(let refusal) = error.cause, refusal.code == .unknownMixture, rounds < 3 else { throw error }
+        guard case .refused(let refusal) = error.cause, refusal.code == .unknownMixture, rounds < Self.mostRounds
+        else { throw error }
         pool.withLock { $0.forget(mixtures.map(\.digest), on: replica) }
       }
     }
   }
+
+  /// Several threads may drive out each other's mixtures of an engine that keeps few.
+  private static let mostRounds = 5
 
   private func give(
     _ mixtures: [EngineMixture], to replica: Int, _ connection: EngineConnection, _ patience: Patience

@@ -231,6 +231,12 @@ final class HTTPConnection {
     _ = unsafe Glibc.poll(&poll, 1, deadline.pollMilliseconds)
   }
 
+  /// Lets the engine know that nobody reads any more, also where somebody holds the descriptor still.
+  func shutDown() {
+    isBroken = true
+    shutdown(socket.number, Int32(SHUT_RDWR))
+  }
+
   /// What poll says; nothing where only its time was up.
   private func wait(for events: Int16, _ patience: Patience) throws(EngineFailure.Cause) -> Int16 {
     while true {

@@ -5,22 +5,28 @@ package import SystemSupport
 package struct Patience {
   package let deadline: Deadline
   package let shouldStop: () -> Bool
-  private let begin = MonotonicInstant.now
+  private let begin: MonotonicInstant
+
+  private init(from begin: MonotonicInstant, until deadline: Deadline, shouldStop: @escaping () -> Bool) {
+    (self.begin, self.deadline, self.shouldStop) = (begin, deadline, shouldStop)
+  }
 
   package init(until deadline: Deadline, shouldStop: @escaping () -> Bool = { false }) {
-    (self.deadline, self.shouldStop) = (deadline, shouldStop)
+    self.init(from: .now, until: deadline, shouldStop: shouldStop)
   }
 
   package init(_ duration: Duration, shouldStop: @escaping () -> Bool = { false }) {
-    self.init(until: .after(duration), shouldStop: shouldStop)
+    let begin = MonotonicInstant.now
+    self.init(from: begin, until: Deadline(instant: begin + duration), shouldStop: shouldStop)
   }
 
   static let betweenQuestions: Duration = .milliseconds(50)
 
   /// The same with an end that is no later than this.
   func atMost(_ duration: Duration) -> Patience {
-    let earlier = min(deadline.instant, MonotonicInstant.now + duration)
-    return Patience(until: Deadline(instant: earlier), shouldStop: shouldStop)
+    let now = MonotonicInstant.now
+    return Patience(
+      from: now, until: Deadline(instant: min(deadline.instant, now + duration)), shouldStop: shouldStop)
   }
 
   /// Throws where it is over.

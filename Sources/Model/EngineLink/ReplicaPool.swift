@@ -58,7 +58,7 @@ struct ReplicaPool: Sendable {
     case end
   }
 
-  /// The first tries of a mixture are followed by as many where the engine has forgotten it meanwhile.
+  /// A long search has more; the engine has forgotten the first of them by then, or is given them once more.
   private static let mostHeld = 4096
 
   let policy: ReplicaPolicy

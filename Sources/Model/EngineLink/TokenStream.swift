@@ -127,7 +127,9 @@ package final class TokenStream {
   deinit { release() }
 
   private func release() {
-    if end != nil, failure == nil, let connection { owner.keep(connection) }
+    if let connection {
+      if end != nil, failure == nil { owner.keep(connection) } else { connection.shutDown() }
+    }
     connection = nil
     whenReleased.take()?()
   }
