@@ -305,7 +305,7 @@ let package = Package(
     fuzz.support(
       "FuzzReaders",
       [
-        "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "Tokenizer", "WorkerProtocol",
+        "EngineLink", "Evaluation", "Experts", "ModelFormats", "RPCProtocol", "Registry", "Tokenizer", "WorkerProtocol",
         "Multipliers", "Settings", "StrictJSON", "Digests", "SystemSupport", "TestSupport",
       ]),
     fuzz.tests("FuzzReaders", ["FuzzReaders", "SystemSupport", "TestSupport"]),

@@ -30,6 +30,7 @@ package struct HostileReader: Sendable {
     json, json5, safetensors, expert, expertIndex, gguf, ggufPart, config, torch, pickle, tokenizer, rows, settings,
     request,
     redo, workerRequest, workerReply, chatTemplate, servedName,
+    redo, workerRequest, workerReply, chatTemplate, engineAnswer, engineFacts,
   ]
 }
 

@@ -37,7 +37,7 @@ import Testing
     let texts = [values.map(\.description), values.map { Double($0).description }]
     for text in texts {
       let body = #"{"scores":[[["# + text.joined(separator: ", ") + #"]]],"mixtures":{}}"#
-      let read = try ScoreAnswer([[values.count]], [], ranks: 1).read(Array(body.utf8))
+      let read = try AnsweredScores([[values.count]], [], ranks: 1).read(Array(body.utf8))
       #expect(read[0][0].map(\.bitPattern) == values.map(\.bitPattern))
     }
   }

@@ -105,7 +105,7 @@ import Testing
       #expect(text.hasPrefix("cannot score 4 units: no engine of the model is ready; \(engines[0].address) is dead: "))
       #expect(text.contains("there is no such socket") && text.contains("; \(engines[1].address) is dead: "))
       #expect(text.contains("500 dead"))
-      #expect(throws: EngineError.self) { try replicas.sigma(patience) }
+      #expect(throws: ReplicasError.self) { try replicas.sigma(patience) }
     }
   }
 

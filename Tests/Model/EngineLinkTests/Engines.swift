@@ -81,11 +81,11 @@ func failure<Value>(
 
 func error<Value>(
   _ body: () throws -> Value, sourceLocation: SourceLocation = #_sourceLocation
-) throws -> EngineError {
+) throws -> ReplicasError {
   do {
     let value = try body()
     Issue.record("there is no error, but \(value)", sourceLocation: sourceLocation)
-  } catch let error as EngineError {
+  } catch let error as ReplicasError {
     return error
   }
   throw NoFailure()

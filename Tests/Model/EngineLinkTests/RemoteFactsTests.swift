@@ -5,7 +5,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-@Suite struct EngineFactsTests {
+@Suite struct RemoteFactsTests {
   @Test func theFactsAreThoseOfTheEngine() throws {
     var model = FakeModel()
     model.parallelism = 3
@@ -36,7 +36,7 @@ import Testing
 
   @Test func whatANewerEngineSaysBesidesIsPassedOver() throws {
     let text = Self.json.replacing(#""warnings""#, with: #""more":{"x":1},"warnings""#)
-    #expect(try EngineFacts(reading: Array(text.utf8)) == EngineFacts(reading: Array(Self.json.utf8)))
+    #expect(try RemoteFacts(reading: Array(text.utf8)) == RemoteFacts(reading: Array(Self.json.utf8)))
   }
 
   @Test(arguments: [
@@ -59,36 +59,36 @@ import Testing
   func factsThatCannotBeAreRefusedByTheirPlace(old: String, new: String, problem: String) throws {
     let text = Self.json.replacing(old, with: new)
     #expect(text != Self.json)
-    let error = #expect(throws: EngineFailure.Cause.self) { try EngineFacts(reading: Array(text.utf8)) }
+    let error = #expect(throws: EngineFailure.Cause.self) { try RemoteFacts(reading: Array(text.utf8)) }
     let description = try #require(error).description
     #expect(description.contains(problem), "\(description)")
   }
 
   @Test func anotherVersionOfTheProtocolIsSaidBeforeAllElse() throws {
-    let error = #expect(throws: EngineFailure.Cause.self) { try EngineFacts(reading: Array(#"{"protocol":2}"#.utf8)) }
+    let error = #expect(throws: EngineFailure.Cause.self) { try RemoteFacts(reading: Array(#"{"protocol":2}"#.utf8)) }
     #expect(error == .otherProtocol(found: 2))
     #expect(try #require(error).description.contains("version 2 of the engine protocol, and t2d version 1"))
   }
 
   @Test func replicasThatDifferAreNamedByTheMember() throws {
-    let facts = try EngineFacts(reading: Array(Self.json.utf8))
+    let facts = try RemoteFacts(reading: Array(Self.json.utf8))
     for (old, new, member) in [
       ("sha256:ab", "sha256:ac", "model"), ("\"torch\"", "\"vllm\"", "engine"),
       ("\"version\":\"1\"", "\"version\":\"2\"", "version"),
       ("float32", "bfloat16", "type"),
     ] {
-      let other = try EngineFacts(reading: Array(Self.json.replacing(old, with: new).utf8))
+      let other = try RemoteFacts(reading: Array(Self.json.replacing(old, with: new).utf8))
       #expect(other.difference(from: facts)?.contains("its \(member) is") == true)
     }
-    let device = try EngineFacts(reading: Array(Self.json.replacing("cpu", with: "cuda").utf8))
+    let device = try RemoteFacts(reading: Array(Self.json.replacing("cpu", with: "cuda").utf8))
     #expect(device.difference(from: facts) == nil)
   }
 }
 
-extension EngineFactsTests {
+extension RemoteFactsTests {
   @Test func hostileFactsAreReadOrRefused() async {
     await #expect(processExitsWith: .success) {
-      let problem = withstand([Array(EngineFactsTests.json.utf8)]) { _ = try EngineFacts(reading: $0) }
+      let problem = withstand([Array(RemoteFactsTests.json.utf8)]) { _ = try RemoteFacts(reading: $0) }
       #expect(problem == nil)
     }
   }
