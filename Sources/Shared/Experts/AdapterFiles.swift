@@ -10,7 +10,7 @@ package enum AdapterFiles {
 
   /// How the numbers of the weights are meant.
   package enum Kind: String, Sendable, CaseIterable {
-    /// A container: rank 1, and what is in it is s − 1. It means something to an engine that has t2d's extension; without it
+    /// A container: rank 1, and what is in it is s. It means something to an engine that has t2d's extension; without it
     /// the other factor, which is zero, makes it the base.
     case slot = "svf-slot"
     /// A LoRA: W + B A.
@@ -23,6 +23,8 @@ package enum AdapterFiles {
     _ kind: Kind, rank: Int, digest: Digest, model: ModelSignature, facts: JSONObject = [:]
   ) -> JSONObject {
     var t2: JSONObject = ["kind": .string(kind.rawValue), "digest": .string(digest.description)]
+    // s − 1 would round multipliers below 1/2, and the digest could not be formed again.
+    if kind == .slot { t2["numbers"] = "multipliers" }
     t2["base_digest"] = .string(model.digest.description)
     for (key, value) in facts.members { t2[key] = value }
     var modules: [String] = []
@@ -53,20 +55,20 @@ package enum AdapterFiles {
     return ("\(path).lora_A.weight", "\(path).lora_B.weight")
   }
 
-  /// The bytes of the weights that hold a mixture as a container of s − 1.
+  /// The bytes of the weights that hold a mixture as a container of s.
   ///
   /// Tensor parallelism cuts the columns of matrices whose inputs are shared out, and lora_A with them, while lora_B stays
-  /// whole; of all others it cuts the rows and lora_B. So s − 1 rides in that factor which is never cut.
+  /// whole; of all others it cuts the rows and lora_B. So s rides in that factor which is never cut.
   package static func slot(_ vector: MultiplierVector, layout: MultiplierLayout) -> [UInt8] {
     var tensors: [SafetensorsTensor] = []
     for (index, matrix) in layout.matrices.enumerated() {
-      let change = vector.multipliers(of: index, in: layout).map { $0 - 1 }
+      let multipliers = vector.multipliers(of: index, in: layout)
       let isCutByColumns = ["o_proj", "down_proj"].contains(module(of: matrix))
       let names = factorNames(of: matrix)
       let (none, carried): (Int, Int) =
         isCutByColumns ? (matrix.columns, matrix.rows) : (matrix.rows, matrix.columns)
       let zeros = [Float](repeating: 0, count: none)
-      let padded = change + [Float](repeating: 0, count: carried - change.count)
+      let padded = multipliers + [Float](repeating: 0, count: carried - multipliers.count)
       tensors.append(
         SafetensorsTensor(name: names.a, shape: [1, matrix.columns], values: isCutByColumns ? zeros : padded))
       tensors.append(
