@@ -62,7 +62,7 @@ extension EngineConnection {
         bodyBytes: answer.limits.maximumBytes + 4 * count, patience)
       let (line, floats) = try Frame.read(body, answer.limits) { _ in count }
       // Version 1 does not ask for it in this answer; where it is said it must be right.
-      if let found = line["mixtures"] { try ReadBack.check(found, of: mixtures, ranks: facts.engine.parallelism) }
+      try ReadBack.check(line["mixtures"], of: mixtures, ranks: facts.engine.parallelism)
       if let odd = floats.first(where: { !$0.isFinite }) {
         throw .notTheProtocol("the gradient has \(odd) in it")
       }

@@ -224,7 +224,7 @@ extension FakeEngine {
     }
 
     func gradient(_ request: JSONObject) throws -> FakeAnswer {
-      let (_, s) = try multipliers(request)
+      let (digest, s) = try multipliers(request)
       let derivatives = request["derivatives"]?.arrayValue
       var gradient = [Float](repeating: 0, count: derivatives == nil ? 0 : s.count)
       var scores: [JSONValue] = []
@@ -249,7 +249,9 @@ extension FakeEngine {
           try items(request).map { item in
             .array(item.continuations.map { number(divergence * Float($0.count)) })
           })
-      return .frame(["scores": .array(scores), "divergences": divergences], gradient)
+      return .frame(
+        ["scores": .array(scores), "divergences": divergences, "mixtures": readBack(digest.map { [$0] } ?? [])],
+        gradient)
     }
   }
 }

@@ -75,6 +75,7 @@ class LogitsAnswer:
 class GradientAnswer:
     scores: Scores
     divergences: list[list[float]] | None
+    mixtures: ReadBack
     gradient: npt.NDArray[np.float32] | None  # (multipliers)
 
 
@@ -191,6 +192,7 @@ def routes(engine: Engine, largest_body: int = LARGEST_BODY) -> list[Route]:
         line = {
             "scores": wire.scores_json(answer.scores),
             "divergences": None if answer.divergences is None else wire.sums_json(answer.divergences),
+            "mixtures": answer.mixtures,
         }
         return _frame(line, np.zeros(0, np.float32) if answer.gradient is None else answer.gradient)
 

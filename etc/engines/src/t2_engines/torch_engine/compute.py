@@ -309,6 +309,7 @@ def gradient(
             [found[index, number][1] for number in range(len(item.continuations))]
             for index, item in enumerate(request.items)
         ],
+        mixtures=mixtures.read_back,
         gradient=None
         if not is_wanted
         else (torch.zeros_like(vectors) if vectors.grad is None else vectors.grad)[0].cpu().numpy(),

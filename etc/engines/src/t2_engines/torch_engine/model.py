@@ -128,7 +128,7 @@ def load(directory: Path, *, type: str, device: str, factors: Path, tell: Tell) 
         device=torch.device(device),
         type=type,
         id=directory.resolve().name,
-        architecture=config.model_type,
+        architecture=(config.architectures or [config.model_type])[0],
         parameters=model.num_parameters(),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,

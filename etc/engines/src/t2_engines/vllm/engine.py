@@ -197,7 +197,7 @@ class VLLMEngine(Engine):
             ),
             model=ModelFacts(
                 id=self.served.name,
-                architecture=str(config.get("model_type", "unknown")),
+                architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
                 parameters=sum(math.prod(tensor.shape) for tensor in stored.values()),
                 layers=int(text["num_hidden_layers"]),
                 hidden=int(text["hidden_size"]),
