@@ -143,7 +143,8 @@ let package = Package(
     model.part(
       "EngineLink",
       [
-        "Engines", "Results", "Tokenizer", "ModelFormats", "LinearAlgebra", "Settings", "Records", "StrictJSON",
+        "Engines", "Experts", "Results", "Tokenizer", "ModelFormats", "LinearAlgebra", "Settings", "Records",
+        "StrictJSON",
         "Digests", "Multipliers", "SystemSupport", "CLinux",
       ]),
     model.part(
@@ -276,8 +277,8 @@ let package = Package(
       "Worker",
       [
         "Worker", "WorkerProtocol", "LinearAlgebra", "ModelFormats", "Experts", "Multipliers", "Adaptation", "Search",
-        "Evaluation", "Training", "Engines", "Transformer", "SVF", "Sandbox", "Records", "Results", "Settings",
-        "StrictJSON",
+        "Evaluation", "Training", "Engines", "EngineLink", "FakeEngine", "Transformer", "SVF", "Sandbox", "Records",
+        "Results", "Settings", "StrictJSON",
         "Digests", "SystemSupport", "ModelSamples", "TestSupport",
       ]),
 

@@ -1,9 +1,9 @@
 package import Digests
+import Experts
 package import Multipliers
 
 /// The multipliers of one mixture, and the name under which engines keep them.
 package struct EngineMixture: Sendable, Equatable {
-  /// SHA-256 over the targets in the model's order, each as its name, a zero byte, and its multipliers as little-endian floats.
   package let digest: Digest
   package let multipliers: [Float]  // (layout.count)
 
@@ -11,12 +11,7 @@ package struct EngineMixture: Sendable, Equatable {
   package init(_ multipliers: [Float], of layout: MultiplierLayout) {
     precondition(
       multipliers.count == layout.count, "a vector of \(multipliers.count) for a layout of \(layout.count)")
-    var hash = SHA256()
-    for (index, matrix) in layout.matrices.enumerated() {
-      hash.update(matrix.name + "\0")
-      unsafe multipliers[layout.range(of: index)].withUnsafeBytes { unsafe hash.update($0) }
-    }
-    digest = hash.finish()
+    digest = MultiplierVector(multipliers).digest(in: layout)
     self.multipliers = multipliers
   }
 

@@ -74,7 +74,7 @@ import Testing
     #expect(try #require(usage("mixture get")).0 == "t2ctl mixture get needs TASK")
     #expect(try #require(usage("model add")).0 == "t2ctl model add needs PATH")
     #expect(try #require(usage("status now")).0.contains("'now'"))
-    #expect(try #require(usage("mixture")).0 == "t2ctl mixture needs one of: get, list, log, ablate")
+    #expect(try #require(usage("mixture")).0 == "t2ctl mixture needs one of: get, list, log, ablate, export")
     #expect(try #require(usage("")).0 == "what is to be done?")
     #expect(try #require(usage("status --socket")).0 == "--socket needs a value: --socket PATH")
     #expect(try #require(usage("status --json=1")).0 == "--json takes no value")

@@ -29,8 +29,7 @@ package struct HostileReader: Sendable {
   package static let all = [
     json, json5, safetensors, expert, expertIndex, gguf, ggufPart, config, torch, pickle, tokenizer, rows, settings,
     request,
-    redo, workerRequest, workerReply, chatTemplate, servedName,
-    redo, workerRequest, workerReply, chatTemplate, engineAnswer, engineFacts,
+    redo, workerRequest, workerReply, chatTemplate, servedName, engineAnswer, engineFacts,
   ]
 }
 
