@@ -107,7 +107,7 @@ extension WorkerFault {
     if case .tooLong(_, let tokens, let context) = error {
       self.init(kind, "the prompt needs \(tokens) tokens, the model's context holds \(context)")
     } else {
-      self.init(kind, error.description)
+      self.init(kind, error.description, retry: kind == .engineUnavailable)
     }
   }
 }

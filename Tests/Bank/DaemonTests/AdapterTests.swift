@@ -22,7 +22,7 @@ import Watcher
 
   private static func digest(_ values: [Float]) -> String { MultiplierVector(values).digest(in: layout).description }
 
-  /// What an engine reads back of an adapter's directory: s, by the sum of both factors and 1.
+  /// What an engine reads back of an adapter's directory: s, by the sum of both factors, of which one is zero.
   private static func multipliers(_ path: JSONValue?) throws -> [Float] {
     let file = try SafetensorsFile.open(path: try #require(path?.stringValue) + "/adapter_model.safetensors")
     #expect(file.tensors.count == 2 * TinyModel.targets.count)
@@ -30,7 +30,7 @@ import Watcher
       let names = AdapterFiles.factorNames(of: target)
       let (a, b) = (try file.floats(names.a), try file.floats(names.b))
       #expect(a.count == target.columns && b.count == target.rows)
-      return (0..<target.rank).map { 1 + a[$0] + b[$0] }
+      return (0..<target.rank).map { a[$0] + b[$0] }
     }
   }
 
@@ -52,7 +52,7 @@ import Watcher
     _ = try t2d.settledMixture("bees")
   }
 
-  @Test func anExpertIsAContainerOfWhatItChanges() throws {
+  @Test func anExpertIsAContainerOfItsMultipliers() throws {
     try withDaemon { t2d in
       try Self.fill(t2d)
       let found = try Self.resolve(t2d, "honey")
@@ -82,7 +82,7 @@ import Watcher
     #expect(TaskName.maximumBytes == NameRules.maximumBytes)
   }
 
-  @Test func whereRowsAreCutTheChangeRidesInTheOtherFactor() throws {
+  @Test func whereRowsAreCutTheMultipliersRideInTheOtherFactor() throws {
     let matrix = TargetMatrix(name: "model.layers.0.mlp.down_proj.weight", rows: 2, columns: 3, layer: 0)
     let layout = MultiplierLayout([matrix])
     let file = try SafetensorsFile(AdapterFiles.slot(MultiplierVector([0.5, 3]), layout: layout))
@@ -90,7 +90,7 @@ import Watcher
     #expect(file.tensors.map(\.name).sorted() == ["\(prefix).lora_A.weight", "\(prefix).lora_B.weight"])
     #expect(file.tensors.map(\.shape) == [[1, 3], [2, 1]])
     #expect(try file.floats("\(prefix).lora_A.weight") == [0, 0, 0])
-    #expect(try file.floats("\(prefix).lora_B.weight") == [-0.5, 2])
+    #expect(try file.floats("\(prefix).lora_B.weight") == [0.5, 3])
   }
 
   @Test func aMixtureOfOnesOwnIsMixedAsItSays() throws {

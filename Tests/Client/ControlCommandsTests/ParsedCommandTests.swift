@@ -72,7 +72,7 @@ import Testing
 
   @Test func whatIsMissingOrTooMuchIsNamed() throws {
     #expect(try #require(usage("mixture get")).0 == "t2ctl mixture get needs TASK")
-    #expect(try #require(usage("model add")).0 == "t2ctl model add needs PATH")
+    #expect(try #require(usage("model show")).0 == "t2ctl model show needs NAME")
     #expect(try #require(usage("status now")).0.contains("'now'"))
     #expect(try #require(usage("mixture")).0 == "t2ctl mixture needs one of: get, list, log, ablate, export")
     #expect(try #require(usage("")).0 == "what is to be done?")

@@ -166,7 +166,8 @@ import WorkerProtocol
   @Test func aShortRequestIsToldThatAnEngineStartsAndAJobWaitsForIt() throws {
     try Self.withEngines(1) { sample, reference, engines in
       engines[0].misbehave(
-        .error(status: 503, code: "not_ready", message: "reading the weights", progress: 0.5), on: "/t2/facts", times: 2)
+        .error(status: 503, code: "not_ready", message: "reading the weights", progress: 0.5), on: "/t2/facts", times: 2
+      )
       let fault = try fault(try score(try TestWorker(), reference))
       #expect(fault.kind == .engineUnavailable && fault.message.contains("reading the weights"), "\(fault)")
       let inspection = InspectSpec(path: reference.path, engine: .torch, cacheDirectory: reference.cacheDirectory)

@@ -179,13 +179,13 @@ private final class RunningEngine {
     socket = "\(directory)/\(kind)-\(number).sock"
     address = "unix:\(socket)"
     log = "\(directory)/\(kind)-\(number).log"
-    // Factors are computed once, in the directory of the engines.
+    // Factors are computed once, in the directory of the engines. By itself vLLM computes a float32 model in bfloat16.
     let factors = ["--factors", "\(root)/factors"]
     process = try ChildProcess(
       "/bin/sh",
       arguments: ["sh", "-c", #"log=$0; exec "$@" >"$log" 2>&1"#, log, "\(root)/\(kind)/bin/t2-\(kind)", "serve"]
         + ["\(root)/model", "--uds", socket] + factors
-        + (kind == "vllm" ? ["--runtime", "\(directory)/run-\(number)"] : []),
+        + (kind == "vllm" ? ["--runtime", "\(directory)/run-\(number)", "--", "--dtype", "float32"] : []),
       environment: ChildProcess.environment(without: ["T2D_PREFIX", "T2D_SOCKET"]), socket: nil)
   }
 
