@@ -54,8 +54,11 @@ extension EndToEnd {
       try dropTask(
         daemon, "lesson",
         [
-          ("fewshot.jsonl", Array(rows.prefix(2).joined(separator: [UInt8(ascii: "\n")]))),
-          ("train.jsonl", Array(rows.dropFirst(2).joined(separator: [UInt8(ascii: "\n")]))),
+          (
+            "fewshot.jsonl",
+            FileSystem.readAll("\(repository)/etc/examples/tasks/arc_easy/fewshot.jsonl", maximumBytes: 1 << 20)
+          ),
+          ("train.jsonl", Array(rows.joined(separator: [UInt8(ascii: "\n")]))),
           ("task.json5", Array("{ search: { iterations: 1, population: 2, elites: 2, shots: 2, seed: 1 } }".utf8)),
         ])
       try client.call("system.sync")
@@ -63,7 +66,7 @@ extension EndToEnd {
         try client.call(
           "train.start",
           [
-            "name": "learned", "task": "lesson", "steps": 10, "batch": 4, "validate_every": 5, "validation_rows": 8,
+            "name": "learned", "task": "lesson", "steps": 10, "batch": 4, "validate_every": 2, "validation_rows": 8,
           ])["job"]?.integerValue)
       let record = try daemon.finish(job, within: .seconds(3000))
       #expect(record["result"]?["steps"] == 10)
