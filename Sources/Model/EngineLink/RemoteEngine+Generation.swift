@@ -7,22 +7,7 @@ extension RemoteEngine {
   package func generate(
     _ requests: [GenerationRequest], priority: ComputePool.Priority, onToken: (GeneratedToken) -> Bool
   ) throws(EngineError) -> [Generation] {
-    let batch = RemoteDecoding(self)
-    for request in requests { _ = try batch.add(request) }
-    var results = [Generation?](repeating: nil, count: requests.count)
-    var failure: EngineError?
-    while !batch.isEmpty, failure == nil {
-      batch.step { event in
-        switch event {
-        case .began: break
-        case .token(let token): if !onToken(token) { batch.cancel(token.request) }
-        case .ended(let number, let generation): results[number] = generation
-        case .failed(_, let error): failure = error
-        }
-      }
-    }
-    if let failure { throw failure }
-    return results.compactMap { $0 }
+    try RemoteDecoding(self).finish(requests, onToken: onToken)
   }
 
   package func decoding() -> any Decoding { RemoteDecoding(self) }

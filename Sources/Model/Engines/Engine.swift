@@ -170,6 +170,30 @@ package protocol Decoding: AnyObject {
   func step(_ handle: (DecodingEvent) -> Void)
 }
 
+extension Decoding {
+  /// Continues all of them to their ends, in their order; the decoding has had no other request.
+  /// - Parameter onToken: false ends that request.
+  package func finish(
+    _ requests: [GenerationRequest], onToken: (GeneratedToken) -> Bool
+  ) throws(EngineError) -> [Generation] {
+    for request in requests { _ = try add(request) }
+    var results = [Generation?](repeating: nil, count: requests.count)
+    var failure: EngineError?
+    while !isEmpty, failure == nil {
+      step { event in
+        switch event {
+        case .began: break
+        case .token(let token): if !onToken(token) { cancel(token.request) }
+        case .ended(let number, let generation): results[number] = generation
+        case .failed(_, let error): failure = error
+        }
+      }
+    }
+    if let failure { throw failure }
+    return results.compactMap { $0 }
+  }
+}
+
 package enum DecodingEvent: Sendable {
   /// The first rows of its prompt are about to be computed.
   case began(Int)

@@ -11,22 +11,7 @@ extension LanguageModel {
     _ requests: [GenerationRequest], priority: ComputePool.Priority,
     onToken: (GeneratedToken) -> Bool = { _ in true }
   ) throws(EngineError) -> [Generation] {
-    let batch = DecodingBatch(self, priority: priority, prefillRows: Self.batchRows)
-    for request in requests { _ = try batch.add(request) }
-    var results = [Generation?](repeating: nil, count: requests.count)
-    var failure: EngineError?
-    while !batch.isEmpty, failure == nil {
-      batch.step { event in
-        switch event {
-        case .began: break
-        case .token(let token): if !onToken(token) { batch.cancel(token.request) }
-        case .ended(let number, let generation): results[number] = generation
-        case .failed(_, let error): failure = error
-        }
-      }
-    }
-    if let failure { throw failure }
-    return results.compactMap { $0 }
+    try DecodingBatch(self, priority: priority, prefillRows: Self.batchRows).finish(requests, onToken: onToken)
   }
 
   /// What continues prompts for those who wait for each token.
