@@ -68,9 +68,11 @@ class FakeT2d:
                 answer["result"] = {
                     "path": str(self.directory(digest)),
                     "digest": digest,
-                    "generation": 7,
                     "name": name,
                 }
+                # Of what a task serves, and of nothing else.
+                if name == "arc":
+                    answer["result"]["generation"] = 7
             else:
                 answer["error"] = {
                     "code": 1,
@@ -130,6 +132,15 @@ def test_a_name_is_what_t2d_says(tmp_path: Path) -> None:
         assert await asyncio.gather(*(models.request("arc") for _ in range(50))) == [A] * 50
         assert models.loads == 1 and len(t2d.asked) == 1
         assert t2d.asked[0]["params"] == {"engine_model": "/models/tiny", "name": "arc"}
+
+    on_t2d(test, tmp_path)
+
+
+def test_an_expert_and_a_mixture_of_ones_own_have_no_generation(tmp_path: Path) -> None:
+    async def test(t2d: FakeT2d, found: Resolver, models: FakeModels, engine: FakeEngine) -> None:
+        t2d.served["science@2"] = t2d.served["math=0.5+science=0.5"] = A
+        assert await models.request("science@2") == A
+        assert await models.request("math=0.5+science=0.5") == A
 
     on_t2d(test, tmp_path)
 

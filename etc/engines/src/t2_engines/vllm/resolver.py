@@ -48,7 +48,8 @@ class T2dError(Exception):
 class Resolved:
     path: str
     digest: str
-    generation: int
+    #: Of what a task serves; an expert, and a mixture of one's own, has none.
+    generation: int | None
 
 
 class T2d:
@@ -72,8 +73,10 @@ class T2d:
         if not isinstance(result, dict):
             raise ValueError("t2d's answer has neither a result nor an error")
         path, digest, generation = (result.get(key) for key in ("path", "digest", "generation"))
-        if not (isinstance(path, str) and isinstance(digest, str) and isinstance(generation, int)):
-            raise ValueError("t2d's answer lacks path, digest or generation")
+        if not (isinstance(path, str) and isinstance(digest, str)):
+            raise ValueError("t2d's answer lacks path or digest")
+        if not (generation is None or isinstance(generation, int)):
+            raise ValueError(f"t2d's answer has the generation {generation!r}, which is no number")
         if not os.path.isabs(path) or DIGEST.fullmatch(digest) is None:
             raise ValueError("t2d's answer has a path that is not absolute, or a digest that is none")
         return Resolved(path, digest, generation)
@@ -179,7 +182,7 @@ class Resolver:
                 return
             else:
                 if now.digest != before.digest or now.path != before.path:
-                    self._forget(name, f"generation {now.generation} is {now.digest}")
+                    self._forget(name, f"it is {now.digest} now")
 
     def _forget(self, name: str, why: str) -> None:
         # One that vLLM is just loading has no entry yet, and is met in the next round.
