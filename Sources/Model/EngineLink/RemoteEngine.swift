@@ -16,6 +16,8 @@ package final class RemoteEngine: Engine {
   package let facts: EngineFacts
   package let room = MemoryRoom.unlimited
   package let replicas: EngineReplicas
+  /// Says that nobody needs it any more.
+  private let isOver = Monitor(false)
 
   /// Tokens of a unit, about: enough for a batch that pays, and few enough that replicas share an evaluation.
   package let passRows = 2048
@@ -24,10 +26,12 @@ package final class RemoteEngine: Engine {
   /// Asks the engines what they are, and for all that is needed of the model here: singular values, tokenizer, template.
   /// - Parameters:
   ///   - kind: what was registered; an engine of another name is refused.
+  ///   - lookEvery: how often engines are asked whether they are there, where nobody asks them for anything else.
   ///   - whileStarting: told again and again how far engines are that have just been started.
   package init(
     _ kind: EngineKind, at addresses: [EngineAddress], policy: ReplicaPolicy = ReplicaPolicy(),
-    shouldStop: @escaping @Sendable () -> Bool, whileStarting: (_ progress: Double?, _ message: String) -> Void
+    lookEvery: Duration = .seconds(10), shouldStop: @escaping @Sendable () -> Bool,
+    whileStarting: (_ progress: Double?, _ message: String) -> Void
   ) throws(EngineError) {
     var policy = policy
     // What vLLM is asked at the same time it computes together; torch computes request by request.
@@ -67,7 +71,15 @@ package final class RemoteEngine: Engine {
       quantization: remote.model.stored, digest: remote.digest.description, layout: remote.layout,
       sigma: sigma.map { Float($0) }, tokenizer: text.tokenizer, chatTemplate: text.chatTemplate,
       eosIDs: remote.model.endIDs, hasGradients: remote.abilities.gradients, warnings: remote.warnings)
+    // Without it the engines are seen when they are used.
+    _ = try? OwnedThread(name: "look at engines", stackBytes: 1 << 20) { [isOver, replicas] in
+      while isOver.wait(until: .after(lookEvery), { $0 ? () : nil }) == nil {
+        _ = replicas.look(Patience(.seconds(5)) { isOver.read { $0 } })
+      }
+    }
   }
+
+  deinit { isOver.withLock { $0 = true } }
 
   /// How they are, as far as the last calls tell.
   package var health: [EngineReplica] {

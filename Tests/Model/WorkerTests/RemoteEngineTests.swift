@@ -6,6 +6,8 @@ import LinearAlgebra
 import ModelFormats
 import ModelSamples
 import Multipliers
+import Results
+import Settings
 import StrictJSON
 import SystemSupport
 import Testing
@@ -111,6 +113,30 @@ import WorkerProtocol
       #expect(here.map(\.text) == there.map(\.text) && here.map(\.finish) == there.map(\.finish))
       #expect(here.map(\.digest) == there.map(\.digest))
     }
+  }
+
+  @Test func anEngineThatDiesWhileNobodyAsksItIsSeenToBeGoneAndToBeBack() throws {
+    try Self.withEngines(1) { _, reference, engines in
+      let engine = try RemoteEngine(
+        .torch, at: [try EngineAddress(text: engines[0].address)], lookEvery: .milliseconds(50),
+        shouldStop: { false }, whileStarting: { _, _ in })
+      #expect(engine.health.map(\.state) == [.ready])
+      engines[0].kill()
+      #expect(isSeen(engine, as: .dead))
+      #expect(engine.health[0].detail?.isEmpty == false)
+      try engines[0].restart()
+      #expect(isSeen(engine, as: .ready))
+    }
+  }
+
+  /// Within half a minute.
+  private func isSeen(_ engine: RemoteEngine, as state: EngineReplica.State) -> Bool {
+    let deadline = Deadline.after(.seconds(30))
+    while engine.health[0].state != state {
+      if deadline.hasPassed { return false }
+      _ = poll(nil, 0, 1)
+    }
+    return true
   }
 
   private func score(_ worker: TestWorker, _ model: ModelReference, _ weights: Weights = .base) throws -> Result<
